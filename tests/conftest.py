@@ -1,0 +1,24 @@
+"""What every test shares: one event loop backend, and torch seeded wherever it is loaded.
+
+pytest-randomly seeds `random` and numpy before each test; torch is seeded here, and only if something has imported
+it, so that tests of packages that must not need torch stay fast and prove it.
+"""
+
+import sys
+
+import pytest
+
+SEED = 20240117
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio, as the server does."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _seeded_torch() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(SEED)
