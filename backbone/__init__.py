@@ -1,0 +1,27 @@
+"""Frozen vision transformers as flat lists of sub-layers, and what training and serving share about them."""
+
+from backbone.adapter import SiteWeights, adapt, adapter_flops, flops_of, reference_logits
+from backbone.errors import BackboneError, ImageError
+from backbone.images import ImageLimits, decode
+from backbone.loading import BUNDLED, flatten, load_backbone
+from backbone.network import Adapt, Backbone, SubLayer
+from backbone.preprocessing import Preprocessing
+
+__all__ = [
+    "BUNDLED",
+    "Adapt",
+    "Backbone",
+    "BackboneError",
+    "ImageError",
+    "ImageLimits",
+    "Preprocessing",
+    "SiteWeights",
+    "SubLayer",
+    "adapt",
+    "adapter_flops",
+    "decode",
+    "flatten",
+    "flops_of",
+    "load_backbone",
+    "reference_logits",
+]

@@ -1,0 +1,62 @@
+"""The bottleneck adapter of MiMi and the reference forward that defines a task's answers.
+
+MiMi (Marouf, Tartaglione, Lathuilière, WACV 2024), equation 1: h' = W_up · GELU(W_down · h) + h, without bias or
+norm, on a sub-layer's output before its residual add.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from backbone.network import Backbone
+
+
+class SiteWeights(NamedTuple):
+    """Weights of one adapter: `down` (N, M) and `up` (M, N)."""
+
+    down: Tensor
+    up: Tensor
+
+
+def adapt(h: Tensor, weights: SiteWeights) -> Tensor:
+    """Equation 1 on `h` (..., M); returns (..., M)."""
+    return h + functional.linear(functional.gelu(functional.linear(h, weights.down)), weights.up)
+
+
+def adapter_flops(backbone: Backbone, widths: Sequence[int]) -> int:
+    """FLOPs that adapters of hidden size N_i add to the forward of one image: 4 · M_i · tokens · N_i each."""
+    return sum(4 * site.dim * site.tokens * width for site, width in zip(backbone.sites, widths, strict=True))
+
+
+def flops_of(backbone: Backbone, widths: Sequence[int], classes: int) -> int:
+    """FLOPs of a task's whole forward for one image: backbone, adapters and head."""
+    return backbone.flops + adapter_flops(backbone, widths) + 2 * backbone.feature_dim * classes
+
+
+@torch.inference_mode()
+def reference_logits(
+    backbone: Backbone, sites: Mapping[int, SiteWeights], head: tuple[Tensor, Tensor], image: np.ndarray
+) -> np.ndarray:
+    """Logits that define a task adapter's golden sample.
+
+    Args:
+        backbone: float32, on the CPU.
+        sites: adapters of the live sites.
+        head: weight (K, F) and bias (K).
+        image: uint8 (h, w, 3), as decoded, before any resize.
+
+    Returns:
+        float32 (K,): computed in float32 on the CPU for this image alone.
+    """
+    pixels = torch.from_numpy(backbone.preprocessing.pixels(Image.fromarray(image)).copy())
+    live = {index: SiteWeights(site.down.float(), site.up.float()) for index, site in sites.items()}
+    features = backbone(
+        backbone.preprocessing.normalize(pixels[None]),
+        lambda index, h: adapt(h, live[index]) if index in live else h,
+    )
+    return functional.linear(features, head[0].float(), head[1].float())[0].numpy()

@@ -1,0 +1,159 @@
+"""The residual branches that sub-layers are made of: attention and MLP, built from timm's own layers.
+
+The weights are timm's modules, moved and not copied; the arithmetic is ours, because timm gathers the relative
+position bias anew in every forward and expands the shift mask over the batch. Each branch normalises its input
+first and knows its own FLOPs (2 per multiply-accumulate; matrix products only, attention products included).
+"""
+
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Branch(nn.Module):
+    """One residual branch: the tokens of one image in, its contribution to the residual stream out."""
+
+    def flops(self, tokens: int) -> int:
+        """FLOPs for one image of `tokens` tokens."""
+        raise NotImplementedError
+
+
+class Mlp(Branch):
+    """LayerNorm, linear, activation, linear, optional per-channel scale."""
+
+    def __init__(
+        self, norm: nn.Module, fc1: nn.Linear, act: nn.Module, fc2: nn.Linear, *, scale: nn.Module | None = None
+    ) -> None:
+        """Take over the given modules; `scale` is ViT's LayerScale where there is one."""
+        super().__init__()
+        self.norm, self.fc1, self.act, self.fc2 = norm, fc1, act, fc2
+        self.scale = scale or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        out: Tensor = self.scale(self.fc2(self.act(self.fc1(self.norm(x)))))
+        return out
+
+    def flops(self, tokens: int) -> int:
+        """FLOPs for one image of `tokens` tokens."""
+        return 2 * tokens * (self.fc1.weight.numel() + self.fc2.weight.numel())
+
+
+class GlobalAttention(Branch):
+    """LayerNorm, multi-head attention over all tokens, projection, optional per-channel scale (ViT)."""
+
+    def __init__(
+        self, norm: nn.Module, qkv: nn.Linear, proj: nn.Linear, *, heads: int, scale: nn.Module | None = None
+    ) -> None:
+        """Take over the given modules."""
+        super().__init__()
+        self.norm, self.qkv, self.proj, self.heads = norm, qkv, proj, heads
+        self.scale = scale or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B, L, C)."""
+        batch, tokens, _ = x.shape
+        qkv = self.qkv(self.norm(x)).view(batch, tokens, 3, self.heads, -1)  # (B, L, 3, heads, d)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, L, d)
+        h = functional.scaled_dot_product_attention(q, k, v)
+        out: Tensor = self.scale(self.proj(h.transpose(1, 2).reshape(batch, tokens, -1)))
+        return out
+
+    def flops(self, tokens: int) -> int:
+        """FLOPs for one image of `tokens` tokens."""
+        products = 2 * tokens * tokens * self.proj.in_features  # q·kᵀ and weights·v
+        return 2 * (tokens * (self.qkv.weight.numel() + self.proj.weight.numel()) + products)
+
+
+class WindowAttention(Branch):
+    """LayerNorm, attention inside (shifted) windows with a relative position bias, projection (Swin).
+
+    Swin Transformer, Liu et al. 2021, section 3.2. While the bias table is frozen, bias and shift mask are summed
+    once; when it trains, the sum is made in every forward so that gradients reach the table.
+    """
+
+    bias: Tensor
+
+    def __init__(
+        self,
+        norm: nn.Module,
+        qkv: nn.Linear,
+        proj: nn.Linear,
+        *,
+        position: tuple[nn.Parameter, Tensor],
+        window: tuple[int, int],
+        shift: tuple[tuple[int, int], Tensor | None],
+    ) -> None:
+        """Take over the given modules.
+
+        Args:
+            norm: LayerNorm before the attention.
+            qkv: linear (C -> 3C).
+            proj: linear (C -> C).
+            position: bias table (offsets, heads) and index (T, T) into it, T tokens a window.
+            window: height and width of a window, in tokens.
+            shift: cyclic shift (rows, columns) and its mask (windows, T, T), None where nothing is shifted.
+        """
+        super().__init__()
+        self.norm, self.qkv, self.proj = norm, qkv, proj
+        self.position_table, index = position
+        self.window, (self.shift, mask) = window, shift
+        self.heads = self.position_table.shape[1]
+        self.register_buffer("index", index, persistent=False)
+        self.register_buffer("mask", mask, persistent=False)
+        self.register_buffer("bias", self._sum_bias().detach(), persistent=False)
+
+    def _sum_bias(self) -> Tensor:
+        """Position bias plus shift mask: (1, G·heads, T, T), G = 1 without a shift, else windows in an image."""
+        area = self.window[0] * self.window[1]
+        bias = self.position_table[self.index.flatten()].view(area, area, -1).permute(2, 0, 1)  # (heads, T, T)
+        if self.mask is None:
+            return bias.unsqueeze(0).contiguous()
+        return (bias + self.mask.unsqueeze(1)).flatten(0, 1).unsqueeze(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, H, W, C); H and W are multiples of the window's."""
+        bias = self._sum_bias() if self.position_table.requires_grad else self.bias
+        shifted = any(self.shift)
+        x = self.norm(x)
+        if shifted:
+            x = torch.roll(x, (-self.shift[0], -self.shift[1]), (1, 2))
+        grid = x.shape
+        h = self._attend(partition(x, self.window), bias)
+        h = unpartition(self.proj(h), self.window, grid)
+        return torch.roll(h, self.shift, (1, 2)) if shifted else h
+
+    def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
+        """Attention inside each window: (B·windows, T, C) -> (B·windows, T, C)."""
+        windows, tokens, _ = x.shape
+        groups = bias.shape[1] // self.heads
+        qkv = self.qkv(x).view(windows // groups, groups, tokens, 3, self.heads, -1)
+        # Windows with masks of their own sit beside the heads: the bias then needs no copy per image.
+        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3).unbind(0)  # each (B·windows/G, G·heads, T, d)
+        h = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        h = h.unflatten(1, (groups, self.heads)).transpose(2, 3)  # (B·windows/G, G, T, heads, d)
+        return h.reshape(windows, tokens, -1)
+
+    def flops(self, tokens: int) -> int:
+        """FLOPs for one image of `tokens` tokens."""
+        products = 2 * tokens * self.window[0] * self.window[1] * self.proj.in_features
+        return 2 * (tokens * (self.qkv.weight.numel() + self.proj.weight.numel()) + products)
+
+
+def partition(x: Tensor, window: tuple[int, int]) -> Tensor:
+    """(B, H, W, C) -> (B·windows, T, C), windows in row-major order."""
+    batch, height, width, channels = x.shape
+    rows, columns = window
+    x = x.view(batch, height // rows, rows, width // columns, columns, channels)
+    return x.transpose(2, 3).reshape(-1, rows * columns, channels)
+
+
+def unpartition(x: Tensor, window: tuple[int, int], grid: torch.Size) -> Tensor:
+    """Inverse of `partition`; `grid` is (B, H, W, C)."""
+    batch, height, width, channels = grid
+    rows, columns = window
+    x = x.view(batch, height // rows, width // columns, rows, columns, channels)
+    return x.transpose(2, 3).reshape(batch, height, width, channels)
+
+

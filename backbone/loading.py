@@ -1,0 +1,118 @@
+"""Choosing and loading a backbone: by timm name, from a local safetensors file, or the one that ships here."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import timm
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models.swin_transformer import SwinTransformer
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from backbone import swin, vit
+from backbone.errors import UnknownBackbone, UnsupportedBackbone, WeightsInvalid, WeightsUnavailable
+from backbone.network import Backbone
+from backbone.preprocessing import Preprocessing
+
+BUNDLED = "swin_nano_patch4_window4_64"
+_FLATTEN = {SwinTransformer: swin.flatten, VisionTransformer: vit.flatten}
+
+
+def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretrained: bool = True) -> Backbone:
+    """A frozen backbone in float32 on the CPU.
+
+    Args:
+        name: `BUNDLED`, or a timm architecture such as "swin_tiny_patch4_window7_224".
+        weights: a safetensors file with timm's parameter names (any float dtype; a classifier in it is ignored).
+        pretrained: without `weights`: load the bundled file, or let timm download; False gives random weights.
+
+    Raises:
+        UnknownBackbone, UnsupportedBackbone, WeightsInvalid, WeightsUnavailable: see backbone.errors.
+    """
+    if name == BUNDLED and weights is None and pretrained:
+        weights = _bundled() / "model.safetensors"
+    model = _create(name, pretrained=pretrained and weights is None)
+    if weights is not None:
+        _load_into(model, weights)
+    return flatten(name, model)
+
+
+def flatten(name: str, model: nn.Module) -> Backbone:
+    """The flat list of a timm model, whose modules it takes over.
+
+    Raises:
+        UnsupportedBackbone: no file here gives the flat list of this architecture.
+    """
+    build = _FLATTEN.get(type(model))
+    if build is None:
+        known = ", ".join(sorted(kind.__name__ for kind in _FLATTEN))
+        raise UnsupportedBackbone(f"{name} is a {type(model).__name__}; supported are {known}")
+    preprocessing = _preprocessing(model.pretrained_cfg)  # type: ignore[arg-type]
+    return Backbone(name, build(model), feature_dim=int(model.num_features), preprocessing=preprocessing)  # type: ignore[arg-type]
+
+
+def _bundled() -> Path:
+    """Folder of the weights that ship with the package."""
+    return Path(str(files("backbone"))) / "weights" / BUNDLED
+
+
+def _create(name: str, *, pretrained: bool) -> nn.Module:
+    """timm's model without a classifier."""
+    if name == BUNDLED:
+        config = json.loads((_bundled() / "config.json").read_text(encoding="utf-8"))
+        model = SwinTransformer(**{**config["model_args"], "num_classes": 0})
+        model.pretrained_cfg = config["pretrained_cfg"]
+        return model
+    if not timm.is_model(name):
+        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "timm.list_models()"
+        raise UnknownBackbone(f"timm has no architecture named {name!r}; see {close}")
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0)
+    except Exception as error:  # what a failed download raises depends on the hub client and the network
+        if not pretrained:
+            raise UnsupportedBackbone(f"timm cannot build {name}: {error}") from error
+        raise WeightsUnavailable(
+            f"the pretrained weights of {name} could not be loaded ({type(error).__name__}); without a network, "
+            "pass a local safetensors file with --weights"
+        ) from error
+
+
+def _load_into(model: nn.Module, path: Path) -> None:
+    """Fill `model` from a safetensors file; a classifier in the file is ignored, anything else must match."""
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsInvalid(f"{path} is not a readable safetensors file: {error}") from error
+    wanted = model.state_dict()
+    found = {key: value.float() for key, value in tensors.items() if key in wanted or not _is_classifier(key)}
+    _check_fit(path, wanted, found)
+    model.load_state_dict(found)
+
+
+def _is_classifier(key: str) -> bool:
+    return key.startswith(("head.", "head_dist.", "fc."))
+
+
+def _check_fit(path: Path, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    """Names and shapes must agree."""
+    missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    wrong = sorted(key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape)
+    if missing or extra or wrong:
+        raise WeightsInvalid(
+            f"{path} does not fit the architecture: {len(missing)} missing {missing[:3]}, "
+            f"{len(extra)} unexpected {extra[:3]}, {len(wrong)} of another shape {wrong[:3]}"
+        )
+
+
+def _preprocessing(config: dict[str, object]) -> Preprocessing:
+    """timm's own evaluation preprocessing."""
+    resolved = timm.data.resolve_data_config(pretrained_cfg=config)
+    return Preprocessing(
+        size=tuple(resolved["input_size"][1:]),
+        crop_pct=float(resolved["crop_pct"]),
+        interpolation=resolved["interpolation"],
+        mean=tuple(resolved["mean"]),
+        std=tuple(resolved["std"]),
+    )

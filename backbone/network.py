@@ -1,0 +1,99 @@
+"""A frozen vision transformer as a flat list of sub-layers: the one loop everything else is written over.
+
+    x = backbone.embed(images)                 # (B, H, W, C) or (B, L, C)
+    for site in backbone.sites:
+        x = site.enter(x)                      # patch merging at the start of a Swin stage, else x
+        h = site.branch(x)                     # attention or MLP output
+        x = x + adapt(site.index, h)           # identity where no adapter is live
+    features = backbone.pool(x)                # (B, F)
+
+Nothing here knows which architecture it is; swin.py and vit.py give the list.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from torch import Tensor, nn
+
+from backbone.fingerprint import fingerprint_of
+from backbone.layers import Branch
+from backbone.preprocessing import Preprocessing
+
+Adapt = Callable[[int, Tensor], Tensor]
+
+
+class SubLayer(nn.Module):
+    """One residual branch and the site behind it.
+
+    Attributes:
+        index: number of the site, counted from the input.
+        dim: channels M at the site.
+        tokens: tokens of one image at the site.
+        flops: of the branch, for one image.
+        enter_flops: of `enter`, for one image.
+    """
+
+    def __init__(
+        self, index: int, branch: Branch, *, shape: tuple[int, int], enter: nn.Module | None = None, enter_flops: int = 0
+    ) -> None:
+        """Take over `branch` and `enter`; `shape` is (tokens, dim) at the site."""
+        super().__init__()
+        self.index = index
+        self.tokens, self.dim = shape
+        self.branch, self.enter = branch, enter or nn.Identity()
+        self.flops, self.enter_flops = branch.flops(self.tokens), enter_flops
+
+
+class Stem(nn.Module):
+    """From normalised images to tokens; knows its FLOPs for one image."""
+
+    flops: int
+
+
+class Backbone(nn.Module):
+    """The frozen network without its classifier.
+
+    Attributes:
+        name: the architecture's name.
+        fingerprint: SHA-256 (hex) of the parameter values in float32, taken before any cast.
+        preprocessing: what turns a decoded image into this network's input.
+        feature_dim: F, length of the pooled feature vector.
+        flops: of the bare forward for one image.
+    """
+
+    def __init__(
+        self, name: str, parts: tuple[Stem, list[SubLayer], nn.Module], *, feature_dim: int, preprocessing: Preprocessing
+    ) -> None:
+        """Assemble and freeze `parts`: stem, sub-layers, and the pooling tail."""
+        super().__init__()
+        self.name, self.feature_dim, self.preprocessing = name, feature_dim, preprocessing
+        self.stem, sites, self.tail = parts
+        self.layers = nn.ModuleList(sites)
+        self.requires_grad_(False)
+        self.eval()
+        self.fingerprint = fingerprint_of(self)
+        self.flops = self.stem.flops + sum(site.enter_flops + site.flops for site in sites)
+
+    @property
+    def sites(self) -> tuple[SubLayer, ...]:
+        """The sub-layers, from the input to the output."""
+        return tuple(cast(Iterator[SubLayer], iter(self.layers)))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) float32, normalised -> (B, H', W', C) or (B, L, C)."""
+        x: Tensor = self.stem(images)
+        return x
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Final norm and pooling -> (B, F)."""
+        features: Tensor = self.tail(x)
+        return features
+
+    def forward(self, images: Tensor, adapt: Adapt | None = None) -> Tensor:
+        """Features (B, F) of images (B, 3, H, W); `adapt(site, h)` replaces each branch output h."""
+        x = self.embed(images)
+        for site in self.sites:
+            x = site.enter(x)
+            h = site.branch(x)
+            x = x + (adapt(site.index, h) if adapt else h)
+        return self.pool(x)

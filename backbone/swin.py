@@ -1,0 +1,91 @@
+"""Swin Transformer (Liu et al. 2021) from timm as a flat list of sub-layers on (B, H, W, C) maps."""
+
+from collections.abc import Iterator
+
+from timm.models.swin_transformer import PatchMerging, SwinTransformer, SwinTransformerBlock
+from torch import Tensor, nn
+
+from backbone.errors import UnsupportedBackbone
+from backbone.layers import Mlp, WindowAttention
+from backbone.network import Stem, SubLayer
+
+
+class SwinStem(Stem):
+    """Patch embedding: (B, 3, H, W) -> (B, H', W', C)."""
+
+    def __init__(self, patch_embed: nn.Module, grid: tuple[int, int]) -> None:
+        """Take over timm's patch embedding for a grid of H' x W' tokens."""
+        super().__init__()
+        self.patch = patch_embed
+        self.flops = 2 * grid[0] * grid[1] * patch_embed.proj.weight.numel()  # type: ignore[union-attr, operator]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, H', W', C)."""
+        x: Tensor = self.patch(images)
+        return x
+
+
+class Merge(nn.Module):
+    """Patch merging between stages: (B, H, W, C) -> (B, H/2, W/2, 2C)."""
+
+    def __init__(self, merging: PatchMerging) -> None:
+        """Take over timm's layers."""
+        super().__init__()
+        self.norm, self.reduction = merging.norm, merging.reduction
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, H/2, W/2, 2C)."""
+        batch, height, width, channels = x.shape
+        x = x.view(batch, height // 2, 2, width // 2, 2, channels).permute(0, 1, 3, 4, 2, 5).flatten(3)
+        merged: Tensor = self.reduction(self.norm(x))
+        return merged
+
+
+class MapTail(nn.Module):
+    """Final norm and the mean over all positions: (B, H, W, C) -> (B, C)."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        """Take over timm's final norm."""
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, C)."""
+        features: Tensor = self.norm(x).mean((1, 2))
+        return features
+
+
+def flatten(model: SwinTransformer) -> tuple[SwinStem, list[SubLayer], MapTail]:
+    """Stem, sub-layers and tail of timm's Swin; its modules are taken over, so `model` is spent.
+
+    Raises:
+        UnsupportedBackbone: the input size is not a multiple of the windows at some stage.
+    """
+    sites: list[SubLayer] = []
+    for stage in model.layers:
+        merging = stage.downsample if isinstance(stage.downsample, PatchMerging) else None
+        for block in stage.blocks:
+            sites.extend(_sub_layers(block, len(sites), merging))
+            merging = None
+    return SwinStem(model.patch_embed, model.patch_embed.grid_size), sites, MapTail(model.norm)
+
+
+def _sub_layers(block: SwinTransformerBlock, index: int, merging: PatchMerging | None) -> Iterator[SubLayer]:
+    """The attention and the MLP sub-layer of one block; the first enters through `merging`."""
+    height, width = block.input_resolution
+    if height % block.window_size[0] or width % block.window_size[1]:
+        raise UnsupportedBackbone(f"a {height}x{width} map does not divide into windows of {block.window_size}")
+    tokens = height * width
+    attn, mlp = block.attn, block.mlp
+    attention = WindowAttention(
+        block.norm1,
+        attn.qkv,
+        attn.proj,
+        position=(attn.relative_position_bias_table, attn.relative_position_index),
+        window=block.window_size,
+        shift=(block.shift_size, block.attn_mask),
+    )
+    enter = Merge(merging) if merging else None
+    flops = 2 * tokens * merging.reduction.weight.numel() if merging else 0
+    yield SubLayer(index, attention, shape=(tokens, block.dim), enter=enter, enter_flops=flops)
+    yield SubLayer(index + 1, Mlp(block.norm2, mlp.fc1, mlp.act, mlp.fc2), shape=(tokens, block.dim))

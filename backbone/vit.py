@@ -1,0 +1,87 @@
+"""Vision Transformer (Dosovitskiy et al. 2021) from timm as a flat list of sub-layers on (B, L, C) sequences."""
+
+from collections.abc import Iterator
+
+import torch
+from timm.layers import AttentionPoolLatent, Mlp as TimmMlp, PatchEmbed
+from timm.layers.attention import Attention
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from backbone.errors import UnsupportedBackbone
+from backbone.layers import GlobalAttention, Mlp
+from backbone.network import Stem, SubLayer
+
+
+class VitStem(Stem):
+    """Patch embedding, prefix tokens, position embedding: (B, 3, H, W) -> (B, L, C)."""
+
+    def __init__(self, model: VisionTransformer) -> None:
+        """Take over timm's parameters."""
+        super().__init__()
+        self.patch, self.norm = model.patch_embed, model.norm_pre
+        self.prefix = nn.ParameterList([token for token in (model.cls_token, model.reg_token) if token is not None])
+        self.position = model.pos_embed
+        self.skip_prefix = model.no_embed_class  # position embedding for patches alone
+        self.flops = 2 * model.patch_embed.num_patches * model.patch_embed.proj.weight.numel()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, L, C)."""
+        x: Tensor = self.patch(images)
+        prefix = [token.expand(len(x), -1, -1) for token in self.prefix]
+        if self.skip_prefix:
+            x = torch.cat([*prefix, x + self.position], 1)
+        else:
+            x = torch.cat([*prefix, x], 1) + self.position
+        tokens: Tensor = self.norm(x)
+        return tokens
+
+
+class TokenTail(nn.Module):
+    """Final norms and pooling of a sequence: (B, L, C) -> (B, C)."""
+
+    def __init__(self, model: VisionTransformer) -> None:
+        """Take over timm's norms and pooling rule ("token" or "avg")."""
+        super().__init__()
+        self.norm, self.feature_norm = model.norm, model.fc_norm
+        self.average, self.skip = model.global_pool == "avg", model.num_prefix_tokens
+        if model.pool_include_prefix:
+            self.skip = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B, C)."""
+        x = self.norm(x)
+        x = x[:, self.skip :].mean(1) if self.average else x[:, 0]
+        features: Tensor = self.feature_norm(x)
+        return features
+
+
+def flatten(model: VisionTransformer) -> tuple[VitStem, list[SubLayer], TokenTail]:
+    """Stem, sub-layers and tail of timm's ViT; its modules are taken over, so `model` is spent.
+
+    Raises:
+        UnsupportedBackbone: a variant with parts that the sub-layers here do not compute.
+    """
+    if model.global_pool not in ("token", "avg") or isinstance(model.attn_pool, AttentionPoolLatent):
+        raise UnsupportedBackbone(f"pooling {model.global_pool!r} is not supported, only 'token' and 'avg'")
+    if type(model.patch_embed) is not PatchEmbed or model.pos_embed is None or model.dynamic_img_size:
+        raise UnsupportedBackbone("only plain patch embedding with a learned position embedding is supported")
+    tokens = model.patch_embed.num_patches + model.num_prefix_tokens
+    sites: list[SubLayer] = []
+    for block in model.blocks:
+        sites.extend(_sub_layers(block, len(sites), tokens))
+    return VitStem(model), sites, TokenTail(model)
+
+
+def _sub_layers(block: nn.Module, index: int, tokens: int) -> Iterator[SubLayer]:
+    """The attention and the MLP sub-layer of one block."""
+    if not isinstance(block, Block) or type(block.attn) is not Attention or type(block.mlp) is not TimmMlp:
+        raise UnsupportedBackbone(f"block type {type(block).__name__} with its layers is not supported")
+    attn, mlp = block.attn, block.mlp
+    extras = (attn.q_norm, attn.k_norm, attn.norm, mlp.norm)
+    if attn.gate is not None or not all(isinstance(extra, nn.Identity) for extra in extras):
+        raise UnsupportedBackbone("attention with query/key norms or gates, or an MLP with a norm, is not supported")
+    attention = GlobalAttention(block.norm1, attn.qkv, attn.proj, heads=attn.num_heads, scale=block.ls1)
+    shape = (tokens, attn.proj.out_features)
+    yield SubLayer(index, attention, shape=shape)
+    yield SubLayer(index + 1, Mlp(block.norm2, mlp.fc1, mlp.act, mlp.fc2, scale=block.ls2), shape=shape)
