@@ -1,0 +1,70 @@
+"""What a data set is to the rest of training: labels, targets, and images by index.
+
+Knows no source and no file format; each source in this package gives its own `ImageSet`.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from backbone.errors import ImageError
+from backbone.images import decode
+from training.data.errors import UnreadableImage
+
+HELD_BACK = ("test", "validation", "valid", "val")  # names of the split to hold back; the first that exists is it
+
+
+class ImageSet(Protocol):
+    """One split: images that are decoded when asked for, never before."""
+
+    @property
+    def name(self) -> str:
+        """Where the images come from, for messages and provenance."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names; a target is an index into them."""
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Class of every image.  # (n,)"""
+
+    def __len__(self) -> int: ...
+
+    def image(self, i: int) -> Image.Image:
+        """Image `i`, upright and RGB.
+
+        Raises:
+            UnreadableImage: it does not decode.
+        """
+
+    def where(self, i: int) -> str:
+        """The file or row that image `i` comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A data set with the split its authors made; `test` is None where they made none.
+
+    Attributes:
+        name: the specification it was loaded by.
+        labels: class names, the same for both splits.
+        train: images to learn from; a validation split is carved from these.
+        test: images held back, to be looked at once.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    train: ImageSet
+    test: ImageSet | None
+
+
+def decode_from(data: bytes, where: str) -> Image.Image:
+    """Decode as the server does, with an error that names the file or row."""
+    try:
+        return decode(data)
+    except ImageError as error:
+        raise UnreadableImage(f"{where}: {error}") from error
