@@ -3,21 +3,17 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 
 from adapters_store import errors
-from adapters_store.fields import Fields, is_printable
 from adapters_store.limits import ArtifactLimits
-from adapters_store.manifest import ACTIVATION, FORMAT_VERSION, PLACEMENT, BackboneRef, Manifest, Provenance
+from adapters_store.manifest import ACTIVATION, FORMAT_VERSION, PLACEMENT, Manifest, Provenance
+from adapters_store.records import is_printable, read_record
 from adapters_store.strict_json import Json, canonical, parse_object, shown
 
 LONGEST_NAME = 256  # characters
 LONGEST_DESCRIPTION = 2000
 FEWEST_LABELS = 2
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MANIFEST, _PROVENANCE, _BACKBONE = (
-    tuple(field.name for field in fields(record)) for record in (Manifest, Provenance, BackboneRef)
-)
 
 
 def hash_preprocessing(preprocessing: Mapping[str, object]) -> str:
@@ -38,19 +34,13 @@ def read_manifest(text: str, limits: ArtifactLimits) -> Manifest:
     """
     values = parse_object(text, max_depth=limits.json_depth)
     _check_version(values)
-    manifest = Fields(values, "manifest", _MANIFEST)
-    widths = manifest.integers("widths")
-    return Manifest(
-        backbone=_backbone(manifest.values["backbone"]),
-        widths=widths,
-        labels=_labels(manifest, limits.label_length),
-        preprocessing=_preprocessing(manifest),
-        preprocessing_sha256=_sha256(manifest, "preprocessing_sha256"),
-        provenance=_provenance(manifest.values["provenance"], widths),
-        description=manifest.text("description", longest=LONGEST_DESCRIPTION, multiline=True),
-        placement=_only(manifest, "placement", PLACEMENT, errors.UnsupportedPlacement),
-        activation=_only(manifest, "activation", ACTIVATION, errors.UnsupportedActivation),
-    )
+    manifest = read_record(Manifest, values, "manifest")
+    _check_accepted(manifest)
+    _check_texts(manifest)
+    _check_labels(manifest.labels, limits.label_length)
+    _check_preprocessing(manifest)
+    _check_provenance(manifest.provenance, manifest.widths)
+    return manifest
 
 
 def _check_version(values: Mapping[str, Json]) -> None:
@@ -60,59 +50,44 @@ def _check_version(values: Mapping[str, Json]) -> None:
         raise errors.UnsupportedFormatVersion(f"format version {shown(version)}, this release reads {FORMAT_VERSION}")
 
 
-def _backbone(value: Json) -> BackboneRef:
-    backbone = Fields(value, "manifest.backbone", _BACKBONE)
-    return BackboneRef(backbone.text("name", longest=LONGEST_NAME), _sha256(backbone, "fingerprint"))
+def _check_accepted(manifest: Manifest) -> None:
+    if manifest.placement != PLACEMENT:
+        raise errors.UnsupportedPlacement(f"placement {shown(manifest.placement)}, only {PLACEMENT!r} is accepted")
+    if manifest.activation != ACTIVATION:
+        raise errors.UnsupportedActivation(f"activation {shown(manifest.activation)}, only {ACTIVATION!r} is accepted")
 
 
-def _provenance(value: Json, widths: tuple[int, ...]) -> Provenance:
-    provenance = Fields(value, "manifest.provenance", _PROVENANCE)
-    initial_widths = provenance.integers("initial_widths")
-    _check_pruned(widths, initial_widths)
-    return Provenance(
-        method=provenance.text("method", longest=LONGEST_NAME),
-        dataset=provenance.text("dataset", longest=LONGEST_NAME),
-        seed=provenance.integer("seed"),
-        cycles=provenance.integer("cycles"),
-        epochs=provenance.integer("epochs"),
-        initial_compression=provenance.number("initial_compression"),
-        target_compression=provenance.number("target_compression"),
-        pruning_fraction=provenance.number("pruning_fraction"),
-        initial_widths=initial_widths,
-        adapter_parameters=provenance.integer("adapter_parameters"),
-        head_parameters=provenance.integer("head_parameters"),
-        flops=provenance.integer("flops"),
-        metrics=provenance.numbers("metrics"),
-    )
+def _check_texts(manifest: Manifest) -> None:
+    for name, text, longest in (
+        ("backbone.name", manifest.backbone.name, LONGEST_NAME),
+        ("provenance.method", manifest.provenance.method, LONGEST_NAME),
+        ("provenance.dataset", manifest.provenance.dataset, LONGEST_NAME),
+        ("description", manifest.description, LONGEST_DESCRIPTION),
+    ):
+        if len(text) > longest:
+            raise errors.InvalidField(f"manifest.{name}: {len(text)} characters, at most {longest} are read")
+    for name, text in (
+        ("backbone.fingerprint", manifest.backbone.fingerprint),
+        ("preprocessing_sha256", manifest.preprocessing_sha256),
+    ):
+        if not _SHA256.fullmatch(text):
+            raise errors.InvalidField(f"manifest.{name}: {shown(text)} is not a SHA-256 in 64 lower-case hex digits")
 
 
-def _check_pruned(widths: tuple[int, ...], initial_widths: tuple[int, ...]) -> None:
-    """Pruning only shrinks, and both lists name every site."""
-    if len(widths) != len(initial_widths):
-        raise errors.InconsistentProvenance(f"{len(widths)} widths, but {len(initial_widths)} initial widths")
-    if any(width > initial for width, initial in zip(widths, initial_widths, strict=True)):
-        raise errors.InconsistentProvenance("a width is larger than its initial width")
+def _check_labels(labels: tuple[str, ...], longest: int) -> None:
+    if len(labels) < FEWEST_LABELS or len(set(labels)) != len(labels):
+        raise errors.InvalidLabels(f"labels are at least {FEWEST_LABELS}, and different from each other")
+    if not all(0 < len(label) <= longest for label in labels):
+        raise errors.InvalidLabels(f"a label has 1 to {longest} characters")
 
 
-def _labels(manifest: Fields, longest: int) -> tuple[str, ...]:
-    value = manifest.values["labels"]
-    if not isinstance(value, list):
-        raise manifest.invalid("labels", "a list of labels")
-    labels = tuple(label for label in value if is_printable(label) and 0 < len(label) <= longest)
-    if len(labels) != len(value):
-        raise errors.InvalidLabels(f"every label is printable text of 1 to {longest} characters")
-    if len(set(labels)) != len(labels) or len(labels) < FEWEST_LABELS:
-        raise errors.InvalidLabels(f"labels are different from each other, and at least {FEWEST_LABELS}")
-    return labels
-
-
-def _preprocessing(manifest: Fields) -> dict[str, Json]:
-    value = manifest.values["preprocessing"]
-    if not isinstance(value, dict) or not all(is_printable(key) and _is_flat(item) for key, item in value.items()):
-        raise manifest.invalid("preprocessing", "an object of printable text, numbers, truth values and lists of them")
-    if hash_preprocessing(value) != manifest.values["preprocessing_sha256"]:
-        raise errors.PreprocessingMismatch(f"preprocessing gives {hash_preprocessing(value)}, not the hash beside it")
-    return value
+def _check_preprocessing(manifest: Manifest) -> None:
+    for key, value in manifest.preprocessing.items():
+        if not _is_flat(value):
+            raise errors.InvalidField(f"manifest.preprocessing: {shown(key)} holds neither plain values nor lists")
+    actual = hash_preprocessing(manifest.preprocessing)
+    if actual != manifest.preprocessing_sha256:
+        raise errors.PreprocessingMismatch(f"preprocessing gives {actual}, not the hash beside it")
 
 
 def _is_flat(value: Json) -> bool:
@@ -121,14 +96,11 @@ def _is_flat(value: Json) -> bool:
     return not isinstance(value, dict) and (not isinstance(value, str) or is_printable(value))
 
 
-def _sha256(values: Fields, name: str) -> str:
-    text = values.values[name]
-    if not isinstance(text, str) or not _SHA256.fullmatch(text):
-        raise values.invalid(name, "a SHA-256 in 64 lower-case hex digits")
-    return text
-
-
-def _only(manifest: Fields, name: str, accepted: str, error: type[errors.ArtifactError]) -> str:
-    if manifest.values[name] != accepted:
-        raise error(f"{name} {shown(manifest.values[name])}, only {accepted!r} is accepted")
-    return accepted
+def _check_provenance(provenance: Provenance, widths: tuple[int, ...]) -> None:
+    compressions = provenance.initial_compression, provenance.target_compression
+    if not 0 <= provenance.pruning_fraction < 1 or min(compressions) < 0:
+        raise errors.InvalidField("manifest.provenance: a fraction is below 1, and no compression is negative")
+    if len(widths) != len(provenance.initial_widths):
+        raise errors.InconsistentProvenance(f"{len(widths)} widths, {len(provenance.initial_widths)} initial widths")
+    if any(width > initial for width, initial in zip(widths, provenance.initial_widths, strict=True)):
+        raise errors.InconsistentProvenance("a width is larger than its initial width")

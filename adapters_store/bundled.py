@@ -1,0 +1,23 @@
+"""The task adapters that ship with the project, and how they get into a new store. It trains and checks nothing."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from adapters_store.store import Store
+
+FOLDER = Path(__file__).with_name("bundled")
+SUFFIX = ".safetensors"
+
+
+def bundled_tasks(folder: Path = FOLDER) -> Mapping[str, bytes]:
+    """Return the bytes of every bundled task by its id, which is the file's stem, in alphabetical order."""
+    return {path.stem: path.read_bytes() for path in sorted(folder.glob(f"*{SUFFIX}"))}
+
+
+def seed(store: Store, folder: Path = FOLDER) -> bool:
+    """Put the bundled tasks into a store that never held anything; tell whether it was so.
+
+    All of them are the log's first entry or none is: a store that was ever written to, by a user or by an earlier
+    start, stays as it is, and a bundled task that was deleted stays deleted.
+    """
+    return store.seed(bundled_tasks(folder))

@@ -1,0 +1,129 @@
+"""A bucket in a folder of plain files, for one machine or a shared file system that has hard links.
+
+An object is written beside its place, flushed, then linked to its name: the link is atomic and refuses a taken name.
+Folders are opened once and links never followed, so nothing planted later can lead a read or a write elsewhere.
+"""
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from adapters_store.bucket import FOLDERS, Listed
+from adapters_store.store_errors import NotAStore, StoreFull, StoreUnavailable
+
+STAGING = "staging"  # objects on their way; what lies here was never acknowledged
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FOREIGN = {errno.ENOTDIR, errno.ELOOP, errno.EEXIST}
+
+
+class FolderBucket:
+    """See `Bucket`."""
+
+    def __init__(self, root: Path) -> None:
+        self._folders: dict[str, int] = {}  # name -> descriptor
+        with _translated():
+            root.mkdir(parents=True, exist_ok=True)
+            base = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                for folder in (*FOLDERS, STAGING):
+                    self._folders[folder] = _open_folder(base, folder)
+                os.fsync(base)
+            except OSError:
+                self.close()
+                raise
+            finally:
+                os.close(base)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Bucket.create`."""
+        folder, file = self._place(name)
+        staging, draft = self._folders[STAGING], secrets.token_hex(16)
+        with _translated():
+            try:
+                _write(staging, draft, data)
+                os.link(draft, file, src_dir_fd=staging, dst_dir_fd=folder, follow_symlinks=False)
+            except FileExistsError:
+                return False
+            finally:
+                with suppress(OSError):  # left for `tidy`
+                    os.unlink(draft, dir_fd=staging)
+            os.fsync(folder)
+        return True
+
+    def get(self, name: str) -> bytes | None:
+        """See `Bucket.get`."""
+        folder, file = self._place(name)
+        with _translated():
+            try:
+                descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+            except FileNotFoundError:
+                return None
+            with os.fdopen(descriptor, "rb") as stream:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise NotAStore(f"{name} is not a plain file")
+                return stream.read()
+
+    def list(self, folder: str) -> list[Listed]:
+        """See `Bucket.list`."""
+        with _translated(), os.scandir(self._folders[folder]) as entries:
+            found = [(entry.name, _modified(entry)) for entry in entries]
+        return [Listed(f"{folder}/{name}", at) for name, at in found if at is not None]
+
+    def delete(self, name: str) -> None:
+        """See `Bucket.delete`."""
+        folder, file = self._place(name)
+        with _translated(), suppress(FileNotFoundError):
+            os.unlink(file, dir_fd=folder)
+
+    def tidy(self, before: float) -> None:
+        """See `Bucket.tidy`."""
+        for draft in self.list(STAGING):
+            if draft.written_at <= before:
+                self.delete(draft.name)
+
+    def close(self) -> None:
+        """See `Bucket.close`."""
+        while self._folders:
+            os.close(self._folders.popitem()[1])
+
+    def _place(self, name: str) -> tuple[int, str]:
+        folder, _, file = name.partition("/")
+        if folder not in self._folders:
+            raise StoreUnavailable("the store is closed")
+        return self._folders[folder], file
+
+
+def _open_folder(base: int, folder: str) -> int:
+    with suppress(FileExistsError):
+        os.mkdir(folder, dir_fd=base)
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=base)
+
+
+def _write(folder: int, file: str, data: bytes) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(descriptor)
+
+
+def _modified(entry: os.DirEntry[str]) -> float | None:
+    """Return when a plain file was written; None for anything else, and for what vanished while we looked."""
+    with suppress(FileNotFoundError):
+        status = entry.stat(follow_symlinks=False)
+        return status.st_mtime if stat.S_ISREG(status.st_mode) else None
+    return None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the file system raises into this package's errors; they name no path."""
+    try:
+        yield
+    except OSError as error:
+        kind = StoreFull if error.errno in _FULL else NotAStore if error.errno in _FOREIGN else StoreUnavailable
+        raise kind(f"the store folder: {os.strerror(error.errno or 0)}") from error

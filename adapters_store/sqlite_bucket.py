@@ -1,0 +1,134 @@
+"""A bucket in one SQLite file: atomic, durable, safe for several processes. It knows nothing of what the bytes mean.
+
+Every method is a single statement in autocommit mode, so SQLite itself makes it whole or nothing. WAL lets readers go
+on while one process writes; synchronous=FULL means that a returned `create` has reached the disk.
+"""
+
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adapters_store.bucket import Listed
+from adapters_store.store_errors import HomeError, NotAStore, StoreFull, StoreUnavailable
+
+APPLICATION_ID = 0x6D694D69  # "miMi", in the file's header: tells our files from other programs'
+BUSY_SECONDS = 30.0  # how long a writer waits for another process's write
+WAL_KEPT = 64 * 1024 * 1024  # bytes that the write-ahead log may keep after a checkpoint
+
+_TABLE = "CREATE TABLE IF NOT EXISTS objects (name TEXT PRIMARY KEY, written_at REAL NOT NULL, body BLOB NOT NULL)"
+
+
+class SqliteBucket:
+    """See `Bucket`. The connection is shared by all threads, one statement at a time; open anew after a fork."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        with _translated():
+            _claim(path)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with _translated():
+                _set_up(self._connection)
+        except HomeError:
+            self._connection.close()
+            raise
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Bucket.create`."""
+        with self._statement() as connection:
+            cursor = connection.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", (name, time.time(), data))
+            return cursor.rowcount == 1
+
+    def get(self, name: str) -> bytes | None:
+        """See `Bucket.get`."""
+        with self._statement() as connection:
+            row = connection.execute("SELECT body FROM objects WHERE name = ?", (name,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def list(self, folder: str) -> list[Listed]:
+        """See `Bucket.list`."""
+        bounds = f"{folder}/", f"{folder}0"  # "0" is the character after "/"
+        with self._statement() as connection:
+            rows = connection.execute("SELECT name, written_at FROM objects WHERE name > ? AND name < ?", bounds)
+            return [Listed(*row) for row in rows]
+
+    def delete(self, name: str) -> None:
+        """See `Bucket.delete`."""
+        with self._statement() as connection:
+            connection.execute("DELETE FROM objects WHERE name = ?", (name,))
+
+    def tidy(self, before: float) -> None:
+        """Give pages that deletions freed back to the disk; SQLite itself cleans up after killed writers."""
+        with self._statement() as connection:
+            connection.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def close(self) -> None:
+        """See `Bucket.close`."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _statement(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, _translated():
+            yield self._connection
+
+
+def _claim(path: Path) -> None:
+    """Create the file if need be, for its owner only; refuse links, by which one file could be had under two names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        raise NotAStore("the store file is a symbolic link")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise NotAStore("the store file is not a plain file with one name")
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT}").fetchall()
+    if _owner(connection) != APPLICATION_ID:
+        _initialise(connection)
+
+
+def _initialise(connection: sqlite3.Connection) -> None:
+    """Make an empty database a store. Several processes may come here at once; the lock lets one do the work."""
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only counts before the first table
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.execute("BEGIN IMMEDIATE")
+    if _owner(connection) != APPLICATION_ID:
+        if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
+            raise NotAStore("the store file is another program's database")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(_TABLE)
+    connection.execute("COMMIT")
+
+
+def _owner(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what SQLite and the file system raise into this package's errors."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _home_error(getattr(error, "sqlite_errorcode", 0) & 0xFF)(f"SQLite: {error}") from error
+    except OSError as error:
+        raise StoreUnavailable(f"the store file cannot be used: {os.strerror(error.errno or 0)}") from error
+
+
+def _home_error(code: int) -> type[HomeError]:
+    return {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_NOTADB: NotAStore}.get(code, StoreUnavailable)
