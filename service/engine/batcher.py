@@ -1,0 +1,191 @@
+"""The asyncio front of the engine: rows in, answers out, with deadlines, cancellation, drain and a watch on the thread.
+
+Waiting adapts by itself: an idle engine answers at once, a busy one finds its next batch filled. Nothing polls.
+Knows rows; knows no HTTP and no task names.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import Enum
+from typing import Protocol
+
+from service.engine.core import Row, RowResult
+from service.engine.errors import DeadlineExceeded, Draining, EngineDown, EngineError, RequestTooLarge
+from service.engine.isolation import Runner
+from service.engine.limits import Limits
+from service.engine.queueing import Item, Outcome, Request
+from service.engine.worker import Worker
+
+
+class Stats(Protocol):
+    """What wants to know about batches; called on the event loop."""
+
+    def on_batch(self, images: int, tasks: int, seconds: float) -> None:
+        """A batch of `images` rows of `tasks` distinct adapters took `seconds` to compute."""
+        ...
+
+
+class State(Enum):
+    """Life of a batcher."""
+
+    NEW = "not started"
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    DEAD = "dead"
+
+
+_REFUSALS = {State.NEW: EngineDown, State.DEAD: EngineDown, State.DRAINING: Draining, State.STOPPED: Draining}
+
+
+class Batcher:
+    """Answers rows over one engine, batching whatever waits. All methods belong to one event loop."""
+
+    _loop: asyncio.AbstractEventLoop  # the one that `start` ran on
+
+    def __init__(
+        self,
+        engine: Runner,
+        limits: Limits | None = None,
+        *,
+        stats: Stats | None = None,
+        on_death: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Nothing runs before `start`.
+
+        Args:
+            engine: computes the batches, in a thread of its own.
+            limits: of queue, batch and patience; the defaults of `Limits` where None.
+            stats: told about each batch.
+            on_death: called once, on the event loop, when the engine's thread dies or hangs.
+        """
+        self._limits, self._stats, self._on_death = limits or Limits(), stats, on_death
+        self._state = State.NEW
+        self._pending: set[Request] = set()
+        self._watch: asyncio.TimerHandle | None = None
+        self._worker = Worker(
+            engine,
+            self._limits,
+            deliver=lambda outcomes, seconds: self._post(lambda: self._settle(outcomes, seconds)),
+            died=lambda error: self._post(lambda: self._die(error)),
+        )
+
+    def start(self) -> None:
+        """Start the engine's thread, for the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._state = State.RUNNING
+        self._worker.start()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the engine's thread is there to compute; still true while draining."""
+        return self._state in (State.RUNNING, State.DRAINING)
+
+    @property
+    def queued(self) -> int:
+        """Rows that wait."""
+        return self._worker.queued
+
+    async def submit(self, rows: Sequence[Row], *, deadline: float | None = None) -> list[RowResult]:
+        """Answer rows, in their order, however they are batched. Cancelling frees their places.
+
+        Args:
+            rows: of any mix of tasks.
+            deadline: in `time.monotonic` seconds; no answer comes after it, and rows still queued are not computed.
+
+        Raises:
+            QueueFull, RequestTooLarge, Draining, EngineDown, DeadlineExceeded: not answered at all.
+            RowFailed: one of the rows cannot be computed.
+        """
+        self._refuse(len(rows), deadline)
+        if not rows:
+            return []
+        request = Request(self._loop.create_future(), rows, deadline)
+        self._worker.put(request.items)
+        self._pending.add(request)
+        self._keep_watch()
+        try:
+            return await self._answer(request)
+        except BaseException:
+            self._worker.discard(request)
+            raise
+        finally:
+            self._pending.discard(request)
+
+    def _refuse(self, images: int, deadline: float | None) -> None:
+        if self._state in _REFUSALS:
+            raise _REFUSALS[self._state](f"the engine is {self._state.value}")
+        if images > self._limits.queue_images:
+            raise RequestTooLarge(f"{images} images in one request, at most {self._limits.queue_images} can wait")
+        if deadline is not None and deadline <= time.monotonic():
+            raise DeadlineExceeded("the deadline had passed before the request was queued")
+
+    @staticmethod
+    async def _answer(request: Request) -> list[RowResult]:
+        try:
+            async with asyncio.timeout(None if request.deadline is None else request.deadline - time.monotonic()):
+                return await request.future
+        except TimeoutError:
+            raise DeadlineExceeded("the deadline passed before the answer was there") from None
+
+    async def drain(self, timeout: float) -> bool:
+        """Refuse new rows, finish what is queued and in flight, end the thread.
+
+        Returns:
+            Whether everything was finished within `timeout` seconds; what was not fails with Draining.
+        """
+        if not self.healthy:
+            return self._state is not State.DEAD
+        self._state = State.DRAINING
+        return await self._finish(time.monotonic() + timeout)
+
+    async def _finish(self, end: float) -> bool:
+        futures = {request.future for request in self._pending}
+        late = (await asyncio.wait(futures, timeout=end - time.monotonic()))[1] if futures else set()
+        self._fail_pending(Draining, "shut down before the answer was there")
+        self._worker.stop()
+        ended = await asyncio.to_thread(self._worker.join, max(0.0, end - time.monotonic()))
+        if self._state is State.DEAD:
+            return False
+        self._state = State.STOPPED
+        return ended and not late
+
+    def _settle(self, outcomes: Sequence[tuple[Item, Outcome]], seconds: float) -> None:
+        """Hand out the outcomes of one batch."""
+        for item, outcome in outcomes:
+            item.request.settle(item.index, outcome)
+        if self._stats:
+            tasks = {item.row.resident.sha256 for item, _ in outcomes}
+            self._stats.on_batch(len(outcomes), len(tasks), seconds)
+
+    def _die(self, error: BaseException) -> None:
+        """Fail everyone who waits and say so; nothing can be computed any more."""
+        if self._state not in (State.RUNNING, State.DRAINING):
+            return
+        self._state = State.DEAD
+        self._worker.stop()
+        self._fail_pending(EngineDown, "the engine died")
+        if self._on_death:
+            self._on_death(error)
+
+    def _fail_pending(self, kind: type[EngineError], reason: str) -> None:
+        for request in self._pending:
+            request.fail(kind(reason))
+
+    def _keep_watch(self) -> None:
+        """See to it that a timer runs while somebody waits; an idle engine has none."""
+        if self._watch is None and self._pending and self.healthy:
+            self._watch = self._loop.call_later(self._limits.stall_seconds, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        if (busy := self._worker.busy_for()) >= self._limits.stall_seconds:
+            self._die(TimeoutError(f"one batch has been computing for {busy:.0f} s"))
+        self._keep_watch()
+
+    def _post(self, callback: Callable[[], object]) -> None:
+        """Call on the event loop, from the worker's thread."""
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback)
