@@ -1,0 +1,104 @@
+"""Mixed batches answer as each task alone does, and a removed site is not computed."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backbone import Backbone, SiteWeights, adapt
+from service.engine import Engine, Resident, Row
+from service.engine.forward import Live, plan
+from service.engine.forward import adapt as adapt_rows
+from tests.service.engine.conftest import TASKS
+from tests.service.engine.gate import Picture
+
+
+def close(ours: np.ndarray, reference: np.ndarray) -> bool:
+    return float(np.abs(ours - reference).max()) <= 1e-5 * max(1.0, float(np.abs(reference).max()))
+
+
+def alone(backbone: Backbone, row: Row) -> np.ndarray:
+    """The answer by the backbone's own loop, for one image."""
+    sites, (weight, bias) = row.resident.sites, row.resident.head
+    with torch.inference_mode():
+        features = backbone(
+            backbone.preprocessing.normalize(torch.from_numpy(row.pixels)[None]),
+            lambda index, h: adapt(h, sites[index]) if index in sites else h,
+        )
+        answer: np.ndarray = torch.nn.functional.linear(features, weight, bias)[0].numpy()
+    return answer
+
+
+def test_eight_tasks_in_one_batch_answer_as_each_does_alone(
+    backbone: Backbone, engine: Engine, residents: list[Resident], pixels: Picture
+) -> None:
+    rows = [Row(residents[i % TASKS], pixels(i)) for i in range(2 * TASKS)]
+    for row, result in zip(rows, engine.run(rows), strict=True):
+        assert close(result.logits, alone(backbone, row))
+        assert close(result.logits, engine.run([row])[0].logits)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batch=st.lists(st.tuples(st.integers(0, TASKS - 1), st.integers(0, 3)), min_size=1, max_size=12))
+def test_any_mix_in_any_order_answers_as_each_row_alone(
+    engine: Engine, residents: list[Resident], pixels: Picture, batch: list[tuple[int, int]]
+) -> None:
+    rows = [Row(residents[task], pixels(image)) for task, image in batch]
+    for row, result in zip(rows, engine.run(rows), strict=True):
+        assert close(result.logits, engine.run([row])[0].logits)
+
+
+def test_a_task_changes_its_answer_with_its_adapters_only(
+    engine: Engine, residents: list[Resident], pixels: Picture
+) -> None:
+    one, other = residents[0], residents[1]
+    image = pixels(0)
+    answers = engine.run([Row(one, image), Row(other, image), Row(one, image)])
+    assert np.array_equal(answers[0].logits, answers[2].logits)
+    assert answers[0].logits.shape != answers[1].logits.shape
+
+
+def test_rows_without_a_live_adapter_are_not_touched() -> None:
+    h = torch.randn(4, 3, 3, 8)
+    before = h.clone()
+    weights = SiteWeights(torch.randn(2, 8), torch.randn(8, 2))
+    out = adapt_rows(h, [Live(weights, slice(1, 2)), Live(weights, slice(3, 4))])
+    assert out.data_ptr() == h.data_ptr()
+    assert torch.equal(out[[0, 2]], before[[0, 2]])
+    torch.testing.assert_close(out[[1, 3]], adapt(before[[1, 3]], weights))
+
+
+def test_a_transposed_activation_is_adapted_all_the_same() -> None:
+    h = torch.randn(8, 5, 2).transpose(0, 2)  # (2, 5, 8), not contiguous
+    weights = SiteWeights(torch.randn(3, 8), torch.randn(8, 3))
+    torch.testing.assert_close(adapt_rows(h, [Live(weights, slice(0, 2))]), adapt(h, weights))
+
+
+def test_a_plan_gives_each_task_one_slice_and_each_row_one_place(residents: list[Resident]) -> None:
+    a, b, c = residents[:3]
+    planned = plan([b, a, b, c, a])
+    assert planned.order == (0, 2, 1, 4, 3)
+    assert planned.groups == ((b, slice(0, 2)), (a, slice(2, 4)), (c, slice(4, 5)))
+
+
+def test_a_plan_names_a_site_only_where_a_row_is_live(residents: list[Resident]) -> None:
+    planned = plan([residents[6], residents[7]])  # the first six sites of one are removed, all of the other
+    assert set(planned.live) == set(residents[6].sites)
+    assert min(planned.live) >= 6
+
+
+def test_a_batch_without_a_live_site_runs_the_bare_network(
+    residents: list[Resident], engine: Engine, pixels: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Live] = []
+
+    def counted(h: torch.Tensor, live: list[Live]) -> torch.Tensor:
+        calls.extend(live)
+        return h
+
+    monkeypatch.setattr("service.engine.forward.adapt", counted)
+    engine.run([Row(residents[7], pixels(0))])
+    assert not calls
+    engine.run([Row(residents[0], pixels(0))])
+    assert len(calls) == len(residents[0].sites)
