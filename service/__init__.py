@@ -1,0 +1,1 @@
+"""The server: request, decode, resolve, batch, engine, response."""

@@ -1,0 +1,55 @@
+"""The ASGI application: routes, the error table, and the limits around all of it. Wires, and decides nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
+
+from adapters_store import AdaptersStoreError
+from backbone import ImageError
+from service import openapi, problems
+from service.engine import EngineError
+from service.errors import ServiceError
+from service.limits import LimitsMiddleware
+from service.routes import operations, predictions, tasks
+from service.service import Service
+
+_HANDLED = (
+    ServiceError,
+    EngineError,
+    ImageError,
+    AdaptersStoreError,
+    RequestValidationError,
+    HTTPException,
+    ClientDisconnect,
+    Exception,
+)
+
+
+def create_app(service: Service) -> ASGIApp:
+    """The application over `service`, which runs for as long as the application's lifespan."""
+    api = FastAPI(
+        title="MiMi serving",
+        summary="Many vision tasks over one resident backbone.",
+        version=openapi.VERSION,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        openapi_url=None,  # served by a route of our own, which asks for a key
+        exception_handlers=dict.fromkeys(_HANDLED, problems.handle),
+        responses=openapi.documented(400, 401, 413, 431, 503),
+    )
+    api.state.service = service
+    for routes in (tasks, predictions, operations):
+        api.include_router(routes.router)
+    return LimitsMiddleware(api, settings=service.settings, on_refused=service.metrics.rejected)
+
+
+@asynccontextmanager
+async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
+    service: Service = api.state.service
+    async with service.running():
+        yield

@@ -1,0 +1,78 @@
+"""Decoding images off the event loop: a bounded pool of threads behind a bounded line. Knows no HTTP and no tasks."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import TypeVar
+
+import numpy as np
+
+from backbone import ImageError, ImageLimits, Preprocessing, decode
+from service.errors import DecodeBacklog
+
+T = TypeVar("T")
+
+
+class Decoder:
+    """Turns encoded images into the pixels a backbone reads."""
+
+    def __init__(self, preprocessing: Preprocessing, limits: ImageLimits, *, threads: int, backlog: int) -> None:
+        """Start nothing yet; `backlog` is the most jobs that may wait or run."""
+        self._preprocessing, self._limits, self._backlog = preprocessing, limits, backlog
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mimi-decode")
+        self._lock = Lock()
+        self._waiting = 0
+
+    async def pixels(self, images: Sequence[bytes]) -> list[np.ndarray]:
+        """Decode and prepare all images, or none: uint8 (H, W, 3) each.
+
+        Raises:
+            DecodeBacklog: they do not fit into the line.
+            ImageError: one of them is not an acceptable image; a note says which.
+        """
+        jobs = [self._job(index, data, of=len(images)) for index, data in enumerate(images)]
+        return await self._run(jobs)
+
+    async def offload(self, job: Callable[[], T]) -> T:
+        """Run one other job, such as parsing a long body, in the same pool."""
+        return (await self._run([job]))[0]
+
+    def close(self) -> None:
+        """Give up what has not begun."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _job(self, index: int, data: bytes, *, of: int) -> Callable[[], np.ndarray]:
+        def job() -> np.ndarray:
+            try:
+                return self._preprocessing.pixels(decode(data, self._limits))
+            except ImageError as error:
+                if of > 1:
+                    error.add_note(f"this is image {index + 1} of {of}")
+                raise
+
+        return job
+
+    async def _run(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
+        self._enter(len(jobs))
+        futures = [self._submit(job) for job in jobs]
+        try:
+            return await asyncio.gather(*map(asyncio.wrap_future, futures))
+        finally:
+            for future in futures:  # after a failure or a cancelled request: what has not begun never will
+                future.cancel()
+
+    def _submit(self, job: Callable[[], T]) -> "Future[T]":
+        future = self._pool.submit(job)
+        future.add_done_callback(lambda _: self._leave())  # when the thread is free, not when the request is over
+        return future
+
+    def _enter(self, count: int) -> None:
+        with self._lock:
+            if self._waiting + count > self._backlog:
+                raise DecodeBacklog("too many images wait to be decoded")
+            self._waiting += count
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._waiting -= 1

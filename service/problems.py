@@ -1,0 +1,124 @@
+"""The one table from errors to HTTP, and the one error body (RFC 9457, application/problem+json).
+
+Every layer raises errors in its own words; only this file knows status codes. A class that is not in the table
+takes the status of its nearest base; what is in no table at all is our own bug: 500, without a word of detail.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import NamedTuple
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from adapters_store import errors as artifact
+from adapters_store import store_errors as store
+from backbone import errors as images
+from service import errors as own
+from service.engine import errors as engine
+from service.schemas import Problem
+
+MEDIA_TYPE = "application/problem+json"
+CLIENT_CLOSED_REQUEST = 499  # no standard status: nobody reads it but our own metrics
+
+STATUS: Mapping[type[Exception], int] = {
+    own.MalformedRequest: 400,
+    own.MalformedForm: 400,
+    own.MalformedJson: 400,
+    own.Unauthorized: 401,
+    own.Forbidden: 403,
+    own.UnknownTask: 404,
+    own.RequestTimeout: 408,
+    own.BodyTooLarge: 413,
+    own.UnsupportedEncoding: 415,
+    own.InvalidRequest: 422,
+    own.NonFiniteOutput: 422,
+    own.HeadersTooLarge: 431,
+    own.ClientGone: CLIENT_CLOSED_REQUEST,
+    own.NotReady: 503,
+    own.TaskUnavailable: 503,
+    own.Overloaded: 503,
+    ClientDisconnect: CLIENT_CLOSED_REQUEST,
+    RequestValidationError: 422,
+    images.ImageTooLarge: 413,
+    images.UnsupportedFormat: 415,
+    images.UnsupportedMode: 422,
+    images.BadImage: 422,
+    artifact.NotSafetensors: 415,
+    artifact.FileTooLarge: 413,
+    artifact.ArtifactError: 422,
+    store.StoreError: 503,
+    store.InvalidName: 422,
+    store.NotFound: 404,
+    store.Conflict: 409,
+    store.StoreFull: 507,
+    engine.AdmissionError: 409,
+    engine.GoldenError: 422,
+    engine.RequestTooLarge: 413,
+    engine.RowFailed: 503,
+    engine.Unavailable: 503,
+    engine.DeadlineExceeded: 504,
+}
+_CODES = {RequestValidationError: "invalid_request", ClientDisconnect: "client_gone"}
+
+
+class Answer(NamedTuple):
+    """An error as HTTP: status, body, and headers beyond the usual ones."""
+
+    status: int
+    problem: Problem
+    headers: dict[str, str]
+
+
+def answer_to(error: Exception) -> Answer:
+    """The HTTP answer to an error, from the table alone."""
+    if isinstance(error, HTTPException):  # the router's own: no such path, no such method
+        return _answer(error.status_code, _code(HTTPStatus(error.status_code).phrase), "", dict(error.headers or {}))
+    base = next((base for base in type(error).__mro__ if base in STATUS), None)
+    if base is None:
+        return _answer(500, "internal_error", "", {})
+    return _answer(STATUS[base], _CODES.get(base) or _code(type(error).__name__), _detail(error), {})
+
+
+def response_to(error: Exception) -> Response:
+    """The response to an error."""
+    status, problem, headers = answer_to(error)
+    body = json.dumps(problem.model_dump()).encode()
+    return Response(body, status, headers, media_type=MEDIA_TYPE)
+
+
+async def handle(request: Request, error: Exception) -> Response:
+    """The application's handler of every error; counts it."""
+    request.app.state.service.metrics.rejected(error)
+    return response_to(error)
+
+
+def _answer(status: int, code: str, detail: str, headers: dict[str, str]) -> Answer:
+    title = code.replace("_", " ").capitalize()
+    problem = Problem(type=f"urn:mimi:problem:{code}", title=title, status=status, detail=detail or title, code=code)
+    return Answer(status, problem, {**_HEADERS.get(status, {}), **headers})
+
+
+_HEADERS: Mapping[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+
+
+def _code(name: str) -> str:
+    """snake_case of a class name or of a status phrase."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace(" ", "_").replace("-", "_").lower()
+
+
+def _detail(error: Exception) -> str:
+    if isinstance(error, RequestValidationError):
+        return "; ".join(sorted({_explain(item["type"], item["loc"], item["msg"]) for item in error.errors()}))
+    return ". ".join([str(error), *getattr(error, "__notes__", [])])
+
+
+def _explain(kind: str, where: tuple[int | str, ...], what: str) -> str:
+    """One validation error; the name of an unknown parameter is the client's own text and is not repeated."""
+    if kind == "extra_forbidden":
+        return f"{where[0]}: there is a parameter that this route does not take"
+    return f"{'.'.join(map(str, where))}: {what}"

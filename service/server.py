@@ -1,0 +1,144 @@
+"""From settings to a running process: builds the parts, listens, drains on SIGTERM, and tells why it ended.
+
+Exit codes:
+
+    0  stopped by a signal, everything under way answered
+    1  could not start: the reason is printed, without a trace
+    2  refused to start: a setting is unknown, out of range, or unsafe
+    3  the engine died: start again
+"""
+
+import logging
+import signal
+import socket
+import sys
+import time
+from types import FrameType
+
+import torch
+import uvicorn
+
+from adapters_store import AdaptersStoreError, bundled
+from adapters_store.opening import open_store
+from backbone import BUNDLED, BackboneError, load_backbone
+from service.app import create_app
+from service.engine import Engine
+from service.errors import ServiceError
+from service.protocol import protocol_class
+from service.service import Service
+from service.settings import Settings
+
+OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
+
+_QUIET = ("uvicorn", "python_multipart")  # they log a line for each malformed request: ours to count, not to repeat
+
+
+def main(settings: Settings) -> int:
+    """Serve until a signal or the engine's death; returns the process's exit code."""
+    _log_to_stderr()
+    start = time.perf_counter()
+    try:
+        listener = listen(settings.host, settings.port)
+        service = build(settings)
+    except (BackboneError, AdaptersStoreError, ServiceError, OSError) as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return CANNOT_START
+    return serve(service, listener, started=start)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to `host` and `port`; nobody can connect before the server runs.
+
+    Raises:
+        OSError: no such address, or the port is taken.
+    """
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+def build(settings: Settings) -> Service:
+    """Load the backbone, open the store, and make every live task resident.
+
+    Raises:
+        BackboneError, StoreError: see there.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    name = settings.backbone or BUNDLED
+    engine = Engine(load_backbone(name, weights=settings.weights))
+    store = open_store(settings.store)
+    if name == BUNDLED:  # the tasks that ship were made for the backbone that ships
+        bundled.seed(store)
+    service = Service(settings, engine, store)
+    service.registry.sync()
+    return service
+
+
+def serve(service: Service, listener: socket.socket, *, started: float | None = None) -> int:
+    """Answer on `listener` until a signal or the engine's death; returns the exit code."""
+    server = Server(service, started=time.perf_counter() if started is None else started)
+    server.run(sockets=[listener])
+    return ENGINE_DIED if service.failure else OK
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which also ends when the engine dies, and exits with 0 when a signal has been obeyed."""
+
+    def __init__(self, service: Service, *, started: float) -> None:
+        super().__init__(_config(service))
+        self._service, self._started = service, started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say where."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            _announce(self._service, listener, time.perf_counter() - self._started)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to end."""
+        return await super().on_tick(counter) or self._service.failure is not None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take no more work at once and finish what is under way; a second Ctrl-C does not wait for it."""
+        self._service.stop()
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
+def _config(service: Service) -> uvicorn.Config:
+    settings = service.settings
+    return uvicorn.Config(
+        create_app(service),
+        http=protocol_class(settings, service.metrics.rejected),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=4 * settings.header_bytes,  # up to there, our own answer names the limit
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+    )
+
+
+def _announce(service: Service, listener: socket.socket, seconds: float) -> None:
+    host, port, *_ = listener.getsockname()
+    name = f"[{host}]" if ":" in host else host
+    ready = sum(entry.reason is None for entry in service.table.values())
+    print(
+        f"serving {ready} of {len(service.table)} tasks over {service.engine.backbone.name} "
+        f"at http://{name}:{port} (ready in {seconds:.1f} s)",
+        flush=True,
+    )
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,101 @@
+"""Everything a running server consists of, put together in one place; the routes reach it as one object."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from adapters_store.store import Store
+from backbone import ImageLimits
+from service.access import keys_of
+from service.decoding import Decoder
+from service.engine import Batcher, Engine, Limits
+from service.errors import NotReady
+from service.metrics import Metrics
+from service.predict import Predictor
+from service.registrar import Registrar
+from service.registry import Entry, Registry
+from service.settings import Settings
+
+
+class Service:
+    """The parts of a server, and whether it takes work.
+
+    Attributes:
+        failure: why the engine died; None while it lives.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, store: Store) -> None:
+        """Put the parts together; nothing runs before `running`."""
+        self.settings, self.engine, self.store = settings, engine, store
+        self.keys = keys_of(settings)
+        self.metrics = Metrics(self)
+        self.registry = Registry(store, engine, on_removed=self._forget)
+        self.registrar = Registrar(self.registry, backlog=settings.pending_uploads)
+        self.decoder = Decoder(
+            engine.backbone.preprocessing,
+            ImageLimits(max_bytes=settings.image_bytes),
+            threads=settings.decode_threads,
+            backlog=settings.decode_images,
+        )
+        self.batcher = Batcher(
+            engine,
+            limits=Limits(queue_images=settings.queue_images, batch_images=settings.batch_images),
+            stats=self.metrics,
+            on_death=self._die,
+        )
+        self.predictor = Predictor(self.registry, self.decoder, self.batcher, seconds=settings.request_seconds)
+        self.failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
+
+    @property
+    def table(self) -> Mapping[str, Entry]:
+        """All tasks as of now."""
+        return self.registry.table
+
+    @property
+    def queued(self) -> int:
+        """Images that wait for the engine."""
+        return self.batcher.queued
+
+    @property
+    def adapter_bytes(self) -> int:
+        """Bytes of all resident adapters and heads."""
+        return self.engine.usage().nbytes
+
+    def stop(self) -> None:
+        """Take no more work from now on; what is under way goes on."""
+        self._stopping = True
+
+    def check_ready(self) -> None:
+        """Raise NotReady unless work is taken."""
+        if self._stopping:
+            raise NotReady("the server is stopping")
+        if not self.batcher.healthy:
+            raise NotReady("the engine is not running")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Compute and follow the store inside; drain and close everything afterwards."""
+        self._loop = asyncio.get_running_loop()
+        self.batcher.start()
+        follower = asyncio.create_task(self.registrar.follow(self.settings.follow_seconds))
+        try:
+            yield
+        finally:
+            self.stop()
+            follower.cancel()
+            with suppress(asyncio.CancelledError):
+                await follower
+            await self.batcher.drain(self.settings.drain_seconds)
+            await asyncio.to_thread(self.registrar.close)
+            self.decoder.close()
+            self.store.close()
+
+    def _die(self, error: BaseException) -> None:
+        self.failure = error
+
+    def _forget(self, task: str) -> None:
+        """On the event loop, where predictions are counted: none can slip in between."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.metrics.forget, task)
