@@ -1,25 +1,27 @@
 """Everything that can go wrong between a caller and the store. How a home fails inside is translated to these.
 
-AdaptersStoreError
-└── StoreError
-    ├── InvalidName             a task or alias name outside its pattern
-    ├── InvalidSplit            an alias split without versions or with a weight out of range
-    ├── UnsupportedUrl          no home for this kind of URL
-    ├── NotFound
-    │   ├── UnknownTask         no such task
-    │   ├── UnknownVersion      the task has no such version
-    │   ├── UnknownAlias        the task has no such alias
-    │   └── UnknownBlob         nothing under this hash
-    ├── Conflict
-    │   ├── StaleGeneration     the task moved since the caller looked
-    │   └── VersionInUse        an alias still points at the version
-    ├── Damaged
-    │   ├── CorruptBlob         the bytes no longer give their hash
-    │   └── CorruptLog          an entry that cannot be read, or does not follow from the ones before
-    └── HomeError
-        ├── NotAStore           a link, another database, or another file where the store should be
-        ├── StoreFull           no room left; nothing was changed
-        └── StoreUnavailable    unreadable, read-only, locked or unreachable; nothing acknowledged was lost
+This file only names what is wrong: it knows neither HTTP nor any home.
+
+    AdaptersStoreError
+    └── StoreError
+        ├── InvalidName             a task or alias name outside its pattern
+        ├── InvalidSplit            an alias split without versions or with a weight out of range
+        ├── UnsupportedUrl          no home for this kind of URL
+        ├── NotFound
+        │   ├── UnknownTask         no such task
+        │   ├── UnknownVersion      the task has no such version
+        │   ├── UnknownAlias        the task has no such alias
+        │   └── UnknownBlob         nothing under this hash
+        ├── Conflict
+        │   ├── StaleGeneration     the task moved since the caller looked
+        │   └── VersionInUse        an alias still points at the version
+        ├── Damaged
+        │   ├── CorruptBlob         the bytes no longer give their hash
+        │   └── CorruptLog          an entry that cannot be read, or does not follow from the ones before
+        └── HomeError
+            ├── NotAStore           a link, another database, or another file where the store should be
+            ├── StoreFull           no room left; nothing was changed
+            └── StoreUnavailable    unreadable, read-only, locked or unreachable; nothing acknowledged was lost
 """
 
 from adapters_store._root import AdaptersStoreError

@@ -63,11 +63,11 @@ def _check_dtypes(weights: list[str], tensors: Tensors) -> None:
     for name, dtype in ((GOLDEN_IMAGE, np.uint8), (GOLDEN_LOGITS, np.float32)):
         if tensors[name].dtype != dtype:
             raise errors.WrongDtype(f"{name} is {tensors[name].dtype}, not {np.dtype(dtype)}")
-    for name in weights:
-        if tensors[name].dtype.kind != "f":
-            raise errors.WrongDtype(f"{name} is {tensors[name].dtype}, not float32 or float16")
-        if tensors[name].dtype != tensors[HEAD_WEIGHT].dtype:
-            raise errors.MixedDtypes(f"{name} is {tensors[name].dtype}, {HEAD_WEIGHT} {tensors[HEAD_WEIGHT].dtype}")
+    found = {tensors[name].dtype for name in weights}
+    if not all(dtype.kind == "f" for dtype in found):
+        raise errors.WrongDtype("weights are float32 or float16, nothing else")
+    if len(found) > 1:
+        raise errors.MixedDtypes("weights are all float32 or all float16")
 
 
 def _check_site(site: int, width: int, tensors: Tensors) -> None:

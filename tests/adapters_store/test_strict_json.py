@@ -1,0 +1,83 @@
+"""JSON is read strictly and written in one way."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters_store import errors
+from adapters_store.strict_json import canonical, parse_object, shown
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**18), 10**18)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), JSON))
+def test_canonical_text_reads_back_as_the_same_value(value: dict[str, object]) -> None:
+    assert parse_object(canonical(value), max_depth=100) == value
+
+
+@given(st.text(alphabet='{}[]",:\\u0n1 ae-.N'))
+def test_any_text_is_an_object_or_an_error_of_ours(text: str) -> None:
+    try:
+        value = parse_object(text, max_depth=5)
+    except errors.BrokenFile:
+        return
+    assert value == json.loads(text)
+
+
+@pytest.mark.parametrize("depth", [19, 20, 21])
+def test_depth_is_limited_inclusively(depth: int) -> None:
+    text = '{"a":' * depth + "1" + "}" * depth
+    if depth <= 20:
+        assert parse_object(text, max_depth=20)
+    else:
+        with pytest.raises(errors.JsonTooDeep):
+            parse_object(text, max_depth=20)
+
+
+def test_brackets_inside_strings_do_not_count() -> None:
+    assert parse_object(r'{"a": "[[[[\"[[[[\\", "b": "]]"}', max_depth=1) == {"a": '[[[["[[[[\\', "b": "]]"}
+
+
+@pytest.mark.parametrize("text", ['"\\' * 100_000, '{"' * 100_000, "\\" * 200_000, '"' + "\\\\" * 100_000])
+def test_hostile_text_is_refused_quickly(text: str) -> None:
+    start = time.process_time()
+    with pytest.raises(errors.BrokenFile):
+        parse_object(text, max_depth=20)
+    assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1: 2, "a": 3}, int])
+def test_what_is_not_finite_json_is_not_written(value: object) -> None:
+    with pytest.raises(errors.InvalidField):
+        canonical(value)
+
+
+def test_a_value_that_holds_itself_is_not_written() -> None:
+    loop: list[object] = []
+    loop.append(loop)
+    with pytest.raises(errors.InvalidField):
+        canonical(loop)
+
+
+def test_a_value_nested_without_end_is_not_written() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(errors.InvalidField):
+        canonical(deep)
+
+
+def test_untrusted_values_are_shown_short_and_in_ascii() -> None:
+    assert shown("a\r\n\x1b[31m\u202e") == "'a\\r\\n\\x1b[31m\\u202e'"
+    assert len(shown("x" * 1000)) < 70
