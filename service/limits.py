@@ -67,12 +67,20 @@ class LimitsMiddleware:
 
     async def _pass(self, scope: Scope, exchange: "_Exchange") -> None:
         try:
+            check_version(scope["http_version"])
             check_headers(scope["headers"], self._settings)
         except RequestError as error:
             self._on_refused(error)
+            exchange.distrust()
             await response_to(error)(scope, exchange.receive, exchange.send)
         else:
             await self._app(scope, exchange.receive, exchange.send)
+
+
+def check_version(version: str) -> None:
+    """Refuse what h11 reads as HTTP/1.1 although it says otherwise, such as the preface of HTTP/2."""
+    if version not in ("1.0", "1.1"):
+        raise MalformedRequest("this server speaks HTTP/1.1")
 
 
 def check_headers(headers: Headers, settings: Settings) -> None:
@@ -112,6 +120,10 @@ class _Exchange:
         self._deadline = time.monotonic() + settings.body_seconds
         self._complete = not (_has(headers, b"content-length") or _has(headers, b"transfer-encoding"))
         self.received = 0
+
+    def distrust(self) -> None:
+        """Where this request ends is not certain: the connection must end with it."""
+        self._complete = False
 
     async def receive(self) -> Message:
         """The next piece of the body, counted; once it is complete, whatever the server says."""
