@@ -11,7 +11,8 @@ SUFFIX = ".safetensors"
 
 def bundled_tasks(folder: Path = FOLDER) -> Mapping[str, bytes]:
     """Return the bytes of every bundled task by its id, which is the file's stem, in alphabetical order."""
-    return {path.stem: path.read_bytes() for path in sorted(folder.glob(f"*{SUFFIX}"))}
+    files = {path.stem: path for path in folder.glob(f"*{SUFFIX}")}
+    return {task: files[task].read_bytes() for task in sorted(files)}
 
 
 def seed(store: Store, folder: Path = FOLDER) -> bool:

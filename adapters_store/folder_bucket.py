@@ -41,7 +41,7 @@ class FolderBucket:
     def create(self, name: str, data: bytes) -> bool:
         """See `Bucket.create`."""
         folder, file = self._place(name)
-        staging, draft = self._folders[STAGING], secrets.token_hex(16)
+        staging, draft = self._folder(STAGING), secrets.token_hex(16)
         with _translated():
             try:
                 _write(staging, draft, data)
@@ -69,7 +69,7 @@ class FolderBucket:
 
     def list(self, folder: str) -> list[Listed]:
         """See `Bucket.list`."""
-        with _translated(), os.scandir(self._folders[folder]) as entries:
+        with _translated(), os.scandir(self._folder(folder)) as entries:
             found = [(entry.name, _modified(entry)) for entry in entries]
         return [Listed(f"{folder}/{name}", at) for name, at in found if at is not None]
 
@@ -92,9 +92,12 @@ class FolderBucket:
 
     def _place(self, name: str) -> tuple[int, str]:
         folder, _, file = name.partition("/")
-        if folder not in self._folders:
+        return self._folder(folder), file
+
+    def _folder(self, name: str) -> int:
+        if name not in self._folders:
             raise StoreUnavailable("the store is closed")
-        return self._folders[folder], file
+        return self._folders[name]
 
 
 def _open_folder(base: int, folder: str) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters_store import errors, unpack
+from adapters_store import errors, hash_preprocessing, unpack
 from adapters_store.limits import ArtifactLimits
 from tests.adapters_store.raw import GOOD_FILE, Header, with_header, with_manifest, with_manifest_text
 
@@ -137,8 +137,6 @@ def test_metadata_beside_the_manifest_is_refused() -> None:
 @pytest.mark.parametrize("value", [0, -0.0, 1e-300, None, True, "x", [], [[1, "a"], [None]]])
 def test_preprocessing_may_hold_plain_values_and_lists(value: Any) -> None:  # noqa: ANN401
     def change(manifest: Header) -> None:
-        from adapters_store import hash_preprocessing  # noqa: PLC0415
-
         manifest["preprocessing"] = {"key": value}
         manifest["preprocessing_sha256"] = hash_preprocessing({"key": value})
 

@@ -1,0 +1,24 @@
+"""Fixtures of the store's tests: every home, and a store open on it."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from adapters_store.log_store import LogStore
+from tests.adapters_store.homes import HOMES, Home
+
+
+@pytest.fixture(params=list(HOMES.values()), ids=list(HOMES))
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    """Each home in turn, empty."""
+    made: Home = request.param(tmp_path)
+    return made
+
+
+@pytest.fixture
+def store(home: Home) -> Iterator[LogStore]:
+    """A store open on each home in turn."""
+    with closing(home.open()) as opened:
+        yield opened

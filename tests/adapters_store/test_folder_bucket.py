@@ -1,0 +1,139 @@
+"""What is special about the folder home: every system call of a write may fail, and nothing planted is followed."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters_store import digest
+from adapters_store.folder_bucket import FolderBucket
+from adapters_store.log_store import LogStore
+from adapters_store.store_errors import NotAStore, StoreFull, StoreUnavailable
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(root: Path) -> Iterator[LogStore]:
+    """A store with one version of one task."""
+    with closing(LogStore(FolderBucket(root))) as opened:
+        opened.publish("cat", b"one")
+        yield opened
+
+
+def failing(call: Callable[..., Any], at: int, number: int) -> Callable[..., Any]:
+    """Return a system call that fails the `at`-th time, as a full or dying disk makes it."""
+    calls = iter(range(1, 1000))
+
+    def attempt(*args: Any, **options: Any) -> Any:  # noqa: ANN401
+        if next(calls) == at:
+            raise OSError(number, os.strerror(number))
+        return call(*args, **options)
+
+    return attempt
+
+
+STEPS = [("open", 1), ("open", 2), ("open", 3), ("fsync", 1), ("fsync", 2), ("fsync", 3), ("link", 1), ("link", 2)]
+FAULTS = {errno.ENOSPC: StoreFull, errno.EDQUOT: StoreFull, errno.EIO: StoreUnavailable, errno.EROFS: StoreUnavailable}
+
+
+@pytest.mark.parametrize("number", FAULTS, ids=errno.errorcode.get)
+@pytest.mark.parametrize(("step", "at"), STEPS)
+def test_a_failing_step_of_a_write_changes_nothing(
+    store: LogStore, root: Path, monkeypatch: pytest.MonkeyPatch, step: str, at: int, number: int
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, failing(getattr(os, step), at, number))
+        with pytest.raises(FAULTS[number]):
+            store.publish("cat", b"two")
+    assert store.snapshot().generation == 1
+    assert store.read(digest(b"one")) == b"one"
+    assert list((root / "staging").iterdir()) == []
+    assert store.publish("cat", b"two").version.version == 2
+
+
+def test_a_write_whose_last_flush_failed_is_not_acknowledged_but_may_be_repeated(
+    store: LogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing(os.fsync, 4, errno.EIO))
+        with pytest.raises(StoreUnavailable):
+            store.publish("cat", b"two")
+    assert store.publish("cat", b"two").version.version == 2
+
+
+def test_a_draft_that_cannot_be_removed_is_left_for_the_sweep(
+    store: LogStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", failing(os.unlink, 1, errno.EIO))
+        assert store.publish("cat", b"two").created
+    assert len(list((root / "staging").iterdir())) == 1
+    store.sweep()
+    assert len(list((root / "staging").iterdir())) == 1
+    store.sweep(older_than=0)
+    assert list((root / "staging").iterdir()) == []
+
+
+def test_files_are_their_owners_alone(store: LogStore, root: Path) -> None:
+    modes = {path.stat().st_mode & 0o777 for path in root.glob("*/*")}
+    assert modes == {0o600}
+
+
+def test_a_planted_link_is_not_followed(store: LogStore, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"one")
+    blob = root / store.snapshot().tasks["cat"].versions[1].blob
+    blob.unlink()
+    blob.symlink_to(tmp_path / "secret")
+    with pytest.raises(NotAStore):
+        store.read(digest(b"one"))
+    assert store.sweep(older_than=0) == 0
+
+
+def test_a_planted_pipe_is_refused_without_waiting(store: LogStore, root: Path) -> None:
+    blob = root / store.snapshot().tasks["cat"].versions[1].blob
+    blob.unlink()
+    os.mkfifo(blob)
+    with pytest.raises(NotAStore):
+        store.read(digest(b"one"))
+
+
+@pytest.mark.parametrize("name", ["store", "store/blobs", "store/log", "store/staging"])
+def test_a_store_folder_that_is_a_link_is_refused(root: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotAStore):
+        FolderBucket(root)
+
+
+def test_a_file_is_no_store(root: Path) -> None:
+    root.write_bytes(b"my thesis, only copy")
+    with pytest.raises(NotAStore):
+        FolderBucket(root)
+
+
+def test_a_file_that_vanishes_while_the_folder_is_listed_is_passed_over(
+    store: LogStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = os.scandir(root / "blobs")
+    monkeypatch.setattr(os, "scandir", lambda _: listing)
+    next((root / "blobs").iterdir()).unlink()
+    assert store._bucket.list("blobs") == []
+
+
+def test_a_closed_store_is_unavailable(root: Path) -> None:
+    store = LogStore(FolderBucket(root))
+    store.close()
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        store.snapshot()
+    with pytest.raises(StoreUnavailable):
+        store.sweep()

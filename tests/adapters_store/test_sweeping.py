@@ -1,0 +1,163 @@
+"""Conformance: what a sweep takes and what it leaves, also while others publish; and the seeding of a new store."""
+
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+
+from adapters_store import digest
+from adapters_store.bucket import Bucket, Listed
+from adapters_store.events import BlobsCollected, Seeded
+from adapters_store.journal import SNAPSHOTS
+from adapters_store.log_store import LogStore
+from adapters_store.store_errors import UnknownBlob
+from tests.adapters_store.homes import Home
+
+
+class Interrupted:
+    """A real bucket; just before the first object of a folder is written, something else happens."""
+
+    def __init__(self, bucket: Bucket, folder: str, happening: Callable[[], object]) -> None:
+        self._bucket, self._folder = bucket, folder
+        self._happenings = [happening]
+
+    def create(self, name: str, data: bytes) -> bool:
+        if name.startswith(self._folder) and self._happenings:
+            self._happenings.pop()()
+        return self._bucket.create(name, data)
+
+    def get(self, name: str) -> bytes | None:
+        return self._bucket.get(name)
+
+    def list(self, folder: str) -> list[Listed]:
+        return list(self._bucket.list(folder))
+
+    def delete(self, name: str) -> None:
+        self._bucket.delete(name)
+
+    def tidy(self, before: float) -> None:
+        self._bucket.tidy(before)
+
+    def close(self) -> None:
+        self._bucket.close()
+
+
+class AnsweringLate(Interrupted):
+    """A real bucket whose first log entry is written, but reported as taken: the answer was lost, the retry failed."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        super().__init__(bucket, "log/", lambda: None)
+
+    def create(self, name: str, data: bytes) -> bool:
+        first = bool(self._happenings) and name.startswith(self._folder)
+        return super().create(name, data) and not first
+
+
+def test_a_sweep_takes_what_nothing_names(store: LogStore) -> None:
+    gone = store.publish("cat", b"one").version
+    kept = store.publish("dog", b"two").version
+    store.delete_task("cat")
+    assert store.read(gone.sha256) == b"one"
+    assert store.sweep(older_than=0) == 1
+    assert store.read(kept.sha256) == b"two"
+    with pytest.raises(UnknownBlob):
+        store.read(gone.sha256)
+
+
+def test_a_sweep_leaves_what_is_young(store: LogStore) -> None:
+    store.publish("cat", b"one")
+    store.delete_task("cat")
+    assert store.sweep() == 0
+    assert store.sweep(older_than=60) == 0
+
+
+def test_a_sweep_leaves_what_another_task_names(store: LogStore) -> None:
+    version = store.publish("cat", b"one").version
+    store.publish("dog", b"one")
+    store.delete_task("cat")
+    assert store.sweep(older_than=0) == 0
+    assert store.read(version.sha256) == b"one"
+
+
+def test_a_sweep_is_one_entry_in_the_log_and_none_if_nothing_was_found(store: LogStore) -> None:
+    store.publish("cat", b"one")
+    store.delete_task("cat")
+    store.sweep(older_than=0)
+    store.sweep(older_than=0)
+    assert [change.event for change in store.changes(2)] == [BlobsCollected(1)]
+
+
+def test_bytes_swept_away_can_be_published_again(store: LogStore) -> None:
+    store.publish("cat", b"one")
+    store.delete_task("cat")
+    store.sweep(older_than=0)
+    assert store.read(store.publish("cat", b"one").version.sha256) == b"one"
+
+
+def test_a_sweep_keeps_two_snapshots(home: Home) -> None:
+    with closing(LogStore(home.bucket(), snapshot_every=1)) as store, closing(home.bucket()) as bucket:
+        for number in range(5):
+            store.publish("cat", str(number).encode())
+        store.sweep()
+        assert sorted(item.name[-7:] for item in bucket.list(SNAPSHOTS)) == ["04.json", "05.json"]
+
+
+def test_a_blob_swept_between_its_upload_and_its_entry_is_uploaded_again(store: LogStore, home: Home) -> None:
+    swept: list[int] = []
+    bucket = Interrupted(home.bucket(), "log/", lambda: swept.append(store.sweep(older_than=-60)))
+    with closing(LogStore(bucket)) as slow:
+        version = slow.publish("cat", b"one").version
+    assert swept == [1]
+    assert store.read(version.sha256) == b"one"
+
+
+def test_a_writer_that_lost_its_number_to_another_task_tries_again(store: LogStore, home: Home) -> None:
+    bucket = Interrupted(home.bucket(), "log/", lambda: store.publish("dog", b"two"))
+    with closing(LogStore(bucket)) as slow:
+        assert slow.publish("cat", b"one", expected_generation=0).generation == 2
+
+
+def test_the_same_bytes_published_at_once_are_one_version(store: LogStore, home: Home) -> None:
+    bucket = Interrupted(home.bucket(), "log/", lambda: store.publish("cat", b"one"))
+    with closing(LogStore(bucket)) as slow:
+        assert slow.publish("cat", b"one").created is False
+    assert set(store.snapshot().tasks["cat"].versions) == {1}
+
+
+def test_a_writer_knows_its_own_entry_again_when_the_answer_was_lost(home: Home) -> None:
+    with closing(LogStore(AnsweringLate(home.bucket()))) as store:
+        assert store.publish("cat", b"one", expected_generation=0).created
+        assert store.snapshot().generation == 1
+
+
+def test_a_new_store_is_seeded_with_one_entry(store: LogStore) -> None:
+    assert store.seed({"cat": b"one", "dog": b"two"})
+    assert {task: set(state.versions) for task, state in store.snapshot().tasks.items()} == {"cat": {1}, "dog": {1}}
+    assert store.read(digest(b"two")) == b"two"
+    assert store.snapshot().tasks["dog"].aliases == {"live": {1: 100}}
+    assert isinstance(store.changes(0)[0].event, Seeded)
+
+
+def test_a_store_is_seeded_once_even_if_the_seeds_were_deleted(store: LogStore, home: Home) -> None:
+    store.seed({"cat": b"one"})
+    store.delete_task("cat")
+    with closing(home.open()) as again:
+        assert not again.seed({"cat": b"one", "dog": b"two"})
+        assert again.snapshot().tasks == {}
+
+
+def test_a_store_that_a_user_wrote_to_is_not_seeded(store: LogStore) -> None:
+    store.publish("mine", b"one")
+    assert not store.seed({"cat": b"one"})
+
+
+def test_of_two_that_seed_at_once_one_does(store: LogStore, home: Home) -> None:
+    bucket = Interrupted(home.bucket(), "log/", lambda: store.seed({"cat": b"one"}))
+    with closing(LogStore(bucket)) as slow:
+        assert not slow.seed({"cat": b"other"})
+    assert store.read(digest(b"one")) == b"one"
+
+
+def test_seeding_with_nothing_leaves_the_store_new(store: LogStore) -> None:
+    assert not store.seed({})
+    assert store.snapshot().generation == 0
