@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from adapters_store import AdaptersStoreError, Manifest, digest, unpack
-from adapters_store.state import TaskState, VersionInfo
-from adapters_store.store import Store
+from adapters_store import AdaptersStoreError, Manifest, Store, TaskState, VersionInfo, digest, unpack
 from service.engine import Engine, EngineError, GoldenCheck, Resident
 from service.errors import TaskUnavailable, UnknownTask
 

@@ -18,8 +18,7 @@ from types import FrameType
 import torch
 import uvicorn
 
-from adapters_store import AdaptersStoreError, bundled
-from adapters_store.opening import open_store
+from adapters_store import AdaptersStoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from service.app import create_app
 from service.engine import Engine

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
-from adapters_store.store import Store
+from adapters_store import Store
 from backbone import ImageLimits
 from service.access import keys_of
 from service.decoding import Decoder

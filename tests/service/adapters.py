@@ -14,6 +14,7 @@ from backbone import Backbone, SiteWeights, adapter_flops, flops_of, load_backbo
 @cache
 def bundled_backbone() -> Backbone:
     """The backbone that ships, loaded once for all tests."""
+    torch.set_num_threads(1)  # servers, references and clients all compute at once here
     return load_backbone()
 
 

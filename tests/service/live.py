@@ -12,7 +12,7 @@ import httpx2 as httpx
 import numpy as np
 from PIL import Image
 
-from adapters_store.opening import open_store
+from adapters_store import open_store
 from service.engine import Engine
 from service.server import Server, listen
 from service.service import Service
