@@ -32,8 +32,8 @@ class Bucket(Protocol):
     def delete(self, name: str) -> None:
         """Remove an object; one that is gone already is no error."""
 
-    def tidy(self, before: float) -> None:
-        """Remove what killed writers left behind before that time (seconds since 1970)."""
+    def tidy(self) -> None:
+        """Remove what killed writers left behind, and nothing of those who live."""
 
     def close(self) -> None:
         """Let go of files and connections."""

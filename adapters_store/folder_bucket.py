@@ -1,10 +1,11 @@
 """A bucket in a folder of plain files, for one machine or a shared file system that has hard links.
 
-An object is written beside its place, flushed, then linked to its name: the link is atomic and refuses a taken name.
+An object is drafted elsewhere, flushed, then linked to its name: the link is atomic and refuses a taken name.
 Folders are opened once and links never followed, so nothing planted later can lead a read or a write elsewhere.
 """
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
@@ -41,16 +42,13 @@ class FolderBucket:
     def create(self, name: str, data: bytes) -> bool:
         """See `Bucket.create`."""
         folder, file = self._place(name)
-        staging, draft = self._folder(STAGING), secrets.token_hex(16)
-        with _translated():
+        staging = self._folder(STAGING)
+        with _translated(), _draft(staging) as (draft, descriptor):
+            _write(descriptor, data)
             try:
-                _write(staging, draft, data)
                 os.link(draft, file, src_dir_fd=staging, dst_dir_fd=folder, follow_symlinks=False)
             except FileExistsError:
                 return False
-            finally:
-                with suppress(OSError):  # left for `tidy`
-                    os.unlink(draft, dir_fd=staging)
             os.fsync(folder)
         return True
 
@@ -79,11 +77,15 @@ class FolderBucket:
         with _translated(), suppress(FileNotFoundError):
             os.unlink(file, dir_fd=folder)
 
-    def tidy(self, before: float) -> None:
-        """See `Bucket.tidy`."""
+    def tidy(self) -> None:
+        """Remove the drafts of killed writers: those whose lock died with them."""
         for draft in self.list(STAGING):
-            if draft.written_at <= before:
-                self.delete(draft.name)
+            staging, file = self._place(draft.name)
+            with _translated(), suppress(FileNotFoundError, BlockingIOError):
+                descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=staging)
+                with os.fdopen(descriptor):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(file, dir_fd=staging)
 
     def close(self) -> None:
         """See `Bucket.close`."""
@@ -106,12 +108,33 @@ def _open_folder(base: int, folder: str) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=base)
 
 
-def _write(folder: int, file: str, data: bytes) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(descriptor)
+@contextmanager
+def _draft(staging: int) -> Iterator[tuple[str, int]]:
+    """Open a file of our own, locked so that no sweep takes it, and gone in the end."""
+    name, descriptor = _locked_file(staging)
+    try:
+        yield name, descriptor
+    finally:
+        with suppress(OSError):  # whatever is left, `tidy` removes
+            os.unlink(name, dir_fd=staging)
+        os.close(descriptor)
+
+
+def _locked_file(staging: int) -> tuple[str, int]:
+    while True:
+        name = secrets.token_hex(16)
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=staging)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return name, descriptor
+        os.close(descriptor)  # a sweep took it between the two calls above
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    os.fsync(descriptor)
 
 
 def _modified(entry: os.DirEntry[str]) -> float | None:

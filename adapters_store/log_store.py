@@ -120,7 +120,7 @@ class LogStore:
         for name in unnamed:
             self._bucket.delete(name)
         self._journal.drop_old_snapshots()
-        self._bucket.tidy(before)
+        self._bucket.tidy()
         return len(unnamed)
 
     def close(self) -> None:

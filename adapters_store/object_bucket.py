@@ -51,7 +51,7 @@ class ObjectBucket:
             except FileNotFoundError:
                 return
 
-    def tidy(self, before: float) -> None:
+    def tidy(self) -> None:
         """Do nothing: an object store shows no unfinished object."""
 
     def close(self) -> None:

@@ -64,7 +64,7 @@ class SqliteBucket:
         with self._statement() as connection:
             connection.execute("DELETE FROM objects WHERE name = ?", (name,))
 
-    def tidy(self, before: float) -> None:
+    def tidy(self) -> None:
         """Give pages that deletions freed back to the disk; SQLite itself cleans up after killed writers."""
         with self._statement() as connection:
             connection.executescript("PRAGMA incremental_vacuum")  # a script runs to its end, `execute` frees one page

@@ -1,6 +1,7 @@
 """What is special about the folder home: every system call of a write may fail, and nothing planted is followed."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters_store import digest
-from adapters_store.folder_bucket import FolderBucket
+from adapters_store.folder_bucket import FolderBucket, _draft
 from adapters_store.log_store import LogStore
 from adapters_store.store_errors import NotAStore, StoreFull, StoreUnavailable
 
@@ -40,7 +41,18 @@ def failing(call: Callable[..., Any], at: int, number: int) -> Callable[..., Any
     return attempt
 
 
-STEPS = [("open", 1), ("open", 2), ("open", 3), ("fsync", 1), ("fsync", 2), ("fsync", 3), ("link", 1), ("link", 2)]
+STEPS = [
+    ("open", 1),
+    ("open", 2),
+    ("open", 3),
+    ("write", 1),
+    ("write", 2),
+    ("fsync", 1),
+    ("fsync", 2),
+    ("fsync", 3),
+    ("link", 1),
+    ("link", 2),
+]
 FAULTS = {errno.ENOSPC: StoreFull, errno.EDQUOT: StoreFull, errno.EIO: StoreUnavailable, errno.EROFS: StoreUnavailable}
 
 
@@ -77,9 +89,26 @@ def test_a_draft_that_cannot_be_removed_is_left_for_the_sweep(
         assert store.publish("cat", b"two").created
     assert len(list((root / "staging").iterdir())) == 1
     store.sweep()
-    assert len(list((root / "staging").iterdir())) == 1
-    store.sweep(older_than=0)
     assert list((root / "staging").iterdir()) == []
+
+
+def test_a_draft_that_is_being_written_is_not_swept_away(store: LogStore, root: Path) -> None:
+    with closing(FolderBucket(root)) as writer, _draft(writer._folder("staging")) as (name, _):
+        store.sweep(older_than=0)
+        assert [path.name for path in (root / "staging").iterdir()] == [name]
+
+
+def test_a_draft_swept_before_it_could_be_locked_is_begun_again(
+    store: LogStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sweep_first(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        next((root / "staging").iterdir()).unlink()
+        fcntl.flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    assert store.publish("cat", b"two").created
+    assert store.read(digest(b"two")) == b"two"
 
 
 def test_files_are_their_owners_alone(store: LogStore, root: Path) -> None:

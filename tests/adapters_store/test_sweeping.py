@@ -35,8 +35,8 @@ class Interrupted:
     def delete(self, name: str) -> None:
         self._bucket.delete(name)
 
-    def tidy(self, before: float) -> None:
-        self._bucket.tidy(before)
+    def tidy(self) -> None:
+        self._bucket.tidy()
 
     def close(self) -> None:
         self._bucket.close()
