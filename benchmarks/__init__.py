@@ -1,0 +1,1 @@
+"""What this project claims, measured: one command each, JSON out."""

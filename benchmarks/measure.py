@@ -1,0 +1,102 @@
+"""How this project measures: interleaved rounds, paired comparisons with distribution-free intervals, full context.
+
+Times on a shared machine have heavy tails, so medians and order statistics are used and no normality is assumed.
+"""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from math import comb
+from pathlib import Path
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A median and the 95 % interval of the population's median."""
+
+    median: float
+    low: float
+    high: float
+
+
+def interval(values: Sequence[float]) -> Estimate:
+    """Median, and two values that enclose the true one with 95 % certainty whatever the distribution (sign test).
+
+    Raises:
+        ValueError: fewer than 6 values, of which no two enclose the median with 95 % certainty.
+    """
+    ordered, n = sorted(values), len(values)
+    rank, outside = 0, 2 * 0.5**n  # probability that the median lies outside [ordered[rank], ordered[-1 - rank]]
+    if outside > 0.05:  # noqa: PLR2004
+        raise ValueError(f"an interval needs at least 6 values, not {n}")
+    while outside + 2 * comb(n, rank + 1) * 0.5**n <= 0.05:  # noqa: PLR2004
+        rank += 1
+        outside += 2 * comb(n, rank) * 0.5**n
+    return Estimate(median(ordered), ordered[rank], ordered[-1 - rank])
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Durations by round: on the wall, and of this process on its cores (what others compute meanwhile left out)."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+
+
+def interleave(variants: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, Times]:
+    """Times of each variant; every round runs all, beginning with another one each time."""
+    names = list(variants)
+    times = {name: Times() for name in names}
+    for call in variants.values():  # caches, allocator, code paths
+        call()
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            start, cpu_start = time.perf_counter(), time.process_time()
+            variants[name]()
+            times[name].seconds.append(time.perf_counter() - start)
+            times[name].cpu_seconds.append(time.process_time() - cpu_start)
+    return times
+
+
+def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
+    """Paired ratios, round by round."""
+    return interval([a / b for a, b in zip(numerators, denominators, strict=True)])
+
+
+def differences(left: Sequence[float], right: Sequence[float]) -> Estimate:
+    """Paired differences, round by round."""
+    return interval([a - b for a, b in zip(left, right, strict=True)])
+
+
+def context(packages: Sequence[str]) -> dict[str, object]:
+    """Machine, load, versions and commit: what a figure needs beside it to mean anything."""
+    return {
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "load_average": os.getloadavg(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
