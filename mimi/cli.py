@@ -1,0 +1,54 @@
+"""`mimi COMMAND`: finds the command, runs it, and turns what went wrong into one line and an exit status.
+
+Knows the commands' names only; what they need is imported when one runs, so that `mimi --help` answers at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from mimi.commands import COMMANDS
+
+OURS = ("backbone", "adapters_store", "training", "service", "mimi")
+INTERRUPTED = 130  # as a shell reports a process ended by Ctrl-C
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        # A domain error is a message to the user; anything else is our own bug, and keeps its trace.
+        if type(error).__module__.partition(".")[0] not in OURS:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mimi",
+        description="Train, publish and serve tiny tasks over one frozen vision transformer.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"mimi {version('mimi-serving')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.HELP, description=command.HELP, allow_abbrev=False)
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+"""`mimi demo`: the whole path on real images, from training to answers."""
+
+import argparse
+
+HELP = "train a task adapter, upload it to a running server, and ask about real images"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--port", type=int, default=0, help="port of the server (default: a free one)")
+    parser.add_argument("--data", help="labelled images to ask about as well: a folder, a Parquet file, or TASK=path")
+    parser.add_argument("--exit", action="store_true", help="stop the server at the end instead of leaving it up")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demo; 1 if an expectation was not met."""
+    from mimi.demo.run import run_demo
+
+    return run_demo(port=options.port, data=options.data, leave=options.exit)

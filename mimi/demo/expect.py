@@ -1,0 +1,79 @@
+"""What must be true at the end of the demo, each as one sentence with a verdict. Asks and prints nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mimi.client import Document
+from mimi.demo.ask import Reply
+from mimi.demo.questions import DIGIT_TASKS
+
+FLOOR = 0.9  # share of held-back digits that each digit task must get right
+PRUNINGS = 3  # of the freshly trained task, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A sentence, and whether it is true."""
+
+    sentence: str
+    holds: bool
+
+
+def check_all(replies: Sequence[Reply], tasks: Mapping[str, Document], published: Document) -> list[Check]:
+    """Judge the whole run.
+
+    Args:
+        replies: every answer.
+        tasks: what the server says of each task that was asked.
+        published: what the server said of the upload.
+    """
+    return [
+        *(_accuracy(task, [each for each in replies if each.question.task == task]) for task in DIGIT_TASKS),
+        _upload(tasks[DIGIT_TASKS[0]], published),
+        _cycles(tasks[DIGIT_TASKS[0]]),
+        _others(tasks),
+        _identity(replies, tasks),
+        _savings(replies, tasks),
+    ]
+
+
+def _accuracy(task: str, replies: Sequence[Reply]) -> Check:
+    right = sum(reply.right is True for reply in replies)
+    share = right / max(len(replies), 1)
+    return Check(f"{task} got {right} of {len(replies)} held-back digits right (floor {FLOOR:.0%})", share >= FLOOR)
+
+
+def _upload(task: Document, published: Document) -> Check:
+    same = all(task[key] == published[key] for key in ("version", "sha256"))
+    return Check(f"the uploaded {published['task']} is live as version {published['version']}", same)
+
+
+def _cycles(task: Document) -> Check:
+    cycles: int = task["provenance"]["cycles"]
+    sentence = f"{task['task']} was trained in {cycles} cycles with {cycles - 1} prunings between (at least {PRUNINGS})"
+    return Check(sentence, cycles - 1 >= PRUNINGS)
+
+
+def _others(tasks: Mapping[str, Document]) -> Check:
+    others = sorted(set(tasks) - set(DIGIT_TASKS))
+    return Check(f"other tasks answered over the same backbone: {', '.join(others) or 'none'}", bool(others))
+
+
+def _identity(replies: Sequence[Reply], tasks: Mapping[str, Document]) -> Check:
+    named = all(
+        (reply.answer.task, reply.answer.version, reply.answer.sha256)
+        == (task["task"], task["version"], task["sha256"])
+        for reply in replies
+        for task in (tasks[reply.question.task],)
+    )
+    return Check(f"all {len(replies)} answers name the task, version and SHA-256 that is live", named)
+
+
+def _savings(replies: Sequence[Reply], tasks: Mapping[str, Document]) -> Check:
+    pruned = {name for name, task in tasks.items() if 0 in task["widths"]}
+    positive = all(
+        reply.answer.gflops_spent > 0 and (reply.answer.gflops_saved > 0 or reply.question.task not in pruned)
+        for reply in replies
+    )
+    removed = f"{len(pruned)} of {len(tasks)} tasks have removed sites, and their answers cost less than before pruning"
+    return Check(removed, positive and bool(pruned))

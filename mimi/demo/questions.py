@@ -1,0 +1,93 @@
+"""What the demo asks: images that no task has trained on, and what the answer should be where that is known.
+
+Reads data sets and knows task names and labels; asks nothing itself.
+"""
+
+import io
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from mimi.errors import NoMatchingTask
+from training.data import check, load_data
+from training.data.sets import ImageSet
+
+DIGIT_TASKS = ("digits-demo", "digits", "digits-parity")
+DIGITS = 120  # held-back digits, each asked of every task
+MORE_IMAGES = 60  # at most, of the user's data set
+SEED = 7
+_NAMED = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})=(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One image for one task; `expected` is None where no label of the task fits."""
+
+    task: str
+    image: str  # its name, for people
+    png: bytes
+    expected: str | None = None
+
+
+def digit_questions(other_tasks: Sequence[str]) -> list[Question]:
+    """Held-back digits for the tasks that tell digits apart, and the same images for all others."""
+    digits, parity = _held_back("digits"), _held_back("digits-parity")
+    questions = []
+    for i in _draw(len(digits), DIGITS):
+        name, png = digits.where(i).rpartition(": ")[2], _png(digits.image(i))
+        expected = dict.fromkeys(DIGIT_TASKS, digits.labels[digits.targets[i]])
+        expected["digits-parity"] = parity.labels[parity.targets[i]]  # the same split: the same digit
+        questions += [Question(task, name, png, expected.get(task)) for task in (*DIGIT_TASKS, *other_tasks)]
+    return questions
+
+
+def data_questions(spec: str, labels: Mapping[str, Sequence[str]]) -> list[Question]:
+    """Images of the user's own data set, for every task that has its labels, or for the one named `TASK=path`.
+
+    Args:
+        spec: what `load_data` takes, with or without a task's name and `=` before it.
+        labels: labels of every served task.
+
+    Raises:
+        DataError: the data set cannot be read.
+        NoMatchingTask: no task, or not the named one, has all its labels.
+    """
+    named = _NAMED.fullmatch(spec)
+    path = named[2] if named else spec
+    data = load_data(path)
+    check(data)
+    images = data.test or data.train
+    fitting = [task for task, own in labels.items() if set(data.labels) <= set(own)]
+    tasks = [task for task in fitting if named is None or task == named[1]]
+    if not tasks:
+        raise NoMatchingTask(
+            f"{path}: {named[1] if named else 'no served task'} has not all its labels ({', '.join(data.labels)})"
+        )
+    return [
+        Question(task, f"{images.name} [{i}]", _png(images.image(i)), data.labels[images.targets[i]])
+        for i in _draw(len(images), MORE_IMAGES)
+        for task in tasks
+    ]
+
+
+def shuffled(questions: Sequence[Question]) -> list[Question]:
+    """Mixed over tasks, the same way every time."""
+    return random.Random(SEED).sample(questions, len(questions))
+
+
+def _held_back(name: str) -> ImageSet:
+    data = load_data(name)
+    return data.test or data.train
+
+
+def _draw(there: int, most: int) -> list[int]:
+    return random.Random(SEED).sample(range(there), min(there, most))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,85 @@
+"""The demo's steps, in their order. Each says what it does; the work is in the modules beside this one."""
+
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from mimi.client import Client, Document
+from mimi.demo.ask import Reply, ask_all
+from mimi.demo.expect import Check, check_all
+from mimi.demo.questions import DIGIT_TASKS, data_questions, digit_questions, shuffled
+from mimi.demo.report import answer_table, task_table
+from mimi.demo.server import Server, running_server
+from mimi.demo.train import train_demo
+
+TASK = DIGIT_TASKS[0]
+SHOWN = 32  # answers in the table; all of them count
+
+
+def run_demo(*, port: int, data: str | None, leave: bool) -> int:
+    """Start a server, train, publish, ask, judge; then leave the server up unless told to `leave`.
+
+    Returns:
+        0 if every expectation was met, else 1.
+    """
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="mimi-demo-") as name:
+        folder = Path(name)
+        _say("1/5 starting a server over a fresh store")
+        with running_server(folder, port=port) as server:
+            met = _steps(server, folder, data)
+            _say(f"done in {time.perf_counter() - begun:.0f} s" + ("" if met else ", with failed expectations"))
+            if not leave:
+                _stay(server)
+    return 0 if met else 1
+
+
+def _steps(server: Server, folder: Path, data: str | None) -> bool:
+    with Client(server.url) as client:
+        ready = [entry["task"] for entry in client.tasks() if entry["ready"]]
+        print(f"{server.url} serves {', '.join(ready)}")
+        _say(f"2/5 training {TASK} with MiMi, on the CPU")
+        adapter = train_demo(folder / "run")
+        _say(f"3/5 uploading {TASK} ({len(adapter):,} bytes) to the running server")
+        published = client.publish(TASK, adapter)
+        print(f"live as version {published['version']}, sha256 {published['sha256']}")
+        print(f"the server recomputed its golden sample: off by {published['golden']['engine']:.1e}")
+        _say("4/5 asking every task about held-back images, mixed, from eight clients at once")
+        replies, tasks = _ask(client, data)
+        _show(replies)
+        _say("5/5 what had to be true")
+        return _judge(check_all(replies, tasks, published))
+
+
+def _ask(client: Client, data: str | None) -> tuple[list[Reply], dict[str, Document]]:
+    """Every answer, and what the server says of each task."""
+    tasks = {entry["task"]: client.task(entry["task"]) for entry in client.tasks() if entry["ready"]}
+    questions = digit_questions(sorted(set(tasks) - set(DIGIT_TASKS)))
+    more = data_questions(data, {name: task["labels"] for name, task in tasks.items()}) if data else []
+    return ask_all(client, [*shuffled(more), *shuffled(questions)]), tasks
+
+
+def _show(replies: list[Reply]) -> None:
+    print(answer_table(replies[:SHOWN]))
+    print(f"… and {len(replies) - SHOWN} more. By task:\n\n{task_table(replies)}\n")
+
+
+def _judge(checks: list[Check]) -> bool:
+    for check in checks:
+        print(f"{'✓' if check.holds else '✗ FAILED:'} {check.sentence}")
+    return all(check.holds for check in checks)
+
+
+def _stay(server: Server) -> None:
+    _say(f"the server stays up at {server.url} until Ctrl-C; try")
+    print(
+        f"    curl {server.url}/v1/tasks/{TASK}\n    curl --data-binary @image.png {server.url}/v1/tasks/{TASK}/predict"
+    )
+    with suppress(KeyboardInterrupt):
+        server.wait()
+    _say("stopping the server")
+
+
+def _say(text: str) -> None:
+    print(f"==> {text}", flush=True)

@@ -1,0 +1,23 @@
+"""Trains the demo's own task adapter, on the CPU and with a preset that suits digits."""
+
+import sys
+from pathlib import Path
+
+from backbone import load_backbone
+from mimi.demo.questions import DIGIT_TASKS
+from mimi.presets import DEMO
+from training.data import load_data
+from training.mimi import Job, train_mimi
+from training.prepare import prepare
+from training.progress import Console
+from training.reports import table
+
+
+def train_demo(folder: Path) -> bytes:
+    """The task adapter file, after printing the table of its sizes."""
+    backbone = load_backbone()
+    data = load_data(DIGIT_TASKS[0])
+    prepared = prepare(data, backbone.preprocessing, validation=DEMO.validation, seed=DEMO.seed)
+    outcome = train_mimi(Job(prepared, backbone, DEMO, folder, Console(sys.stdout)))
+    print(table(outcome.reports))
+    return outcome.adapter

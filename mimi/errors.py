@@ -1,0 +1,42 @@
+"""Errors of the command line itself.
+
+CommandError
+├── UnreadableFile      a file named on the command line cannot be read
+├── UnwritableFile      a file named on the command line cannot be written
+├── ServerUnreachable   nobody answers at the given address, or not in time
+├── ServerRefused       the server answered with an error
+├── ServerFailed        a server that the demo started did not get ready, or died
+└── NoMatchingTask      no served task has the labels of the given images
+"""
+
+
+class CommandError(Exception):
+    """Base of every error of the command line."""
+
+
+class BadOption(CommandError):
+    """An option's value, or several together, with which nothing could train."""
+
+
+class UnreadableFile(CommandError):
+    """A file named on the command line cannot be read."""
+
+
+class UnwritableFile(CommandError):
+    """A file named on the command line cannot be written."""
+
+
+class ServerUnreachable(CommandError):
+    """Nobody answers at the given address, or not in time."""
+
+
+class ServerRefused(CommandError):
+    """The server answered with an error; the message is the server's."""
+
+
+class ServerFailed(CommandError):
+    """A server that was started here did not get ready, or ended by itself."""
+
+
+class NoMatchingTask(CommandError):
+    """No served task has the labels of the given images."""

@@ -1,0 +1,32 @@
+"""Reading and writing the files that a user names, with errors that say which."""
+
+from pathlib import Path
+
+from mimi.errors import UnreadableFile, UnwritableFile
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        UnreadableFile: it is not there, is a folder, or may not be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableFile(f"{path}: {error.strerror}") from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole, or leave what was there.
+
+    Raises:
+        UnwritableFile: the folder cannot be made, or the file not be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        part.replace(path)  # a reader sees the old file or the new one, never half of it
+    except OSError as error:
+        raise UnwritableFile(f"{path}: {error.strerror}") from error

@@ -1,0 +1,21 @@
+"""Where a run starts from when nothing is said: the paper's length, or one for a small data set and a CPU."""
+
+from training.options import FitOptions, MiMiOptions
+
+PAPER = MiMiOptions()
+
+# A few epochs a cycle need a large rate, or the neurons' ranking is still that of their random initialisation; which
+# rate suits the data is found on validation.
+SHORT = MiMiOptions(
+    fit=FitOptions(epochs=8, warmup_epochs=1, batch_size=64, learning_rate=2e-3, reference_batch=None),
+    target_sigma=256,
+    learning_rates=(5e-4, 1.5e-3, 5e-3),
+)
+
+# Digits are not to be mirrored, and their rate is known.
+DEMO = MiMiOptions(
+    fit=FitOptions(epochs=5, warmup_epochs=1, batch_size=64, learning_rate=3e-3, reference_batch=None, flip=False),
+    target_sigma=256,
+)
+
+PRESETS = {"short": SHORT, "paper": PAPER}
