@@ -14,7 +14,7 @@ SHORT = MiMiOptions(
 
 # Digits are not to be mirrored, and their rate is known.
 DEMO = MiMiOptions(
-    fit=FitOptions(epochs=5, warmup_epochs=1, batch_size=64, learning_rate=3e-3, reference_batch=None, flip=False),
+    fit=FitOptions(epochs=4, warmup_epochs=1, batch_size=32, learning_rate=3e-3, reference_batch=None, flip=False),
     target_sigma=256,
 )
 
