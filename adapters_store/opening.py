@@ -24,10 +24,11 @@ def open_store(url: str) -> Store:
         UnsupportedUrl: There is no home for this kind of URL.
         HomeError: The home cannot be opened.
     """
-    return LogStore(_open_bucket(url))
+    return LogStore(open_bucket(url))
 
 
-def _open_bucket(url: str) -> Bucket:
+def open_bucket(url: str) -> Bucket:
+    """Open the bare home of a store; see `open_store`."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return SqliteBucket(Path(url))
