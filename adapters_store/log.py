@@ -6,7 +6,6 @@ from dataclasses import replace
 from adapters_store.events import (
     AliasDeleted,
     AliasMoved,
-    BlobsCollected,
     Change,
     Seeded,
     TaskDeleted,
@@ -47,8 +46,7 @@ def _applied(state: State, change: Change) -> State:
             return _delete_version(state, change, deleted)
         case TaskDeleted() as deleted:
             return _retire(state, deleted)
-        case BlobsCollected():
-            return replace(state, swept=change.generation)
+    return replace(state, swept=change.generation)  # the one kind left: BlobsCollected
 
 
 def _add(state: State, change: Change, added: Iterable[VersionAdded]) -> State:

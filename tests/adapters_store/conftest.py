@@ -5,9 +5,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from adapters_store.log_store import LogStore
 from tests.adapters_store.homes import HOMES, Home
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no reason to fail
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(params=list(HOMES.values()), ids=list(HOMES))

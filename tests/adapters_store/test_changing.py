@@ -4,6 +4,7 @@ from contextlib import closing
 
 import pytest
 
+from adapters_store.bucket import Listed
 from adapters_store.events import AliasDeleted, AliasMoved, TaskDeleted, VersionAdded, VersionDeleted
 from adapters_store.journal import ENTRIES, SNAPSHOTS
 from adapters_store.log_store import LogStore
@@ -167,6 +168,17 @@ def test_a_damaged_snapshot_is_passed_over(home: Home) -> None:
         bucket.create(newest, b'{"generation": 4}')
         with closing(home.open()) as again:
             assert again.snapshot() == store.snapshot()
+
+
+def test_a_snapshot_that_vanishes_while_it_is_looked_for_is_passed_over(home: Home) -> None:
+    bucket = home.bucket()
+    with closing(LogStore(bucket, snapshot_every=1)) as store:
+        store.publish("cat", b"one")
+        bucket.delete(f"{SNAPSHOTS}/{1:012d}.json")
+        listed = [Listed(f"{SNAPSHOTS}/{1:012d}.json", 0.0)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bucket, "list", lambda _: listed)
+            assert LogStore(bucket).snapshot() == store.snapshot()
 
 
 @pytest.mark.parametrize("entry", [b"", b"{}", b"\xff", b"[]", b'{"generation":NaN}'])

@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +152,10 @@ def test_a_file_is_no_store(root: Path) -> None:
 def test_a_file_that_vanishes_while_the_folder_is_listed_is_passed_over(
     store: LogStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listing = os.scandir(root / "blobs")
-    monkeypatch.setattr(os, "scandir", lambda _: listing)
-    next((root / "blobs").iterdir()).unlink()
+    with os.scandir(root / "blobs") as listing:
+        entries = list(listing)
+    monkeypatch.setattr(os, "scandir", lambda _: nullcontext(entries))
+    os.unlink(entries[0])
     assert store._bucket.list("blobs") == []
 
 

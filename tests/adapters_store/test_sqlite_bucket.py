@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters_store import digest
+from adapters_store import digest, sqlite_bucket
 from adapters_store.log_store import LogStore
 from adapters_store.sqlite_bucket import SqliteBucket
 from adapters_store.store_errors import NotAStore, StoreFull, StoreUnavailable
@@ -27,6 +27,16 @@ def test_the_file_is_durable_and_its_owners_alone(path: Path) -> None:
         ]
         assert settings == ["wal", 2]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_another_process_makes_a_store_meanwhile_is_taken_as_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SqliteBucket(path).close()
+    seen = iter([0, sqlite_bucket.APPLICATION_ID])
+    monkeypatch.setattr(sqlite_bucket, "_owner", lambda _: next(seen))
+    with closing(SqliteBucket(path)) as bucket:
+        assert bucket.create("blobs/a", b"one")
 
 
 def test_a_symbolic_link_is_not_followed(path: Path, tmp_path: Path) -> None:

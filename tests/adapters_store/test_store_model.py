@@ -141,5 +141,5 @@ class StoreModel(RuleBasedStateMachine):
         task.generation = task.generation if unless else self.generation
 
 
-StoreModel.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+StoreModel.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestStoreModel = StoreModel.TestCase

@@ -2,9 +2,10 @@
 
 import json
 import time
+from types import MappingProxyType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters_store import errors
@@ -21,7 +22,8 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(), JSON))
+@settings(max_examples=40)
+@given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_canonical_text_reads_back_as_the_same_value(value: dict[str, object]) -> None:
     assert parse_object(canonical(value), max_depth=100) == value
 
@@ -55,6 +57,10 @@ def test_hostile_text_is_refused_quickly(text: str) -> None:
     with pytest.raises(errors.BrokenFile):
         parse_object(text, max_depth=20)
     assert time.process_time() - start < 0.5
+
+
+def test_any_mapping_is_written_as_an_object() -> None:
+    assert canonical(MappingProxyType({"b": MappingProxyType({}), "a": (1, 2)})) == '{"a":[1,2],"b":{}}'
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1: 2, "a": 3}, int])
