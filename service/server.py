@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from types import FrameType
 
 import torch
@@ -22,7 +23,6 @@ from adapters_store import AdaptersStoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from service.app import create_app
 from service.engine import Engine
-from service.errors import ServiceError
 from service.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
@@ -36,13 +36,14 @@ def main(settings: Settings) -> int:
     """Serve until a signal or the engine's death; returns the process's exit code."""
     _log_to_stderr()
     start = time.perf_counter()
-    try:
-        listener = listen(settings.host, settings.port)
-        service = build(settings)
-    except (BackboneError, AdaptersStoreError, ServiceError, OSError) as error:
-        print(f"cannot start: {error}", file=sys.stderr)
-        return CANNOT_START
-    return serve(service, listener, started=start)
+    with ExitStack() as stack:
+        try:
+            listener = stack.enter_context(listen(settings.host, settings.port))
+            service = build(settings)
+        except (BackboneError, AdaptersStoreError, OSError) as error:
+            print(f"cannot start: {error}", file=sys.stderr)
+            return CANNOT_START
+        return serve(service, listener, started=start)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -72,11 +73,14 @@ def build(settings: Settings) -> Service:
         torch.set_num_threads(settings.threads)
     name = settings.backbone or BUNDLED
     engine = Engine(load_backbone(name, weights=settings.weights))
-    store = open_store(settings.store)
-    if name == BUNDLED:  # the tasks that ship were made for the backbone that ships
-        bundled.seed(store)
-    service = Service(settings, engine, store)
-    service.registry.sync()
+    with ExitStack() as undo:
+        store = open_store(settings.store)
+        undo.callback(store.close)
+        if name == BUNDLED:  # the tasks that ship were made for the backbone that ships
+            bundled.seed(store)
+        service = Service(settings, engine, store)
+        service.registry.sync()
+        undo.pop_all()
     return service
 
 

@@ -1,6 +1,9 @@
-"""Task adapter files that are sound, but do not fit."""
+"""Task adapter files that are sound, but do not fit; and one that was, until the disk failed."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -27,3 +30,11 @@ def wrong_golden(made: Made) -> bytes:
     """Promises other logits than it gives."""
     logits = made.adapter.golden_logits + np.float32(1)
     return pack(replace(made.adapter, golden_logits=logits))
+
+
+def damage(path: Path, made: Made) -> None:
+    """Flip a byte of a stored blob, as a bad disk would."""
+    broken = bytes([*made.data[:-1], made.data[-1] ^ 1])
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("UPDATE objects SET body = ? WHERE body = ?", (broken, made.data)).rowcount == 1
+        database.commit()

@@ -1,0 +1,36 @@
+"""An engine that computes only when told to, so that tests see what happens meanwhile."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from service.engine import Engine, Row, RowResult
+from tests.service.live import PATIENCE, Live
+
+
+class Gate:
+    """Stands before an engine's `run`; closed until `open` is set."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._run = engine.run
+        self.reached, self.open = threading.Event(), threading.Event()
+        self.rows: list[Row] = []
+
+    def __call__(self, rows: Sequence[Row]) -> list[RowResult]:
+        self.reached.set()
+        assert self.open.wait(PATIENCE)
+        self.rows += rows
+        return self._run(rows)
+
+
+@contextmanager
+def gated(live: Live) -> Iterator[Gate]:
+    """The server's engine behind a gate, which is open afterwards."""
+    engine = live.service.engine
+    gate = Gate(engine)
+    engine.run = gate  # type: ignore[method-assign]
+    try:
+        yield gate
+    finally:
+        gate.open.set()
+        del engine.run  # the class's own again

@@ -1,0 +1,115 @@
+"""The server as a process: it starts or says why not, drains on SIGTERM, and ends when its engine is lost."""
+
+import signal
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from subprocess import Popen
+
+import httpx2 as httpx
+import pytest
+
+from adapters_store import open_store
+from service.__main__ import run
+from service.server import listen
+from tests.service.adapters import make
+from tests.service.asking import PNG
+from tests.service.live import PATIENCE
+from tests.service.processes import running
+from tests.service.wire import request
+
+Environment = Callable[[dict[str, str]], None]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    path = str(tmp_path / "store.db")
+    with closing(open_store(path)) as opened:
+        opened.publish("cats", make(70).data)
+    return path
+
+
+def test_a_killed_server_comes_back_whole_and_a_stopped_one_finishes_what_is_under_way(store: str) -> None:
+    upload = make(71)
+    with running("service", store=store) as (server, address):
+        assert httpx.put(f"{address}/v1/tasks/dogs", content=upload.data, timeout=PATIENCE).status_code == 201
+        server.send_signal(signal.SIGKILL)
+        server.wait(PATIENCE)
+    with running("service", store=store) as (server, address):
+        assert httpx.get(f"{address}/v1/tasks/dogs").json()["sha256"] == upload.sha256
+        _stop_with_work_under_way(server, httpx.URL(address))
+        assert server.wait(PATIENCE) == 0
+
+
+def _stop_with_work_under_way(server: Popen[str], url: httpx.URL) -> None:
+    head = request("POST", "/v1/tasks/cats/predict", f"Content-Length: {len(PNG)}")
+    with socket.create_connection((url.host, url.port or 80), timeout=PATIENCE) as under_way:
+        under_way.sendall(head + PNG[:-1])
+        assert httpx.get(url.join("/health/ready")).status_code == 200
+        server.send_signal(signal.SIGTERM)
+        _refuses(url)
+        under_way.sendall(PNG[-1:])
+        assert under_way.recv(12) == b"HTTP/1.1 200"
+
+
+def _refuses(url: httpx.URL) -> None:
+    """Wait until new connections are refused."""
+    while True:
+        try:
+            socket.create_connection((url.host, url.port or 80), timeout=PATIENCE).close()
+        except ConnectionError:  # refused, or reset while the server was closing
+            return
+
+
+def test_a_lost_engine_answers_its_waiters_and_ends_the_process(store: str) -> None:
+    with running("tests.service.dying_server", store=store) as (server, address), ThreadPoolExecutor(4) as pool:
+        url = f"{address}/v1/tasks/cats/predict"
+        jobs = [pool.submit(httpx.post, url, content=PNG, timeout=PATIENCE) for _ in range(4)]
+        for job in jobs:
+            try:
+                reply = job.result()
+            except httpx.TransportError:
+                continue  # it came when the process was ending already
+            assert (reply.status_code, reply.json()["code"]) == (503, "engine_down")
+        assert server.wait(PATIENCE) == 3
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """Sets MIMI_ variables, with a store of its own and a free port unless said."""
+
+    def set_all(settings: dict[str, str]) -> None:
+        for name, value in {"store": str(tmp_path / "store.db"), "port": "0", **settings}.items():
+            monkeypatch.setenv(f"MIMI_{name.upper()}", value)
+
+    return set_all
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        ({"host": "0.0.0.0"}, 2, "needs keys"),
+        ({"prot": "1"}, 2, "there is no such setting"),
+        ({"backbone": "no-such-network"}, 1, "no-such-network"),
+        ({"store": "/proc/nowhere/store.db"}, 1, "cannot start"),
+        ({"weights": "/nowhere.safetensors"}, 1, "/nowhere.safetensors"),
+    ],
+)
+def test_what_cannot_start_says_why_in_one_line(
+    environment: Environment, capsys: pytest.CaptureFixture[str], settings: dict[str, str], code: int, said: str
+) -> None:
+    environment(settings)
+    assert run() == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert said in err
+
+
+def test_a_taken_port_is_named() -> None:
+    with closing(listen("127.0.0.1", 0)) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
+            listen("127.0.0.1", port)
