@@ -15,15 +15,15 @@ from service.engine.core import Row, RowResult
 from service.engine.errors import DeadlineExceeded, Draining, EngineDown, EngineError, RequestTooLarge
 from service.engine.isolation import Runner
 from service.engine.limits import Limits
-from service.engine.queueing import Item, Outcome, Request
+from service.engine.queueing import Done, Request
 from service.engine.worker import Worker
 
 
 class Stats(Protocol):
     """What wants to know about batches; called on the event loop."""
 
-    def on_batch(self, images: int, tasks: int, seconds: float) -> None:
-        """A batch of `images` rows of `tasks` distinct adapters took `seconds` to compute."""
+    def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
+        """A batch of `images` rows of `tasks` distinct adapters took `seconds`; its rows had waited for `waits`."""
         ...
 
 
@@ -68,7 +68,7 @@ class Batcher:
         self._worker = Worker(
             engine,
             self._limits,
-            deliver=lambda outcomes, seconds: self._post(lambda: self._settle(outcomes, seconds)),
+            deliver=lambda done: self._post(lambda: self._settle(done)),
             died=lambda error: self._post(lambda: self._die(error)),
         )
 
@@ -102,8 +102,8 @@ class Batcher:
         self._refuse(len(rows), deadline)
         if not rows:
             return []
-        request = Request(self._loop.create_future(), rows, deadline)
-        self._worker.put(request.items)
+        request = Request(self._loop.create_future(), len(rows), since=time.monotonic(), deadline=deadline)
+        self._worker.put(rows, request)
         self._pending.add(request)
         self._keep_watch()
         try:
@@ -152,13 +152,15 @@ class Batcher:
         self._state = State.STOPPED
         return ended and not late
 
-    def _settle(self, outcomes: Sequence[tuple[Item, Outcome]], seconds: float) -> None:
+    def _settle(self, done: Done) -> None:
         """Hand out the outcomes of one batch."""
-        for item, outcome in outcomes:
+        for item, outcome in done.outcomes:
             item.request.settle(item.index, outcome)
         if self._stats:
-            tasks = {item.row.resident.sha256 for item, _ in outcomes}
-            self._stats.on_batch(len(outcomes), len(tasks), seconds)
+            items = [item for item, _ in done.outcomes]
+            tasks = {item.row.resident.sha256 for item in items}
+            waits = [done.started - item.request.since for item in items]
+            self._stats.on_batch(len(items), len(tasks), done.seconds, waits)
 
     def _die(self, error: BaseException) -> None:
         """Fail everyone who waits and say so; nothing can be computed any more."""

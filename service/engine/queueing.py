@@ -14,19 +14,21 @@ Outcome = RowResult | Exception
 
 
 class Request:
-    """Rows submitted together: one future, settled when the last answer or the first failure arrives.
+    """Who waits for `size` rows: one future, settled when the last answer or the first failure arrives.
 
-    Belongs to the event loop's thread, but for `over`, which the worker may read.
+    Belongs to the event loop's thread, but for `over`, which the worker may ask. Times are monotonic seconds.
+    Holds none of its rows: the weights they point to are free as soon as the rows themselves are gone.
     """
 
-    def __init__(self, future: "Future[list[RowResult]]", rows: Sequence[Row], deadline: float | None) -> None:
-        self.future = future
-        self.deadline = deadline
-        self.items = [Item(row, self, index) for index, row in enumerate(rows)]
+    def __init__(
+        self, future: "Future[list[RowResult]]", size: int, *, since: float, deadline: float | None = None
+    ) -> None:
+        self.future, self.size = future, size
+        self.since, self.deadline = since, deadline
         self._answers: dict[int, RowResult] = {}
 
     def over(self, now: float) -> bool:
-        """Whether nobody waits any more at monotonic time `now`: answered, failed, cancelled or too late."""
+        """Whether nobody waits any more at time `now`: answered, failed, cancelled or too late."""
         return self.future.done() or (self.deadline is not None and self.deadline <= now)
 
     def settle(self, index: int, outcome: Outcome) -> None:
@@ -35,8 +37,8 @@ class Request:
             self.fail(outcome)
             return
         self._answers[index] = outcome
-        if len(self._answers) == len(self.items) and not self.future.done():
-            self.future.set_result([self._answers[index] for index in range(len(self.items))])
+        if len(self._answers) == self.size and not self.future.done():
+            self.future.set_result([self._answers[index] for index in range(self.size)])
 
     def fail(self, error: Exception) -> None:
         """End the request with `error` unless it is over already."""
@@ -53,6 +55,21 @@ class Item:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A computed batch.
+
+    Attributes:
+        outcomes: what became of each row.
+        started: when it began, in monotonic seconds.
+        seconds: how long it took.
+    """
+
+    outcomes: Sequence[tuple[Item, Outcome]]
+    started: float
+    seconds: float
+
+
 class FairQueue:
     """Waiting rows, a line for each task, dealt one by one in turn."""
 
@@ -63,11 +80,11 @@ class FairQueue:
     def __len__(self) -> int:
         return self._size
 
-    def put(self, items: Sequence[Item]) -> None:
-        """Add rows at the end of their tasks' lines."""
-        for item in items:
-            self._lines.setdefault(item.row.resident.sha256, deque()).append(item)
-        self._size += len(items)
+    def put(self, rows: Sequence[Row], request: Request) -> None:
+        """Add the rows of a request at the end of their tasks' lines."""
+        for index, row in enumerate(rows):
+            self._lines.setdefault(row.resident.sha256, deque()).append(Item(row, request, index))
+        self._size += len(rows)
 
     def take(self, budget: int, *, now: float) -> list[Item]:
         """Remove up to `budget` rows that somebody still waits for, one from each task in turn; drop the others."""
@@ -88,11 +105,10 @@ class FairQueue:
 
     def discard(self, request: Request) -> None:
         """Free the places of a request that nobody waits for any more."""
-        for task in {item.row.resident.sha256 for item in request.items}:
-            line = self._lines.get(task, deque())
+        for task, line in list(self._lines.items()):
             kept = deque(item for item in line if item.request is not request)
             self._size -= len(line) - len(kept)
             if kept:
-                self._lines[task] = kept
+                self._lines[task] = kept  # in its old place
             else:
-                self._lines.pop(task, None)
+                del self._lines[task]

@@ -4,12 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from service.engine.core import Row
 from service.engine.errors import QueueFull
 from service.engine.isolation import Runner, run_isolated
 from service.engine.limits import Limits
-from service.engine.queueing import FairQueue, Item, Outcome, Request
-
-Deliver = Callable[[Sequence[tuple[Item, Outcome]], float], None]
+from service.engine.queueing import Done, FairQueue, Item, Request
 
 
 class Worker:
@@ -23,7 +22,7 @@ class Worker:
         engine: Runner,
         limits: Limits,
         *,
-        deliver: Deliver,
+        deliver: Callable[[Done], None],
         died: Callable[[BaseException], None],
     ) -> None:
         """Nothing runs before `start`.
@@ -31,7 +30,7 @@ class Worker:
         Args:
             engine: computes the batches.
             limits: of queue and batch.
-            deliver: told the outcomes of each batch and the seconds it took; called in the thread.
+            deliver: told what became of each batch; called in the thread.
             died: told why the thread ended, unless it was asked to; called in the thread.
         """
         self._engine, self._deliver, self._died = engine, deliver, died
@@ -68,16 +67,16 @@ class Worker:
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def put(self, items: Sequence[Item]) -> None:
-        """Queue rows, all or none.
+    def put(self, rows: Sequence[Row], request: Request) -> None:
+        """Queue the rows of a request, all or none.
 
         Raises:
             QueueFull: they do not fit beside those that wait.
         """
         with self._wake:
-            if len(self._queue) + len(items) > self._limits.queue_images:
+            if len(self._queue) + len(rows) > self._limits.queue_images:
                 raise QueueFull(f"{len(self._queue)} of {self._limits.queue_images} images wait already")
-            self._queue.put(items)
+            self._queue.put(rows, request)
             self._wake.notify()
 
     def discard(self, request: Request) -> None:
@@ -87,10 +86,18 @@ class Worker:
 
     def _main(self) -> None:
         try:
-            while batch := self._take():
-                self._compute(batch)
+            while self._step():
+                pass
         except BaseException as error:  # whatever it is, somebody must hear of it
             self._died(error)
+
+    def _step(self) -> bool:
+        """Take a batch and compute it; False when the thread shall end."""
+        # A function of its own, so that an idle thread holds no rows and no evicted weights through them.
+        batch = self._take()
+        if batch:
+            self._compute(batch)
+        return bool(batch)
 
     def _take(self) -> list[Item]:
         """The next batch; waits for one. Empty when the thread shall end."""
@@ -105,4 +112,4 @@ class Worker:
         self._busy_since = start = time.monotonic()
         outcomes = run_isolated(self._engine, [item.row for item in batch])
         self._busy_since = None
-        self._deliver(list(zip(batch, outcomes, strict=True)), time.monotonic() - start)
+        self._deliver(Done(list(zip(batch, outcomes, strict=True)), start, time.monotonic() - start))

@@ -1,14 +1,13 @@
 """Batches fill while the engine is busy; nobody's haste, exit or poison touches a batch-mate."""
 
 import asyncio
-import time
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from service.engine import (
     Batcher,
-    DeadlineExceeded,
     Draining,
     EngineDown,
     Limits,
@@ -67,57 +66,6 @@ async def test_no_rows_are_answered_by_no_results(gate: Gate) -> None:
         assert await batcher.submit([]) == []
 
 
-async def test_cancelling_one_of_three_frees_its_place_and_answers_the_others(gate: Gate, rows: Ask) -> None:
-    async with serving(gate) as batcher:
-        first = await occupy(batcher, gate, rows(0))
-        waiting = [await queue(batcher, rows(task)) for task in (1, 2, 3)]
-        waiting[1].cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting[1]
-        assert batcher.queued == 2
-        gate.opened.set()
-        results = await asyncio.gather(first, waiting[0], waiting[2])
-        assert classes(results) == [2, 5, 11]
-        assert [len(batch) for batch in gate.batches] == [1, 2]
-
-
-async def test_cancelling_in_flight_harms_no_batch_mate(gate: Gate, rows: Ask) -> None:
-    async with serving(gate) as batcher:
-        first = await occupy(batcher, gate, rows(0))
-        waiting = [await queue(batcher, rows(task)) for task in (1, 2, 3)]
-        first.cancel()
-        gate.opened.set()
-        assert await asyncio.to_thread(gate.reached.acquire, timeout=PATIENCE)
-        waiting[0].cancel()
-        assert classes(await asyncio.gather(*waiting[1:])) == [8, 11]
-        assert batcher.healthy
-
-
-async def test_a_deadline_that_passes_in_the_queue_is_answered_then_and_never_computed(gate: Gate, rows: Ask) -> None:
-    async with serving(gate) as batcher:
-        first = await occupy(batcher, gate, rows(0))
-        with pytest.raises(DeadlineExceeded):
-            await batcher.submit(rows(1), deadline=time.monotonic() + 0.01)
-        assert batcher.queued == 0
-        gate.opened.set()
-        await first
-        await batcher.submit(rows(2))
-        assert [len(row.resident.head[1]) for batch in gate.batches for row in batch] == [2, 8]
-
-
-async def test_a_deadline_already_past_is_refused(gate: Gate, rows: Ask) -> None:
-    async with serving(gate) as batcher:
-        with pytest.raises(DeadlineExceeded):
-            await batcher.submit(rows(0), deadline=time.monotonic())
-        assert not gate.batches
-
-
-async def test_a_deadline_that_leaves_time_changes_nothing(gate: Gate, rows: Ask) -> None:
-    gate.opened.set()
-    async with serving(gate) as batcher:
-        assert len(await batcher.submit(rows(0), deadline=time.monotonic() + PATIENCE)) == 1
-
-
 async def test_the_queue_takes_exactly_its_limit(gate: Gate, rows: Ask) -> None:
     async with serving(gate, Limits(queue_images=3)) as batcher:
         tasks = [await occupy(batcher, gate, rows(0)), await queue(batcher, rows(1, 2))]
@@ -152,18 +100,23 @@ async def test_a_poison_row_fails_its_own_request_only(gate: Gate, rows: Ask) ->
         assert batcher.healthy
 
 
-async def test_stats_hear_of_every_batch(gate: Gate, rows: Ask) -> None:
-    heard: list[tuple[int, int, float]] = []
+async def test_stats_hear_of_every_batch_and_how_long_its_rows_waited(gate: Gate, rows: Ask) -> None:
+    heard: list[tuple[int, int]] = []
+    times: list[tuple[float, Sequence[float]]] = []
 
     class Heard:
-        def on_batch(self, images: int, tasks: int, seconds: float) -> None:
-            heard.append((images, tasks, seconds))
+        def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
+            heard.append((images, tasks))
+            times.append((seconds, waits))
 
-    gate.opened.set()
     async with serving(gate, stats=Heard()) as batcher:
-        await batcher.submit(rows(0, 0, 1))
-    assert [(images, tasks) for images, tasks, _ in heard] == [(3, 2)]
-    assert heard[0][2] > 0
+        tasks = [await occupy(batcher, gate, rows(0)), await queue(batcher, rows(0, 0, 1))]
+        gate.opened.set()
+        await asyncio.gather(*tasks)
+    assert heard == [(1, 1), (3, 2)]
+    assert all(seconds > 0 for seconds, _ in times)
+    assert [len(waits) for _, waits in times] == [1, 3]
+    assert min(times[1][1]) > 0
 
 
 async def test_before_start_nothing_is_taken(gate: Gate, rows: Ask) -> None:

@@ -1,11 +1,15 @@
 """When the engine's thread dies, hangs or outlives a drain, nobody waits for ever and the owner hears of it."""
 
 import asyncio
+import threading
+import weakref
 
 import pytest
 
-from service.engine import Draining, EngineDown, EngineLost, Limits
-from tests.service.engine.gate import PATIENCE, Ask, Gate, occupy, queue, serving
+from adapters_store import TaskAdapter
+from service.engine import Draining, EngineDown, EngineLost, Limits, Row
+from service.engine.worker import Worker
+from tests.service.engine.gate import PATIENCE, Ask, Gate, Picture, classes, occupy, queue, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +33,19 @@ async def test_a_dead_thread_fails_all_who_wait_and_is_reported_once(
     assert len(gate.batches) == 1
 
 
+async def test_an_idle_thread_holds_no_weights(gate: Gate, adapters: list[TaskAdapter], pixels: Picture) -> None:
+    gate.opened.set()
+    freed = threading.Event()
+    async with serving(gate) as batcher:
+        resident = gate.engine.admit(adapters[0], "a")
+        weakref.finalize(resident, freed.set)
+        await batcher.submit([Row(resident, pixels(0))])
+        gate.engine.evict("a")
+        gate.batches.clear()
+        del resident
+        assert await asyncio.to_thread(freed.wait, PATIENCE)
+
+
 async def test_an_engine_that_hangs_is_as_good_as_dead(gate: Gate, rows: Ask) -> None:
     deaths: list[BaseException] = []
     async with serving(gate, Limits(stall_seconds=0.05), on_death=deaths.append) as batcher:
@@ -40,13 +57,21 @@ async def test_an_engine_that_hangs_is_as_good_as_dead(gate: Gate, rows: Ask) ->
     assert len(deaths) == 1
 
 
-async def test_many_quick_batches_are_not_a_hang(gate: Gate, rows: Ask) -> None:
-    gate.opened.set()
-    end = asyncio.get_running_loop().time() + 0.3
-    async with serving(gate, Limits(stall_seconds=0.1)) as batcher:
-        while asyncio.get_running_loop().time() < end:
-            await batcher.submit(rows(7))
+async def test_while_somebody_waits_the_watch_goes_on(gate: Gate, rows: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = threading.Semaphore(0)
+
+    def young(_: Worker) -> float:
+        looks.release()
+        return 0.0
+
+    monkeypatch.setattr(Worker, "busy_for", young)
+    async with serving(gate, Limits(stall_seconds=0.01)) as batcher:
+        waiting = await occupy(batcher, gate, rows(0))
+        for _ in range(3):
+            assert await asyncio.to_thread(looks.acquire, timeout=PATIENCE)
         assert batcher.healthy
+        gate.opened.set()
+        assert classes([await waiting]) == [2]
 
 
 async def test_death_while_draining_is_not_a_clean_end(gate: Gate, rows: Ask) -> None:

@@ -1,0 +1,30 @@
+"""Runs one benchmark by name, or says which there are.
+
+    python -m benchmarks pruned --json pruned.json
+
+Each benchmark is a module of this package with a `main(arguments) -> int`.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+BENCHMARKS = {
+    "kills": "what kill -9 does to a store that publishes",
+    "pruned": "the forward pass of a pruned adapter against its cycle 0 and against spread neurons",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Hand the rest of the command line to the benchmark that its first word names."""
+    name, *rest = arguments or ["--help"]
+    if name not in BENCHMARKS:
+        print("usage: python -m benchmarks NAME [options]   (NAME --help lists the options)\n")
+        print("\n".join(f"  {known:8} {what}" for known, what in BENCHMARKS.items()))
+        return 0 if name in ("-h", "--help") else 2
+    done: int = import_module(f"benchmarks.{name}").main(rest)
+    return done
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
