@@ -1,16 +1,16 @@
 """Errors raised while a backbone is chosen, built or loaded, and while an image is decoded.
 
-    BackboneError
-    ├── UnknownBackbone        no such timm architecture
-    ├── UnsupportedBackbone    timm builds it, but it is not a flat list of the sub-layers known here
-    ├── WeightsUnavailable     pretrained weights cannot be had (no network, no weights published)
-    └── WeightsInvalid         a weights file is unreadable or does not fit the architecture
+BackboneError
+├── UnknownBackbone        no such timm architecture
+├── UnsupportedBackbone    timm builds it, but it is not a flat list of the sub-layers known here
+├── WeightsUnavailable     pretrained weights cannot be had (no network, no weights published)
+└── WeightsInvalid         a weights file is unreadable or does not fit the architecture
 
-    ImageError
-    ├── UnsupportedFormat      not JPEG, PNG or WebP, judged by the bytes
-    ├── UnsupportedMode        16-bit or floating-point samples: scaling them would be a guess
-    ├── ImageTooLarge          more bytes or pixels than the limits allow, judged before decoding
-    └── BadImage               truncated, corrupt, or of a shape that cannot be an image
+ImageError
+├── UnsupportedFormat      not JPEG, PNG or WebP, judged by the bytes
+├── UnsupportedMode        16-bit or floating-point samples: scaling them would be a guess
+├── ImageTooLarge          more bytes or pixels than the limits allow, judged before decoding
+└── BadImage               truncated, corrupt, or of a shape that cannot be an image
 """
 
 

@@ -5,7 +5,6 @@ position bias anew in every forward and expands the shift mask over the batch. E
 first and knows its own FLOPs (2 per multiply-accumulate; matrix products only, attention products included).
 """
 
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -73,6 +72,8 @@ class WindowAttention(Branch):
     once; when it trains, the sum is made in every forward so that gradients reach the table.
     """
 
+    index: Tensor
+    mask: Tensor | None
     bias: Tensor
 
     def __init__(
@@ -132,7 +133,7 @@ class WindowAttention(Branch):
         # Windows with masks of their own sit beside the heads: the bias then needs no copy per image.
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3).unbind(0)  # each (B·windows/G, G·heads, T, d)
         h = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        h = h.unflatten(1, (groups, self.heads)).transpose(2, 3)  # (B·windows/G, G, T, heads, d)
+        h = h.view(windows // groups, groups, self.heads, tokens, -1).transpose(2, 3)
         return h.reshape(windows, tokens, -1)
 
     def flops(self, tokens: int) -> int:
@@ -155,5 +156,3 @@ def unpartition(x: Tensor, window: tuple[int, int], grid: torch.Size) -> Tensor:
     rows, columns = window
     x = x.view(batch, height // rows, width // columns, rows, columns, channels)
     return x.transpose(2, 3).reshape(batch, height, width, channels)
-
-

@@ -3,13 +3,15 @@
 import json
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import timm
+import timm.data
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from torch import Tensor
 
 from backbone import swin, vit
 from backbone.errors import UnknownBackbone, UnsupportedBackbone, WeightsInvalid, WeightsUnavailable
@@ -17,6 +19,7 @@ from backbone.network import Backbone
 from backbone.preprocessing import Preprocessing
 
 BUNDLED = "swin_nano_patch4_window4_64"
+TimmModel = Any  # timm is untyped for us
 _FLATTEN = {SwinTransformer: swin.flatten, VisionTransformer: vit.flatten}
 
 
@@ -39,7 +42,7 @@ def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretraine
     return flatten(name, model)
 
 
-def flatten(name: str, model: nn.Module) -> Backbone:
+def flatten(name: str, model: TimmModel) -> Backbone:
     """The flat list of a timm model, whose modules it takes over.
 
     Raises:
@@ -49,8 +52,8 @@ def flatten(name: str, model: nn.Module) -> Backbone:
     if build is None:
         known = ", ".join(sorted(kind.__name__ for kind in _FLATTEN))
         raise UnsupportedBackbone(f"{name} is a {type(model).__name__}; supported are {known}")
-    preprocessing = _preprocessing(model.pretrained_cfg)  # type: ignore[arg-type]
-    return Backbone(name, build(model), feature_dim=int(model.num_features), preprocessing=preprocessing)  # type: ignore[arg-type]
+    parts = build(model)
+    return Backbone(name, parts, feature_dim=model.num_features, preprocessing=_preprocessing(model.pretrained_cfg))
 
 
 def _bundled() -> Path:
@@ -58,7 +61,7 @@ def _bundled() -> Path:
     return Path(str(files("backbone"))) / "weights" / BUNDLED
 
 
-def _create(name: str, *, pretrained: bool) -> nn.Module:
+def _create(name: str, *, pretrained: bool) -> TimmModel:
     """timm's model without a classifier."""
     if name == BUNDLED:
         config = json.loads((_bundled() / "config.json").read_text(encoding="utf-8"))
@@ -66,7 +69,7 @@ def _create(name: str, *, pretrained: bool) -> nn.Module:
         model.pretrained_cfg = config["pretrained_cfg"]
         return model
     if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "timm.list_models()"
+        close = ", ".join(timm.list_models(f"*{name.partition('_')[0]}*")[:5]) or "timm.list_models()"
         raise UnknownBackbone(f"timm has no architecture named {name!r}; see {close}")
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0)
@@ -79,7 +82,7 @@ def _create(name: str, *, pretrained: bool) -> nn.Module:
         ) from error
 
 
-def _load_into(model: nn.Module, path: Path) -> None:
+def _load_into(model: TimmModel, path: Path) -> None:
     """Fill `model` from a safetensors file; a classifier in the file is ignored, anything else must match."""
     try:
         tensors = load_file(path)

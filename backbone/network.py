@@ -34,7 +34,13 @@ class SubLayer(nn.Module):
     """
 
     def __init__(
-        self, index: int, branch: Branch, *, shape: tuple[int, int], enter: nn.Module | None = None, enter_flops: int = 0
+        self,
+        index: int,
+        branch: Branch,
+        *,
+        shape: tuple[int, int],
+        enter: nn.Module | None = None,
+        enter_flops: int = 0,
     ) -> None:
         """Take over `branch` and `enter`; `shape` is (tokens, dim) at the site."""
         super().__init__()
@@ -62,7 +68,12 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, name: str, parts: tuple[Stem, list[SubLayer], nn.Module], *, feature_dim: int, preprocessing: Preprocessing
+        self,
+        name: str,
+        parts: tuple[Stem, list[SubLayer], nn.Module],
+        *,
+        feature_dim: int,
+        preprocessing: Preprocessing,
     ) -> None:
         """Assemble and freeze `parts`: stem, sub-layers, and the pooling tail."""
         super().__init__()

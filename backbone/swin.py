@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from timm.layers import PatchEmbed
 from timm.models.swin_transformer import PatchMerging, SwinTransformer, SwinTransformerBlock
 from torch import Tensor, nn
 
@@ -13,11 +14,11 @@ from backbone.network import Stem, SubLayer
 class SwinStem(Stem):
     """Patch embedding: (B, 3, H, W) -> (B, H', W', C)."""
 
-    def __init__(self, patch_embed: nn.Module, grid: tuple[int, int]) -> None:
+    def __init__(self, patch_embed: PatchEmbed, grid: tuple[int, int]) -> None:
         """Take over timm's patch embedding for a grid of H' x W' tokens."""
         super().__init__()
         self.patch = patch_embed
-        self.flops = 2 * grid[0] * grid[1] * patch_embed.proj.weight.numel()  # type: ignore[union-attr, operator]
+        self.flops = 2 * grid[0] * grid[1] * patch_embed.proj.weight.numel()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, H', W', C)."""

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import torch
-from timm.layers import AttentionPoolLatent, Mlp as TimmMlp, PatchEmbed
+from timm.layers import AttentionPoolLatent, PatchEmbed
+from timm.layers import Mlp as TimmMlp
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn

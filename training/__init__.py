@@ -1,0 +1,1 @@
+"""Training task adapters: data -> fit -> score -> prune -> (again) -> export."""

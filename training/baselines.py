@@ -1,0 +1,105 @@
+"""What MiMi is compared with here: a linear probe and vanilla adapters, each at its best.
+
+Vanilla adapters get what MiMi gets: the same number of cycles with a schedule that really restarts in each, the same
+augmentation, and a learning rate chosen on validation. The linear probe is a convex problem, so it is solved to
+convergence instead, with its penalty chosen on validation.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backbone import Backbone
+from training.fit import Fitting, build_optimizer, evaluate, train_epoch
+from training.model import AdaptedModel
+from training.options import FitOptions
+from training.pixels import PixelSet
+from training.prepare import Prepared
+from training.progress import Place, Reporter
+
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # of the squared weights, for the linear probe
+
+
+@dataclass(frozen=True, slots=True)
+class Vanilla:
+    """Adapters of fixed widths, trained for a number of cycles without any pruning."""
+
+    widths: tuple[int, ...]
+    cycles: int
+    fit: FitOptions
+    seed: int
+
+
+def train_vanilla(
+    vanilla: Vanilla, prepared: Prepared, backbone: Backbone, reporter: Reporter
+) -> Iterator[tuple[AdaptedModel, float]]:
+    """Yield the model and its validation top-1 at the end of every cycle."""
+    model = AdaptedModel(backbone, vanilla.widths, len(prepared.labels), seed=vanilla.seed)
+    model.to(next(backbone.parameters()).device)
+    fit = vanilla.fit
+    fitting = Fitting(model, build_optimizer(model, fit), fit, vanilla.seed)
+    for cycle in range(vanilla.cycles):
+        for epoch in range(fit.epochs):
+            place = Place(cycle, vanilla.cycles, epoch, fit.epochs)
+            progress = train_epoch(
+                fitting, prepared.train, cycle=cycle, epoch=epoch, on_step=partial(reporter.step, place)
+            )
+            validation = evaluate(model, prepared.validation) if epoch == fit.epochs - 1 else None
+            reporter.epoch(place, progress, validation)
+        yield model, validation or 0.0
+
+
+def train_linear_probe(prepared: Prepared, backbone: Backbone) -> tuple[AdaptedModel, float, float]:
+    """A head on frozen features: the model, its validation top-1, and the penalty that was chosen.
+
+    L-BFGS on standardised features; mean and scale are then folded into the head.
+    """
+    model = AdaptedModel(backbone, [0] * len(backbone.sites), len(prepared.labels))
+    model.to(next(backbone.parameters()).device)
+    features = _features(model, prepared.train)
+    mean, scale = features.mean(0), features.std(0) + 1e-6
+    standard, targets = (features - mean) / scale, prepared.train.targets.to(features.device)
+    best = (-1.0, 0.0, torch.empty(0), torch.empty(0))
+    for penalty in PENALTIES:
+        weight, bias = _solve(standard, targets, len(prepared.labels), penalty)
+        _fold(model.head, weight / scale, bias - weight / scale @ mean)
+        validation = evaluate(model, prepared.validation)
+        if validation > best[0]:
+            best = (validation, penalty, weight, bias)
+    validation, penalty, weight, bias = best
+    _fold(model.head, weight / scale, bias - weight / scale @ mean)
+    return model, validation, penalty
+
+
+def _solve(features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
+    """Multinomial logistic regression: weight (K, F) and bias (K)."""
+    weight = torch.zeros(classes, features.shape[1], device=features.device, requires_grad=True)
+    bias = torch.zeros(classes, device=features.device, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=300, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = functional.cross_entropy(functional.linear(features, weight, bias), targets)
+        value = value + penalty * weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return weight.detach(), bias.detach()
+
+
+def _fold(head: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    head.weight.data, head.bias.data = weight.clone(), bias.clone()
+
+
+@torch.inference_mode()
+def _features(model: AdaptedModel, images: PixelSet, batch_size: int = 256) -> Tensor:
+    """Pooled features (n, F) without augmentation."""
+    device = model.head.weight.device
+    normalize = model.backbone.preprocessing.normalize
+    batches: Sequence[Tensor] = images.pixels.split(batch_size)
+    return torch.cat([model.backbone(normalize(pixels.to(device))) for pixels in batches]).clone()

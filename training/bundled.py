@@ -1,0 +1,89 @@
+"""Makes the task adapters that ship with the project, and the table of their results.
+
+    python -m training.bundled --data DIR --work DIR [--only TASK …]
+
+`DIR` holds one folder of Parquet files per data set; the digits come with scikit-learn. Options and seed stand here,
+the learning rate is chosen on validation, and the table is written from the files themselves.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters_store import unpack
+from backbone import load_backbone
+from training.checkpoint import write_atomic
+from training.data import load_data
+from training.mimi import Job, train_mimi
+from training.options import FitOptions, MiMiOptions
+from training.prepare import prepare
+from training.progress import Console
+from training.reports import table
+
+SEED = 0
+STORE = Path("adapters_store/bundled")
+RESULTS = Path("docs/results/bundled")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one bundled task is trained: what differs from the others."""
+
+    data: str  # a built-in set, or the folder of Parquet files
+    epochs: int  # of one cycle
+    rates: tuple[float, ...]
+    flip: bool = True
+    batch_size: int = 32
+
+
+RECIPES = {
+    "digits": Recipe("digits", 4, (2e-3, 5e-3), flip=False),
+    "digits-parity": Recipe("digits-parity", 4, (2e-3, 5e-3), flip=False),
+    "dtd10": Recipe("dtd10", 6, (1e-3, 2e-3, 5e-3)),
+    "pacs-sketch": Recipe("pacs-sketch", 3, (2e-3, 5e-3)),
+    "gtsrb": Recipe("gtsrb", 4, (2e-3, 5e-3), flip=False),  # a mirrored road sign is another sign
+    "cifar10": Recipe("cifar10", 2, (2e-3, 5e-3)),
+}
+
+
+def options_of(recipe: Recipe) -> MiMiOptions:
+    """From N = M/8 through four prunings to 1/16 of the neurons."""
+    fit = FitOptions(
+        epochs=recipe.epochs,
+        warmup_epochs=0.5,
+        batch_size=recipe.batch_size,
+        reference_batch=None,
+        flip=recipe.flip,
+    )
+    return MiMiOptions(fit=fit, learning_rates=recipe.rates, seed=SEED)
+
+
+def make(task: str, data: Path, work: Path) -> None:
+    """Train one task and write its file and its table."""
+    recipe, backbone = RECIPES[task], load_backbone()
+    options = options_of(recipe)
+    spec = recipe.data if recipe.data.startswith("digits") else str(data / recipe.data)
+    prepared = prepare(load_data(spec), backbone.preprocessing, validation=options.validation, seed=SEED)
+    outcome = train_mimi(Job(prepared, backbone, options, work / task, Console()))
+    STORE.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    write_atomic(STORE / f"{task}.safetensors", outcome.adapter)
+    metrics = unpack(outcome.adapter).manifest.provenance.metrics
+    title = f"## {task}\n\n{len(prepared.train)} training images, learning rate {metrics['learning_rate']:g}\n\n"
+    write_atomic(RESULTS / f"{task}.md", (title + table(outcome.reports) + "\n").encode())
+
+
+def main() -> None:
+    """Parse the command line and make the tasks one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder of Parquet files a data set")
+    parser.add_argument("--work", type=Path, default=Path("var/bundled"), help="checkpoints")
+    parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES), help="tasks to make")
+    given = parser.parse_args()
+    for task in given.only:
+        print(f"== {task}", flush=True)
+        make(task, given.data, given.work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""From a trained model to a task adapter file, and back to a model that evaluates exactly what was written."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from adapters_store import BackboneRef, Manifest, Provenance, SiteArrays, TaskAdapter, pack, unpack
+from backbone import Backbone, SiteWeights, flops_of, reference_logits
+from training.model import AdaptedModel
+from training.options import MiMiOptions
+from training.prepare import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a manifest says about how the task was made."""
+
+    method: str
+    options: MiMiOptions
+    cycles: int
+    epochs: int
+    initial_widths: tuple[int, ...]
+    metrics: Mapping[str, float]
+
+
+def to_file(model: AdaptedModel, prepared: Prepared, origin: Origin) -> bytes:
+    """The task adapter file of `model`, weights in float16.
+
+    The golden logits are computed from the weights as they are written, so that their rounding is in them.
+    """
+    draft = TaskAdapter(
+        manifest=_manifest(model, prepared, origin),
+        sites={i: SiteArrays(_half(a.down), _half(a.up)) for i, a in model.live.items()},
+        head_weight=_half(model.head.weight),
+        head_bias=_half(model.head.bias),
+        golden_image=prepared.golden,
+        golden_logits=np.zeros(len(prepared.labels), np.float32),
+    )
+    written = unpack(pack(draft))
+    return pack(replace(written, golden_logits=golden_logits(_on_cpu(model.backbone), written)))
+
+
+def with_metrics(data: bytes, metrics: Mapping[str, float]) -> bytes:
+    """The same file with `metrics` added to its provenance."""
+    adapter = unpack(data)
+    known = adapter.manifest.provenance
+    provenance = replace(known, metrics={**known.metrics, **metrics})
+    return pack(replace(adapter, manifest=replace(adapter.manifest, provenance=provenance)))
+
+
+def from_file(data: bytes, backbone: Backbone) -> AdaptedModel:
+    """A model with the weights of a task adapter file, on the backbone's device.
+
+    Raises:
+        ArtifactError: the file is not a valid task adapter.
+    """
+    adapter = unpack(data)
+    model = AdaptedModel(backbone, adapter.manifest.widths, len(adapter.manifest.labels))
+    device = next(backbone.parameters()).device
+    for name, parameter in model.task_parameters().items():
+        parameter.data = torch.from_numpy(_tensor(adapter, name).astype(np.float32)).to(device)
+    return model.to(device)
+
+
+def golden_logits(backbone: Backbone, adapter: TaskAdapter) -> np.ndarray:
+    """What the reference forward gives for the adapter's golden image: float32 (K,)."""
+    sites = {i: SiteWeights(_torch(arrays.down), _torch(arrays.up)) for i, arrays in adapter.sites.items()}
+    head = (_torch(adapter.head_weight), _torch(adapter.head_bias))
+    return reference_logits(backbone, sites, head, adapter.golden_image)
+
+
+def _manifest(model: AdaptedModel, prepared: Prepared, origin: Origin) -> Manifest:
+    backbone, options = model.backbone, origin.options
+    named = model.task_parameters()
+    head = sum(parameter.numel() for name, parameter in named.items() if name.startswith("head."))
+    provenance = Provenance(
+        method=origin.method,
+        dataset=prepared.name,
+        seed=options.seed,
+        cycles=origin.cycles,
+        epochs=origin.epochs,
+        initial_compression=options.initial_sigma,
+        target_compression=options.target_sigma,
+        pruning_fraction=options.pruning_fraction,
+        initial_widths=origin.initial_widths,
+        adapter_parameters=sum(parameter.numel() for parameter in named.values()) - head,
+        head_parameters=head,
+        flops=flops_of(backbone, model.widths, len(prepared.labels)),
+        metrics=dict(origin.metrics),
+    )
+    return Manifest(
+        backbone=BackboneRef(backbone.name, backbone.fingerprint),
+        widths=model.widths,
+        labels=prepared.labels,
+        preprocessing=backbone.preprocessing.as_dict(),  # type: ignore[arg-type]
+        preprocessing_sha256=backbone.preprocessing.sha256,
+        provenance=provenance,
+    )
+
+
+def _half(parameter: nn.Parameter) -> np.ndarray:
+    return parameter.detach().cpu().half().numpy()
+
+
+def _torch(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(values.copy())  # the file's arrays are read-only views
+
+
+def _tensor(adapter: TaskAdapter, name: str) -> np.ndarray:
+    """The array of a task parameter's name."""
+    match name.split("."):
+        case ["sites", index, "down"]:
+            return adapter.sites[int(index)].down
+        case ["sites", index, _]:
+            return adapter.sites[int(index)].up
+        case [_, "weight"]:
+            return adapter.head_weight
+        case _:
+            return adapter.head_bias
+
+
+def _on_cpu(backbone: Backbone) -> Backbone:
+    """The backbone itself on a CPU, else a copy there: golden logits are defined on the CPU."""
+    if next(backbone.parameters()).device.type == "cpu":
+        return backbone
+    return copy.deepcopy(backbone).to("cpu", torch.float32)

@@ -1,0 +1,159 @@
+"""One epoch of training and one evaluation: the inner loops, which know nothing of cycles' ends or of pruning.
+
+An epoch draws its order and its augmentation from a generator seeded by (seed, cycle, epoch) alone: a resumed run
+sees what the uninterrupted one saw, without any generator state in a checkpoint.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import isfinite
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.errors import Diverged
+from training.model import AdaptedModel
+from training.options import FitOptions
+from training.pixels import PixelSet, augment
+from training.schedule import learning_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where an epoch stands after a step.
+
+    Attributes:
+        done: images seen in this epoch.
+        total: images of this epoch.
+        loss: mean over the images seen.
+        accuracy: share of the images seen that were classified rightly, in [0, 1].
+        rate: learning rate of the step.
+    """
+
+    done: int
+    total: int
+    loss: float
+    accuracy: float
+    rate: float
+
+
+OnStep = Callable[[Progress], None]
+
+
+def build_optimizer(model: AdaptedModel, fit: FitOptions) -> torch.optim.AdamW:
+    """AdamW over everything that trains; vectors are not decayed."""
+    parameters = list(model.task_parameters().values())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": fit.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=fit.peak_rate)
+
+
+@dataclass(slots=True)
+class Fitting:
+    """What an epoch needs beside the images: the model, its optimiser, and how to train."""
+
+    model: AdaptedModel
+    optimizer: torch.optim.Optimizer
+    fit: FitOptions
+    seed: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        device: torch.device = self.model.head.weight.device
+        return device
+
+
+def steps_per_epoch(images: int, fit: FitOptions) -> int:
+    """Optimiser steps of one epoch."""
+    full, rest = divmod(images, fit.batch_size)
+    return full if fit.drop_last and full else full + bool(rest)
+
+
+def train_epoch(fitting: Fitting, train: PixelSet, *, cycle: int, epoch: int, on_step: OnStep) -> Progress:
+    """Train for epoch `epoch` (from 0) of cycle `cycle`; returns its last progress.
+
+    Raises:
+        Diverged: the loss is not finite.
+    """
+    fit, model = fitting.fit, fitting.model
+    generator = torch.Generator().manual_seed(_epoch_seed(fitting.seed, cycle, epoch))
+    model.train()
+    model.drop_path = fit.drop_path
+    model.noise = torch.Generator(fitting.device).manual_seed(_epoch_seed(fitting.seed, cycle, epoch))
+    steps = steps_per_epoch(len(train), fit)
+    tally, progress = _Tally(), Progress(0, len(train), 0.0, 0.0, 0.0)
+    order = torch.randperm(len(train), generator=generator)
+    for step, rows in enumerate(order[: steps * fit.batch_size].split(fit.batch_size)):
+        rate = learning_rate(epoch * steps + step, steps, fit)
+        images = augment(train.pixels[rows], flip=fit.flip, shift=fit.shift, generator=generator)
+        _step(fitting, images, train.targets[rows], rate=rate, tally=tally)
+        progress = tally.progress(len(order), rate)
+        on_step(progress)
+    return progress
+
+
+def _epoch_seed(seed: int, cycle: int, epoch: int) -> int:
+    return (seed * 1_000_003 + cycle) * 100_003 + epoch
+
+
+def _step(fitting: Fitting, pixels: Tensor, targets: Tensor, *, rate: float, tally: "_Tally") -> None:
+    """Forward, backward, clip, update."""
+    model, fit, optimizer = fitting.model, fitting.fit, fitting.optimizer
+    targets = targets.to(fitting.device)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    logits = logits_of(model, pixels)
+    loss = functional.cross_entropy(logits, targets, label_smoothing=fit.label_smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.task_parameters().values(), fit.clip)
+    optimizer.step()
+    tally.add(loss.detach(), logits.detach(), targets)
+
+
+def logits_of(model: AdaptedModel, pixels: Tensor) -> Tensor:
+    """float32 logits (B, K) of uint8 pixels (B, H, W, 3); bfloat16 autocast on CUDA."""
+    device = model.head.weight.device
+    images = model.backbone.preprocessing.normalize(pixels.to(device, non_blocking=True))
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        logits: Tensor = model(images)
+    return logits.float()
+
+
+class _Tally:
+    """Running loss and accuracy of an epoch."""
+
+    def __init__(self) -> None:
+        self.images, self.loss, self.right = 0, 0.0, 0
+
+    def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Count one batch."""
+        value = loss.item()
+        if not isfinite(value):
+            raise Diverged("the loss is no longer finite: choose a smaller learning rate; the last checkpoint is good")
+        self.images += len(targets)
+        self.loss += value * len(targets)
+        self.right += int((logits.argmax(1) == targets).sum().item())
+
+    def progress(self, total: int, rate: float) -> Progress:
+        """The epoch so far."""
+        return Progress(self.images, total, self.loss / self.images, self.right / self.images, rate)
+
+
+@torch.inference_mode()
+def evaluate(model: AdaptedModel, images: PixelSet, *, batch_size: int = 256) -> float:
+    """Top-1 accuracy in [0, 1] without augmentation."""
+    model.eval()
+    right = sum(
+        int((logits_of(model, pixels).argmax(1) == targets.to(model.head.weight.device)).sum().item())
+        for pixels, targets in _batches(images, batch_size)
+    )
+    return right / len(images)
+
+
+def _batches(images: PixelSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(images.pixels.split(size), images.targets.split(size), strict=True)

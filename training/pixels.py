@@ -1,0 +1,75 @@
+"""Decoded images as one uint8 array, and the augmentation of whole batches.
+
+Every image is decoded, resized and cropped once; an epoch then costs no decoding at all. Arrays above
+`memory_limit` lie in a file and are mapped, so that a large set needs no large memory.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backbone import Preprocessing
+from training.data import ImageSet
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSet:
+    """Images and their classes, ready to be indexed.
+
+    Attributes:
+        pixels: uint8 (n, H, W, 3).
+        targets: int64 (n,).
+    """
+
+    pixels: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.targets)
+
+    def to(self, device: torch.device) -> "PixelSet":
+        """The same set on `device`: on CUDA the whole set lives there, so an epoch moves nothing."""
+        return PixelSet(self.pixels.to(device), self.targets.to(device))
+
+
+def decode_all(
+    images: ImageSet, preprocessing: Preprocessing, indices: Sequence[int], *, memory_limit: int = 4 * 2**30
+) -> PixelSet:
+    """Decode `images[i] for i in indices`; above `memory_limit` bytes the pixels lie in an unnamed file."""
+    shape = (len(indices), *preprocessing.size, 3)
+    pixels: np.ndarray = np.empty(0)
+    if int(np.prod(shape)) > memory_limit:
+        with tempfile.TemporaryFile() as file:  # the mapping outlives the handle, and the file its name
+            pixels = np.memmap(file, np.uint8, "w+", shape=shape)
+    else:
+        pixels = np.empty(shape, np.uint8)
+
+    def fill(row: int) -> None:
+        pixels[row] = preprocessing.pixels(images.image(indices[row]))
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(fill, range(len(indices))))
+    return PixelSet(torch.from_numpy(pixels), torch.from_numpy(images.targets[np.asarray(indices, np.int64)]))
+
+
+def augment(pixels: Tensor, *, flip: bool, shift: int, generator: torch.Generator) -> Tensor:
+    """Mirror and move a batch, each image by its own draw: uint8 (B, H, W, 3) -> the same."""
+    batch, height, width, _ = pixels.shape
+    if flip:
+        mirrored = torch.rand(batch, generator=generator).lt(0.5)
+        pixels = torch.where(mirrored.to(pixels.device)[:, None, None, None], pixels.flip(2), pixels)
+    if not shift:
+        return pixels
+    padded = functional.pad(pixels.permute(0, 3, 1, 2).float(), (shift,) * 4, mode="replicate").to(torch.uint8)
+    top, left = torch.randint(0, 2 * shift + 1, (2, batch, 1), generator=generator).to(pixels.device)
+    rows = (top + torch.arange(height, device=pixels.device))[:, :, None]  # (B, H, 1)
+    columns = (left + torch.arange(width, device=pixels.device))[:, None, :]  # (B, 1, W)
+    image = torch.arange(batch, device=pixels.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[image, rows, columns]

@@ -1,0 +1,60 @@
+"""A data set made ready to train on: checked, split, decoded, with the image that becomes the golden sample."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from backbone import Preprocessing
+from training.data import Data, carve, check
+from training.pixels import PixelSet, decode_all
+
+GOLDEN_SIDE = 96  # pixels: what a task adapter file allows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Everything a run needs of a data set.
+
+    Attributes:
+        name: of the data set.
+        labels: class names, in the order of the targets.
+        train: images to train on.
+        validation: images to choose by.
+        test: images for the final figures alone; None where the set has none.
+        golden: uint8 (h, w, 3), one validation image.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    train: PixelSet
+    validation: PixelSet
+    test: PixelSet | None
+    golden: np.ndarray
+
+
+def prepare(data: Data, preprocessing: Preprocessing, *, validation: float, seed: int) -> Prepared:
+    """Check every image, carve a stratified validation split from train, decode all.
+
+    Raises:
+        DataError: see training.data.errors.
+    """
+    check(data)
+    train_rows, validation_rows = carve(data.train.targets, fraction=validation, seed=seed)
+    golden = data.train.image(int(validation_rows[0]))
+    golden.thumbnail((GOLDEN_SIDE, GOLDEN_SIDE))
+    test = data.test
+    return Prepared(
+        name=public_name(data.name),
+        labels=data.labels,
+        train=decode_all(data.train, preprocessing, train_rows.tolist()),
+        validation=decode_all(data.train, preprocessing, validation_rows.tolist()),
+        test=decode_all(test, preprocessing, range(len(test))) if test is not None else None,
+        golden=np.asarray(golden),
+    )
+
+
+def public_name(spec: str) -> str:
+    """The data set's name as a manifest may carry it: a path says too much about the machine it was trained on."""
+    path = Path(spec)
+    return path.resolve().stem if path.exists() else spec

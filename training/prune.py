@@ -1,0 +1,59 @@
+"""Which neurons stay, and making the others really go: weights, optimiser state and whole sites.
+
+Selection is global: one threshold over the neurons of all sites (MiMi, section 3.3). It counts neurons, not
+parameters, so the size after pruning depends on where the survivors sit.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import floor
+
+import torch
+from torch import Tensor, nn
+
+from training.model import AdaptedModel, Adapter
+
+
+def neurons_to_keep(initial: int, prunings: int, fraction: float) -> int:
+    """Neurons left after `prunings` prunings of `initial`: the share (1 - ρ)^p of the initial count, rounded down."""
+    return floor(initial * (1 - fraction) ** prunings + 1e-9)
+
+
+def select(scores: Mapping[int, Tensor], keep: int) -> dict[int, Tensor]:
+    """Indices (sorted) of the neurons to keep at each site: the `keep` best over all; ties at the threshold stay."""
+    if keep <= 0:
+        return {site: torch.empty(0, dtype=torch.long) for site in scores}
+    everything = torch.cat(list(scores.values()))
+    threshold = everything.topk(min(keep, len(everything))).values[-1]
+    return {site: torch.nonzero(values >= threshold).flatten() for site, values in scores.items()}
+
+
+def shrink(model: AdaptedModel, optimizer: torch.optim.Optimizer, kept: Mapping[int, Tensor]) -> None:
+    """Cut `model` down to the kept neurons, with the optimiser's moments; sites left with none are removed."""
+    for site, adapter in model.live.items():
+        neurons = kept[site].to(adapter.down.device)
+        if len(neurons):
+            _slice(adapter, optimizer, neurons)
+        else:
+            del model.adapters[str(site)]
+            _forget(optimizer, (adapter.down, adapter.up))
+
+
+def _slice(adapter: Adapter, optimizer: torch.optim.Optimizer, neurons: Tensor) -> None:
+    """Keep rows of W_down and columns of W_up, and the same of every moment that has the weight's shape."""
+    for parameter, axis in ((adapter.down, 0), (adapter.up, 1)):
+        shape = parameter.shape
+        state = optimizer.state.get(parameter, {})
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == shape:
+                state[key] = value.index_select(axis, neurons)
+        parameter.data = parameter.data.index_select(axis, neurons)
+        parameter.grad = None
+
+
+def _forget(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
+    """Drop parameters from the optimiser, with their state."""
+    gone = {id(parameter) for parameter in parameters}
+    for parameter in parameters:
+        optimizer.state.pop(parameter, None)
+    for group in optimizer.param_groups:
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in gone]

@@ -1,0 +1,193 @@
+"""The state of one run and its transitions, each of which ends in a checkpoint.
+
+epoch done -> checkpoint          cycle done -> file of this size, pruning, checkpoint
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from adapters_store import unpack
+from backbone import Backbone
+from training import checkpoint as checkpoints
+from training.checkpoint import Checkpoint
+from training.export import Origin, to_file
+from training.fit import build_optimizer, evaluate
+from training.model import AdaptedModel
+from training.options import MiMiOptions
+from training.prepare import Prepared
+from training.prune import neurons_to_keep, select, shrink
+from training.reports import CycleReport, report_of
+from training.score import neuron_scores, rank_correlation
+
+METHOD = "mimi"
+
+
+@dataclass(slots=True)
+class Run:
+    """Where Algorithm 1 stands.
+
+    Attributes:
+        folder: of the checkpoint and of one task adapter file per finished size.
+        initial: score of each remaining neuron at initialisation, by site.
+        cycle: the cycle being trained, from 0; equal to the number of cycles when all are done.
+        epoch: epochs done in it.
+        sizes: task adapter files written.
+        best: best validation accuracy of the cycle so far and the weights that gave it, for `select="best"`.
+    """
+
+    prepared: Prepared
+    options: MiMiOptions
+    folder: Path
+    model: AdaptedModel
+    optimizer: torch.optim.Optimizer
+    initial: dict[int, Tensor]
+    cycle: int = 0
+    epoch: int = 0
+    sizes: int = 0
+    best: tuple[float, dict[str, Tensor]] = (-1.0, {})
+
+    @classmethod
+    def begin(cls, prepared: Prepared, backbone: Backbone, options: MiMiOptions, folder: Path) -> "Run":
+        """A new run, or the one that `folder` holds.
+
+        Raises:
+            CheckpointMismatch: `folder` holds a run with other options, data or backbone.
+        """
+        widths = options.initial_widths(tuple(site.dim for site in backbone.sites))
+        model = AdaptedModel(backbone, widths, len(prepared.labels), init=options.init, seed=options.seed)
+        model.to(next(backbone.parameters()).device)
+        run = cls(prepared, options, folder, model, build_optimizer(model, options.fit), _scores(model, options))
+        found = checkpoints.load_checkpoint(run._path, run._identity)
+        if found is not None:
+            run._restore(found)
+        return run
+
+    @property
+    def files(self) -> list[Path]:
+        """One task adapter file per finished size, from the largest to the smallest."""
+        return [self.folder / f"size-{size}.safetensors" for size in range(self.sizes)]
+
+    @property
+    def finished(self) -> bool:
+        """All cycles are trained, and the last pruning is done where one was asked for."""
+        return self.sizes == self.options.cycles + self.options.prune_last
+
+    def report(self, size: int) -> CycleReport:
+        """The row of a size already written."""
+        data = self.files[size].read_bytes()
+        return report_of(unpack(data), size, len(data))
+
+    def end_epoch(self, validation: float) -> None:
+        """Count an epoch; remember the weights if they are the best of the cycle."""
+        self.epoch += 1
+        if self.options.select == "best" and validation > self.best[0]:
+            named = self.model.task_parameters().items()
+            self.best = (validation, {name: parameter.detach().clone() for name, parameter in named})
+        self._save()
+
+    def end_cycle(self) -> CycleReport:
+        """Write the size just trained, then prune for the next cycle."""
+        if self.cycle == self.options.cycles - 1 and self.best[1]:
+            checkpoints.restore_task(self.model, self.best[1])
+        self._write_size()
+        if self.cycle < self.options.prunings:
+            self._prune(self.cycle + 1)
+        self.cycle, self.epoch, self.best = self.cycle + 1, 0, (-1.0, {})
+        self._save()
+        return self.report(self.sizes - 1)
+
+    def prune_untrained(self) -> CycleReport:
+        """Prune once more after the last cycle and write that size without training it, as the released code does."""
+        self._prune(self.cycle)
+        self._write_size()
+        self._save()
+        return self.report(self.sizes - 1)
+
+    def _write_size(self) -> None:
+        now = torch.cat(list(_scores(self.model, self.options).values()) or [torch.empty(0)])
+        before = torch.cat([self.initial[site] for site in self.model.live] or [torch.empty(0)])
+        metrics = {
+            "validation_top1": evaluate(self.model, self.prepared.validation),
+            "rank_correlation": rank_correlation(before, now),
+            "learning_rate": self.options.fit.peak_rate,
+        }
+        backbone, trained = self.model.backbone, min(self.cycle + 1, self.options.cycles)
+        origin = Origin(
+            method=METHOD,
+            options=self.options,
+            cycles=trained,
+            epochs=trained * self.options.fit.epochs,
+            initial_widths=self.options.initial_widths(tuple(site.dim for site in backbone.sites)),
+            metrics=metrics,
+        )
+        self.sizes += 1
+        checkpoints.write_atomic(self.files[-1], to_file(self.model, self.prepared, origin))
+
+    def _prune(self, prunings: int) -> None:
+        """The `prunings`-th pruning of the run: scores, global selection, and everything cut to it."""
+        dims = tuple(site.dim for site in self.model.backbone.sites)
+        initial = sum(self.options.initial_widths(dims))
+        keep = neurons_to_keep(initial, prunings, self.options.pruning_fraction)
+        kept = select(_scores(self.model, self.options), keep)
+        shrink(self.model, self.optimizer, kept)
+        self.initial = {site: self.initial[site][kept[site]] for site in self.model.live}
+        if self.options.optimizer == "rebuild":
+            self.optimizer = build_optimizer(self.model, self.options.fit)
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def _identity(self) -> dict[str, object]:
+        """What must agree for a checkpoint to be this run's."""
+        prepared = self.prepared
+        return {
+            "options": self.options.as_dict(),
+            "data": [prepared.name, list(prepared.labels), len(prepared.train), len(prepared.validation)],
+            "backbone": self.model.backbone.fingerprint,
+        }
+
+    def _save(self) -> None:
+        tensors: dict[str, Tensor] = {
+            f"task/{name}": parameter for name, parameter in self.model.task_parameters().items()
+        }
+        tensors |= checkpoints.moments_of(self.model, self.optimizer)
+        tensors |= {f"initial/{site}": scores for site, scores in self.initial.items()}
+        tensors |= {f"best/{name}": values for name, values in self.best[1].items()}
+        state = {
+            "cycle": self.cycle,
+            "epoch": self.epoch,
+            "sizes": self.sizes,
+            "best": self.best[0],
+            "widths": self.model.widths,
+        }
+        checkpoints.save_checkpoint(self._path, Checkpoint(tensors, state), self._identity)
+
+    def _restore(self, found: Checkpoint) -> None:
+        state, backbone = found.state, self.model.backbone
+        self.cycle, self.epoch, self.sizes = state["cycle"], state["epoch"], state["sizes"]
+        self.model = AdaptedModel(backbone, state["widths"], len(self.prepared.labels), init=self.options.init)
+        self.model.to(next(backbone.parameters()).device)
+        checkpoints.restore_task(self.model, _under("task/", found.tensors))
+        self.optimizer = build_optimizer(self.model, self.options.fit)
+        checkpoints.restore_moments(self.model, self.optimizer, found.tensors)
+        self.initial = {int(site): scores for site, scores in _under("initial/", found.tensors).items()}
+        self.best = (state["best"], _under("best/", found.tensors))
+
+
+def _scores(model: AdaptedModel, options: MiMiOptions) -> dict[int, Tensor]:
+    """Scores of all neurons by live site, on the CPU."""
+    return {
+        site: neuron_scores(adapter.weights, normalise=options.score, weighted=options.score_weighted).cpu()
+        for site, adapter in model.live.items()
+    }
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
