@@ -99,7 +99,7 @@ class Metrics:
         self._spent.labels(task).inc(record.gflops_spent)
         self._saved.labels(task).inc(max(0.0, record.gflops_saved))
 
-    def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float] = ()) -> None:
+    def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
         """A batch was computed."""
         self._images.observe(images)
         self._tasks.observe(tasks)

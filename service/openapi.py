@@ -52,14 +52,15 @@ def documented(*statuses: int) -> dict[int | str, Document]:
     return {status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
-def document(api: FastAPI) -> Document:
-    """The OpenAPI 3.1 document."""
+def document(api: FastAPI, *, needs_key: bool) -> Document:
+    """The OpenAPI 3.1 document; security is named only where the server has keys."""
     if api.openapi_schema is None:
         schema = api.openapi()
         schema["components"]["schemas"]["PredictJson"] = PredictJson.model_json_schema()
-        for path in schema["paths"].values():
-            for operation in path.values():
-                _name_errors(operation["responses"])
+        for operation in (operation for path in schema["paths"].values() for operation in path.values()):
+            _name_errors(operation["responses"])
+            if not needs_key:
+                operation.pop("security", None)
     return api.openapi_schema or {}
 
 

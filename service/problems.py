@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from adapters_store import AdaptersStoreError
 from adapters_store import errors as artifact
 from adapters_store import store_errors as store
 from backbone import errors as images
@@ -114,6 +115,8 @@ def _code(name: str) -> str:
 def _detail(error: Exception) -> str:
     if isinstance(error, RequestValidationError):
         return "; ".join(sorted({_explain(item["type"], item["loc"], item["msg"]) for item in error.errors()}))
+    if isinstance(error, AdaptersStoreError):  # its messages may show a piece of the file, or a path
+        return (type(error).__doc__ or "").partition("\n")[0]
     return ". ".join([str(error), *getattr(error, "__notes__", [])])
 
 

@@ -35,6 +35,6 @@ async def metrics(service: Running) -> Response:
 
 
 @router.get("/openapi.json", dependencies=[Depends(may_predict)], include_in_schema=False)
-async def document(request: Request) -> dict[str, object]:
+async def document(request: Request, service: Running) -> dict[str, object]:
     """The OpenAPI document."""
-    return openapi.document(request.app)
+    return openapi.document(request.app, needs_key=service.keys is not None)

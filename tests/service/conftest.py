@@ -56,3 +56,11 @@ def tight(made: "dict[str, Made]", tmp_path_factory: pytest.TempPathFactory) -> 
 def task() -> str:
     """A task id that no other test uses."""
     return f"task-{next(_numbers)}"
+
+
+@pytest.fixture
+def alive(live: "Live") -> Iterator[None]:
+    """After an attack: nothing of our own failed, and good requests are taken."""
+    yield
+    assert "internal_error" not in live.client.get("/metrics").text
+    assert live.client.get("/health/ready").status_code == 200

@@ -1,0 +1,101 @@
+"""The OpenAPI document says what happens: every route, every answer, every key."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import CheckFunction
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from service.settings import Settings
+from tests.service.adapters import Made
+from tests.service.live import Live, serving
+
+PREDICT, MANAGE = "predict-key-0123456789", "manage-key-0123456789"
+OPEN = {"/health/live", "/health/ready"}
+MANAGED = {"put", "delete"}
+_EXAMPLES = 25  # for each operation and mode
+# What the bytes of an image or of an adapter must be is more than a schema can say.
+_BEYOND_SCHEMAS: list[CheckFunction] = [positive_data_acceptance, negative_data_rejection]
+
+
+@pytest.fixture(scope="module")
+def guarded(made: dict[str, Made], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A server with keys."""
+    path = tmp_path_factory.mktemp("guarded") / "store.db"
+    settings = Settings.model_validate({"store": str(path), "predict_key": PREDICT, "manage_key": MANAGE})
+    with serving(settings, made) as server:
+        yield server
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def document(guarded: Live) -> dict[str, Any]:
+    found: dict[str, Any] = guarded.client.get("/openapi.json", headers=bearer(PREDICT)).json()
+    return found
+
+
+def operations(guarded: Live) -> Iterator[tuple[str, str]]:
+    for path, methods in document(guarded)["paths"].items():
+        yield from ((method, path) for method in methods)
+
+
+def call(guarded: Live, method: str, path: str, key: str | None) -> httpx.Response:
+    headers = {} if key is None else bearer(key)
+    return guarded.client.request(method, path.replace("{task}", "no-such-task"), headers=headers)
+
+
+def test_every_route_but_health_needs_a_key(guarded: Live) -> None:
+    for method, path in [*operations(guarded), ("get", "/openapi.json")]:
+        for key in (None, "wrong-key", PREDICT[:-1]):
+            response = call(guarded, method, path, key)
+            assert (response.status_code == 401) == (path not in OPEN), (method, path, response.text)
+            assert ("www-authenticate" in response.headers) == (path not in OPEN)
+
+
+def test_only_the_manage_key_uploads_and_deletes(guarded: Live) -> None:
+    for method, path in operations(guarded):
+        assert (call(guarded, method, path, PREDICT).status_code == 403) == (method in MANAGED), (method, path)
+        assert call(guarded, method, path, MANAGE).status_code not in (401, 403)
+
+
+def test_the_document_is_3_1_and_every_error_is_a_problem(guarded: Live) -> None:
+    found = document(guarded)
+    assert found["openapi"].startswith("3.1")
+    for methods in found["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                assert int(status) < 400 or list(response["content"]) == ["application/problem+json"]
+
+
+def test_a_server_without_keys_documents_none(live: Live) -> None:
+    found = live.client.get("/openapi.json").json()
+    assert not any("security" in operation for path in found["paths"].values() for operation in path.values())
+
+
+def fuzz(guarded: Live, operation: Any, mode: GenerationMode, task: str) -> None:  # noqa: ANN401 - not exported
+    @settings(max_examples=_EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: "schemathesis.Case[Any]") -> None:
+        if task and "task" in (case.path_parameters or {}):
+            case.path_parameters["task"] = task
+        response = case.call(headers=bearer(MANAGE))
+        case.validate_response(response, excluded_checks=_BEYOND_SCHEMAS)
+
+    check()
+
+
+def test_nothing_that_the_document_allows_or_forbids_leads_out_of_it(guarded: Live) -> None:
+    schema = schemathesis.openapi.from_url(f"{guarded.client.base_url}/openapi.json", headers=bearer(PREDICT))
+    found = [schema[path][method] for method, path in operations(guarded)]
+    for operation, mode, task in itertools.product(found, GenerationMode, ("", "cats")):
+        if mode is GenerationMode.NEGATIVE and operation.path in OPEN:
+            continue  # nothing can be wrong about a request without parameters
+        fuzz(guarded, operation, mode, task if operation.method == "post" else "")
