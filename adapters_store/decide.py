@@ -52,11 +52,9 @@ def publish(state: State, upload: Upload, expected: int | None) -> VersionAdded 
 
 def move_alias(state: State, moved: AliasMoved, expected: int | None) -> AliasMoved | None:
     """Point an alias at one version or split it; nothing where it is so already."""
-    check_task(moved.task)
     check_alias(moved.alias)
     _check_split(moved.split)
-    _check_generation(state, moved.task, expected)
-    task = _task(state, moved.task)
+    task = _task(state, moved.task, expected)
     for version in moved.split:
         _check_version(task, moved.task, version)
     return None if task.aliases.get(moved.alias) == moved.split else moved
@@ -64,16 +62,14 @@ def move_alias(state: State, moved: AliasMoved, expected: int | None) -> AliasMo
 
 def delete_alias(state: State, deleted: AliasDeleted, expected: int | None) -> AliasDeleted:
     """Drop an alias."""
-    _check_generation(state, deleted.task, expected)
-    if deleted.alias not in _task(state, deleted.task).aliases:
+    if deleted.alias not in _task(state, deleted.task, expected).aliases:
         raise UnknownAlias(f"task {deleted.task} has no such alias")
     return deleted
 
 
 def delete_version(state: State, deleted: VersionDeleted, expected: int | None) -> VersionDeleted:
     """Drop a version that no alias points at."""
-    _check_generation(state, deleted.task, expected)
-    task = _task(state, deleted.task)
+    task = _task(state, deleted.task, expected)
     _check_version(task, deleted.task, deleted.version)
     for alias, split in task.aliases.items():
         if deleted.version in split:
@@ -83,8 +79,7 @@ def delete_version(state: State, deleted: VersionDeleted, expected: int | None) 
 
 def delete_task(state: State, deleted: TaskDeleted, expected: int | None) -> TaskDeleted:
     """Drop a task with all it has."""
-    _check_generation(state, deleted.task, expected)
-    _task(state, deleted.task)
+    _task(state, deleted.task, expected)
     return deleted
 
 
@@ -110,8 +105,10 @@ def _check_version(task: TaskState, name: str, version: int) -> None:
         raise UnknownVersion(f"task {name} has no version {version}")
 
 
-def _task(state: State, name: str) -> TaskState:
+def _task(state: State, name: str, expected: int | None) -> TaskState:
+    """Return a task that must be there, at the generation the caller expects."""
     check_task(name)
+    _check_generation(state, name, expected)
     if name not in state.tasks:
         raise UnknownTask(f"there is no task {name}")
     return state.tasks[name]

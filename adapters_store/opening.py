@@ -4,7 +4,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from adapters_store.bucket import Bucket
-from adapters_store.folder_bucket import FolderBucket
 from adapters_store.log_store import LogStore
 from adapters_store.sqlite_bucket import SqliteBucket
 from adapters_store.store import Store
@@ -35,7 +34,7 @@ def open_bucket(url: str) -> Bucket:
     if scheme == "sqlite":
         return SqliteBucket(Path(_local_path(rest)))
     if scheme == "file":
-        return FolderBucket(Path("/" + _local_path(rest)))
+        return _open_folder(Path("/" + _local_path(rest)))
     if scheme in OBJECT_STORES:
         return _open_object_store(url)
     raise UnsupportedUrl(f"no store is kept at {scheme[:16]!r} URLs; use a path, sqlite, file, s3, gs, az or memory")
@@ -46,6 +45,13 @@ def _local_path(rest: str) -> str:
     if not rest.startswith("/") or rest == "/":
         raise UnsupportedUrl("a local URL has three slashes and a path")
     return unquote(rest[1:])
+
+
+def _open_folder(root: Path) -> Bucket:
+    # Imported here because it needs file locks and links as POSIX has them, and the rest of the package does not.
+    from adapters_store.folder_bucket import FolderBucket  # noqa: PLC0415
+
+    return FolderBucket(root)
 
 
 def _open_object_store(url: str) -> Bucket:

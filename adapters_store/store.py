@@ -59,21 +59,21 @@ class Store(Protocol):
         """Delete an alias; return the task's generation.
 
         Raises:
-            UnknownTask, UnknownAlias, StaleGeneration: Nothing was deleted.
+            InvalidName, UnknownTask, UnknownAlias, StaleGeneration: Nothing was deleted.
         """
 
     def delete_version(self, task: str, version: int, *, expected_generation: int | None = None) -> int:
         """Delete a version that no alias points at; return the task's generation.
 
         Raises:
-            UnknownTask, UnknownVersion, VersionInUse, StaleGeneration: Nothing was deleted.
+            InvalidName, UnknownTask, UnknownVersion, VersionInUse, StaleGeneration: Nothing was deleted.
         """
 
     def delete_task(self, task: str, *, expected_generation: int | None = None) -> int:
         """Delete a task with all its versions and aliases; return the store's generation.
 
         Raises:
-            UnknownTask, StaleGeneration: Nothing was deleted.
+            InvalidName, UnknownTask, StaleGeneration: Nothing was deleted.
         """
 
     def seed(self, tasks: Mapping[str, bytes]) -> bool:

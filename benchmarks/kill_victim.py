@@ -22,7 +22,7 @@ STDOUT = 1
 
 def payload(life: int, turn: int) -> bytes:
     """Return bytes unlike any other's, of 17 bytes to 256 KiB."""
-    return f"{life}-{turn}".encode().ljust(16 + 4 ** (turn % 10), b"|")
+    return f"{life}-{turn}".encode().ljust(16 + 4 ** ((life + turn) % 10), b"|")
 
 
 def publish_for_ever(url: str, life: int, step: int) -> None:

@@ -97,6 +97,12 @@ def test_version_numbers_go_on_after_versions_and_tasks_were_deleted(filled: Log
     assert filled.snapshot().retired == {}
 
 
+def test_deleting_needs_proper_names(filled: LogStore) -> None:
+    for delete in (filled.delete_task, lambda task: filled.delete_version(task, 1)):
+        with pytest.raises(InvalidName):
+            delete("../cat")
+
+
 def test_a_stale_writer_neither_moves_nor_deletes(filled: LogStore) -> None:
     with pytest.raises(StaleGeneration):
         filled.move_alias("cat", "live", {1: 1}, expected_generation=1)

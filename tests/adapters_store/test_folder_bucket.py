@@ -116,6 +116,14 @@ def test_files_are_their_owners_alone(store: LogStore, root: Path) -> None:
     assert modes == {0o600}
 
 
+def test_files_that_are_not_ours_are_in_nobodys_way(store: LogStore, root: Path) -> None:
+    for folder in ("blobs", "log", "snapshots", "."):
+        (root / folder / "notes.txt").write_text("remember the milk")
+    with closing(LogStore(FolderBucket(root))) as again:
+        assert again.snapshot() == store.snapshot()
+    assert store.publish("cat", b"two").created
+
+
 def test_a_planted_link_is_not_followed(store: LogStore, root: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"one")
     blob = root / store.snapshot().tasks["cat"].versions[1].blob
