@@ -1,8 +1,12 @@
 """`mimi demo`: the whole path on real images, from training to answers."""
 
 import argparse
+import signal
+import sys
 
 HELP = "train a task adapter, upload it to a running server, and ask about real images"
+
+TERMINATED = 128 + signal.SIGTERM  # as a shell reports it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,4 +20,6 @@ def run(options: argparse.Namespace) -> int:
     """Run the demo; 1 if an expectation was not met."""
     from mimi.demo.run import run_demo
 
+    # Ended by a plain SIGTERM, the demo would leave its server behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     return run_demo(port=options.port, data=options.data, leave=options.exit)

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,10 +12,9 @@ from mimi.demo.expect import Check, check_all
 from mimi.demo.questions import DIGIT_TASKS, data_questions, digit_questions, shuffled
 from mimi.demo.report import answer_table, task_table
 from mimi.demo.server import Server, running_server
-from mimi.demo.train import train_demo
 
 TASK = DIGIT_TASKS[0]
-SHOWN = 32  # answers in the table; all of them count
+SHOWN = 32  # answers in a table; all of them count
 
 
 def run_demo(*, port: int, data: str | None, leave: bool) -> int:
@@ -36,9 +36,12 @@ def run_demo(*, port: int, data: str | None, leave: bool) -> int:
 
 
 def _steps(server: Server, folder: Path, data: str | None) -> bool:
+    from mimi.demo.train import train_demo  # seconds to import: the first word is out, and the server up, before
+
     with Client(server.url) as client:
-        ready = [entry["task"] for entry in client.tasks() if entry["ready"]]
-        print(f"{server.url} serves {', '.join(ready)}")
+        labels = {name: task["labels"] for name, task in _served(client).items()}
+        print(f"{server.url} serves {', '.join(labels)}")
+        more = data_questions(data, labels) if data else []
         _say(f"2/5 training {TASK} with MiMi, on the CPU")
         adapter = train_demo(folder / "run")
         _say(f"3/5 uploading {TASK} ({len(adapter):,} bytes) to the running server")
@@ -46,23 +49,26 @@ def _steps(server: Server, folder: Path, data: str | None) -> bool:
         print(f"live as version {published['version']}, sha256 {published['sha256']}")
         print(f"the server recomputed its golden sample: off by {published['golden']['engine']:.1e}")
         _say("4/5 asking every task about held-back images, mixed, from eight clients at once")
-        replies, tasks = _ask(client, data)
-        _show(replies)
+        tasks = _served(client)
+        questions = digit_questions(sorted(set(tasks) - set(DIGIT_TASKS)))
+        replies = ask_all(client, shuffled([*more, *questions]))
+        _show([reply for reply in replies if reply.question in more])
+        _show([reply for reply in replies if reply.question not in more])
+        print(f"By task:\n\n{task_table(replies)}\n")
         _say("5/5 what had to be true")
         return _judge(check_all(replies, tasks, published))
 
 
-def _ask(client: Client, data: str | None) -> tuple[list[Reply], dict[str, Document]]:
-    """Every answer, and what the server says of each task."""
-    tasks = {entry["task"]: client.task(entry["task"]) for entry in client.tasks() if entry["ready"]}
-    questions = digit_questions(sorted(set(tasks) - set(DIGIT_TASKS)))
-    more = data_questions(data, {name: task["labels"] for name, task in tasks.items()}) if data else []
-    return ask_all(client, [*shuffled(more), *shuffled(questions)]), tasks
+def _served(client: Client) -> dict[str, Document]:
+    """What the server says of each task that it can serve."""
+    return {entry["task"]: client.task(entry["task"]) for entry in client.tasks() if entry["ready"]}
 
 
-def _show(replies: list[Reply]) -> None:
-    print(answer_table(replies[:SHOWN]))
-    print(f"… and {len(replies) - SHOWN} more. By task:\n\n{task_table(replies)}\n")
+def _show(replies: Sequence[Reply]) -> None:
+    """The first of some answers, in the order they were sent."""
+    if replies:
+        print(answer_table(replies[:SHOWN]))
+        print(f"… and {max(0, len(replies) - SHOWN)} more\n")
 
 
 def _judge(checks: list[Check]) -> bool:
