@@ -30,7 +30,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  %-8s %s\n", $$1, $$2 }'
 
 demo: $(STAMP) ## train, publish, serve and ask, on real images [PORT= EXIT=1 DATA=path]
-	@echo "==> demo: train a task adapter, upload it to a running server, ask eight tasks about real images"
+	@echo "==> demo: train a task adapter, upload it to a running server, ask every task about real images"
 	@$(BIN)/mimi demo $(call option,PORT,port) $(call option,DATA,data) $(if $(filter-out 0,$(EXIT)),--exit)
 
 serve: $(STAMP) ## serve every task of the store [HOST= PORT= STORE= BACKBONE= WEIGHTS=]
@@ -53,8 +53,8 @@ check: $(STAMP) ## style, types, import rules and sizes
 	@echo "==> check: import rules" && PYTHONPATH=. $(BIN)/lint-imports
 	@echo "==> check: sizes" && $(BIN)/python scripts/check_sizes.py
 
-bench: $(STAMP) ## what we claim, measured [ARGS=]
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="pruned …"]
+	@$(BIN)/python -m benchmarks $(or $(ARGS),--help)
 
 format: $(STAMP) ## rewrite the source in the project's format
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
@@ -62,6 +62,6 @@ format: $(STAMP) ## rewrite the source in the project's format
 install: $(STAMP) ## only make the environment [VENV=.venv PYTHON=python3]
 	@echo "==> installed in $(VENV)"
 
-$(STAMP): pyproject.toml
+$(STAMP):
 	@bash scripts/make_environment.sh "$(PYTHON)" "$(VENV)"
 	@rm -f $(VENV)/.installed-* && touch $@

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from mimi.errors import NoMatchingTask
-from training.data import check, load_data
+from training.data import Data, check, load_data
 from training.data.sets import ImageSet
 
 DIGIT_TASKS = ("digits-demo", "digits", "digits-parity")
@@ -44,28 +44,38 @@ def digit_questions(other_tasks: Sequence[str]) -> list[Question]:
     return questions
 
 
-def data_questions(spec: str, labels: Mapping[str, Sequence[str]]) -> list[Question]:
-    """Images of the user's own data set, for every task that has its labels, or for the one named `TASK=path`.
+@dataclass(frozen=True, slots=True)
+class OwnImages:
+    """The user's labelled images, and the task they are for; None: every task that has their labels."""
 
-    Args:
-        spec: what `load_data` takes, with or without a task's name and `=` before it.
-        labels: labels of every served task.
+    data: Data
+    task: str | None
+
+
+def read_own(spec: str) -> OwnImages:
+    """Read and check what the user names: what `load_data` takes, with or without a task and `=` before it.
 
     Raises:
         DataError: the data set cannot be read.
-        NoMatchingTask: no task, or not the named one, has all its labels.
     """
     named = _NAMED.fullmatch(spec)
-    path = named[2] if named else spec
-    data = load_data(path)
+    data = load_data(named[2] if named else spec)
     check(data)
-    images = data.test or data.train
-    fitting = [task for task, own in labels.items() if set(data.labels) <= set(own)]
-    tasks = [task for task in fitting if named is None or task == named[1]]
+    return OwnImages(data, named[1] if named else None)
+
+
+def own_questions(own: OwnImages, labels: Mapping[str, Sequence[str]]) -> list[Question]:
+    """The user's images for every task that fits, given the labels of every served task.
+
+    Raises:
+        NoMatchingTask: no task, or not the named one, has all their labels.
+    """
+    data = own.data
+    tasks = [name for name in labels if own.task in (None, name) and set(data.labels) <= set(labels[name])]
     if not tasks:
-        raise NoMatchingTask(
-            f"{path}: {named[1] if named else 'no served task'} has not all its labels ({', '.join(data.labels)})"
-        )
+        who = own.task or "no served task"
+        raise NoMatchingTask(f"{data.name}: {who} has not all its labels ({', '.join(data.labels)})")
+    images = data.test or data.train
     return [
         Question(task, f"{images.name} [{i}]", _png(images.image(i)), data.labels[images.targets[i]])
         for i in _draw(len(images), MORE_IMAGES)

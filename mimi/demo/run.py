@@ -9,7 +9,7 @@ from pathlib import Path
 from mimi.client import Client, Document
 from mimi.demo.ask import Reply, ask_all
 from mimi.demo.expect import Check, check_all
-from mimi.demo.questions import DIGIT_TASKS, data_questions, digit_questions, shuffled
+from mimi.demo.questions import DIGIT_TASKS, OwnImages, digit_questions, own_questions, read_own, shuffled
 from mimi.demo.report import answer_table, task_table
 from mimi.demo.server import Server, running_server
 
@@ -24,24 +24,25 @@ def run_demo(*, port: int, data: str | None, leave: bool) -> int:
         0 if every expectation was met, else 1.
     """
     begun = time.perf_counter()
+    own = read_own(data) if data else None
     with tempfile.TemporaryDirectory(prefix="mimi-demo-") as name:
         folder = Path(name)
         _say("1/5 starting a server over a fresh store")
         with running_server(folder, port=port) as server:
-            met = _steps(server, folder, data)
+            met = _steps(server, folder, own)
             _say(f"done in {time.perf_counter() - begun:.0f} s" + ("" if met else ", with failed expectations"))
             if not leave:
                 _stay(server)
     return 0 if met else 1
 
 
-def _steps(server: Server, folder: Path, data: str | None) -> bool:
+def _steps(server: Server, folder: Path, own: OwnImages | None) -> bool:
     from mimi.demo.train import train_demo  # seconds to import: the first word is out, and the server up, before
 
     with Client(server.url) as client:
         labels = {name: task["labels"] for name, task in _served(client).items()}
         print(f"{server.url} serves {', '.join(labels)}")
-        more = data_questions(data, labels) if data else []
+        more = own_questions(own, labels) if own else []
         _say(f"2/5 training {TASK} with MiMi, on the CPU")
         adapter = train_demo(folder / "run")
         _say(f"3/5 uploading {TASK} ({len(adapter):,} bytes) to the running server")

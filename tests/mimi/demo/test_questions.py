@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backbone import decode
-from mimi.demo.questions import DIGITS, MORE_IMAGES, data_questions, digit_questions, shuffled
+from mimi.demo.questions import DIGITS, MORE_IMAGES, digit_questions, own_questions, read_own, shuffled
 from mimi.errors import NoMatchingTask
 from tests.training.data.trees import write_folder
 from training.data import load_data
@@ -53,20 +53,20 @@ def test_an_image_reaches_the_server_as_it_was_trained_on() -> None:
 
 
 def test_images_go_to_every_task_that_has_their_labels(tmp_path: Path) -> None:
-    questions = data_questions(str(write_folder(tmp_path, {"ant": 1, "cat": 2})), LABELS)
+    questions = own_questions(read_own(str(write_folder(tmp_path, {"ant": 1, "cat": 2}))), LABELS)
     assert Counter(question.task for question in questions) == {"pets": 3, "insects": 3}
     assert Counter(question.expected for question in questions) == {"ant": 2, "cat": 4}
 
 
 def test_a_task_may_be_named(tmp_path: Path) -> None:
-    questions = data_questions(f"insects={write_folder(tmp_path, {'ant': 1, 'cat': 1})}", LABELS)
+    questions = own_questions(read_own(f"insects={write_folder(tmp_path, {'ant': 1, 'cat': 1})}"), LABELS)
     assert {question.task for question in questions} == {"insects"}
 
 
 def test_a_test_split_is_asked_rather_than_the_training_split(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", {"ant": 1, "cat": 1})
     write_folder(tmp_path / "test", {"cat": MORE_IMAGES + 5})
-    questions = data_questions(f"pets={tmp_path}", LABELS)
+    questions = own_questions(read_own(f"pets={tmp_path}"), LABELS)
     assert [question.expected for question in questions] == ["cat"] * MORE_IMAGES
 
 
@@ -74,12 +74,12 @@ def test_a_test_split_is_asked_rather_than_the_training_split(tmp_path: Path) ->
 def test_labels_that_no_task_has_are_refused(tmp_path: Path, spec: str) -> None:
     write_folder(tmp_path, {"ant": 1, "dog": 1})
     with pytest.raises(NoMatchingTask, match=r"has not all its labels \(ant, dog\)"):
-        data_questions(spec.format(tmp_path), LABELS)
+        own_questions(read_own(spec.format(tmp_path)), LABELS)
 
 
 def test_a_path_that_does_not_exist_is_refused() -> None:
     with pytest.raises(MissingPath):
-        data_questions("no/such", LABELS)
+        read_own("no/such")
 
 
 def test_questions_are_mixed_the_same_way_every_time() -> None:
