@@ -148,6 +148,19 @@ def test_metrics_may_be_negative_and_integers_may_stand_for_fractions() -> None:
     assert unpack(file).manifest.provenance.metrics == {"rank_correlation": -1.0, "top1": 0.5}
 
 
+@pytest.mark.parametrize("name", ["initial_compression", "target_compression", "pruning_fraction", "cycles", "seed"])
+def test_what_was_never_pruned_says_so_with_zeros(name: str) -> None:
+    manifest = unpack(with_manifest(put(f"provenance.{name}", 0))).manifest
+    assert getattr(manifest.provenance, name) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "longest"), [("description", 2000), ("backbone.name", 256), ("provenance.method", 256)]
+)
+def test_texts_may_be_as_long_as_their_limit(name: str, longest: int) -> None:
+    assert unpack(with_manifest(put(name, "x" * longest)))
+
+
 @pytest.mark.parametrize(("longest", "fits"), [(4, True), (3, True), (2, False)])
 def test_label_length_is_limited_inclusively(longest: int, fits: bool) -> None:
     limits = ArtifactLimits(label_length=longest)
