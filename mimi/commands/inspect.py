@@ -36,7 +36,7 @@ def _facts(manifest: "Manifest") -> dict[str, object]:
     made = manifest.provenance
     live = manifest.live_sites
     return {
-        "description": manifest.description,
+        "description": manifest.description or None,
         "backbone": manifest.backbone.name,
         "fingerprint": manifest.backbone.fingerprint,
         "labels": list(manifest.labels),
