@@ -1,0 +1,140 @@
+"""From encoded bytes to an upright RGB image, or one clear error."""
+
+import contextlib
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from backbone import ImageError, ImageLimits, decode
+from backbone.errors import BadImage, ImageTooLarge, UnsupportedFormat, UnsupportedMode
+
+
+def scene(width: int = 48, height: int = 32) -> Image.Image:
+    """A picture whose corners differ."""
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray(np.dstack([x * 5 % 256, y * 7 % 256, (x + y) * 3 % 256]).astype(np.uint8))
+
+
+def encode(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+    ihdr = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    idat = b"IDAT" + zlib.compress(b"")
+    chunks = b"".join(struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (ihdr, idat))
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_the_three_formats_decode_to_rgb(form: str) -> None:
+    image = decode(encode(scene(), form))
+    assert (image.mode, image.size) == ("RGB", (48, 32))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_image_is_upright_whatever_its_exif_orientation(orientation: int) -> None:
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the Transpose that a camera applied, by EXIF value
+    stored = scene().transpose(Image.Transpose(undo[orientation])) if orientation > 1 else scene()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(np.asarray(decode(encode(stored, "PNG", exif=exif))), np.asarray(scene()))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_transparency_lies_over_white(mode: str) -> None:
+    clear = Image.new("RGBA", (16, 16), (255, 0, 0, 0)).convert(mode)
+    assert decode(encode(clear.convert("RGBA"), "PNG")).getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_a_transparent_palette_colour_lies_over_white() -> None:
+    image = Image.new("P", (16, 16), 1)
+    image.putpalette([0, 0, 0, 200, 10, 10])
+    assert decode(encode(image, "PNG", transparency=1)).getpixel((3, 3)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK"])
+def test_other_modes_become_rgb(mode: str) -> None:
+    form = "JPEG" if mode == "CMYK" else "PNG"
+    assert decode(encode(scene().convert(mode), form)).mode == "RGB"
+
+
+def test_sixteen_bit_samples_are_refused_and_not_made_white() -> None:
+    image = Image.fromarray(np.full((16, 16), 30000, np.uint16))
+    with pytest.raises(UnsupportedMode):
+        decode(encode(image, "PNG"))
+
+
+def test_only_the_first_frame_of_an_animation_is_read() -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    data = encode(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    assert decode(data).getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP", "EPS", "ICO", "PPM"])
+def test_other_formats_are_refused_by_their_bytes(form: str) -> None:
+    with pytest.raises(UnsupportedFormat):
+        decode(encode(scene(), form))
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"RIFF\x00\x00\x00\x00WAVE", b"%PDF-1.7", b"PK\x03\x04"])
+def test_bytes_that_are_no_image_are_refused(data: bytes) -> None:
+    with pytest.raises(UnsupportedFormat):
+        decode(data)
+
+
+@pytest.mark.parametrize("size", [(9000, 100), (8193, 8), (4001, 4000), (2**31 - 1, 2**31 - 1)])
+def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageTooLarge):
+        decode(png_header(*size))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (1, 8000), (8, 161)])
+def test_slivers_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(BadImage):
+        decode(encode(Image.new("RGB", size), "PNG"))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 160), (160, 8)])
+def test_the_smallest_and_the_longest_images_are_accepted(size: tuple[int, int]) -> None:
+    assert decode(encode(Image.new("RGB", size), "PNG")).size == size
+
+
+def test_the_byte_limit_is_the_largest_size_accepted() -> None:
+    data = encode(scene(), "PNG")
+    assert decode(data, ImageLimits(max_bytes=len(data))).size == (48, 32)
+    with pytest.raises(ImageTooLarge):
+        decode(data, ImageLimits(max_bytes=len(data) - 1))
+
+
+def test_the_pixel_limit_is_the_largest_area_accepted() -> None:
+    data = encode(scene(), "PNG")
+    assert decode(data, ImageLimits(max_pixels=48 * 32)).size == (48, 32)
+    with pytest.raises(ImageTooLarge):
+        decode(data, ImageLimits(max_pixels=48 * 32 - 1))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_truncated_image_is_refused(form: str) -> None:
+    data = encode(scene(), form)
+    with pytest.raises(BadImage):
+        decode(data[: len(data) // 2])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), form=st.sampled_from(["JPEG", "PNG", "WEBP"]))
+def test_a_mutated_image_decodes_or_raises_an_image_error(data: st.DataObject, form: str) -> None:
+    mutated = bytearray(encode(scene(), form))
+    for _ in range(data.draw(st.integers(1, 8))):
+        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ImageError):
+        assert decode(bytes(mutated)).mode == "RGB"

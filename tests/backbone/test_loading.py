@@ -1,0 +1,76 @@
+"""Choosing a backbone: names, files, fingerprints, and one clear error for each way it can fail."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import backbone
+from backbone import BUNDLED, load_backbone
+from backbone.errors import UnknownBackbone, UnsupportedBackbone, WeightsInvalid, WeightsUnavailable
+
+FILE = Path(backbone.__file__).parent / "weights" / BUNDLED / "model.safetensors"
+
+
+def test_the_bundled_fingerprint_is_this_one() -> None:
+    assert load_backbone().fingerprint == "a5ef18e2f93814ef10b98e25c6e14993ef6048728831a2b28906ab37cc662c00"
+
+
+def test_the_fingerprint_does_not_depend_on_the_stored_dtype(tmp_path: Path) -> None:
+    save_file({key: value.float() for key, value in load_file(FILE).items()}, tmp_path / "wide.safetensors")
+    assert load_backbone(weights=tmp_path / "wide.safetensors").fingerprint == load_backbone().fingerprint
+
+
+def test_the_fingerprint_changes_with_one_weight(tmp_path: Path) -> None:
+    tensors = load_file(FILE)
+    tensors["norm.weight"][0] += 1
+    save_file(tensors, tmp_path / "other.safetensors")
+    assert load_backbone(weights=tmp_path / "other.safetensors").fingerprint != load_backbone().fingerprint
+
+
+def test_weights_of_another_architecture_are_refused() -> None:
+    with pytest.raises(WeightsInvalid, match="does not fit the architecture"):
+        load_backbone("swin_tiny_patch4_window7_224", weights=FILE)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 64])
+def test_an_unreadable_weights_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.safetensors").write_bytes(content)
+    with pytest.raises(WeightsInvalid, match=r"bad\.safetensors"):
+        load_backbone(weights=tmp_path / "bad.safetensors")
+
+
+def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsInvalid, match=r"none\.safetensors"):
+        load_backbone(weights=tmp_path / "none.safetensors")
+
+
+def test_an_unknown_name_suggests_known_ones() -> None:
+    with pytest.raises(UnknownBackbone, match="swin_"):
+        load_backbone("swin_huge_patch4_window7_224")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "swinv2_tiny_window8_256"])
+def test_an_architecture_that_is_no_flat_list_is_refused(name: str) -> None:
+    with pytest.raises(UnsupportedBackbone, match="supported are SwinTransformer, VisionTransformer"):
+        load_backbone(name, pretrained=False)
+
+
+@pytest.mark.parametrize("name", ["vit_base_patch16_siglip_224", "vit_little_patch16_reg4_gap_256"])
+def test_a_vit_with_unknown_parts_is_refused_or_equal(name: str) -> None:
+    """Attention pooling is refused; registers and average pooling are known."""
+    if "siglip" in name:
+        with pytest.raises(UnsupportedBackbone):
+            load_backbone(name, pretrained=False)
+    else:
+        network = load_backbone(name, pretrained=False)
+        assert network(torch.zeros(1, 3, *network.preprocessing.size)).shape == (1, network.feature_dim)
+
+
+def test_without_a_network_the_error_names_the_weights_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(WeightsUnavailable, match="--weights"):
+        load_backbone("swin_tiny_patch4_window7_224")

@@ -1,0 +1,83 @@
+"""With every adapter removed, the flat list gives timm's own features."""
+
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+from timm.models.swin_transformer import SwinTransformer
+from torch import Tensor, nn
+
+import backbone
+from backbone import BUNDLED, Backbone, flatten, load_backbone
+
+WEIGHTS = Path(backbone.__file__).parent / "weights" / BUNDLED
+
+
+def assert_close(ours: Tensor, reference: Tensor) -> None:
+    """The project's fp32 tolerance."""
+    assert (ours - reference).abs().max() <= 1e-5 * max(1.0, reference.abs().max().item())
+
+
+def images(network: Backbone, batch: int) -> Tensor:
+    return torch.randn(batch, 3, *network.preprocessing.size, generator=torch.Generator().manual_seed(0))
+
+
+@torch.inference_mode()
+def assert_parity(name: str, model: nn.Module, size: tuple[int, int]) -> None:
+    """Compare one image and a batch of three; the reference first, because the flat list takes the modules over."""
+    batches = [torch.randn(n, 3, *size, generator=torch.Generator().manual_seed(n)) for n in (1, 3)]
+    references = [model.forward_head(model.forward_features(batch), pre_logits=True) for batch in batches]  # type: ignore[operator]
+    network = flatten(name, model)
+    for batch, reference in zip(batches, references, strict=True):
+        assert_close(network(batch), reference)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "swin_tiny_patch4_window7_224",
+        "swin_small_patch4_window7_224",
+        "swin_base_patch4_window7_224",
+        "swin_large_patch4_window7_224",
+        "vit_base_patch16_224",
+        "vit_small_patch16_224.augreg_in21k",
+        "deit3_small_patch16_224",
+        "vit_tiny_patch16_224",
+    ],
+)
+def test_features_equal_timms_own(name: str) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=0).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():  # biases, tables and scales start at a constant: make each one count
+            if parameter.ndim <= 1 or parameter.shape[-1] < 64:
+                parameter.add_(0.02 * torch.randn_like(parameter))
+    assert_parity(name, model, (224, 224))
+
+
+def test_features_of_the_bundled_weights_equal_timms_own() -> None:
+    config = json.loads((WEIGHTS / "config.json").read_text())
+    model = SwinTransformer(**config["model_args"])
+    model.load_state_dict({key: value.float() for key, value in load_file(WEIGHTS / "model.safetensors").items()})
+    model.pretrained_cfg = config["pretrained_cfg"]
+    batch = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        reference = model.eval().forward_head(model.forward_features(batch), pre_logits=True)
+        assert_close(load_backbone()(batch), reference)
+
+
+def test_a_training_position_table_gives_the_same_features_as_a_frozen_one() -> None:
+    network = load_backbone()
+    batch = images(network, 2)
+    frozen = network(batch)
+    network.requires_grad_(True)
+    assert_close(network(batch), frozen)
+
+
+def test_an_identity_adapter_changes_nothing() -> None:
+    network = load_backbone()
+    batch = images(network, 2)
+    assert torch.equal(network(batch, lambda index, h: h), network(batch))

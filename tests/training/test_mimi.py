@@ -1,0 +1,201 @@
+"""Algorithm 1 end to end on a tiny network: what it writes, that it repeats, and that it survives being killed."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from adapters_store import unpack
+from backbone.fingerprint import fingerprint_of
+from tests.training.small import small_backbone, small_options, small_prepared
+from training.errors import CheckpointMismatch, Diverged
+from training.export import from_file, golden_logits
+from training.fit import Progress, evaluate
+from training.mimi import Job, Outcome, train_mimi
+from training.progress import Place, Silent
+from training.reports import CycleReport, table
+
+
+def run(folder: Path, **changes: object) -> Outcome:
+    return train_mimi(Job(small_prepared(), small_backbone(), small_options(**changes), folder))
+
+
+def test_each_cycle_halves_the_neurons_and_the_last_file_is_the_smallest(tmp_path: Path) -> None:
+    outcome = run(tmp_path)
+    assert [report.neurons for report in outcome.reports] == [24, 12, 6]
+    adapter = unpack(outcome.adapter)
+    assert adapter.manifest.widths == outcome.reports[-1].widths
+    assert adapter.manifest.provenance.metrics["test_top1"] == outcome.reports[-1].test
+    assert outcome.adapter == (tmp_path / "adapter.safetensors").read_bytes()
+
+
+def test_removed_sites_are_not_in_the_file(tmp_path: Path) -> None:
+    adapter = unpack(run(tmp_path, target_sigma=256.0).adapter)
+    assert set(adapter.sites) == {site for site, width in enumerate(adapter.manifest.widths) if width}
+    assert len(adapter.sites) < len(adapter.manifest.widths)
+
+
+def test_it_learns_what_is_easy(tmp_path: Path) -> None:
+    fit = replace(small_options().fit, epochs=6)
+    assert (run(tmp_path, fit=fit).reports[-1].test or 0) > 0.9
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
+    first, again = run(tmp_path / "a"), run(tmp_path / "b")
+    assert first.adapter == again.adapter
+    assert run(tmp_path / "c", seed=1).adapter != first.adapter
+
+
+def test_golden_logits_are_those_of_the_written_file(tmp_path: Path) -> None:
+    adapter = unpack(run(tmp_path).adapter)
+    assert np.array_equal(golden_logits(small_backbone(), adapter), adapter.golden_logits)
+
+
+def test_test_accuracy_is_that_of_the_written_file(tmp_path: Path) -> None:
+    outcome = run(tmp_path)
+    test = small_prepared().test
+    assert test is not None
+    assert evaluate(from_file(outcome.adapter, small_backbone()), test) == outcome.reports[-1].test
+
+
+class Stop(Exception):
+    """Raised to end a run where a test wants it ended."""
+
+
+class StopAt(Silent):
+    """A reporter that ends the run after a number of epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+
+    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Stop
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "rebuild"}, {"select": "best"}, {"prune_last": True}])
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path, changes: dict[str, object], epochs: int) -> None:
+    whole = run(tmp_path / "whole", **changes)
+    job = Job(small_prepared(), small_backbone(), small_options(**changes), tmp_path / "stopped", StopAt(epochs))
+    with pytest.raises(Stop):
+        train_mimi(job)
+    assert run(tmp_path / "stopped", **changes).adapter == whole.adapter
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from tests.training.small import small_backbone, small_options, small_prepared
+from training.mimi import Job, train_mimi
+from training.progress import Silent
+class Kill(Silent):
+    steps = 0
+    def step(self, place, progress):
+        Kill.steps += 1
+        if Kill.steps == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+train_mimi(Job(small_prepared(), small_backbone(), small_options(), Path(sys.argv[1]), Kill()))
+"""
+
+
+@pytest.mark.parametrize("step", [2, 8])
+def test_a_killed_process_resumes_to_the_same_bytes(tmp_path: Path, step: int) -> None:
+    whole = run(tmp_path / "whole")
+    root = Path(__file__).parents[2]
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(step)], cwd=root, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert run(tmp_path / "killed").adapter == whole.adapter
+
+
+def test_a_folder_of_another_run_is_refused_by_what_differs(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(CheckpointMismatch, match="options"):
+        run(tmp_path, seed=5)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    run(tmp_path)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"\x00" * 20)
+    with pytest.raises(CheckpointMismatch, match="cannot be read"):
+        run(tmp_path)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    prepared, backbone = small_prepared(), small_backbone()
+    fit = replace(small_options().fit, learning_rate=1e30, clip=1e30)
+    with pytest.raises(Diverged, match="smaller learning rate"):
+        train_mimi(Job(prepared, backbone, small_options(fit=fit), tmp_path))
+
+
+def test_the_rate_that_is_best_on_validation_goes_on(tmp_path: Path) -> None:
+    outcome = run(tmp_path, learning_rates=(1e-7, 5e-3))
+    assert outcome.options.fit.learning_rate == 5e-3
+    assert unpack(outcome.adapter).manifest.provenance.metrics["learning_rate"] == 5e-3
+    assert not (tmp_path / "rate-1e-07" / "size-1.safetensors").exists()
+
+
+class Notes(Silent):
+    """A reporter that keeps what it is told."""
+
+    def __init__(self, keep: Callable[[str], None]) -> None:
+        self.keep = keep
+
+    def say(self, text: str) -> None:
+        self.keep(text)
+
+
+def test_pruning_by_the_initialisation_is_warned_of(tmp_path: Path) -> None:
+    said: list[str] = []
+    fit = replace(small_options().fit, learning_rate=1e-7)
+    train_mimi(Job(small_prepared(), small_backbone(), small_options(fit=fit), tmp_path, Notes(said.append)))
+    assert sum("mostly noise" in text for text in said) == 3
+
+
+def test_pruned_once_more_without_training_as_the_released_code_does(tmp_path: Path) -> None:
+    outcome = run(tmp_path, prune_last=True)
+    assert [report.neurons for report in outcome.reports] == [24, 12, 6, 3]
+
+
+def test_stochastic_depth_changes_training_but_not_evaluation(tmp_path: Path) -> None:
+    fit = replace(small_options().fit, drop_path=0.3)
+    dropped = run(tmp_path / "a", fit=fit)
+    assert dropped.adapter == run(tmp_path / "b", fit=fit).adapter
+    assert dropped.adapter != run(tmp_path / "c").adapter
+
+
+def test_the_table_has_a_row_for_every_size() -> None:
+    report = CycleReport(0, (2, 0, 1), 100, 10, 2_000_000, 4096, 0.25, 0.5)
+    lines = table([report, replace(report, cycle=1, widths=(0, 0, 0), test=0.75)]).splitlines()
+    assert len(lines) == 4
+    assert [cell.strip() for cell in lines[2].strip("| ").split("|")] == [
+        "0",
+        "3",
+        "2",
+        "0",
+        "100",
+        "10",
+        "2.00",
+        "4,096",
+        "0.25",
+        "0.5000",
+        "-",
+    ]
+    assert "0.7500" in lines[3]
+
+
+def test_training_leaves_the_backbone_as_it_was(tmp_path: Path) -> None:
+    backbone = small_backbone()
+    before = torch.get_rng_state()
+    train_mimi(Job(small_prepared(), backbone, small_options(), tmp_path))
+    assert fingerprint_of(backbone) == backbone.fingerprint
+    assert torch.equal(torch.get_rng_state(), before)
