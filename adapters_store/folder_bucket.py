@@ -16,6 +16,9 @@ from pathlib import Path
 from adapters_store.bucket import FOLDERS, Listed
 from adapters_store.store_errors import NotAStore, StoreFull, StoreUnavailable
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a planted pipe must not make us wait
+_DRAFT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 STAGING = "staging"  # objects on their way; what lies here was never acknowledged
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FOREIGN = {errno.ENOTDIR, errno.ELOOP, errno.EEXIST}
@@ -28,7 +31,7 @@ class FolderBucket:
         self._folders: dict[str, int] = {}  # name -> descriptor
         with _translated():
             root.mkdir(parents=True, exist_ok=True)
-            base = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            base = os.open(root, _FOLDER)
             try:
                 for folder in (*FOLDERS, STAGING):
                     self._folders[folder] = _open_folder(base, folder)
@@ -57,7 +60,7 @@ class FolderBucket:
         folder, file = self._place(name)
         with _translated():
             try:
-                descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+                descriptor = os.open(file, _FILE, dir_fd=folder)
             except FileNotFoundError:
                 return None
             with os.fdopen(descriptor, "rb") as stream:
@@ -67,8 +70,13 @@ class FolderBucket:
 
     def list(self, folder: str) -> list[Listed]:
         """See `Bucket.list`."""
-        with _translated(), os.scandir(self._folder(folder)) as entries:
-            found = [(entry.name, _modified(entry)) for entry in entries]
+        with _translated():
+            reopened = os.open(".", _FOLDER, dir_fd=self._folder(folder))  # two listings must not share a position
+            try:
+                with os.scandir(reopened) as entries:
+                    found = [(entry.name, _modified(entry)) for entry in entries]
+            finally:
+                os.close(reopened)
         return [Listed(f"{folder}/{name}", at) for name, at in found if at is not None]
 
     def delete(self, name: str) -> None:
@@ -82,7 +90,7 @@ class FolderBucket:
         for draft in self.list(STAGING):
             staging, file = self._place(draft.name)
             with _translated(), suppress(FileNotFoundError, BlockingIOError):
-                descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=staging)
+                descriptor = os.open(file, _FILE, dir_fd=staging)
                 with os.fdopen(descriptor):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os.unlink(file, dir_fd=staging)
@@ -105,7 +113,7 @@ class FolderBucket:
 def _open_folder(base: int, folder: str) -> int:
     with suppress(FileExistsError):
         os.mkdir(folder, dir_fd=base)
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=base)
+    return os.open(folder, _FOLDER, dir_fd=base)
 
 
 @contextmanager
@@ -123,7 +131,7 @@ def _draft(staging: int) -> Iterator[tuple[str, int]]:
 def _locked_file(staging: int) -> tuple[str, int]:
     while True:
         name = secrets.token_hex(16)
-        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=staging)
+        descriptor = os.open(name, _DRAFT, 0o600, dir_fd=staging)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return name, descriptor

@@ -107,6 +107,15 @@ def _any_request(store: LogStore, dice: random.Random) -> None:
     dice.choice(requests)()
 
 
+def test_listings_taken_at_once_are_each_complete(home: Home) -> None:
+    with closing(home.bucket()) as bucket:
+        for number in range(60):
+            bucket.create(f"blobs/{number:03d}", b"")
+        lengths: set[int] = set()
+        together(lambda _: lengths.update(len(list(bucket.list("blobs"))) for _ in range(30)))
+        assert lengths == {60}
+
+
 def test_readers_see_each_task_whole_while_it_is_swapped(home: Home) -> None:
     stop = Event()
     with closing(home.open()) as writer, closing(home.open()) as reader:

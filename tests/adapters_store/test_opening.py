@@ -55,5 +55,6 @@ def test_an_object_store_that_cannot_be_named_is_unavailable_and_its_url_not_rep
 
 
 def test_the_artifact_needs_neither_obstore_nor_torch() -> None:
-    program = "import sys; sys.modules.update(obstore=None, fcntl=None, torch=None, timm=None); import adapters_store.artifact"
+    absent = "import sys; sys.modules.update(obstore=None, fcntl=None, torch=None, timm=None)"
+    program = f"{absent}; import adapters_store.artifact"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
