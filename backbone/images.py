@@ -52,6 +52,8 @@ def decode(data: bytes, limits: ImageLimits | None = None) -> Image.Image:
             return _decode(data, limits)
     except ImageError:
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own bound, met before ours can look at the size
+        raise ImageTooLarge("the image has far too many pixels") from error
     # Mutated files make Pillow raise OSError, SyntaxError, ValueError, struct.error and others: all mean the same.
     except Exception as error:
         raise BadImage("the image is truncated or corrupt") from error

@@ -27,8 +27,6 @@ from training.options import FitOptions, MiMiOptions
 from training.pixels import PixelSet
 from training.prepare import Prepared, prepare
 
-RATES = (1e-3, 2e-3, 5e-3)
-
 
 def main() -> None:
     """Parse the command line and work until nothing is left to claim."""
@@ -39,7 +37,7 @@ def main() -> None:
     options = _options(given)
     for seed in given.seeds:
         prepared = few(seed)
-        arena = Arena(backbone, replace(options, seed=seed), RATES, given.work, few)
+        arena = Arena(backbone, replace(options, seed=seed), tuple(given.rates), given.work, few)
         for name, train in contestants(options).items():
             with _claimed(given.work / f"{name}-seed{seed}.lock") as mine:
                 if not mine:
@@ -110,6 +108,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=5, help="of one cycle")
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 5e-3], help="to choose from")
     parser.add_argument("--per-class", type=int, default=0, help="training images of a class; 0: all")
     parser.add_argument("--no-flip", action="store_true", help="for classes that a mirror changes, such as road signs")
     return parser.parse_args()

@@ -138,7 +138,8 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_leaves_the_last_checkpoin
 
 
 def test_the_rate_that_is_best_on_validation_goes_on(tmp_path: Path) -> None:
-    outcome = run(tmp_path, learning_rates=(1e-7, 5e-3))
+    fit = replace(small_options().fit, epochs=6)
+    outcome = run(tmp_path, fit=fit, learning_rates=(1e-7, 5e-3))
     assert outcome.options.fit.learning_rate == 5e-3
     assert unpack(outcome.adapter).manifest.provenance.metrics["learning_rate"] == 5e-3
     assert not (tmp_path / "rate-1e-07" / "size-1.safetensors").exists()

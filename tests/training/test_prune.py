@@ -62,11 +62,8 @@ def test_moments_are_cut_with_their_weights_and_forgotten_with_their_site() -> N
     model, optimizer, _ = trained()
     before = optimizer.state[model.live[0].up]["exp_avg"].clone()
     gone = model.live[1]
-    shrink(
-        model,
-        optimizer,
-        {0: torch.tensor([2]), 1: torch.tensor([], dtype=torch.long), 2: torch.arange(8), 3: torch.arange(8)},
-    )
+    nothing, everything = torch.tensor([], dtype=torch.long), torch.arange(8)
+    shrink(model, optimizer, {0: torch.tensor([2]), 1: nothing, 2: everything, 3: everything})
     adapter = model.live[0]
     assert torch.equal(optimizer.state[adapter.up]["exp_avg"], before[:, [2]])
     assert optimizer.state[adapter.down]["exp_avg_sq"].shape == adapter.down.shape
