@@ -35,14 +35,14 @@ def main() -> None:
     backbone = load_backbone()
     few = partial(few_of, given.data, given.per_class, backbone.preprocessing)
     options = _options(given)
-    for seed in given.seeds:
-        prepared = few(seed)
-        arena = Arena(backbone, replace(options, seed=seed), tuple(given.rates), given.work, few)
-        for name, train in contestants(options).items():
+    for name, train in contestants(options).items():
+        for seed in given.seeds:
             with _claimed(given.work / f"{name}-seed{seed}.lock") as mine:
                 if not mine:
                     continue
                 print(f"== {name}, seed {seed}", flush=True)
+                arena = Arena(backbone, replace(options, seed=seed), tuple(given.rates), given.work, few)
+                prepared = few(seed)
                 common: Row = {"method": name, "dataset": prepared.name, "seed": seed, "per_class": given.per_class}
                 for row in train(arena, prepared):
                     _append(given.runs, {**common, **row})
