@@ -35,7 +35,7 @@ def create_app(service: Service) -> ASGIApp:
     api = FastAPI(
         title="MiMi serving",
         summary="Many vision tasks over one resident backbone.",
-        version=openapi.VERSION,
+        version=openapi.release(),
         lifespan=_lifespan,
         redirect_slashes=False,
         openapi_url=None,  # served by a route of our own, which asks for a key

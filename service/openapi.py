@@ -5,7 +5,7 @@ FastAPI documents errors as plain JSON; here they become what is really sent.
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,11 +14,6 @@ from service.problems import MEDIA_TYPE
 from service.schemas import PredictJson, Problem
 
 Document = dict[str, Any]
-
-try:
-    VERSION = version("mimi-serving")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    VERSION = "0"
 
 _BINARY: Document = {"type": "string", "format": "binary"}
 _TOP_K: Document = {"type": "integer", "minimum": 1, "maximum": 10_000}
@@ -45,6 +40,11 @@ UPLOAD_BODY: Document = {
         "multipart/form-data": {"schema": {**_FORM, "properties": {"file": _BINARY}, "required": ["file"]}},
     },
 }
+
+
+def release() -> str:
+    """The version of the installed distribution."""
+    return version("mimi-serving")
 
 
 def documented(*statuses: int) -> dict[int | str, Document]:

@@ -1,4 +1,4 @@
-"""A prediction from encoded images to named labels: decode -> resolve -> batch -> name. Knows no HTTP."""
+"""A prediction from encoded images to named labels: resolve -> decode -> batch -> name. Knows no HTTP."""
 
 import asyncio
 import time

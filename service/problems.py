@@ -78,7 +78,8 @@ class Answer(NamedTuple):
 def answer_to(error: Exception) -> Answer:
     """The HTTP answer to an error, from the table alone."""
     if isinstance(error, HTTPException):  # the router's own: no such path, no such method
-        return _answer(error.status_code, _code(HTTPStatus(error.status_code).phrase), "", dict(error.headers or {}))
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        return _answer(error.status_code, code, "", dict(error.headers or {}))
     base = next((base for base in type(error).__mro__ if base in STATUS), None)
     if base is None:
         return _answer(500, "internal_error", "", {})
@@ -108,8 +109,8 @@ _HEADERS: Mapping[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 5
 
 
 def _code(name: str) -> str:
-    """snake_case of a class name or of a status phrase."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace(" ", "_").replace("-", "_").lower()
+    """snake_case of a class name."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _detail(error: Exception) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from adapters_store import AdaptersStoreError
 from service.errors import UploadBacklog
 from service.registry import Registry, Uploaded
 
@@ -40,6 +41,8 @@ class Registrar:
             await asyncio.sleep(seconds)
             try:
                 await loop.run_in_executor(self._pool, self._registry.sync)
+            except AdaptersStoreError as error:
+                logger.warning("the store could not be followed (%s); trying again", type(error).__name__)
             except Exception:  # whatever it was: looking again is right, and going blind in silence is not
                 logger.exception("the store could not be followed; trying again")
 

@@ -113,6 +113,7 @@ class Registry:
             self.sync()
         finally:
             self._evict([sha256])
+        logger.info("published task %s version %d, sha256 %s", task, published.version.version, sha256)
         return Uploaded(published.version, published.created, golden)
 
     def delete(self, task: str) -> None:
@@ -128,6 +129,7 @@ class Registry:
             raise UnknownTask("no task of this name is published")
         self._store.delete_task(task)
         self.sync()
+        logger.info("deleted task %s", task)
 
     def _entry(self, task: str, state: TaskState, now: float) -> Entry:
         known = self._table.get(task)

@@ -1,6 +1,7 @@
 """Everything a running server consists of, put together in one place; the routes reach it as one object."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -46,7 +47,7 @@ class Service:
         self.predictor = Predictor(self.registry, self.decoder, self.batcher, seconds=settings.request_seconds)
         self.failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = False
+        self._stopped_at: float | None = None  # monotonic seconds
 
     @property
     def table(self) -> Mapping[str, Entry]:
@@ -64,12 +65,13 @@ class Service:
         return self.engine.usage().nbytes
 
     def stop(self) -> None:
-        """Take no more work from now on; what is under way goes on."""
-        self._stopping = True
+        """Take no more work from now on; what is under way goes on, for as long as draining may take."""
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
 
     def check_ready(self) -> None:
         """Raise NotReady unless work is taken."""
-        if self._stopping:
+        if self._stopped_at is not None:
             raise NotReady("the server is stopping")
         if not self.batcher.healthy:
             raise NotReady("the engine is not running")
@@ -87,10 +89,15 @@ class Service:
             follower.cancel()
             with suppress(asyncio.CancelledError):
                 await follower
-            await self.batcher.drain(self.settings.drain_seconds)
+            await self.batcher.drain(self._drain_left())
             await asyncio.to_thread(self.registrar.close)
             self.decoder.close()
             self.store.close()
+
+    def _drain_left(self) -> float:
+        """Seconds left for draining; never none, so that what is finished already is handed over."""
+        gone = time.monotonic() - (self._stopped_at or time.monotonic())
+        return max(1.0, self.settings.drain_seconds - gone)
 
     def _die(self, error: BaseException) -> None:
         self.failure = error

@@ -27,10 +27,11 @@ def made() -> "dict[str, Made]":
 
 @pytest.fixture(scope="session")
 def live(made: "dict[str, Made]", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Live]":
-    """A server with the default limits."""
+    """A server with the default limits, and patience for a busy machine."""
     settings = import_module("service.settings").Settings
     serving = import_module("tests.service.live").serving
-    with serving(settings(store=str(tmp_path_factory.mktemp("store") / "store.db")), made) as server:
+    store = str(tmp_path_factory.mktemp("store") / "store.db")
+    with serving(settings(store=store, request_seconds=60.0), made) as server:
         yield server
 
 
@@ -45,8 +46,8 @@ def tight(made: "dict[str, Made]", tmp_path_factory: pytest.TempPathFactory) -> 
         held_bytes=100_000,
         images_per_request=3,
         connections=12,
-        body_seconds=0.4,
-        header_seconds=0.4,
+        body_seconds=1.0,
+        header_seconds=1.0,
     )
     with import_module("tests.service.live").serving(settings, {"cats": made["cats"]}) as server:
         yield server

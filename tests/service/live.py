@@ -19,7 +19,7 @@ from service.service import Service
 from service.settings import Settings
 from tests.service.adapters import Made, bundled_backbone
 
-PATIENCE = 20.0  # seconds until a test gives up on something that should happen at once
+PATIENCE = 60.0  # seconds until a test gives up on something that should happen at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,17 +1,26 @@
 """From logits to named labels; and what becomes of a prediction that cannot be made."""
 
+import asyncio
+import threading
+from contextlib import closing
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from adapters_store import VersionInfo
-from service.engine import Engine, RowResult
+from adapters_store import VersionInfo, open_store
+from backbone import ImageLimits
+from service.decoding import Decoder
+from service.engine import Batcher, DeadlineExceeded, Engine, Limits, RowResult
 from service.errors import NonFiniteOutput
-from service.predict import name, softmax
-from service.registry import Served
+from service.metrics import Prediction as Record
+from service.payload import Payload
+from service.predict import Predictor, name, softmax
+from service.registry import Registry, Served
 from tests.service.adapters import bundled_backbone, make
+from tests.service.live import encode, picture
 
 MADE = make(40, classes=4)
 FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
@@ -41,6 +50,22 @@ def test_equal_labels_keep_the_order_of_the_task(served: Served) -> None:
 def test_an_answer_that_is_no_number_is_none(served: Served, bad: float) -> None:
     with pytest.raises(NonFiniteOutput):
         name(result(0, bad, 0, 0), served, 1)
+
+
+@pytest.mark.anyio
+async def test_a_deadline_that_passes_while_decoding_is_kept() -> None:
+    engine, blocked = Engine(bundled_backbone()), threading.Event()
+    decoder = Decoder(engine.backbone.preprocessing, ImageLimits(), threads=1, backlog=9)
+    with closing(open_store("memory://")) as store:
+        registry = Registry(store, engine)
+        registry.upload("cats", MADE.data)
+        busy = asyncio.ensure_future(decoder.offload(blocked.wait))
+        predictor = Predictor(registry, decoder, Batcher(engine, Limits()), seconds=0.05)
+        with pytest.raises(DeadlineExceeded):
+            await predictor.predict("cats", Payload((encode(picture()),)), Record())
+        blocked.set()
+        await busy
+        decoder.close()
 
 
 @given(arrays(np.float32, st.integers(1, 9), elements=FINITE))

@@ -17,7 +17,7 @@ def test_headers_that_do_not_end_meet_a_deadline(tight: Live, first: bytes) -> N
         send(connection, first)
         reply = read(connection)
         assert (reply.status, reply.code, reply.closed) == (408, "request_timeout", True)
-        assert 0.2 < time.monotonic() - start < 5
+        assert 0.8 < time.monotonic() - start < 30
 
 
 def test_the_second_request_of_a_connection_has_the_same_deadline(tight: Live) -> None:

@@ -20,6 +20,7 @@ from tests.service.live import PATIENCE
 from tests.service.processes import running
 from tests.service.wire import request
 
+starts_processes = pytest.mark.timeout(400)  # each imports torch, which takes its time on a busy machine
 Environment = Callable[[dict[str, str]], None]
 
 
@@ -31,6 +32,7 @@ def store(tmp_path: Path) -> str:
     return path
 
 
+@starts_processes
 def test_a_killed_server_comes_back_whole_and_a_stopped_one_finishes_what_is_under_way(store: str) -> None:
     upload = make(71)
     with running("service", store=store) as (server, address):
@@ -63,6 +65,7 @@ def _refuses(url: httpx.URL) -> None:
             return
 
 
+@starts_processes
 def test_a_lost_engine_answers_its_waiters_and_ends_the_process(store: str) -> None:
     with running("tests.service.dying_server", store=store) as (server, address), ThreadPoolExecutor(4) as pool:
         url = f"{address}/v1/tasks/cats/predict"
