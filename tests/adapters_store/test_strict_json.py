@@ -47,6 +47,16 @@ def test_depth_is_limited_inclusively(depth: int) -> None:
             parse_object(text, max_depth=20)
 
 
+@pytest.mark.parametrize(("digits", "fits"), [(19, True), (20, True), (21, False), (4300, False), (5000, False)])
+def test_integers_have_at_most_20_characters(digits: int, fits: bool) -> None:
+    text = '{"a":' + "9" * digits + "}"
+    if fits:
+        assert parse_object(text, max_depth=1) == {"a": 10**digits - 1}
+    else:
+        with pytest.raises(errors.InvalidJson):
+            parse_object(text, max_depth=1)
+
+
 def test_brackets_inside_strings_do_not_count() -> None:
     assert parse_object(r'{"a": "[[[[\"[[[[\\", "b": "]]"}', max_depth=1) == {"a": '[[[["[[[[\\', "b": "]]"}
 
