@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.augment import augment
 from training.errors import Diverged
 from training.model import AdaptedModel
 from training.options import FitOptions
-from training.pixels import PixelSet, augment
+from training.pixels import PixelSet
 from training.schedule import learning_rate
 
 
@@ -89,7 +90,7 @@ def train_epoch(fitting: Fitting, train: PixelSet, *, cycle: int, epoch: int, on
     order = torch.randperm(len(train), generator=generator)
     for step, rows in enumerate(order[: steps * fit.batch_size].split(fit.batch_size)):
         rate = learning_rate(epoch * steps + step, steps, fit)
-        images = augment(train.pixels[rows], flip=fit.flip, shift=fit.shift, generator=generator)
+        images = augment(train.pixels[rows], fit, generator)
         _step(fitting, images, train.targets[rows], rate=rate, tally=tally)
         progress = tally.progress(len(order), rate)
         on_step(progress)

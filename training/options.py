@@ -38,6 +38,9 @@ class FitOptions:
             backbone's own rate on (Swin-T 0.2); off here, so that a prefix without adapters is deterministic.
         flip: mirror half of the training images.
         shift: move training images by up to this many pixels each way (edges repeated).
+        rotate: turn training images by up to this many degrees.
+        zoom: scale training images by a factor in 1 ± this.
+        jitter: scale brightness and contrast of training images by factors in 1 ± this.
         drop_last: leave out the last short batch of an epoch, as the code does.
     """
 
@@ -53,6 +56,9 @@ class FitOptions:
     drop_path: float = 0.0
     flip: bool = True
     shift: int = 4
+    rotate: float = 0.0
+    zoom: float = 0.0
+    jitter: float = 0.0
     drop_last: bool = False
 
     def __post_init__(self) -> None:
@@ -66,6 +72,8 @@ class FitOptions:
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
         _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
+        _require(0 <= self.zoom < 1, "zoom", self.zoom, "in [0, 1)")
+        _require(0 <= self.jitter <= 1, "jitter", self.jitter, "in [0, 1]")
         _require(0 <= self.drop_path < 1, "drop_path", self.drop_path, "in [0, 1)")
 
     @property

@@ -1,4 +1,4 @@
-"""Decoded images as one uint8 array, and the augmentation of whole batches.
+"""Decoded images as one uint8 array.
 
 Every image is decoded, resized and cropped once; an epoch then costs no decoding at all. Arrays above
 `memory_limit` lie in a file and are mapped, so that a large set needs no large memory.
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from backbone import Preprocessing
 from training.data import ImageSet
@@ -57,19 +56,3 @@ def decode_all(
     with ThreadPoolExecutor() as pool:
         list(pool.map(fill, range(len(indices))))
     return PixelSet(torch.from_numpy(pixels), torch.from_numpy(images.targets[np.asarray(indices, np.int64)]))
-
-
-def augment(pixels: Tensor, *, flip: bool, shift: int, generator: torch.Generator) -> Tensor:
-    """Mirror and move a batch, each image by its own draw: uint8 (B, H, W, 3) -> the same."""
-    batch, height, width, _ = pixels.shape
-    if flip:
-        mirrored = torch.rand(batch, generator=generator).lt(0.5)
-        pixels = torch.where(mirrored.to(pixels.device)[:, None, None, None], pixels.flip(2), pixels)
-    if not shift:
-        return pixels
-    padded = functional.pad(pixels.permute(0, 3, 1, 2).float(), (shift,) * 4, mode="replicate").to(torch.uint8)
-    top, left = torch.randint(0, 2 * shift + 1, (2, batch, 1), generator=generator).to(pixels.device)
-    rows = (top + torch.arange(height, device=pixels.device))[:, :, None]  # (B, H, 1)
-    columns = (left + torch.arange(width, device=pixels.device))[:, None, :]  # (B, 1, W)
-    image = torch.arange(batch, device=pixels.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[image, rows, columns]

@@ -1,0 +1,63 @@
+"""Augmentation of whole batches on their device, each image by its own draw.
+
+Draws come from the epoch's generator, in a fixed order, and only for what is switched on.
+"""
+
+from math import pi
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.options import FitOptions
+
+
+def augment(pixels: Tensor, fit: FitOptions, generator: torch.Generator) -> Tensor:
+    """Mirror, move, turn and zoom, relight: uint8 (B, H, W, 3) -> the same."""
+    if fit.flip:
+        pixels = _mirror(pixels, generator)
+    if fit.shift:
+        pixels = _move(pixels, fit.shift, generator)
+    if fit.rotate or fit.zoom:
+        pixels = _turn(pixels, fit.rotate, fit.zoom, generator)
+    if fit.jitter:
+        pixels = _relight(pixels, fit.jitter, generator)
+    return pixels
+
+
+def _mirror(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Left and right exchanged in half of the images."""
+    mirrored = torch.rand(len(pixels), generator=generator).lt(0.5)
+    return torch.where(mirrored.to(pixels.device)[:, None, None, None], pixels.flip(2), pixels)
+
+
+def _move(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
+    """Moved by up to `shift` pixels each way; edges are repeated."""
+    batch, height, width, _ = pixels.shape
+    padded = functional.pad(pixels.permute(0, 3, 1, 2).float(), (shift,) * 4, mode="replicate").to(torch.uint8)
+    top, left = torch.randint(0, 2 * shift + 1, (2, batch, 1), generator=generator).to(pixels.device)
+    rows = (top + torch.arange(height, device=pixels.device))[:, :, None]  # (B, H, 1)
+    columns = (left + torch.arange(width, device=pixels.device))[:, None, :]  # (B, 1, W)
+    image = torch.arange(batch, device=pixels.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[image, rows, columns]
+
+
+def _turn(pixels: Tensor, degrees: float, zoom: float, generator: torch.Generator) -> Tensor:
+    """Turned by up to `degrees` and scaled by 1 ± `zoom` about the centre; edges are repeated."""
+    turn, scale = (2 * torch.rand(2, len(pixels), generator=generator) - 1).to(pixels.device)
+    angle, scale = turn * degrees * pi / 180, 1 + scale * zoom
+    cos, sin, zero = angle.cos() * scale, angle.sin() * scale, torch.zeros_like(angle)
+    theta = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)  # output to input coordinates
+    images = pixels.permute(0, 3, 1, 2).float()
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    turned = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return turned.round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def _relight(pixels: Tensor, jitter: float, generator: torch.Generator) -> Tensor:
+    """Brightness, then contrast about the image's mean, each times its own factor in 1 ± `jitter`."""
+    light, contrast = (1 + jitter * (2 * torch.rand(2, len(pixels), generator=generator) - 1)).to(pixels.device)
+    values = pixels.float() * light[:, None, None, None]
+    mean = values.mean((1, 2, 3), keepdim=True)
+    values = mean + (values - mean) * contrast[:, None, None, None]
+    return values.round().clamp(0, 255).to(torch.uint8)
