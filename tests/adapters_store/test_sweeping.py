@@ -115,6 +115,7 @@ def test_a_writer_that_lost_its_number_to_another_task_tries_again(store: LogSto
     bucket = Interrupted(home.bucket(), "log/", lambda: store.publish("dog", b"two"))
     with closing(LogStore(bucket)) as slow:
         assert slow.publish("cat", b"one", expected_generation=0).generation == 2
+    assert store.sweep(older_than=-60) == 0  # it did not upload twice
 
 
 def test_the_same_bytes_published_at_once_are_one_version(store: LogStore, home: Home) -> None:
