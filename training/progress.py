@@ -59,8 +59,7 @@ class Console:
     """Bars with loss, accuracy, learning rate and the time left in the run."""
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
-    _started: float = field(default_factory=time.monotonic)
-    _begun_at: float | None = None  # epochs done when this process began; a resumed run must not count them as its own
+    _begun: tuple[float, float] | None = None  # epochs done and seconds at the first step seen
 
     def step(self, place: Place, progress: Progress) -> None:
         """Redraw the bar, on a terminal."""
@@ -96,10 +95,12 @@ class Console:
         )
 
     def _left(self, place: Place, share: float) -> str:
-        """Time left in all cycles, by the epochs this process has done."""
-        done = place.cycle * place.epochs + place.epoch + share
-        if self._begun_at is None:
-            self._begun_at = place.cycle * place.epochs + place.epoch
-        own = max(done - self._begun_at, 1e-9)
-        seconds = (time.monotonic() - self._started) / own * (place.cycles * place.epochs - done)
+        """Time left in all cycles, by the pace since this process began."""
+        done, now = place.cycle * place.epochs + place.epoch + share, time.monotonic()
+        if self._begun is None:
+            self._begun = (done, now)
+        begun, since = self._begun
+        if done <= begun:
+            return "-:--"
+        seconds = (now - since) / (done - begun) * (place.cycles * place.epochs - done)
         return f"{int(seconds // 60)}:{int(seconds % 60):02d}"

@@ -2,8 +2,8 @@
 
     python -m training.study DATA --runs docs/results/gtsrb.jsonl --work DIR
 
-One JSON line per finished figure. A study started again goes on where it stopped, and several processes may work on
-the same one: each claims a seed and contestant by a lock that the kernel drops when the process ends.
+One JSON line per finished figure. A study started again leaves out what has its lines already, and several processes
+may work on the same one, each on the contestant and seed that it holds the lock of.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import fcntl
 import json
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,7 +25,7 @@ from training.contestants import Arena, Row, contestants
 from training.data import load_data
 from training.options import FitOptions, MiMiOptions
 from training.pixels import PixelSet
-from training.prepare import Prepared, prepare
+from training.prepare import Prepared, prepare, public_name
 
 
 def main() -> None:
@@ -37,15 +37,14 @@ def main() -> None:
     options = _options(given)
     for name, train in contestants(options).items():
         for seed in given.seeds:
+            common: Row = {"method": name, "dataset": public_name(given.data), "seed": seed}
+            common |= {"per_class": given.per_class, "cycle_epochs": given.epochs}
             with _claimed(given.work / f"{name}-seed{seed}.lock") as mine:
-                if not mine:
+                if not mine or _finished(given.runs, common):
                     continue
                 print(f"== {name}, seed {seed}", flush=True)
                 arena = Arena(backbone, replace(options, seed=seed), tuple(given.rates), given.work, few)
-                prepared = few(seed)
-                common: Row = {"method": name, "dataset": prepared.name, "seed": seed, "per_class": given.per_class}
-                for row in train(arena, prepared):
-                    _append(given.runs, {**common, **row})
+                _append(given.runs, [{**common, **row} for row in train(arena, few(seed))])
 
 
 def few_of(spec: str, per_class: int, preprocessing: Preprocessing, seed: int) -> Prepared:
@@ -62,22 +61,23 @@ def few_of(spec: str, per_class: int, preprocessing: Preprocessing, seed: int) -
 
 @contextmanager
 def _claimed(lock: Path) -> Iterator[bool]:
-    """True for the one process that holds the lock, and only until the work behind it is done once."""
-    with lock.open("a+") as file:
+    """True for the one process that holds the lock; the kernel drops it when the process ends."""
+    with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
-            return
-        file.seek(0)
-        if file.read():
-            yield False
-            return
-        yield True
-        file.write("done\n")
+        else:
+            yield True
 
 
-def _append(runs: Path, row: Row) -> None:
+def _finished(runs: Path, common: Row) -> bool:
+    """Whether a line of this contestant, seed and budget is there: its lines are written all at once."""
+    lines = runs.read_text(encoding="utf-8").splitlines() if runs.exists() else []
+    return any(common.items() <= json.loads(line).items() for line in lines)
+
+
+def _append(runs: Path, rows: Sequence[Row]) -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     where = {
         "purpose": "study",
@@ -85,8 +85,8 @@ def _append(runs: Path, row: Row) -> None:
         "device": f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)",
     }
     runs.parent.mkdir(parents=True, exist_ok=True)
-    with runs.open("a", encoding="utf-8") as file:  # one write of one line: appends of two processes do not mix
-        file.write(json.dumps({**row, **where}) + "\n")
+    with runs.open("a", encoding="utf-8") as file:  # one write, so that lines of two processes do not mix
+        file.write("".join(json.dumps({**row, **where}) + "\n" for row in rows))
 
 
 def _options(given: argparse.Namespace) -> MiMiOptions:
@@ -96,6 +96,9 @@ def _options(given: argparse.Namespace) -> MiMiOptions:
         batch_size=given.batch_size,
         reference_batch=None,
         flip=not given.no_flip,
+        rotate=given.rotate,
+        zoom=given.zoom,
+        jitter=given.jitter,
     )
     return MiMiOptions(fit=fit)
 
@@ -111,6 +114,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 5e-3], help="to choose from")
     parser.add_argument("--per-class", type=int, default=0, help="training images of a class; 0: all")
     parser.add_argument("--no-flip", action="store_true", help="for classes that a mirror changes, such as road signs")
+    for name in ("rotate", "zoom", "jitter"):
+        parser.add_argument(f"--{name}", type=float, default=0.0, help="augmentation, see training.options")
     return parser.parse_args()
 
 
