@@ -60,4 +60,5 @@ def _relight(pixels: Tensor, jitter: float, generator: torch.Generator) -> Tenso
     values = pixels.float() * light[:, None, None, None]
     mean = values.mean((1, 2, 3), keepdim=True)
     values = mean + (values - mean) * contrast[:, None, None, None]
-    return values.round().clamp(0, 255).to(torch.uint8)
+    relit: Tensor = values.round().clamp(0, 255).to(torch.uint8)
+    return relit

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +36,15 @@ def main() -> None:
     backbone = load_backbone()
     few = partial(few_of, given.data, given.per_class, backbone.preprocessing)
     options = _options(given)
-    for name, train in contestants(options).items():
-        for seed in given.seeds:
-            common: Row = {"method": name, "dataset": public_name(given.data), "seed": seed}
-            common |= {"per_class": given.per_class, "cycle_epochs": given.epochs}
-            with _claimed(given.work / f"{name}-seed{seed}.lock") as mine:
-                if not mine or _finished(given.runs, common):
-                    continue
-                print(f"== {name}, seed {seed}", flush=True)
-                arena = Arena(backbone, replace(options, seed=seed), tuple(given.rates), given.work, few)
-                _append(given.runs, [{**common, **row} for row in train(arena, few(seed))])
+    for (name, train), seed in product(contestants(options).items(), given.seeds):
+        common: Row = {"method": name, "dataset": public_name(given.data), "seed": seed}
+        common |= {"per_class": given.per_class, "cycle_epochs": given.epochs}
+        with _claimed(given.work / f"{name}-seed{seed}.lock") as mine:
+            if not mine or _finished(given.runs, common):
+                continue
+            print(f"== {name}, seed {seed}", flush=True)
+            arena = Arena(backbone, replace(options, seed=seed), tuple(given.rates), given.work, few)
+            _append(given.runs, [{**common, **row} for row in train(arena, few(seed))])
 
 
 def few_of(spec: str, per_class: int, preprocessing: Preprocessing, seed: int) -> Prepared:

@@ -23,7 +23,7 @@ def scene(width: int = 48, height: int = 32) -> Image.Image:
 
 def encode(image: Image.Image, form: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, form, **options)  # type: ignore[arg-type]
+    image.save(buffer, form, **options)
     return buffer.getvalue()
 
 

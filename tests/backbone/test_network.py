@@ -14,7 +14,7 @@ def counted(run: torch.nn.Module, *inputs: torch.Tensor) -> int:
     """FLOPs as PyTorch counts them; it knows attention only where it is written as matrix products."""
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
         run(*inputs)
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 @pytest.fixture(scope="module")

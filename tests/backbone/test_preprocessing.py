@@ -22,12 +22,13 @@ def noise(width: int, height: int) -> Image.Image:
 @pytest.mark.parametrize("size", [(224, 224), (500, 375), (375, 500), (8, 160), (1, 1), (31, 9)])
 def test_every_size_gives_the_networks_input(size: tuple[int, int]) -> None:
     pixels = IMAGENET.pixels(noise(*size))
-    assert (pixels.shape, pixels.dtype) == ((224, 224, 3), np.uint8)
+    assert pixels.shape == (224, 224, 3)
+    assert pixels.dtype == np.uint8
 
 
 def test_an_image_of_the_input_size_is_not_resampled() -> None:
     image = noise(64, 64)
-    same = Preprocessing(size=(64, 64), crop_pct=1.0, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)  # type: ignore[arg-type]
+    same = Preprocessing(size=(64, 64), crop_pct=1.0, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
     assert np.array_equal(same.pixels(image), np.asarray(image))
 
 

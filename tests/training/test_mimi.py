@@ -19,7 +19,6 @@ from training.export import from_file, golden_logits
 from training.fit import Progress, evaluate
 from training.mimi import Job, Outcome, train_mimi
 from training.progress import Place, Silent
-from training.reports import CycleReport, table
 
 
 def run(folder: Path, **changes: object) -> Outcome:
@@ -172,26 +171,6 @@ def test_stochastic_depth_changes_training_but_not_evaluation(tmp_path: Path) ->
     dropped = run(tmp_path / "a", fit=fit)
     assert dropped.adapter == run(tmp_path / "b", fit=fit).adapter
     assert dropped.adapter != run(tmp_path / "c").adapter
-
-
-def test_the_table_has_a_row_for_every_size() -> None:
-    report = CycleReport(0, (2, 0, 1), 100, 10, 2_000_000, 4096, 0.25, 0.5)
-    lines = table([report, replace(report, cycle=1, widths=(0, 0, 0), test=0.75)]).splitlines()
-    assert len(lines) == 4
-    assert [cell.strip() for cell in lines[2].strip("| ").split("|")] == [
-        "0",
-        "3",
-        "2",
-        "0",
-        "100",
-        "10",
-        "2.00",
-        "4,096",
-        "0.25",
-        "0.5000",
-        "-",
-    ]
-    assert "0.7500" in lines[3]
 
 
 def test_training_leaves_the_backbone_as_it_was(tmp_path: Path) -> None:
