@@ -2,7 +2,8 @@
 
 Started once, it reads one order a line, `url life step delay`, and forks a publisher for each. With a step the
 publisher kills itself there: before or after the step-th system call or SQLite instruction of its life. Without, it is
-killed after the delay. Each acknowledged version is a line `version sha256 size`; `dead` ends the life.
+killed so many seconds after its first acknowledgement. Each acknowledged version is a line `version sha256 size`;
+`dead` ends the life.
 """
 
 import os
@@ -25,8 +26,8 @@ def payload(life: int, turn: int) -> bytes:
     return f"{life}-{turn}".encode().ljust(16 + 4 ** ((life + turn) % 10), b"|")
 
 
-def publish_for_ever(url: str, life: int, step: int) -> None:
-    """Publish one version after another, acknowledging each on standard output in one write."""
+def publish_for_ever(url: str, life: int, step: int, begun: int) -> None:
+    """Publish one version after another, acknowledging each on standard output; close `begun` after the first."""
     tick = suicide(step)
     if step:
         sys.setprofile(lambda frame, event, function: on_call(tick, frame, event, function))
@@ -37,6 +38,8 @@ def publish_for_ever(url: str, life: int, step: int) -> None:
     for turn in count():
         version = store.publish(TASK, payload(life, turn)).version
         os.write(STDOUT, f"{version.version} {version.sha256} {version.size}\n".encode())
+        if turn == 0:
+            os.close(begun)
 
 
 def suicide(step: int) -> Callable[[], int]:
@@ -52,7 +55,7 @@ def suicide(step: int) -> Callable[[], int]:
 
 
 def on_call(tick: Callable[[], int], _: FrameType, event: str, function: object) -> None:
-    """Count a step before and after each call into a watched module; the acknowledgement itself is none."""
+    """Count a step before and after each call into a watched module."""
     if event in ("c_call", "c_return"):
         module = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
         if module in WATCHED:
@@ -61,15 +64,19 @@ def on_call(tick: Callable[[], int], _: FrameType, event: str, function: object)
 
 def live_and_die(url: str, life: int, step: int, delay: float) -> None:
     """Fork a publisher and see it die."""
+    waiting, begun = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            publish_for_ever(url, life, step)
+            publish_for_ever(url, life, step, begun)
         finally:
             os._exit(1)  # reached only by an error, which `kills` reports
+    os.close(begun)
     if not step:
+        os.read(waiting, 1)  # nothing ever comes; it ends when the last writer closes
         time.sleep(delay)
         os.kill(child, signal.SIGKILL)
+    os.close(waiting)
     status = os.waitpid(child, 0)[1]
     os.write(STDOUT, b"dead\n" if os.WIFSIGNALED(status) else b"failed\n")
 
