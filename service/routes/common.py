@@ -22,7 +22,7 @@ _bearer = HTTPBearer(auto_error=False, description="predict or manage key, where
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-def running_service(request: Request) -> Service:
+async def running_service(request: Request) -> Service:  # async: FastAPI would send it to a thread otherwise
     """The service behind the application."""
     service: Service = request.app.state.service
     return service
