@@ -48,6 +48,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "zip": (b"PK\x03\x04" + bytes(100), 415),
     "riff that is no webp": (b"RIFF\x00\x00\x00\x00WAVE", 415),
     "bomb of 144 megapixels": (png(12_000, 12_000), 413),
+    "bomb of 400 megapixels": (png(20_000, 20_000), 413),
     "17 megapixels": (saved(Image.new("1", (4100, 4200)), "PNG"), 413),
     "one long side": (png(8193, 1000), 413),
     "nothing wide": (png(0, 10), 422),
