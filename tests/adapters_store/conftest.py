@@ -26,3 +26,11 @@ def store(home: Home) -> Iterator[LogStore]:
     """A store open on each home in turn."""
     with closing(home.open()) as opened:
         yield opened
+
+
+@pytest.fixture
+def filled(store: LogStore) -> LogStore:
+    """A store with versions 1 and 2 of one task, 2 being live."""
+    store.publish("cat", b"one")
+    store.publish("cat", b"two")
+    return store
