@@ -5,7 +5,6 @@ header before anything is decoded, and only the first frame is ever read.
 """
 
 import io
-import warnings
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps
@@ -47,12 +46,11 @@ def decode(data: bytes, limits: ImageLimits | None = None) -> Image.Image:
     if not data.startswith(_MAGIC) or (data.startswith(b"RIFF") and data[8:12] != b"WEBP"):
         raise UnsupportedFormat(f"the bytes are not an image of a supported format ({', '.join(FORMATS)})")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes that the limits judge, and of odd metadata
-            return _decode(data, limits)
+        return _decode(data, limits)
     except ImageError:
         raise
-    except Image.DecompressionBombError as error:  # Pillow's own bound, met before ours can look at the size
+    # Pillow's own bounds, met before ours can look at the size; the warning is an exception where warnings are errors.
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge("the image has far too many pixels") from error
     # Mutated files make Pillow raise OSError, SyntaxError, ValueError, struct.error and others: all mean the same.
     except Exception as error:
