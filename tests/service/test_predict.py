@@ -20,7 +20,7 @@ from service.payload import Payload
 from service.predict import Predictor, name, softmax
 from service.registry import Registry, Served
 from tests.service.adapters import bundled_backbone, make
-from tests.service.live import encode, picture
+from tests.service.live import PATIENCE, encode, picture
 
 MADE = make(40, classes=4)
 FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
@@ -54,12 +54,19 @@ def test_an_answer_that_is_no_number_is_none(served: Served, bad: float) -> None
 
 @pytest.mark.anyio
 async def test_a_deadline_that_passes_while_decoding_is_kept() -> None:
-    engine, blocked = Engine(bundled_backbone()), threading.Event()
+    engine, running, blocked = Engine(bundled_backbone()), threading.Event(), threading.Event()
+
+    def hold() -> bool:
+        running.set()
+        return blocked.wait(PATIENCE)
+
     decoder = Decoder(engine.backbone.preprocessing, ImageLimits(), threads=1, backlog=9)
     with closing(open_store("memory://")) as store:
         registry = Registry(store, engine)
         registry.upload("cats", MADE.data)
-        busy = asyncio.ensure_future(decoder.offload(blocked.wait))
+        busy = asyncio.ensure_future(decoder.offload(hold))
+        while not running.is_set():  # the only thread must be taken before the prediction asks for it
+            await asyncio.sleep(0)
         predictor = Predictor(registry, decoder, Batcher(engine, Limits()), seconds=0.05)
         with pytest.raises(DeadlineExceeded):
             await predictor.predict("cats", Payload((encode(picture()),)), Record())
