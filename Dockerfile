@@ -11,7 +11,7 @@ COPY adapters_store adapters_store
 COPY training training
 COPY service service
 COPY mimi mimi
-RUN --mount=type=cache,target=/root/.cache/pip /opt/mimi/bin/pip install .
+RUN --mount=type=cache,target=/pip-cache /opt/mimi/bin/pip install --cache-dir /pip-cache .
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --home-dir /var/lib/mimi --create-home mimi
