@@ -133,15 +133,14 @@ def _at(fit: FitOptions, rate: float) -> FitOptions:
 
 def _measure(model: AdaptedModel, prepared: Prepared) -> Row:
     """What a row says of a model: test accuracy, size, cost."""
-    named = model.task_parameters()
-    head = sum(parameter.numel() for name, parameter in named.items() if name.startswith("head."))
+    adapters, head = model.parameter_counts()
     live = list(model.live)
     return {
         "test_top1": evaluate(model, prepared.test) if prepared.test else None,
         "neurons": sum(model.widths),
         "live_sites": len(live),
         "widths": model.widths,
-        "adapter_params": sum(parameter.numel() for parameter in named.values()) - head,
+        "adapter_params": adapters,
         "head_params": head,
         "gflops": flops_of(model.backbone, model.widths, len(prepared.labels)) / 1e9,
         "first_live_site": live[0] if live else None,

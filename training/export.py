@@ -75,8 +75,7 @@ def golden_logits(backbone: Backbone, adapter: TaskAdapter) -> np.ndarray:
 
 def _manifest(model: AdaptedModel, prepared: Prepared, origin: Origin) -> Manifest:
     backbone, options = model.backbone, origin.options
-    named = model.task_parameters()
-    head = sum(parameter.numel() for name, parameter in named.items() if name.startswith("head."))
+    adapters, head = model.parameter_counts()
     provenance = Provenance(
         method=origin.method,
         dataset=prepared.name,
@@ -87,7 +86,7 @@ def _manifest(model: AdaptedModel, prepared: Prepared, origin: Origin) -> Manife
         target_compression=options.target_sigma,
         pruning_fraction=options.pruning_fraction,
         initial_widths=origin.initial_widths,
-        adapter_parameters=sum(parameter.numel() for parameter in named.values()) - head,
+        adapter_parameters=adapters,
         head_parameters=head,
         flops=flops_of(backbone, model.widths, len(prepared.labels)),
         metrics=dict(origin.metrics),

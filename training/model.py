@@ -93,6 +93,11 @@ class AdaptedModel(nn.Module):
             named[f"sites.{index}.down"], named[f"sites.{index}.up"] = adapter.down, adapter.up
         return {**named, "head.weight": self.head.weight, "head.bias": self.head.bias}
 
+    def parameter_counts(self) -> tuple[int, int]:
+        """Parameters of all adapters, and of the head."""
+        head = self.head.weight.numel() + self.head.bias.numel()
+        return sum(parameter.numel() for parameter in self.task_parameters().values()) - head, head
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of normalised images (B, 3, H, W)."""
         logits: Tensor = self.head(self.backbone(images, self._adapt))
