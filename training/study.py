@@ -35,6 +35,7 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     backbone = load_backbone()
     few = partial(few_of, given.data, given.per_class, backbone.preprocessing)
+    made_by = _made_by()
     options = _options(given)
     for (name, train), seed in product(contestants(options).items(), given.seeds):
         common: Row = {"method": name, "dataset": public_name(given.data), "seed": seed}
@@ -44,7 +45,7 @@ def main() -> None:
                 continue
             print(f"== {name}, seed {seed}", flush=True)
             arena = Arena(backbone, replace(options, seed=seed), tuple(given.rates), given.work, few)
-            _append(given.runs, [{**common, **row} for row in train(arena, few(seed))])
+            _append(given.runs, [{**common, **row, **made_by} for row in train(arena, few(seed))])
 
 
 def few_of(spec: str, per_class: int, preprocessing: Preprocessing, seed: int) -> Prepared:
@@ -77,16 +78,20 @@ def _finished(runs: Path, common: Row) -> bool:
     return any(common.items() <= json.loads(line).items() for line in lines)
 
 
-def _append(runs: Path, rows: Sequence[Row]) -> None:
+def _made_by() -> Row:
+    """What a line says of its making; read at the start, since the checkout may move on while a study runs."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    where = {
+    return {
         "purpose": "study",
         "commit": commit.stdout.strip(),
         "device": f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)",
     }
+
+
+def _append(runs: Path, rows: Sequence[Row]) -> None:
     runs.parent.mkdir(parents=True, exist_ok=True)
     with runs.open("a", encoding="utf-8") as file:  # one write, so that lines of two processes do not mix
-        file.write("".join(json.dumps({**row, **where}) + "\n" for row in rows))
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _options(given: argparse.Namespace) -> MiMiOptions:
