@@ -102,9 +102,15 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor, adapt: Adapt | None = None) -> Tensor:
         """Features (B, F) of images (B, 3, H, W); `adapt(site, h)` replaces each branch output h."""
-        x = self.embed(images)
-        for site in self.sites:
+        return self.pool(self.advance(self.embed(images), 0, None, adapt))
+
+    def advance(self, x: Tensor, start: int, stop: int | None = None, adapt: Adapt | None = None) -> Tensor:
+        """Tokens that enter site `stop` (None: the pooling) from tokens `x` that enter site `start`.
+
+        Calls compose: a prefix computed once may go on from where it ended.
+        """
+        for site in self.sites[start:stop]:
             x = site.enter(x)
             h = site.branch(x)
             x = x + (adapt(site.index, h) if adapt else h)
-        return self.pool(x)
+        return x

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from training.errors import CheckpointMismatch
-from training.model import AdaptedModel
+from training.model import TaskModel
 
 _KEY = "run"
 
@@ -75,7 +75,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, object]) -> Checkpoint | 
     return Checkpoint(tensors, found["state"])
 
 
-def moments_of(model: AdaptedModel, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def moments_of(model: TaskModel, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimiser's state, named by parameter and moment."""
     return {
         f"moment/{name}/{key}": value
@@ -84,13 +84,13 @@ def moments_of(model: AdaptedModel, optimizer: torch.optim.Optimizer) -> dict[st
     }
 
 
-def restore_task(model: AdaptedModel, tensors: Mapping[str, Tensor]) -> None:
+def restore_task(model: TaskModel, tensors: Mapping[str, Tensor]) -> None:
     """Fill the task parameters of `model` from tensors of the same names."""
     for name, parameter in model.task_parameters().items():
         parameter.data = tensors[name].to(parameter.device)
 
 
-def restore_moments(model: AdaptedModel, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def restore_moments(model: TaskModel, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Fill the optimiser's state from tensors named "moment/…"."""
     for name, parameter in model.task_parameters().items():
         prefix = f"moment/{name}/"

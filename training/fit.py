@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from training.augment import augment
 from training.errors import Diverged
-from training.model import AdaptedModel
+from training.model import TaskModel
 from training.options import FitOptions
 from training.pixels import PixelSet
 from training.schedule import learning_rate
@@ -42,7 +42,7 @@ class Progress:
 OnStep = Callable[[Progress], None]
 
 
-def build_optimizer(model: AdaptedModel, fit: FitOptions) -> torch.optim.AdamW:
+def build_optimizer(model: TaskModel, fit: FitOptions) -> torch.optim.AdamW:
     """AdamW over everything that trains; vectors are not decayed."""
     parameters = list(model.task_parameters().values())
     groups = [
@@ -56,7 +56,7 @@ def build_optimizer(model: AdaptedModel, fit: FitOptions) -> torch.optim.AdamW:
 class Fitting:
     """What an epoch needs beside the images: the model, its optimiser, and how to train."""
 
-    model: AdaptedModel
+    model: TaskModel
     optimizer: torch.optim.Optimizer
     fit: FitOptions
     seed: int
@@ -116,7 +116,7 @@ def _step(fitting: Fitting, pixels: Tensor, targets: Tensor, *, rate: float, tal
     tally.add(loss.detach(), logits.detach(), targets)
 
 
-def logits_of(model: AdaptedModel, pixels: Tensor) -> Tensor:
+def logits_of(model: TaskModel, pixels: Tensor) -> Tensor:
     """float32 logits (B, K) of uint8 pixels (B, H, W, 3); bfloat16 autocast on CUDA."""
     device = model.head.weight.device
     images = model.backbone.preprocessing.normalize(pixels.to(device, non_blocking=True))
@@ -146,7 +146,7 @@ class _Tally:
 
 
 @torch.inference_mode()
-def evaluate(model: AdaptedModel, images: PixelSet, *, batch_size: int = 256) -> float:
+def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 256) -> float:
     """Top-1 accuracy in [0, 1] without augmentation."""
     model.eval()
     right = sum(

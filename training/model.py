@@ -1,4 +1,4 @@
-"""A backbone with the adapters and the head of one task: the only parameters that train."""
+"""A backbone with what one task adds to it: its head, and its adapters. Nothing else trains."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -45,18 +45,75 @@ def _draw(rows: int, columns: int, *, init: Init, generator: torch.Generator) ->
     return nn.init.trunc_normal_(matrix, std=0.02, generator=generator)
 
 
-class AdaptedModel(nn.Module):
-    """Frozen backbone, adapters at the live sites, linear head."""
+class TaskModel(nn.Module):
+    """Frozen backbone and linear head; subclasses say what else trains. Alone it is the linear probe.
+
+    Attributes:
+        backbone: its forward calls `adapt` behind every branch.
+        head: linear (F -> K), drawn as PyTorch's default is, but from the given generator.
+        drop_path: stochastic depth of the last branch, growing linearly from the first; only while training.
+        noise: generator of stochastic depth; set by the training loop.
+    """
+
+    def __init__(self, backbone: Backbone, classes: int, generator: torch.Generator) -> None:
+        """A head of `classes` outputs on `backbone`."""
+        super().__init__()
+        self.backbone = backbone
+        self.drop_path = 0.0
+        self.noise: torch.Generator | None = None
+        self.head = nn.utils.skip_init(nn.Linear, backbone.feature_dim, classes)  # no draw from the global generator
+        bound = backbone.feature_dim**-0.5
+        for parameter in self.head.parameters():
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+    @property
+    def first_site(self) -> int:
+        """The first site whose output depends on a trained parameter; all sites before it are a fixed prefix."""
+        return len(self.backbone.sites)
+
+    def own_parameters(self) -> dict[str, nn.Parameter]:
+        """What trains beside the head."""
+        return {}
+
+    def task_parameters(self) -> dict[str, nn.Parameter]:
+        """Everything that trains."""
+        return {**self.own_parameters(), "head.weight": self.head.weight, "head.bias": self.head.bias}
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """Trained parameters beside the head, and of the head."""
+        own = sum(parameter.numel() for parameter in self.own_parameters().values())
+        return own, self.head.weight.numel() + self.head.bias.numel()
+
+    def adapt(self, site: int, h: Tensor) -> Tensor:
+        """What replaces the branch output `h` (..., M) at `site`."""
+        del site
+        return h
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) of normalised images (B, 3, H, W)."""
+        logits: Tensor = self.head(self.backbone(images, self._branch))
+        return logits
+
+    def forward_from(self, x: Tensor, site: int) -> Tensor:
+        """Logits (B, K) of tokens that enter `site`, as `backbone.advance` gives them."""
+        logits: Tensor = self.head(self.backbone.pool(self.backbone.advance(x, site, None, self._branch)))
+        return logits
+
+    def _branch(self, site: int, h: Tensor) -> Tensor:
+        h = self.adapt(site, h)
+        rate = self.drop_path * site / max(1, len(self.backbone.sites) - 1) if self.training else 0.0
+        return _drop_path(h, rate, self.noise) if rate else h
+
+
+class AdaptedModel(TaskModel):
+    """Series adapters at the live sites: MiMi's model, and that of vanilla adapters."""
 
     def __init__(
         self, backbone: Backbone, widths: Sequence[int], classes: int, *, init: Init = "trunc_normal", seed: int = 0
     ) -> None:
         """Adapters of `widths[i]` neurons at site i (none where 0) and a head of `classes` outputs."""
-        super().__init__()
-        self.backbone = backbone
-        self.noise: torch.Generator | None = None  # of stochastic depth; set by the training loop
-        self.drop_path = 0.0
         generator = torch.Generator().manual_seed(seed)
+        super().__init__(backbone, classes, generator)
         self.adapters = nn.ModuleDict(
             {
                 str(site.index): Adapter(width, site.dim, init=init, generator=generator)
@@ -64,10 +121,6 @@ class AdaptedModel(nn.Module):
                 if width
             }
         )
-        self.head = nn.utils.skip_init(nn.Linear, backbone.feature_dim, classes)  # no draw from the global generator
-        bound = backbone.feature_dim**-0.5
-        for parameter in self.head.parameters():  # PyTorch's default, from our generator
-            nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
     def adapter(self, site: int) -> Adapter | None:
         """The adapter at `site`, None where it is removed."""
@@ -86,28 +139,22 @@ class AdaptedModel(nn.Module):
         live = self.live
         return tuple(live[site.index].width if site.index in live else 0 for site in self.backbone.sites)
 
-    def task_parameters(self) -> dict[str, nn.Parameter]:
-        """Everything that trains, under the names a task adapter file uses."""
+    @property
+    def first_site(self) -> int:
+        """The first live site."""
+        return next(iter(self.live), len(self.backbone.sites))
+
+    def own_parameters(self) -> dict[str, nn.Parameter]:
+        """All adapters, under the names a task adapter file uses."""
         named: dict[str, nn.Parameter] = {}
         for index, adapter in self.live.items():
             named[f"sites.{index}.down"], named[f"sites.{index}.up"] = adapter.down, adapter.up
-        return {**named, "head.weight": self.head.weight, "head.bias": self.head.bias}
+        return named
 
-    def parameter_counts(self) -> tuple[int, int]:
-        """Parameters of all adapters, and of the head."""
-        head = self.head.weight.numel() + self.head.bias.numel()
-        return sum(parameter.numel() for parameter in self.task_parameters().values()) - head, head
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) of normalised images (B, 3, H, W)."""
-        logits: Tensor = self.head(self.backbone(images, self._adapt))
-        return logits
-
-    def _adapt(self, index: int, h: Tensor) -> Tensor:
-        adapter = self.adapter(index)
-        h = adapter(h) if adapter else h
-        rate = self.drop_path * index / max(1, len(self.backbone.sites) - 1) if self.training else 0.0
-        return _drop_path(h, rate, self.noise) if rate else h
+    def adapt(self, site: int, h: Tensor) -> Tensor:
+        """Equation 1 at a live site, the identity elsewhere."""
+        adapter = self.adapter(site)
+        return adapter(h) if adapter else h
 
 
 def _drop_path(h: Tensor, rate: float, noise: torch.Generator | None) -> Tensor:
