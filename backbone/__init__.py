@@ -1,6 +1,6 @@
 """Frozen vision transformers as flat lists of sub-layers, and what training and serving share about them."""
 
-from backbone.adapter import SiteWeights, adapt, adapter_flops, flops_of, reference_logits
+from backbone.adapter import SiteWeights, adapt, adapter_flops, flops_of, neuron_flops, reference_logits
 from backbone.errors import BackboneError, ImageError
 from backbone.images import ImageLimits, decode
 from backbone.loading import BUNDLED, flatten, load_backbone
@@ -23,5 +23,6 @@ __all__ = [
     "flatten",
     "flops_of",
     "load_backbone",
+    "neuron_flops",
     "reference_logits",
 ]

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from backbone.network import Backbone
+from backbone.network import Backbone, SubLayer
 
 
 class SiteWeights(NamedTuple):
@@ -28,9 +28,14 @@ def adapt(h: Tensor, weights: SiteWeights) -> Tensor:
     return h + functional.linear(functional.gelu(functional.linear(h, weights.down)), weights.up)
 
 
+def neuron_flops(site: SubLayer) -> int:
+    """FLOPs that one hidden neuron at `site` adds to the forward of one image: its row and its column, every token."""
+    return 4 * site.dim * site.tokens
+
+
 def adapter_flops(backbone: Backbone, widths: Sequence[int]) -> int:
-    """FLOPs that adapters of hidden size N_i add to the forward of one image: 4 · M_i · tokens · N_i each."""
-    return sum(4 * site.dim * site.tokens * width for site, width in zip(backbone.sites, widths, strict=True))
+    """FLOPs that adapters of hidden size N_i add to the forward of one image."""
+    return sum(neuron_flops(site) * width for site, width in zip(backbone.sites, widths, strict=True))
 
 
 def flops_of(backbone: Backbone, widths: Sequence[int], classes: int) -> int:

@@ -84,7 +84,7 @@ def train_epoch(fitting: Fitting, train: PixelSet, *, cycle: int, epoch: int, on
     generator = torch.Generator().manual_seed(_epoch_seed(fitting.seed, cycle, epoch))
     model.train()
     model.drop_path = fit.drop_path
-    model.noise = torch.Generator(fitting.device).manual_seed(_epoch_seed(fitting.seed, cycle, epoch))
+    model.draw_from(torch.Generator(fitting.device).manual_seed(_epoch_seed(fitting.seed, cycle, epoch)))
     steps = steps_per_epoch(len(train), fit)
     tally, progress = _Tally(), Progress(0, len(train), 0.0, 0.0, 0.0)
     order = torch.randperm(len(train), generator=generator)
@@ -92,6 +92,7 @@ def train_epoch(fitting: Fitting, train: PixelSet, *, cycle: int, epoch: int, on
         rate = learning_rate(epoch * steps + step, steps, fit)
         images = augment(train.pixels[rows], fit, generator)
         _step(fitting, images, train.targets[rows], rate=rate, tally=tally)
+        model.after_step(epoch * steps + step, fit.epochs * steps)
         progress = tally.progress(len(order), rate)
         on_step(progress)
     return progress
@@ -110,7 +111,7 @@ def _step(fitting: Fitting, pixels: Tensor, targets: Tensor, *, rate: float, tal
     logits = logits_of(model, pixels)
     loss = functional.cross_entropy(logits, targets, label_smoothing=fit.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    (loss + model.penalty()).backward()
     nn.utils.clip_grad_norm_(model.task_parameters().values(), fit.clip)
     optimizer.step()
     tally.add(loss.detach(), logits.detach(), targets)

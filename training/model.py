@@ -1,7 +1,7 @@
 """A backbone with what one task adds to it: its head, and its adapters. Nothing else trains."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -37,22 +37,32 @@ class Adapter(nn.Module):
 
 
 def _draw(rows: int, columns: int, *, init: Init, generator: torch.Generator) -> Tensor:
-    """One matrix: truncated normal of std 0.02, or PyTorch's default for a linear layer."""
+    """One matrix: truncated normal, or PyTorch's default for a linear layer."""
     matrix = torch.empty(rows, columns)
     if init == "linear":
         bound = columns**-0.5
         return nn.init.uniform_(matrix, -bound, bound, generator=generator)
-    return nn.init.trunc_normal_(matrix, std=0.02, generator=generator)
+    std = 0.002 if init == "small" else 0.02
+    return nn.init.trunc_normal_(matrix, std=std, generator=generator)
+
+
+@runtime_checkable
+class Noisy(Protocol):
+    """A module that draws while it trains, and only from here."""
+
+    noise: torch.Generator | None
 
 
 class TaskModel(nn.Module):
-    """Frozen backbone and linear head; subclasses say what else trains. Alone it is the linear probe.
+    """Backbone and linear head; all parameters of the backbone that are not frozen train too.
+
+    On the resident backbone, where everything is frozen, it is the linear probe.
 
     Attributes:
         backbone: its forward calls `adapt` behind every branch.
         head: linear (F -> K), drawn as PyTorch's default is, but from the given generator.
         drop_path: stochastic depth of the last branch, growing linearly from the first; only while training.
-        noise: generator of stochastic depth; set by the training loop.
+        noise: generator of stochastic depth; see `draw_from`.
     """
 
     def __init__(self, backbone: Backbone, classes: int, generator: torch.Generator) -> None:
@@ -68,12 +78,18 @@ class TaskModel(nn.Module):
 
     @property
     def first_site(self) -> int:
-        """The first site whose output depends on a trained parameter; all sites before it are a fixed prefix."""
-        return len(self.backbone.sites)
+        """The first site whose output depends on a trained parameter; all sites before it are a fixed prefix.
+
+        0 also where the stem trains: then not even the embedding is fixed.
+        """
+        if _trains(self.backbone.stem):
+            return 0
+        trained = (site.index for site in self.backbone.sites if _trains(site))
+        return next(trained, len(self.backbone.sites))
 
     def own_parameters(self) -> dict[str, nn.Parameter]:
         """What trains beside the head."""
-        return {}
+        return {name: parameter for name, parameter in self.backbone.named_parameters() if parameter.requires_grad}
 
     def task_parameters(self) -> dict[str, nn.Parameter]:
         """Everything that trains."""
@@ -88,6 +104,19 @@ class TaskModel(nn.Module):
         """What replaces the branch output `h` (..., M) at `site`."""
         del site
         return h
+
+    def draw_from(self, noise: torch.Generator) -> None:
+        """Let stochastic depth, and every part that draws while it trains, draw from `noise`."""
+        for module in self.modules():
+            if isinstance(module, Noisy):
+                module.noise = noise
+
+    def penalty(self) -> Tensor | float:
+        """What the loss has beside the cross-entropy; a scalar."""
+        return 0.0
+
+    def after_step(self, step: int, total: int) -> None:
+        """Called behind optimiser step `step` (from 0) of the `total` of a cycle, while gradients are at hand."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of normalised images (B, 3, H, W)."""
@@ -155,6 +184,10 @@ class AdaptedModel(TaskModel):
         """Equation 1 at a live site, the identity elsewhere."""
         adapter = self.adapter(site)
         return adapter(h) if adapter else h
+
+
+def _trains(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def _drop_path(h: Tensor, rate: float, noise: torch.Generator | None) -> Tensor:

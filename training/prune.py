@@ -1,7 +1,8 @@
 """Which neurons stay, and making the others really go: weights, optimiser state and whole sites.
 
 Selection is global: one threshold over the neurons of all sites (MiMi, section 3.3). It counts neurons, not
-parameters, so the size after pruning depends on where the survivors sit.
+parameters, so the size after pruning depends on where the survivors sit. Two ways of ours make it aware of what a
+neuron costs to serve: scores per FLOP, and a trunk emptied from the input upwards, which all tasks then share.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,19 +13,46 @@ from torch import Tensor, nn
 
 from training.model import AdaptedModel, Adapter
 
+Kept = dict[int, Tensor]
+
 
 def neurons_to_keep(initial: int, prunings: int, fraction: float) -> int:
     """Neurons left after `prunings` prunings of `initial`: the share (1 - ρ)^p of the initial count, rounded down."""
     return floor(initial * (1 - fraction) ** prunings + 1e-9)
 
 
-def select(scores: Mapping[int, Tensor], keep: int) -> dict[int, Tensor]:
+def select(scores: Mapping[int, Tensor], keep: int) -> Kept:
     """Indices (sorted) of the neurons to keep at each site: the `keep` best over all; ties at the threshold stay."""
     if keep <= 0:
         return {site: torch.empty(0, dtype=torch.long) for site in scores}
     everything = torch.cat(list(scores.values()))
     threshold = everything.topk(min(keep, len(everything))).values[-1]
     return {site: torch.nonzero(values >= threshold).flatten() for site, values in scores.items()}
+
+
+def select_at_each(scores: Mapping[int, Tensor], keep: Mapping[int, int]) -> Kept:
+    """The `keep[site]` best of each site: the local selections of Table 2."""
+    return {site: select({site: values}, keep[site])[site] for site, values in scores.items()}
+
+
+def per_cost(scores: Mapping[int, Tensor], cost: Mapping[int, float], exponent: float) -> dict[int, Tensor]:
+    """Scores divided by what a neuron of their site costs, to the power of `exponent`."""
+    return {site: values / cost[site] ** exponent for site, values in scores.items()}
+
+
+def above_trunk(scores: Mapping[int, Tensor], trunk: int, keep: int) -> dict[int, Tensor]:
+    """The scores of sites from `trunk` on, or from as late a site as has room for `keep` neurons.
+
+    Sites before it then lose all their neurons, whatever their scores: what tasks leave bare from the input on is
+    computed once for all of them.
+    """
+    room, start = 0, 0
+    for site in sorted(scores, reverse=True):
+        room += len(scores[site])
+        if room >= keep:
+            start = site
+            break
+    return {site: values if site >= min(trunk, start) else values[:0] for site, values in scores.items()}
 
 
 def shrink(model: AdaptedModel, optimizer: torch.optim.Optimizer, kept: Mapping[int, Tensor]) -> None:

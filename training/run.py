@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from adapters_store import unpack
-from backbone import Backbone
+from backbone import Backbone, SiteWeights
 from training import checkpoint as checkpoints
 from training.checkpoint import Checkpoint
 from training.export import Origin, to_file
 from training.fit import build_optimizer, evaluate
+from training.importance import Evidence
 from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.prepare import Prepared
-from training.prune import neurons_to_keep, select, shrink
+from training.pruning import prune_model
 from training.reports import CycleReport, report_of
-from training.score import neuron_scores, rank_correlation
-
-METHOD = "mimi"
+from training.sparse import hold_zeros
+from training.start import correlation_with_start, rows_of, starting_weights
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Run:
 
     Attributes:
         folder: of the checkpoint and of one task adapter file per finished size.
-        initial: score of each remaining neuron at initialisation, by site.
+        initial: weights of each remaining neuron at initialisation, by site.
         cycle: the cycle being trained, from 0; equal to the number of cycles when all are done.
         epoch: epochs done in it.
         sizes: task adapter files written.
@@ -44,7 +44,7 @@ class Run:
     folder: Path
     model: AdaptedModel
     optimizer: torch.optim.Optimizer
-    initial: dict[int, Tensor]
+    initial: dict[int, SiteWeights]
     cycle: int = 0
     epoch: int = 0
     sizes: int = 0
@@ -60,10 +60,14 @@ class Run:
         widths = options.initial_widths(tuple(site.dim for site in backbone.sites))
         model = AdaptedModel(backbone, widths, len(prepared.labels), init=options.init, seed=options.seed)
         model.to(next(backbone.parameters()).device)
-        run = cls(prepared, options, folder, model, build_optimizer(model, options.fit), _scores(model, options))
+        run = cls(prepared, options, folder, model, build_optimizer(model, options.fit), starting_weights(model))
         found = checkpoints.load_checkpoint(run._path, run._identity)
         if found is not None:
             run._restore(found)
+        elif options.prunings_before(0):
+            run._prune(1)
+        if options.prune.granularity == "weight":
+            hold_zeros(run.model)
         return run
 
     @property
@@ -94,30 +98,29 @@ class Run:
         if self.cycle == self.options.cycles - 1 and self.best[1]:
             checkpoints.restore_task(self.model, self.best[1])
         self._write_size()
-        if self.cycle < self.options.prunings:
-            self._prune(self.cycle + 1)
+        prunings = self.options.prunings_before(self.cycle + 1)
+        if prunings > self.options.prunings_before(self.cycle) and self.cycle + 1 < self.options.cycles:
+            self._prune(prunings)
         self.cycle, self.epoch, self.best = self.cycle + 1, 0, (-1.0, {})
         self._save()
         return self.report(self.sizes - 1)
 
     def prune_untrained(self) -> CycleReport:
         """Prune once more after the last cycle and write that size without training it, as the released code does."""
-        self._prune(self.cycle)
+        self._prune(self.options.prunings + 1)
         self._write_size()
         self._save()
         return self.report(self.sizes - 1)
 
     def _write_size(self) -> None:
-        now = torch.cat(list(_scores(self.model, self.options).values()) or [torch.empty(0)])
-        before = torch.cat([self.initial[site] for site in self.model.live] or [torch.empty(0)])
         metrics = {
             "validation_top1": evaluate(self.model, self.prepared.validation),
-            "rank_correlation": rank_correlation(before, now),
+            "rank_correlation": correlation_with_start(self._evidence, self.options.prune),
             "learning_rate": self.options.fit.peak_rate,
         }
         backbone, trained = self.model.backbone, min(self.cycle + 1, self.options.cycles)
         origin = Origin(
-            method=METHOD,
+            method=self.options.prune.name,
             options=self.options,
             cycles=trained,
             epochs=trained * self.options.fit.epochs,
@@ -128,15 +131,16 @@ class Run:
         checkpoints.write_atomic(self.files[-1], to_file(self.model, self.prepared, origin))
 
     def _prune(self, prunings: int) -> None:
-        """The `prunings`-th pruning of the run: scores, global selection, and everything cut to it."""
-        dims = tuple(site.dim for site in self.model.backbone.sites)
-        initial = sum(self.options.initial_widths(dims))
-        keep = neurons_to_keep(initial, prunings, self.options.pruning_fraction)
-        kept = select(_scores(self.model, self.options), keep)
-        shrink(self.model, self.optimizer, kept)
-        self.initial = {site: self.initial[site][kept[site]] for site in self.model.live}
+        """The `prunings`-th pruning of the run."""
+        kept = prune_model(self._evidence, self.optimizer, self.options, prunings=prunings)
+        self.initial = {site: rows_of(self.initial[site], kept[site]) for site in self.model.live}
         if self.options.optimizer == "rebuild":
             self.optimizer = build_optimizer(self.model, self.options.fit)
+
+    @property
+    def _evidence(self) -> Evidence:
+        seed = self.options.seed * 1_000_003 + self.cycle
+        return Evidence(self.model, self.initial, self.prepared.train, self.options.fit, seed)
 
     @property
     def _path(self) -> Path:
@@ -157,7 +161,8 @@ class Run:
             f"task/{name}": parameter for name, parameter in self.model.task_parameters().items()
         }
         tensors |= checkpoints.moments_of(self.model, self.optimizer)
-        tensors |= {f"initial/{site}": scores for site, scores in self.initial.items()}
+        for site, (down, up) in self.initial.items():
+            tensors |= {f"initial/{site}/down": down, f"initial/{site}/up": up}
         tensors |= {f"best/{name}": values for name, values in self.best[1].items()}
         state = {
             "cycle": self.cycle,
@@ -176,16 +181,9 @@ class Run:
         checkpoints.restore_task(self.model, _under("task/", found.tensors))
         self.optimizer = build_optimizer(self.model, self.options.fit)
         checkpoints.restore_moments(self.model, self.optimizer, found.tensors)
-        self.initial = {int(site): scores for site, scores in _under("initial/", found.tensors).items()}
+        initial = _under("initial/", found.tensors)
+        self.initial = {site: SiteWeights(initial[f"{site}/down"], initial[f"{site}/up"]) for site in self.model.live}
         self.best = (state["best"], _under("best/", found.tensors))
-
-
-def _scores(model: AdaptedModel, options: MiMiOptions) -> dict[int, Tensor]:
-    """Scores of all neurons by live site, on the CPU."""
-    return {
-        site: neuron_scores(adapter.weights, normalise=options.score, weighted=options.score_weighted).cpu()
-        for site, adapter in model.live.items()
-    }
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mimi.errors import BadOption
 from mimi.options import add_options, given
 from mimi.presets import PRESETS
-from training.options import FitOptions, MiMiOptions
+from training.options import FitOptions, MiMiOptions, PruneOptions
 
 if TYPE_CHECKING:
     from training.mimi import Outcome
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu or cuda [cuda where there is one]")
     parser.add_argument("--preset", choices=PRESETS, default="short", help="what the options below start from [short]")
     add_options(parser, MiMiOptions, title="algorithm [default of the preset paper]")
+    add_options(parser, PruneOptions, title="pruning between cycles")
     add_options(parser, FitOptions, title="training of each cycle [default of the preset paper]")
 
 
@@ -59,7 +60,8 @@ def choose(options: argparse.Namespace) -> MiMiOptions:
     if "learning_rate" in fit:
         algorithm = {"learning_rates": ()} | algorithm
     try:
-        return replace(preset, fit=replace(preset.fit, **fit), **algorithm)
+        prune = replace(preset.prune, **given(options, PruneOptions))
+        return replace(preset, fit=replace(preset.fit, **fit), prune=prune, **algorithm)
     except ValueError as error:
         raise BadOption(str(error)) from error
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.training.small import small_backbone, small_options, small_prepared
 from training.fit import build_optimizer
 from training.model import AdaptedModel
-from training.prune import neurons_to_keep, select, shrink
+from training.prune import above_trunk, neurons_to_keep, per_cost, select, select_at_each, shrink
 
 
 @pytest.mark.parametrize(("prunings", "kept"), [(0, 1104), (1, 552), (2, 276), (3, 138), (4, 69), (5, 34)])
@@ -79,3 +79,32 @@ def test_training_goes_on_after_a_pruning() -> None:
     model(images).square().sum().backward()
     optimizer.step()
     assert not torch.equal(model(images), before)
+
+
+def test_local_selection_keeps_the_best_of_each_site() -> None:
+    kept = select_at_each({0: torch.tensor([3.0, 9.0, 4.0]), 1: torch.tensor([0.1, 0.3])}, {0: 2, 1: 1})
+    assert {site: rows.tolist() for site, rows in kept.items()} == {0: [1, 2], 1: [1]}
+
+
+def test_scores_per_cost_prefer_the_cheap() -> None:
+    scores = {0: torch.tensor([4.0]), 1: torch.tensor([3.0])}
+    assert select(per_cost(scores, {0: 8, 1: 2}, 1.0), 1)[1].tolist() == [0]
+    assert select(per_cost(scores, {0: 8, 1: 2}, 0.1), 1)[0].tolist() == [0]
+
+
+@given(
+    st.lists(st.integers(1, 8), min_size=1, max_size=8),
+    st.integers(0, 10),
+    st.integers(1, 30),
+)
+def test_a_trunk_is_emptied_as_far_as_the_rest_has_room(widths: list[int], trunk: int, keep: int) -> None:
+    """The best possible start: no later site has room, or the trunk asks for no more."""
+    scores = {site: torch.rand(width) for site, width in enumerate(widths)}
+    left = above_trunk(scores, trunk, keep)
+    assert all(torch.equal(values, scores[site]) or not len(values) for site, values in left.items())
+    start = next(site for site, values in left.items() if len(values))
+    assert all(len(left[site]) for site in range(start, len(widths)))
+    room = sum(widths[start:])
+    assert room >= min(keep, sum(widths))
+    assert start == min(trunk, len(widths) - 1) or sum(widths[start + 1 :]) < keep
+    assert sum(map(len, select(left, keep).values())) >= min(keep, sum(widths))

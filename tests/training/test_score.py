@@ -11,13 +11,14 @@ from training.score import neuron_scores, rank_correlation
 
 def weights(width: int = 3, dim: int = 5) -> SiteWeights:
     generator = torch.Generator().manual_seed(1)
-    return SiteWeights(torch.randn(width, dim, generator=generator), torch.randn(dim, width, generator=generator))
+    down, up = torch.randn(width, dim, generator=generator), torch.randn(dim, width, generator=generator)
+    return SiteWeights(down.abs(), up.abs())
 
 
 @pytest.mark.parametrize(("normalise", "divisor"), [("mean", 10), ("n_plus_m", 8), ("sum", 1)])
 def test_a_score_is_the_sum_of_a_row_and_a_column_over_its_divisor(normalise: str, divisor: int) -> None:
     down, up = weights()
-    expected = [(down[j].abs().sum() + up[:, j].abs().sum()) / divisor for j in range(3)]
+    expected = [(down[j].sum() + up[:, j].sum()) / divisor for j in range(3)]
     scores = neuron_scores(SiteWeights(down, up), normalise=normalise)  # type: ignore[arg-type]
     torch.testing.assert_close(scores, torch.stack(expected))
 
@@ -25,11 +26,11 @@ def test_a_score_is_the_sum_of_a_row_and_a_column_over_its_divisor(normalise: st
 def test_the_mean_score_is_the_mean_of_all_the_neurons_weights() -> None:
     down, up = weights()
     everything = torch.cat([down, up.T], 1)  # (N, 2M), as the released code lays it out
-    torch.testing.assert_close(neuron_scores(SiteWeights(down, up)), everything.abs().mean(1))
+    torch.testing.assert_close(neuron_scores(SiteWeights(down, up)), everything.mean(1))
 
 
-def test_weighted_scores_have_a_largest_of_one() -> None:
-    assert neuron_scores(weights(), weighted=True).max() == 1
+def test_relative_scores_have_a_largest_of_one() -> None:
+    assert neuron_scores(weights(), relative=True).max() == 1
 
 
 def test_rank_correlation_is_spearmans_with_ties() -> None:
