@@ -104,3 +104,8 @@ def restore_moments(model: TaskModel, optimizer: torch.optim.Optimizer, tensors:
 def _placed(moment: Tensor, parameter: nn.Parameter) -> Tensor:
     """Moments live beside their parameter; step counts (scalars) stay on the CPU, as AdamW keeps them."""
     return moment.to(parameter.device) if moment.ndim else moment
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -4,8 +4,9 @@ An epoch draws its order and its augmentation from a generator seeded by (seed, 
 sees what the uninterrupted one saw, without any generator state in a checkpoint.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 
 import torch
@@ -17,6 +18,8 @@ from training.errors import Diverged
 from training.model import TaskModel
 from training.options import FitOptions
 from training.pixels import PixelSet
+from training.precision import autocast
+from training.prefix import PrefixCache, augmented_views
 from training.schedule import learning_rate
 
 
@@ -60,6 +63,7 @@ class Fitting:
     optimizer: torch.optim.Optimizer
     fit: FitOptions
     seed: int
+    cache: PrefixCache | None = None
 
     @property
     def device(self) -> torch.device:
@@ -88,10 +92,10 @@ def train_epoch(fitting: Fitting, train: PixelSet, *, cycle: int, epoch: int, on
     steps = steps_per_epoch(len(train), fit)
     tally, progress = _Tally(), Progress(0, len(train), 0.0, 0.0, 0.0)
     order = torch.randperm(len(train), generator=generator)
+    forward = _forward(fitting, train, cycle * fit.epochs + epoch, generator)
     for step, rows in enumerate(order[: steps * fit.batch_size].split(fit.batch_size)):
         rate = learning_rate(epoch * steps + step, steps, fit)
-        images = augment(train.pixels[rows], fit, generator)
-        _step(fitting, images, train.targets[rows], rate=rate, tally=tally)
+        _step(fitting, partial(forward, rows), train.targets[rows], rate=rate, tally=tally)
         model.after_step(epoch * steps + step, fit.epochs * steps)
         progress = tally.progress(len(order), rate)
         on_step(progress)
@@ -102,13 +106,24 @@ def _epoch_seed(seed: int, cycle: int, epoch: int) -> int:
     return (seed * 1_000_003 + cycle) * 100_003 + epoch
 
 
-def _step(fitting: Fitting, pixels: Tensor, targets: Tensor, *, rate: float, tally: "_Tally") -> None:
+def _forward(fitting: Fitting, train: PixelSet, epoch: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """From rows of the training set to their logits: augmented anew, or from the cached prefix of the epoch's view."""
+    fit, model = fitting.fit, fitting.model
+    if not fit.views:
+        return lambda rows: logits_of(model, augment(train.pixels[rows], fit, generator))
+    cache = fitting.cache = fitting.cache or PrefixCache(train, augmented_views(fit, fitting.seed))
+    site = model.first_site
+    inputs = cache.inputs(model.backbone, epoch % fit.views, site)
+    return lambda rows: logits_of(model, inputs[rows], site)
+
+
+def _step(fitting: Fitting, forward: Callable[[], Tensor], targets: Tensor, *, rate: float, tally: "_Tally") -> None:
     """Forward, backward, clip, update."""
     model, fit, optimizer = fitting.model, fitting.fit, fitting.optimizer
     targets = targets.to(fitting.device)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    logits = logits_of(model, pixels)
+    logits = forward()
     loss = functional.cross_entropy(logits, targets, label_smoothing=fit.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
     (loss + model.penalty()).backward()
@@ -117,12 +132,14 @@ def _step(fitting: Fitting, pixels: Tensor, targets: Tensor, *, rate: float, tal
     tally.add(loss.detach(), logits.detach(), targets)
 
 
-def logits_of(model: TaskModel, pixels: Tensor) -> Tensor:
-    """float32 logits (B, K) of uint8 pixels (B, H, W, 3); bfloat16 autocast on CUDA."""
+def logits_of(model: TaskModel, inputs: Tensor, site: int = 0) -> Tensor:
+    """float32 logits (B, K) of uint8 pixels (B, H, W, 3), or of tokens that enter `site` > 0."""
     device = model.head.weight.device
-    images = model.backbone.preprocessing.normalize(pixels.to(device, non_blocking=True))
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        logits: Tensor = model(images)
+    inputs = inputs.to(device, non_blocking=True)
+    with autocast(device):
+        if site:
+            return model.forward_from(inputs, site).float()
+        logits: Tensor = model(model.backbone.preprocessing.normalize(inputs))
     return logits.float()
 
 
@@ -146,16 +163,14 @@ class _Tally:
         return Progress(self.images, total, self.loss / self.images, self.right / self.images, rate)
 
 
-@torch.inference_mode()
-def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 256) -> float:
-    """Top-1 accuracy in [0, 1] without augmentation."""
+@torch.no_grad()
+def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 256, cache: PrefixCache | None = None) -> float:
+    """Top-1 accuracy in [0, 1] without augmentation; `cache`, of these images, spares their prefix the next time."""
     model.eval()
+    site = model.first_site if cache else 0
+    inputs = cache.inputs(model.backbone, 0, site) if cache and site else images.pixels
     right = sum(
-        int((logits_of(model, pixels).argmax(1) == targets.to(model.head.weight.device)).sum().item())
-        for pixels, targets in _batches(images, batch_size)
+        int((logits_of(model, x, site).argmax(1) == targets.to(model.head.weight.device)).sum().item())
+        for x, targets in zip(inputs.split(batch_size), images.targets.split(batch_size), strict=True)
     )
     return right / len(images)
-
-
-def _batches(images: PixelSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(images.pixels.split(size), images.targets.split(size), strict=True)

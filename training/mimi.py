@@ -105,7 +105,7 @@ def _at_rate(job: Job, rate: float) -> Job:
 def fit_cycle(run: Run, reporter: Reporter) -> None:
     """Train the rest of the current cycle, with a checkpoint after every epoch."""
     fit = run.options.fit
-    fitting = Fitting(run.model, run.optimizer, fit, run.options.seed)
+    fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache)
     while run.epoch < fit.epochs:
         place = Place(run.cycle, run.options.cycles, run.epoch, fit.epochs)
         progress = train_epoch(
@@ -115,7 +115,7 @@ def fit_cycle(run: Run, reporter: Reporter) -> None:
             epoch=run.epoch,
             on_step=partial(reporter.step, place),
         )
-        validation = evaluate(run.model, run.prepared.validation)
+        validation = run.validate()
         run.end_epoch(validation)
         reporter.epoch(place, progress, validation)
 

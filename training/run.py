@@ -3,8 +3,7 @@
 epoch done -> checkpoint          cycle done -> file of this size, pruning, checkpoint
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,12 +12,13 @@ from torch import Tensor
 from adapters_store import unpack
 from backbone import Backbone, SiteWeights
 from training import checkpoint as checkpoints
-from training.checkpoint import Checkpoint
+from training.checkpoint import Checkpoint, under
 from training.export import Origin, to_file
 from training.fit import build_optimizer, evaluate
 from training.importance import Evidence
 from training.model import AdaptedModel
 from training.options import MiMiOptions
+from training.prefix import PrefixCache, augmented_views
 from training.prepare import Prepared
 from training.pruning import prune_model
 from training.reports import CycleReport, report_of
@@ -37,6 +37,8 @@ class Run:
         epoch: epochs done in it.
         sizes: task adapter files written.
         best: best validation accuracy of the cycle so far and the weights that gave it, for `select="best"`.
+        train_cache: the frozen prefix of the training images, from cycle to cycle.
+        validation_cache: that of the validation images.
     """
 
     prepared: Prepared
@@ -49,6 +51,14 @@ class Run:
     epoch: int = 0
     sizes: int = 0
     best: tuple[float, dict[str, Tensor]] = (-1.0, {})
+    train_cache: PrefixCache = field(init=False)
+    validation_cache: PrefixCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing cached yet."""
+        views = augmented_views(self.options.fit, self.options.seed)
+        self.train_cache = PrefixCache(self.prepared.train, views)
+        self.validation_cache = PrefixCache(self.prepared.validation)
 
     @classmethod
     def begin(cls, prepared: Prepared, backbone: Backbone, options: MiMiOptions, folder: Path) -> "Run":
@@ -85,6 +95,10 @@ class Run:
         data = self.files[size].read_bytes()
         return report_of(unpack(data), size, len(data))
 
+    def validate(self) -> float:
+        """Top-1 accuracy on the validation images, as the model is now."""
+        return evaluate(self.model, self.prepared.validation, cache=self.validation_cache)
+
     def end_epoch(self, validation: float) -> None:
         """Count an epoch; remember the weights if they are the best of the cycle."""
         self.epoch += 1
@@ -114,7 +128,7 @@ class Run:
 
     def _write_size(self) -> None:
         metrics = {
-            "validation_top1": evaluate(self.model, self.prepared.validation),
+            "validation_top1": self.validate(),
             "rank_correlation": correlation_with_start(self._evidence, self.options.prune),
             "learning_rate": self.options.fit.peak_rate,
         }
@@ -178,14 +192,9 @@ class Run:
         self.cycle, self.epoch, self.sizes = state["cycle"], state["epoch"], state["sizes"]
         self.model = AdaptedModel(backbone, state["widths"], len(self.prepared.labels), init=self.options.init)
         self.model.to(next(backbone.parameters()).device)
-        checkpoints.restore_task(self.model, _under("task/", found.tensors))
+        checkpoints.restore_task(self.model, under("task/", found.tensors))
         self.optimizer = build_optimizer(self.model, self.options.fit)
         checkpoints.restore_moments(self.model, self.optimizer, found.tensors)
-        initial = _under("initial/", found.tensors)
+        initial = under("initial/", found.tensors)
         self.initial = {site: SiteWeights(initial[f"{site}/down"], initial[f"{site}/up"]) for site in self.model.live}
-        self.best = (state["best"], _under("best/", found.tensors))
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix`, without it."""
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        self.best = (state["best"], under("best/", found.tensors))

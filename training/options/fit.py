@@ -27,6 +27,8 @@ class FitOptions:
         rotate: turn training images by up to this many degrees.
         zoom: scale training images by a factor in 1 ± this.
         jitter: scale brightness and contrast of training images by factors in 1 ± this.
+        views: augmented versions of each image, drawn once and taking turns by epoch, so that the frozen prefix before
+            the first live site is computed once for each; 0 augments anew in every epoch and computes everything.
         drop_last: leave out the last short batch of an epoch, as the code does.
     """
 
@@ -45,6 +47,7 @@ class FitOptions:
     rotate: float = 0.0
     zoom: float = 0.0
     jitter: float = 0.0
+    views: int = 0
     drop_last: bool = False
 
     def __post_init__(self) -> None:
@@ -61,6 +64,8 @@ class FitOptions:
         require(0 <= self.zoom < 1, "zoom", self.zoom, "in [0, 1)")
         require(0 <= self.jitter <= 1, "jitter", self.jitter, "in [0, 1]")
         require(0 <= self.drop_path < 1, "drop_path", self.drop_path, "in [0, 1)")
+        require(self.views >= 0, "views", self.views, "at least 0")
+        require(not (self.views and self.drop_path), "drop_path", self.drop_path, "0 where views are cached")
 
     @property
     def peak_rate(self) -> float:
