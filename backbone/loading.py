@@ -1,4 +1,7 @@
-"""Choosing and loading a backbone: by timm name, from a local safetensors file, or the one that ships here."""
+"""Choosing and loading a backbone: by name, from a local safetensors file, or the one that ships here.
+
+Names are timm's, the bundled one, and `cvt_13`, which timm does not have.
+"""
 
 import json
 from importlib.resources import files
@@ -13,22 +16,24 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from backbone import swin, vit
+from backbone import cvt, swin, vit
+from backbone.cvt_model import Cvt, public_name
 from backbone.errors import UnknownBackbone, UnsupportedBackbone, WeightsInvalid, WeightsUnavailable
 from backbone.network import Backbone
 from backbone.preprocessing import Preprocessing
 
 BUNDLED = "swin_nano_patch4_window4_64"
 TimmModel = Any  # timm is untyped for us
-_FLATTEN = {SwinTransformer: swin.flatten, VisionTransformer: vit.flatten}
+_FLATTEN = {SwinTransformer: swin.flatten, VisionTransformer: vit.flatten, Cvt: cvt.flatten}
 
 
 def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretrained: bool = True) -> Backbone:
     """A frozen backbone in float32 on the CPU.
 
     Args:
-        name: `BUNDLED`, or a timm architecture such as "swin_tiny_patch4_window7_224".
-        weights: a safetensors file with timm's parameter names (any float dtype; a classifier in it is ignored).
+        name: `BUNDLED`, a timm architecture such as "swin_tiny_patch4_window7_224", or "cvt_13".
+        weights: a safetensors file with timm's parameter names, for CvT with Microsoft's or Hugging Face's (any float
+            dtype; a classifier in it is ignored).
         pretrained: without `weights`: load the bundled file, or let timm download; False gives random weights.
 
     Raises:
@@ -43,14 +48,14 @@ def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretraine
 
 
 def flatten(name: str, model: TimmModel) -> Backbone:
-    """The flat list of a timm model, whose modules it takes over.
+    """The flat list of a timm model or a `Cvt`, whose modules it takes over.
 
     Raises:
         UnsupportedBackbone: no file here gives the flat list of this architecture.
     """
     build = _FLATTEN.get(type(model))
     if build is None:
-        known = ", ".join(sorted(kind.__name__ for kind in _FLATTEN))
+        known = ", ".join(kind.__name__ for kind in _FLATTEN)
         raise UnsupportedBackbone(f"{name} is a {type(model).__name__}; supported are {known}")
     parts = build(model)
     return Backbone(name, parts, feature_dim=model.num_features, preprocessing=_preprocessing(model.pretrained_cfg))
@@ -62,12 +67,14 @@ def _bundled() -> Path:
 
 
 def _create(name: str, *, pretrained: bool) -> TimmModel:
-    """timm's model without a classifier."""
+    """The model without a classifier."""
     if name == BUNDLED:
         config = json.loads((_bundled() / "config.json").read_text(encoding="utf-8"))
         model = SwinTransformer(**{**config["model_args"], "num_classes": 0})
         model.pretrained_cfg = config["pretrained_cfg"]
         return model
+    if name == cvt.NAME:
+        return _create_cvt(pretrained=pretrained)
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name.partition('_')[0]}*")[:5]) or "timm.list_models()"
         raise UnknownBackbone(f"timm has no architecture named {name!r}; see {close}")
@@ -82,20 +89,33 @@ def _create(name: str, *, pretrained: bool) -> TimmModel:
         ) from error
 
 
+def _create_cvt(*, pretrained: bool) -> Cvt:
+    """Ours, since timm has none; nothing here downloads its weights."""
+    if pretrained:
+        raise WeightsUnavailable(
+            f"timm has no weights of {cvt.NAME} to download; pass a local safetensors file with --weights, with the "
+            "names of Microsoft's CvT-13-224x224-IN-1k.pth or of Hugging Face's microsoft/cvt-13"
+        )
+    return Cvt()
+
+
 def _load_into(model: TimmModel, path: Path) -> None:
-    """Fill `model` from a safetensors file; a classifier in the file is ignored, anything else must match."""
+    """Fill `model` from a safetensors file; what no forward here reads is ignored, anything else must match."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsInvalid(f"{path} is not a readable safetensors file: {error}") from error
+    if isinstance(model, Cvt):
+        tensors = {public_name(key): value for key, value in tensors.items()}
     wanted = model.state_dict()
-    found = {key: value.float() for key, value in tensors.items() if key in wanted or not _is_classifier(key)}
+    found = {key: value.float() for key, value in tensors.items() if key in wanted or not _is_unread(key)}
     _check_fit(path, wanted, found)
     model.load_state_dict(found)
 
 
-def _is_classifier(key: str) -> bool:
-    return key.startswith(("head.", "head_dist.", "fc."))
+def _is_unread(key: str) -> bool:
+    """A classifier, or the batches that batch norm counted while it trained."""
+    return key.startswith(("head.", "head_dist.", "fc.")) or key.endswith(".num_batches_tracked")
 
 
 def _check_fit(path: Path, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:

@@ -7,7 +7,7 @@
         x = x + adapt(site.index, h)           # identity where no adapter is live
     features = backbone.pool(x)                # (B, F)
 
-Nothing here knows which architecture it is; swin.py and vit.py give the list.
+Nothing here knows which architecture it is; swin.py, vit.py and cvt.py give the list.
 """
 
 from collections.abc import Callable, Iterator

@@ -34,7 +34,7 @@ def _check_classes(data: Data) -> None:
         raise SingleClass(f"{data.train.name}: at least two classes are needed, found {found}")
     counts = np.bincount(data.train.targets, minlength=len(data.labels))  # (K,)
     empty = [label for label, count in zip(data.labels, counts, strict=True) if not count]
-    if empty:
+    if empty and not data.fixed_labels:
         raise EmptyClass(f"{data.train.name}: no image of class {', '.join(map(repr, empty))}")
     if data.test is not None and not len(data.test):
         raise TooFewImages(f"{data.test.name}: no image in it")

@@ -4,7 +4,7 @@
     ├── UnknownSource      the name is no built-in set, path or hub name that can be read
     ├── MissingPath        the named file or folder does not exist
     ├── HubUnavailable     a hub data set cannot be had: no `datasets` package, no network, no such name
-    ├── UnreadableFile     a Parquet file is damaged, or is none
+    ├── UnreadableFile     a Parquet file, a list of images or a file of a published set is damaged, or is none
     ├── WrongColumn        a named column is absent, or its type holds no images or labels
     ├── UnknownLabel       a label is null, out of range, or in the test split only
     ├── SingleClass        fewer than two classes: nothing to tell apart
@@ -33,7 +33,7 @@ class HubUnavailable(DataError):
 
 
 class UnreadableFile(DataError):
-    """A file that should be Parquet cannot be read."""
+    """A Parquet file, a list of images or a file of a published set is not what it should be."""
 
 
 class WrongColumn(DataError):

@@ -4,42 +4,15 @@ Every file below a class folder must be an image, so that a stray file is notice
 and the droppings of file managers are passed over. Reads nothing but names until an image is asked for.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from training.data.errors import MissingPath, TooFewImages, UnknownLabel, UnreadableImage
-from training.data.sets import HELD_BACK, Data, decode_from
+from training.data.errors import MissingPath, TooFewImages, UnknownLabel
+from training.data.files import FileSet
+from training.data.sets import HELD_BACK, Data
 
 _IGNORED = ("thumbs.db", "desktop.ini")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FolderSet:
-    """The images of one split, in the order of their paths."""
-
-    name: str
-    labels: tuple[str, ...]
-    targets: NDArray[np.int64]  # (n,)
-    files: tuple[Path, ...]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def image(self, i: int) -> Image.Image:
-        """Image `i`, read and decoded now."""
-        try:
-            data = self.files[i].read_bytes()
-        except OSError as error:
-            raise UnreadableImage(f"{self.where(i)}: {error.strerror}") from error
-        return decode_from(data, self.where(i))
-
-    def where(self, i: int) -> str:
-        """Its path."""
-        return str(self.files[i])
 
 
 def load_folder(root: Path, name: str) -> Data:
@@ -61,7 +34,7 @@ def load_folder(root: Path, name: str) -> Data:
     return Data(name, labels, _split(train_root, labels), test)
 
 
-def _split(root: Path, labels: tuple[str, ...]) -> FolderSet:
+def _split(root: Path, labels: tuple[str, ...]) -> FileSet:
     targets: list[int] = []
     files: list[Path] = []
     for folder in _folders(root):
@@ -70,7 +43,7 @@ def _split(root: Path, labels: tuple[str, ...]) -> FolderSet:
         found = _files(folder)
         files += found
         targets += [labels.index(folder.name)] * len(found)
-    return FolderSet(str(root), labels, np.array(targets, np.int64), tuple(files))
+    return FileSet(str(root), labels, np.array(targets, np.int64), tuple(files))
 
 
 def _folders(root: Path) -> list[Path]:

@@ -1,16 +1,32 @@
 """From what the user names to a data set: decides which source reads it, and reads nothing itself."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from training.data.digits import NAMES, load_digits_data
+from training.data.domainnet import DOMAINS, load_domainnet
 from training.data.errors import MissingPath, UnknownSource, WrongColumn
 from training.data.folder import load_folder
 from training.data.hub import load_hub
 from training.data.parquet import has_parquet, load_parquet
+from training.data.published import load_cifar10, load_cifar100, load_flowers102, load_svhn
 from training.data.sets import Data
 from training.data.table import Columns
+from training.data.vtab import TASKS, load_vtab
 
-_HUB = "hf:"
+_HUB = "hf"
+
+# Published sets: from a name to what reads it, given the folder it lies in and the name it is to have.
+PUBLISHED: Mapping[str, Callable[[Path, str], Data]] = {
+    "cifar10": load_cifar10,
+    "cifar100": load_cifar100,
+    "flowers102": load_flowers102,
+    "svhn": load_svhn,
+    **{f"domainnet/{domain}": partial(load_domainnet, domain) for domain in DOMAINS},
+    **{f"vtab/{task}": partial(load_vtab, task) for task in TASKS},
+}
+_FAMILIES = ("domainnet", "vtab")
 
 
 def load_data(spec: str, *, image_column: str = "image", label_column: str = "label") -> Data:
@@ -18,7 +34,8 @@ def load_data(spec: str, *, image_column: str = "image", label_column: str = "la
 
     Args:
         spec: `digits`, `digits-demo` or `digits-parity`; a folder of class folders, or with `train/` and `test/`; a
-            Parquet file, or a folder with `train.parquet` and `test.parquet`; `hf:` and a name on the hub.
+            Parquet file, or a folder with `train.parquet` and `test.parquet`; `hf:` and a name on the hub; the name of
+            a published set (`PUBLISHED`), a colon and the folder it lies in, such as `vtab/dtd:data/vtab-1k`.
         image_column: column of encoded images, where there are columns.
         label_column: column of labels, where there are columns.
 
@@ -26,17 +43,43 @@ def load_data(spec: str, *, image_column: str = "image", label_column: str = "la
         DataError: one of its kinds, naming what is to blame.
     """
     columns = Columns(image_column, label_column)
-    if spec.startswith(_HUB):
-        return load_hub(spec.removeprefix(_HUB), spec, columns)
+    source, rest = split_spec(spec)
+    if source == _HUB:
+        return load_hub(rest, spec, columns)
+    if source:
+        _refuse_columns(spec, columns)
+        return PUBLISHED[source](Path(rest).expanduser(), source)
     if spec in NAMES:
         _refuse_columns(spec, columns)
         return load_digits_data(spec)
     return _load_path(Path(spec), spec, columns)
 
 
+def split_spec(spec: str) -> tuple[str, str]:
+    """`hf` or the name of a published set, and what stands behind its colon; ("", `spec`) for everything else.
+
+    Raises:
+        UnknownSource: a family of published sets has no member of this name, or the folder is not given.
+    """
+    name, colon, rest = spec.partition(":")
+    if colon and name == _HUB:
+        return name, rest
+    if name in PUBLISHED and (rest or not Path(spec).exists()):
+        if not rest:
+            raise UnknownSource(f"{spec}: say where it lies: {name}:FOLDER")
+        return name, rest
+    family = name.partition("/")[0]
+    if colon and family in _FAMILIES and not Path(spec).exists():
+        known = ", ".join(key for key in PUBLISHED if key.startswith(f"{family}/"))
+        raise UnknownSource(f"{spec}: there is no {name}; there are {known}")
+    return "", spec
+
+
 def _load_path(path: Path, spec: str, columns: Columns) -> Data:
     if not path.exists():
-        raise MissingPath(f"{spec}: no such file or folder (built in are {', '.join(NAMES)})")
+        known = ", ".join([*NAMES, *(f"{key}:FOLDER" for key in PUBLISHED if "/" not in key)])
+        families = " and ".join(f"{family}/…:FOLDER" for family in _FAMILIES)
+        raise MissingPath(f"{spec}: no such file or folder (built in are {known}, {families})")
     if path.suffix == ".parquet" or (path.is_dir() and has_parquet(path)):
         return load_parquet(path, spec, columns)
     if not path.is_dir():

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backbone.errors import ImageError
-from backbone.images import decode
-from training.data.errors import UnreadableImage
+from backbone.images import ImageLimits, decode
+from training.data.errors import UnknownLabel, UnreadableImage
 
 HELD_BACK = ("test", "validation", "valid", "val")  # names of the split to hold back; the first that exists is it
 
@@ -50,21 +50,37 @@ class Data:
     """A data set with the split its authors made; `test` is None where they made none.
 
     Attributes:
-        name: the specification it was loaded by.
+        name: the specification it was loaded by, without the folder of a published set.
         labels: class names, the same for both splits.
         train: images to learn from; a validation split is carved from these.
         test: images held back, to be looked at once.
+        fixed_labels: the classes are those of a published protocol, and one may have no image to train on.
     """
 
     name: str
     labels: tuple[str, ...]
     train: ImageSet
     test: ImageSet | None
+    fixed_labels: bool = False
 
 
-def decode_from(data: bytes, where: str) -> Image.Image:
-    """Decode as the server does, with an error that names the file or row."""
+def check_range(targets: NDArray[np.int64], classes: int, name: str, unit: str, first: int = 0) -> None:
+    """Every target must be a class; `unit` is what is counted from `first`, such as a row or a line.
+
+    Raises:
+        UnknownLabel: one is not; the message says which.
+    """
+    wrong = np.flatnonzero((targets < 0) | (targets >= classes))
+    if len(wrong):
+        place = int(wrong[0])
+        raise UnknownLabel(
+            f"{name}: {unit} {place + first} has label {targets[place]}, but there are {classes} class names"
+        )
+
+
+def decode_from(data: bytes, where: str, limits: ImageLimits | None = None) -> Image.Image:
+    """Decode as the server does, within `limits` or the server's own, with an error that names the file or row."""
     try:
-        return decode(data)
+        return decode(data, limits)
     except ImageError as error:
         raise UnreadableImage(f"{where}: {error}") from error

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.data.errors import UnknownLabel, UnreadableImage, WrongColumn
-from training.data.sets import decode_from
+from training.data.sets import check_range, decode_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def table_set(table: pa.Table, name: str, columns: Columns, *, labels: Sequence[
         raise UnknownLabel(f"{name}: row {_first(pc.is_null(column))} has no label")
     own, targets = _targets(column, _class_names(table.schema, columns.label), f"{name}: column {columns.label!r}")
     known = tuple(labels) if labels is not None else own
-    _check_range(targets, len(own), name)
+    check_range(targets, len(own), name, "row")
     return TableSet(name, known, _translate(targets, own, known, name), images)
 
 
@@ -112,13 +112,6 @@ def _targets(
         place = {label: index for index, label in enumerate(found)}
         return found, np.array([place[label] for label in column.to_pylist()], np.int64)
     raise WrongColumn(f"{where} holds {column.type}, neither integers nor strings")
-
-
-def _check_range(targets: NDArray[np.int64], classes: int, name: str) -> None:
-    wrong = (targets < 0) | (targets >= classes)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise UnknownLabel(f"{name}: row {row} has label {targets[row]}, but there are {classes} class names")
 
 
 def _translate(

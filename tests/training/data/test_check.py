@@ -1,5 +1,6 @@
 """What is wrong with a data set is found before training starts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,11 @@ def test_one_class_only_is_refused(tmp_path: Path) -> None:
 def test_an_empty_class_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(EmptyClass, match="no image of class 'bee', 'cat'"):
         check(load_data(str(write_folder(tmp_path, {"ant": 2, "bee": 0, "cat": 0}))))
+
+
+def test_an_empty_class_of_a_protocol_is_not_refused(tmp_path: Path) -> None:
+    data = load_data(str(write_folder(tmp_path, {"ant": 2, "bee": 0})))
+    check(replace(data, fixed_labels=True))
 
 
 def test_an_empty_test_split_is_refused(tmp_path: Path) -> None:
