@@ -17,6 +17,7 @@ from training.augment import augment
 from training.errors import Diverged
 from training.model import TaskModel
 from training.options import FitOptions
+from training.parallel import ALONE, World
 from training.pixels import PixelSet
 from training.precision import autocast
 from training.prefix import PrefixCache, augmented_views
@@ -44,6 +45,8 @@ class Progress:
 
 OnStep = Callable[[Progress], None]
 
+_READ_EVERY = 16  # steps between two looks at loss and accuracy, where looking is not free
+
 
 def build_optimizer(model: TaskModel, fit: FitOptions) -> torch.optim.AdamW:
     """AdamW over everything that trains; vectors are not decayed."""
@@ -57,13 +60,14 @@ def build_optimizer(model: TaskModel, fit: FitOptions) -> torch.optim.AdamW:
 
 @dataclass(slots=True)
 class Fitting:
-    """What an epoch needs beside the images: the model, its optimiser, and how to train."""
+    """What an epoch needs beside the images: the model, its optimiser, how to train, and who trains with us."""
 
     model: TaskModel
     optimizer: torch.optim.Optimizer
     fit: FitOptions
     seed: int
     cache: PrefixCache | None = None
+    world: World = ALONE
 
     @property
     def device(self) -> torch.device:
@@ -90,15 +94,17 @@ def train_epoch(fitting: Fitting, train: PixelSet, *, cycle: int, epoch: int, on
     model.drop_path = fit.drop_path
     model.draw_from(torch.Generator(fitting.device).manual_seed(_epoch_seed(fitting.seed, cycle, epoch)))
     steps = steps_per_epoch(len(train), fit)
-    tally, progress = _Tally(), Progress(0, len(train), 0.0, 0.0, 0.0)
+    tally, progress = _Tally(fitting), Progress(0, len(train), 0.0, 0.0, 0.0)
     order = torch.randperm(len(train), generator=generator)
     forward = _forward(fitting, train, cycle * fit.epochs + epoch, generator)
     for step, rows in enumerate(order[: steps * fit.batch_size].split(fit.batch_size)):
         rate = learning_rate(epoch * steps + step, steps, fit)
-        _step(fitting, partial(forward, rows), train.targets[rows], rate=rate, tally=tally)
+        mine, weight = fitting.world.share(rows)
+        _step(fitting, partial(forward, mine), train.targets[mine], rate=rate, weight=weight, tally=tally)
         model.after_step(epoch * steps + step, fit.epochs * steps)
-        progress = tally.progress(len(order), rate)
-        on_step(progress)
+        if tally.due or step == steps - 1:
+            progress = tally.progress(len(order), rate)
+            on_step(progress)
     return progress
 
 
@@ -117,8 +123,10 @@ def _forward(fitting: Fitting, train: PixelSet, epoch: int, generator: torch.Gen
     return lambda rows: logits_of(model, inputs[rows], site)
 
 
-def _step(fitting: Fitting, forward: Callable[[], Tensor], targets: Tensor, *, rate: float, tally: "_Tally") -> None:
-    """Forward, backward, clip, update."""
+def _step(
+    fitting: Fitting, forward: Callable[[], Tensor], targets: Tensor, *, rate: float, weight: float, tally: "_Tally"
+) -> None:
+    """Forward, backward, clip, update; `weight` is this process's share of the batch."""
     model, fit, optimizer = fitting.model, fitting.fit, fitting.optimizer
     targets = targets.to(fitting.device)
     for group in optimizer.param_groups:
@@ -126,10 +134,11 @@ def _step(fitting: Fitting, forward: Callable[[], Tensor], targets: Tensor, *, r
     logits = forward()
     loss = functional.cross_entropy(logits, targets, label_smoothing=fit.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
-    (loss + model.penalty()).backward()
+    (loss * weight + model.penalty() / fitting.world.size).backward()
+    fitting.world.sum_gradients(model.task_parameters().values())
     nn.utils.clip_grad_norm_(model.task_parameters().values(), fit.clip)
     optimizer.step()
-    tally.add(loss.detach(), logits.detach(), targets)
+    tally.add(loss.detach(), logits.detach(), targets if weight else targets[:0])
 
 
 def logits_of(model: TaskModel, inputs: Tensor, site: int = 0) -> Tensor:
@@ -144,23 +153,35 @@ def logits_of(model: TaskModel, inputs: Tensor, site: int = 0) -> Tensor:
 
 
 class _Tally:
-    """Running loss and accuracy of an epoch."""
+    """Running loss and accuracy of an epoch, on the device: reading them makes a GPU wait."""
 
-    def __init__(self) -> None:
-        self.images, self.loss, self.right = 0, 0.0, 0
+    def __init__(self, fitting: Fitting) -> None:
+        self.world, self.steps = fitting.world, 0
+        self.every = 1 if fitting.device.type == "cpu" and self.world.size == 1 else _READ_EVERY
+        self.sums = torch.zeros(3, dtype=torch.float64, device=fitting.device)  # images, loss, right
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to read."""
+        return self.steps % self.every == 0
 
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Count one batch."""
-        value = loss.item()
-        if not isfinite(value):
-            raise Diverged("the loss is no longer finite: choose a smaller learning rate; the last checkpoint is good")
-        self.images += len(targets)
-        self.loss += value * len(targets)
-        self.right += int((logits.argmax(1) == targets).sum().item())
+        """Count one batch, whose rows beyond `targets` count nothing."""
+        count = len(targets)
+        right = (logits[:count].argmax(1) == targets).sum()
+        self.sums += torch.stack([torch.full_like(loss, count), loss * count, right.to(loss)])
+        self.steps += 1
 
     def progress(self, total: int, rate: float) -> Progress:
-        """The epoch so far."""
-        return Progress(self.images, total, self.loss / self.images, self.right / self.images, rate)
+        """The epoch so far, over all processes.
+
+        Raises:
+            Diverged: the loss is not finite, in any of them.
+        """
+        images, loss, right = self.world.total(self.sums.clone()).tolist()
+        if not isfinite(loss):
+            raise Diverged("the loss is no longer finite: choose a smaller learning rate; the last checkpoint is good")
+        return Progress(int(images), total, loss / images, right / images, rate)
 
 
 @torch.no_grad()

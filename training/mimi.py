@@ -13,10 +13,10 @@ from pathlib import Path
 
 from adapters_store import unpack
 from backbone import Backbone
-from training.checkpoint import write_atomic
 from training.export import from_file, with_metrics
 from training.fit import Fitting, evaluate, train_epoch
 from training.options import MiMiOptions
+from training.parallel import ALONE, World
 from training.prepare import Prepared
 from training.progress import Place, Reporter, Silent
 from training.reports import CycleReport, report_of
@@ -35,6 +35,7 @@ class Job:
         options: of Algorithm 1.
         folder: where checkpoints and task adapter files go.
         reporter: told how it goes.
+        world: who trains with us.
     """
 
     prepared: Prepared
@@ -42,6 +43,7 @@ class Job:
     options: MiMiOptions
     folder: Path
     reporter: Reporter = field(default_factory=Silent)
+    world: World = ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def train_mimi(job: Job) -> Outcome:
     job.folder.mkdir(parents=True, exist_ok=True)
     if job.options.learning_rates:
         job = choose_rate(job)
-    run = Run.begin(job.prepared, job.backbone, job.options, job.folder)
+    run = Run.begin(job.prepared, job.backbone, job.options, job.folder, job.world)
     while run.cycle < job.options.cycles:
         fit_cycle(run, job.reporter)
         close_cycle(run, job.reporter)
@@ -83,7 +85,7 @@ def choose_rate(job: Job) -> Job:
     candidates = [_at_rate(job, rate) for rate in job.options.learning_rates]
     scores: list[float] = []
     for candidate in candidates:
-        run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder)
+        run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, job.world)
         if run.cycle == 0:
             job.reporter.say(f"learning rate {candidate.options.fit.learning_rate:g}")
             fit_cycle(run, candidate.reporter)
@@ -105,7 +107,7 @@ def _at_rate(job: Job, rate: float) -> Job:
 def fit_cycle(run: Run, reporter: Reporter) -> None:
     """Train the rest of the current cycle, with a checkpoint after every epoch."""
     fit = run.options.fit
-    fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache)
+    fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache, run.world)
     while run.epoch < fit.epochs:
         place = Place(run.cycle, run.options.cycles, run.epoch, fit.epochs)
         progress = train_epoch(
@@ -136,7 +138,7 @@ def finish(run: Run, job: Job) -> Outcome:
     done = job.folder / "adapter.safetensors"
     files = [_tested(path, job) for path in run.files]
     reports = tuple(report_of(unpack(data), cycle, len(data)) for cycle, data in enumerate(files))
-    write_atomic(done, files[-1])
+    job.world.write(done, lambda: files[-1])
     return Outcome(files[-1], reports, run.options)
 
 
@@ -146,6 +148,6 @@ def _tested(path: Path, job: Job) -> bytes:
     test = job.prepared.test
     if test is None or "test_top1" in unpack(data).manifest.provenance.metrics:
         return data
-    data = with_metrics(data, {"test_top1": evaluate(from_file(data, job.backbone), test)})
-    write_atomic(path, data)
-    return data
+    tested = with_metrics(data, {"test_top1": evaluate(from_file(data, job.backbone), test)})
+    job.world.write(path, lambda: tested)
+    return tested

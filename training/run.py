@@ -4,6 +4,7 @@ epoch done -> checkpoint          cycle done -> file of this size, pruning, chec
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,17 +12,18 @@ from torch import Tensor
 
 from adapters_store import unpack
 from backbone import Backbone, SiteWeights
-from training import checkpoint as checkpoints
-from training.checkpoint import Checkpoint, under
+from training.checkpoint import load_checkpoint, restore_task, save_checkpoint
 from training.export import Origin, to_file
 from training.fit import build_optimizer, evaluate
 from training.importance import Evidence
 from training.model import AdaptedModel
 from training.options import MiMiOptions
+from training.parallel import ALONE, World
 from training.prefix import PrefixCache, augmented_views
 from training.prepare import Prepared
 from training.pruning import prune_model
 from training.reports import CycleReport, report_of
+from training.snapshot import identity_of, restore, snapshot_of
 from training.sparse import hold_zeros
 from training.start import correlation_with_start, rows_of, starting_weights
 
@@ -37,6 +39,7 @@ class Run:
         epoch: epochs done in it.
         sizes: task adapter files written.
         best: best validation accuracy of the cycle so far and the weights that gave it, for `select="best"`.
+        world: who trains with us; the first of them writes.
         train_cache: the frozen prefix of the training images, from cycle to cycle.
         validation_cache: that of the validation images.
     """
@@ -51,6 +54,7 @@ class Run:
     epoch: int = 0
     sizes: int = 0
     best: tuple[float, dict[str, Tensor]] = (-1.0, {})
+    world: World = ALONE
     train_cache: PrefixCache = field(init=False)
     validation_cache: PrefixCache = field(init=False)
 
@@ -61,7 +65,9 @@ class Run:
         self.validation_cache = PrefixCache(self.prepared.validation)
 
     @classmethod
-    def begin(cls, prepared: Prepared, backbone: Backbone, options: MiMiOptions, folder: Path) -> "Run":
+    def begin(
+        cls, prepared: Prepared, backbone: Backbone, options: MiMiOptions, folder: Path, world: World = ALONE
+    ) -> "Run":
         """A new run, or the one that `folder` holds.
 
         Raises:
@@ -70,10 +76,11 @@ class Run:
         widths = options.initial_widths(tuple(site.dim for site in backbone.sites))
         model = AdaptedModel(backbone, widths, len(prepared.labels), init=options.init, seed=options.seed)
         model.to(next(backbone.parameters()).device)
-        run = cls(prepared, options, folder, model, build_optimizer(model, options.fit), starting_weights(model))
-        found = checkpoints.load_checkpoint(run._path, run._identity)
+        optimizer = build_optimizer(model, options.fit)
+        run = cls(prepared, options, folder, model, optimizer, starting_weights(model), world=world)
+        found = load_checkpoint(run._path, identity_of(run))
         if found is not None:
-            run._restore(found)
+            restore(run, found)
         elif options.prunings_before(0):
             run._prune(1)
         if options.prune.granularity == "weight":
@@ -110,7 +117,7 @@ class Run:
     def end_cycle(self) -> CycleReport:
         """Write the size just trained, then prune for the next cycle."""
         if self.cycle == self.options.cycles - 1 and self.best[1]:
-            checkpoints.restore_task(self.model, self.best[1])
+            restore_task(self.model, self.best[1])
         self._write_size()
         prunings = self.options.prunings_before(self.cycle + 1)
         if prunings > self.options.prunings_before(self.cycle) and self.cycle + 1 < self.options.cycles:
@@ -142,7 +149,7 @@ class Run:
             metrics=metrics,
         )
         self.sizes += 1
-        checkpoints.write_atomic(self.files[-1], to_file(self.model, self.prepared, origin))
+        self.world.write(self.files[-1], partial(to_file, self.model, self.prepared, origin))
 
     def _prune(self, prunings: int) -> None:
         """The `prunings`-th pruning of the run."""
@@ -160,41 +167,6 @@ class Run:
     def _path(self) -> Path:
         return self.folder / "checkpoint.safetensors"
 
-    @property
-    def _identity(self) -> dict[str, object]:
-        """What must agree for a checkpoint to be this run's."""
-        prepared = self.prepared
-        return {
-            "options": self.options.as_dict(),
-            "data": [prepared.name, list(prepared.labels), len(prepared.train), len(prepared.validation)],
-            "backbone": self.model.backbone.fingerprint,
-        }
-
     def _save(self) -> None:
-        tensors: dict[str, Tensor] = {
-            f"task/{name}": parameter for name, parameter in self.model.task_parameters().items()
-        }
-        tensors |= checkpoints.moments_of(self.model, self.optimizer)
-        for site, (down, up) in self.initial.items():
-            tensors |= {f"initial/{site}/down": down, f"initial/{site}/up": up}
-        tensors |= {f"best/{name}": values for name, values in self.best[1].items()}
-        state = {
-            "cycle": self.cycle,
-            "epoch": self.epoch,
-            "sizes": self.sizes,
-            "best": self.best[0],
-            "widths": self.model.widths,
-        }
-        checkpoints.save_checkpoint(self._path, Checkpoint(tensors, state), self._identity)
-
-    def _restore(self, found: Checkpoint) -> None:
-        state, backbone = found.state, self.model.backbone
-        self.cycle, self.epoch, self.sizes = state["cycle"], state["epoch"], state["sizes"]
-        self.model = AdaptedModel(backbone, state["widths"], len(self.prepared.labels), init=self.options.init)
-        self.model.to(next(backbone.parameters()).device)
-        checkpoints.restore_task(self.model, under("task/", found.tensors))
-        self.optimizer = build_optimizer(self.model, self.options.fit)
-        checkpoints.restore_moments(self.model, self.optimizer, found.tensors)
-        initial = under("initial/", found.tensors)
-        self.initial = {site: SiteWeights(initial[f"{site}/down"], initial[f"{site}/up"]) for site in self.model.live}
-        self.best = (state["best"], under("best/", found.tensors))
+        if self.world.first:
+            save_checkpoint(self._path, snapshot_of(self), identity_of(self))

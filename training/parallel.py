@@ -1,0 +1,88 @@
+"""Several processes, one training: each computes a share of every batch, and all take the same step.
+
+    torchrun --nproc-per-node 2 -m mimi train DATA
+
+What trains is tiny and changes its shape at every pruning, so gradients are summed here, in one message a step,
+instead of by a wrapper that would have to be built anew. The first process alone writes files.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed, nn
+
+from training.checkpoint import write_atomic
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The processes that train together.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: number of processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files and tells how it goes."""
+        return self.rank == 0
+
+    def share(self, rows: Tensor) -> tuple[Tensor, float]:
+        """This process's rows of a batch (n,), and what their mean counts in the batch's.
+
+        A batch with fewer rows than processes leaves some without: they compute one row that counts nothing.
+        """
+        if self.size == 1:
+            return rows, 1.0
+        mine = rows.tensor_split(self.size)[self.rank]
+        return (mine, len(mine) / len(rows)) if len(mine) else (rows[:1], 0.0)
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Every gradient becomes the sum of all processes' gradients."""
+        if self.size == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(flat)
+        for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(summed.view_as(gradient))
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of all processes' `values`."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def write(self, path: Path, make: Callable[[], bytes]) -> None:
+        """The first process replaces `path` by what `make` gives; all go on when it is there to be read."""
+        if self.first:
+            write_atomic(path, make())
+        if self.size > 1:
+            distributed.barrier()
+
+
+ALONE = World()
+
+
+def join() -> World:
+    """The world that torchrun started this process in; ALONE where it did not."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return ALONE
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return World(distributed.get_rank(), size)
+
+
+def leave(world: World) -> None:
+    """End what `join` began."""
+    if world.size > 1:
+        distributed.destroy_process_group()
