@@ -1,0 +1,182 @@
+"""Training throughput: ours, with and without the cached prefix, against the loop that most people would write.
+
+Cycles of MiMi whose first live site lies at the input, in the third stage, and in the fourth. All train the same
+model with the same augmentation on the same images; a cached cycle counts the computing of its cache.
+
+    python -m benchmarks.training --json training.json
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backbone import load_backbone
+from benchmarks.measure import context, interleave, ratios
+from benchmarks.plain_loop import PilImages, plain_model, train_plainly
+from training.fit import Fitting, build_optimizer, logits_of, train_epoch
+from training.model import AdaptedModel
+from training.options import FitOptions
+from training.pixels import PixelSet
+
+PACKAGES = ("torch", "torchvision", "timm", "pillow")
+SCENES = {"cycle 0": 0, "first live site in stage 3": 8, "late in stage 3": 16, "first live site in stage 4": 20}
+CLASSES = 10
+FRACTION = 16  # N = M / 16 from the first live site on: what is left after one pruning
+FIT = FitOptions(
+    epochs=10, warmup_epochs=1, batch_size=32, learning_rate=1e-3, reference_batch=None, rotate=10, zoom=0.1, jitter=0.4
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One model to train, and its images."""
+
+    first: int
+    images: PixelSet
+    views: int
+
+    def model(self) -> AdaptedModel:
+        """Adapters from the first live site on."""
+        backbone = load_backbone()
+        widths = [site.dim // FRACTION if site.index >= self.first else 0 for site in backbone.sites]
+        return AdaptedModel(backbone, widths, CLASSES)
+
+    def plain(self, workers: int) -> Callable[[], float]:
+        """One epoch of the plain loop."""
+        model = self.model()
+        rival = plain_model({site: adapter.weights for site, adapter in model.live.items()}, model.head)
+        check_equal(model, rival, self.images.pixels[:8])
+        preprocessing = model.backbone.preprocessing
+        statistics = (list(preprocessing.mean), list(preprocessing.std))
+        images = PilImages(self.images.pixels, self.images.targets, FIT, statistics)
+        return partial(train_plainly, rival, images, FIT, workers=workers)
+
+    def ours(self) -> Callable[[], float]:
+        """One epoch, augmented anew, nothing cached."""
+        return partial(self._epochs, self.model(), FIT, 1)
+
+    def cached(self) -> Callable[[], float]:
+        """A whole cycle with an empty cache at its start."""
+        return partial(self._epochs, self.model(), replace(FIT, views=self.views), FIT.epochs)
+
+    def _epochs(self, model: AdaptedModel, fit: FitOptions, epochs: int) -> float:
+        fitting, loss = Fitting(model, build_optimizer(model, fit), fit, 0), 0.0
+        for epoch in range(epochs):
+            loss = train_epoch(fitting, self.images, cycle=0, epoch=epoch, on_step=lambda progress: None).loss
+        return loss
+
+    def contestants(self, workers: int) -> dict[str, Callable[[], float]]:
+        """What is timed, by name."""
+        return {"plain": self.plain(workers), "ours": self.ours(), "ours, cached": self.cached()}
+
+
+def check_equal(model: AdaptedModel, rival: torch.nn.Module, pixels: Tensor) -> None:
+    """Both compute the same logits before they train.
+
+    Raises:
+        ValueError: they do not, so that their times could not be compared.
+    """
+    with torch.no_grad():
+        ours = logits_of(model.eval(), pixels)
+        theirs = rival.eval()(model.backbone.preprocessing.normalize(pixels))
+    if not torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4):
+        raise ValueError("the plain model computes other logits than ours")
+
+
+def measure(scene: Scene, *, workers: int, rounds: int) -> dict[str, object]:
+    """Images a second of each contestant, and ours as multiples of the plain loop's."""
+    times = interleave(scene.contestants(workers), rounds=rounds)
+    images = {name: len(scene.images) * (FIT.epochs if name == "ours, cached" else 1) for name in times}
+    rates = {name: [images[name] / seconds for seconds in each.seconds] for name, each in times.items()}
+    others = {name: each for name, each in rates.items() if name != "plain"}
+    return {
+        "first_live_site": scene.first,
+        "images_per_second": {name: sorted(each)[len(each) // 2] for name, each in rates.items()},
+        "against_plain": {
+            name: asdict(ratios(each, rates["plain"])) for name, each in rates.items() if name != "plain"
+        },
+        "times": {name: asdict(each) for name, each in times.items()},
+    }
+
+
+def peak_memory(first: int, name: str, options: argparse.Namespace) -> int:
+    """Largest resident set, in bytes, of a process of its own that does nothing but train."""
+    command = [sys.executable, "-m", "benchmarks.training", "--json", "-", "--alone", name, "--site", str(first)]
+    command += ["--images", str(options.images), "--views", str(options.views), "--workers", str(options.workers)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def random_images(count: int) -> PixelSet:
+    """Noise of the backbone's size: throughput does not depend on what is seen."""
+    generator = torch.Generator().manual_seed(0)
+    size = load_backbone().preprocessing.size
+    pixels = torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8, generator=generator)
+    return PixelSet(pixels, torch.arange(count) % CLASSES)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.training", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", type=Path, required=True, help="file to write")
+    parser.add_argument("--images", type=int, default=128, help="in the set (default: 128)")
+    parser.add_argument("--views", type=int, default=5, help=f"of each image, in {FIT.epochs} epochs (default: 5)")
+    parser.add_argument("--threads", type=int, default=1, help="of the process that trains (default: 1)")
+    parser.add_argument("--workers", type=int, default=0, help="processes of the plain loop's loader (default: 0)")
+    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds, at least 6 (default: 7)")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    parser.add_argument("--site", type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> dict[str, object]:
+    """Everything measured, as JSON values."""
+    images = random_images(options.images)
+    found: dict[str, object] = {}
+    for name, first in SCENES.items():
+        scene = Scene(first, images, options.views)
+        peaks = {each: peak_memory(first, each, options) for each in ("plain", "ours", "ours, cached")}
+        found[name] = {**measure(scene, workers=options.workers, rounds=options.rounds), "peak_bytes": peaks}
+    chosen = {key: getattr(options, key) for key in ("images", "views", "threads", "workers", "rounds")}
+    return {"benchmark": "training", **chosen, "fit": asdict(FIT), **context(PACKAGES), "scenes": found}
+
+
+def report(result: Mapping[str, Any]) -> str:
+    """The figures as a table."""
+    lines = ["images a second; against the plain loop; peak memory"]
+    for name, scene in result["scenes"].items():
+        lines.append(name)
+        for each, rate in scene["images_per_second"].items():
+            ratio = scene["against_plain"].get(each)
+            versus = "{median:.2f} ({low:.2f} … {high:.2f})".format(**ratio) if ratio else ""
+            lines.append(f"  {each:13}{rate:8.1f}  {versus:22} {scene['peak_bytes'][each] / 2**20:7.0f} MiB")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, write the JSON file, print the table."""
+    options = parse(arguments)
+    torch.set_num_threads(options.threads)
+    if options.alone:
+        scene = Scene(options.site, random_images(options.images), options.views)
+        scene.contestants(options.workers)[options.alone]()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        return 0
+    result = run(options)
+    options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    print(report(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
