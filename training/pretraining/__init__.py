@@ -1,0 +1,1 @@
+"""Pretraining of the bundled backbone: how its weights were made, and how to make better ones."""
