@@ -3,7 +3,8 @@
     python -m training.bundled --data DIR --work DIR [--only TASK …]
 
 `DIR` holds one folder of Parquet files per data set; the digits come with scikit-learn. Options and seed stand here,
-the learning rate is chosen on validation, and the table is written from the files themselves.
+the table is written from the files themselves. Neurons are selected for serving: by how far training has moved them,
+and behind a trunk of bare sites that all tasks share.
 """
 
 import argparse
@@ -15,12 +16,14 @@ from backbone import load_backbone
 from training.checkpoint import write_atomic
 from training.data import load_data
 from training.mimi import Job, train_mimi
-from training.options import FitOptions, MiMiOptions
+from training.options import FitOptions, MiMiOptions, PruneOptions
 from training.prepare import prepare
 from training.progress import Console
 from training.reports import table
 
 SEED = 0
+VIEWS = 8  # of each image: the trunk is computed once for each
+SERVED = PruneOptions(criterion="movement", trunk=16)  # two thirds of the sites, and of the FLOPs, are bare
 STORE = Path("adapters_store/bundled")
 RESULTS = Path("docs/results/bundled")
 
@@ -31,7 +34,7 @@ class Recipe:
 
     data: str  # a built-in set, or the folder of Parquet files
     epochs: int  # of one cycle
-    rates: tuple[float, ...]
+    rate: float  # the best on validation of 1e-3, 2e-3 and 5e-3, after the first cycle
     target_sigma: float = 512.0
     flip: bool = True
     rotate: float = 0.0
@@ -41,15 +44,14 @@ class Recipe:
 
 
 RECIPES = {
-    "digits": Recipe("digits", 4, (2e-3, 5e-3), flip=False),
-    "digits-parity": Recipe("digits-parity", 4, (2e-3, 5e-3), flip=False),
-    "dtd10": Recipe("dtd10", 6, (1e-3, 2e-3, 5e-3)),
-    "pacs-sketch": Recipe("pacs-sketch", 3, (2e-3, 5e-3)),
+    "digits": Recipe("digits", 4, 5e-3, flip=False),
+    "digits-parity": Recipe("digits-parity", 4, 2e-3, flip=False),
+    "dtd10": Recipe("dtd10", 6, 5e-3),
+    "pacs-sketch": Recipe("pacs-sketch", 3, 5e-3),
     # A mirrored road sign is another sign. Its photographs come in tracks, so validation images have near copies among
-    # the training images and test images have none: what helps there is to vary light and pose, for longer. The rate
-    # was chosen against 2e-3 on validation, at 4 epochs a cycle.
-    "gtsrb": Recipe("gtsrb", 7, (5e-3,), target_sigma=256.0, flip=False, rotate=15, zoom=0.2, jitter=0.5),
-    "cifar10": Recipe("cifar10", 2, (2e-3, 5e-3)),
+    # the training images and test images have none: what helps there is to vary light and pose, for longer.
+    "gtsrb": Recipe("gtsrb", 7, 5e-3, target_sigma=256.0, flip=False, rotate=15, zoom=0.2, jitter=0.5),
+    "cifar10": Recipe("cifar10", 2, 5e-3),
 }
 
 
@@ -57,6 +59,8 @@ def options_of(recipe: Recipe) -> MiMiOptions:
     """From N = M/8, halving the neurons after every cycle until the target compression."""
     fit = FitOptions(
         epochs=recipe.epochs,
+        learning_rate=recipe.rate,
+        views=VIEWS,
         warmup_epochs=0.5,
         batch_size=recipe.batch_size,
         reference_batch=None,
@@ -65,7 +69,7 @@ def options_of(recipe: Recipe) -> MiMiOptions:
         zoom=recipe.zoom,
         jitter=recipe.jitter,
     )
-    return MiMiOptions(fit=fit, target_sigma=recipe.target_sigma, learning_rates=recipe.rates, seed=SEED)
+    return MiMiOptions(fit=fit, target_sigma=recipe.target_sigma, prune=SERVED, seed=SEED)
 
 
 def make(task: str, data: Path, work: Path) -> None:
