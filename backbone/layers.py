@@ -121,12 +121,12 @@ class WindowAttention(Branch):
         if shifted:
             x = torch.roll(x, (-self.shift[0], -self.shift[1]), (1, 2))
         grid = x.shape
-        h = self._attend(partition(x, self.window), bias)
+        h = self.attend(partition(x, self.window), bias)
         h = unpartition(self.proj(h), self.window, grid)
         return torch.roll(h, self.shift, (1, 2)) if shifted else h
 
-    def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Attention inside each window: (B·windows, T, C) -> (B·windows, T, C)."""
+    def attend(self, x: Tensor, bias: Tensor) -> Tensor:
+        """Attention inside each window: (B·windows, T, C) -> (B·windows, T, C), `bias` as `_sum_bias` gives it."""
         windows, tokens, _ = x.shape
         groups = bias.shape[1] // self.heads
         qkv = self.qkv(x).view(windows // groups, groups, tokens, 3, self.heads, -1)

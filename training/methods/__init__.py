@@ -1,0 +1,9 @@
+"""Every method that MiMi is compared with: each a builder over the same flat list of sub-layers.
+
+A builder forks the frozen network, puts its parts around some modules, and what is not frozen in the fork trains.
+"""
+
+from training.methods.merging import merged
+from training.methods.registry import METHODS, Method
+
+__all__ = ["METHODS", "Method", "merged"]
