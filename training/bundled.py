@@ -3,8 +3,8 @@
     python -m training.bundled --data DIR --work DIR [--only TASK …]
 
 `DIR` holds one folder of Parquet files per data set; the digits come with scikit-learn. Options and seed stand here,
-the table is written from the files themselves. Neurons are selected for serving: by how far training has moved them,
-and behind a trunk of bare sites that all tasks share.
+the table is written from the files themselves. Most are pruned for serving: neurons are
+scored by how far training has moved them, and stand behind a trunk of bare sites that all tasks share.
 """
 
 import argparse
@@ -22,7 +22,6 @@ from training.progress import Console
 from training.reports import table
 
 SEED = 0
-VIEWS = 8  # of each image: the trunk is computed once for each
 SERVED = PruneOptions(criterion="movement", trunk=16)  # two thirds of the sites, and of the FLOPs, are bare
 STORE = Path("adapters_store/bundled")
 RESULTS = Path("docs/results/bundled")
@@ -41,6 +40,8 @@ class Recipe:
     zoom: float = 0.0
     jitter: float = 0.0
     batch_size: int = 32
+    views: int = 8  # of each image: the trunk is computed once for each
+    prune: PruneOptions = SERVED
 
 
 RECIPES = {
@@ -49,8 +50,12 @@ RECIPES = {
     "dtd10": Recipe("dtd10", 6, 5e-3),
     "pacs-sketch": Recipe("pacs-sketch", 3, 5e-3),
     # A mirrored road sign is another sign. Its photographs come in tracks, so validation images have near copies among
-    # the training images and test images have none: what helps there is to vary light and pose, for longer.
-    "gtsrb": Recipe("gtsrb", 7, 5e-3, target_sigma=256.0, flip=False, rotate=15, zoom=0.2, jitter=0.5),
+    # the training images and test images have none: what helps there is to vary light and pose, for longer. And signs
+    # are far from what the backbone was trained on: with a bare trunk of 16 sites, validation after the second cycle
+    # falls from 0.81 to 0.69, so this task is pruned as in the paper.
+    "gtsrb": Recipe(
+        "gtsrb", 7, 5e-3, 256.0, flip=False, rotate=15, zoom=0.2, jitter=0.5, views=0, prune=PruneOptions()
+    ),
     "cifar10": Recipe("cifar10", 2, 5e-3),
 }
 
@@ -60,7 +65,7 @@ def options_of(recipe: Recipe) -> MiMiOptions:
     fit = FitOptions(
         epochs=recipe.epochs,
         learning_rate=recipe.rate,
-        views=VIEWS,
+        views=recipe.views,
         warmup_epochs=0.5,
         batch_size=recipe.batch_size,
         reference_batch=None,
@@ -69,7 +74,7 @@ def options_of(recipe: Recipe) -> MiMiOptions:
         zoom=recipe.zoom,
         jitter=recipe.jitter,
     )
-    return MiMiOptions(fit=fit, target_sigma=recipe.target_sigma, prune=SERVED, seed=SEED)
+    return MiMiOptions(fit=fit, target_sigma=recipe.target_sigma, prune=recipe.prune, seed=SEED)
 
 
 def make(task: str, data: Path, work: Path) -> None:
