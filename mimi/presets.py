@@ -1,6 +1,6 @@
 """Where a run starts from when nothing is said: the paper's length, or one for a small data set and a CPU."""
 
-from training.options import FitOptions, MiMiOptions
+from training.options import FitOptions, MiMiOptions, PruneOptions
 
 PAPER = MiMiOptions()
 
@@ -12,9 +12,13 @@ SHORT = MiMiOptions(
     learning_rates=(5e-4, 1.5e-3, 5e-3),
 )
 
-# Digits are not to be mirrored, and their rate is known.
+# Digits are not to be mirrored, and their rate is known. Two thirds of the sites become a bare trunk, which is computed
+# once for each of four views of an image: it serves cheaper, and trains in half the time.
 DEMO = MiMiOptions(
-    fit=FitOptions(epochs=4, warmup_epochs=1, batch_size=32, learning_rate=3e-3, reference_batch=None, flip=False),
+    fit=FitOptions(
+        epochs=4, warmup_epochs=1, batch_size=32, learning_rate=3e-3, reference_batch=None, flip=False, views=4
+    ),
+    prune=PruneOptions(criterion="movement", trunk=16),
     target_sigma=256,
 )
 

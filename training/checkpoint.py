@@ -87,7 +87,8 @@ def moments_of(model: TaskModel, optimizer: torch.optim.Optimizer) -> dict[str, 
 def restore_task(model: TaskModel, tensors: Mapping[str, Tensor]) -> None:
     """Fill the task parameters of `model` from tensors of the same names."""
     for name, parameter in model.task_parameters().items():
-        parameter.data = tensors[name].to(parameter.device)
+        # A copy: what a file gives lies at any address, and some products give other bits at odd ones.
+        parameter.data = tensors[name].to(parameter.device, copy=True)
 
 
 def restore_moments(model: TaskModel, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

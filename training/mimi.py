@@ -109,7 +109,7 @@ def fit_cycle(run: Run, reporter: Reporter) -> None:
     fit = run.options.fit
     fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache, run.world)
     while run.epoch < fit.epochs:
-        place = Place(run.cycle, run.options.cycles, run.epoch, fit.epochs)
+        place = Place(run.cycle, run.options.cycles, run.epoch, fit.epochs, fit.learning_rate)
         progress = train_epoch(
             fitting,
             run.prepared.train,

@@ -1,11 +1,14 @@
-"""Telling a person how a run goes: a bar on a terminal, one line an epoch elsewhere."""
+"""Telling how a run goes: to a person as a bar on a terminal or one line an epoch, to a file as JSON lines."""
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TextIO
 
 from training.fit import Progress
+from training.lines import add_lines
 from training.reports import CycleReport
 
 _BAR = 24  # characters
@@ -13,12 +16,17 @@ _BAR = 24  # characters
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which epoch of which cycle, both from 0."""
+    """Which epoch of which cycle, both from 0.
+
+    Attributes:
+        rate: peak learning rate of the run; tells the runs apart that are tried for the best rate.
+    """
 
     cycle: int
     cycles: int
     epoch: int
     epochs: int
+    rate: float | None = None
 
 
 class Reporter(Protocol):
@@ -52,6 +60,77 @@ class Silent:
 
     def say(self, text: str) -> None:
         """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Reporters that are all told the same, in order."""
+
+    reporters: tuple[Reporter, ...]
+
+    def step(self, place: Place, progress: Progress) -> None:
+        """Pass it on."""
+        for reporter in self.reporters:
+            reporter.step(place, progress)
+
+    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+        """Pass it on."""
+        for reporter in self.reporters:
+            reporter.epoch(place, progress, validation)
+
+    def cycle(self, report: CycleReport) -> None:
+        """Pass it on."""
+        for reporter in self.reporters:
+            reporter.cycle(report)
+
+    def say(self, text: str) -> None:
+        """Pass it on."""
+        for reporter in self.reporters:
+            reporter.say(text)
+
+
+@dataclass(slots=True)
+class ProgressFile:
+    """One JSON line an epoch: loss, accuracies in [0, 1], and the seconds its training took, validation apart.
+
+    Attributes:
+        path: of the file that lines are added to.
+        facts: what every line says beside that: which run it is of.
+    """
+
+    path: Path
+    facts: Mapping[str, object] = field(default_factory=dict)
+    _steps: list[float] = field(default_factory=list)  # seconds at the end of every step of the epoch
+
+    def step(self, place: Place, progress: Progress) -> None:
+        """Note the time."""
+        self._steps.append(time.monotonic())
+
+    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+        """Add the line."""
+        line = {
+            "rate": place.rate,
+            "cycle": place.cycle,
+            "epoch": place.epoch,
+            "loss": progress.loss,
+            "accuracy": progress.accuracy,
+            "validation": validation,
+            "seconds": self._seconds(),
+            **self.facts,
+        }
+        self._steps.clear()
+        add_lines(self.path, [line])
+
+    def cycle(self, report: CycleReport) -> None:
+        """Nothing: the task adapter files say it."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def _seconds(self) -> float:
+        """By the pace between the ends of steps: nobody says when the first began."""
+        steps = self._steps
+        return (steps[-1] - steps[0]) * len(steps) / (len(steps) - 1) if len(steps) > 1 else 0.0
 
 
 @dataclass(slots=True)

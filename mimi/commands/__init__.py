@@ -1,7 +1,15 @@
 """The commands of `mimi`: each module has a HELP line, its arguments, and a `run` that gives the exit status."""
 
-from mimi.commands import demo, inspect, publish, serve, train
+from mimi.commands import compare, demo, inspect, publish, report, serve, train
 
-COMMANDS = {"demo": demo, "inspect": inspect, "publish": publish, "serve": serve, "train": train}
+COMMANDS = {
+    "compare": compare,
+    "demo": demo,
+    "inspect": inspect,
+    "publish": publish,
+    "report": report,
+    "serve": serve,
+    "train": train,
+}
 
 __all__ = ["COMMANDS"]

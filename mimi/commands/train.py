@@ -93,20 +93,27 @@ def _train(options: argparse.Namespace, chosen: MiMiOptions, folder: Path, world
     backbone = load_backbone(options.backbone or BUNDLED, weights=options.weights)
     prepared = prepare(data, backbone.preprocessing, validation=chosen.validation, seed=chosen.seed)
     print(f"{data.name}: {len(data.labels)} classes, {len(prepared.train)} images to train on, on {device}")
-    with _reporter(options, folder) as reporter:
-        job = Job(prepared, backbone.to(device), chosen, folder, reporter)
+    with _reporter(options, folder, world) as reporter:
+        job = Job(prepared, backbone.to(device), chosen, folder, reporter, world)
         outcome = train_mimi(job)
-    write_run_page(job, outcome)
+    if world.first:
+        write_run_page(job, outcome)
     return outcome
 
 
 @contextmanager
-def _reporter(options: argparse.Namespace, folder: Path) -> "Iterator[Reporter]":
-    """The console, the progress file that the run's page is drawn from, and TensorBoard where it is asked for."""
-    from training.progress import Console, ProgressFile, Several
+def _reporter(options: argparse.Namespace, folder: Path, world: "World") -> "Iterator[Reporter]":
+    """The console, the progress file that the run's page is drawn from, and TensorBoard where it is asked for.
+
+    Of several processes only the first tells.
+    """
+    from training.progress import Console, ProgressFile, Several, Silent
     from training.report.board import Board
     from training.report.run_page import PROGRESS
 
+    if not world.first:
+        yield Silent()
+        return
     told = (Console(), ProgressFile(folder / PROGRESS))
     if options.tensorboard is None:
         yield Several(told)

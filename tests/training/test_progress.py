@@ -2,11 +2,13 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from training.fit import Progress
-from training.progress import Console, Place
+from training.lines import read_lines
+from training.progress import Console, Place, ProgressFile, Several
 from training.reports import CycleReport
 
 HALF = Progress(done=50, total=100, loss=1.25, accuracy=0.5, rate=5e-3)
@@ -53,3 +55,62 @@ def test_a_cycle_is_one_line() -> None:
     stream = io.StringIO()
     Console(stream).cycle(CycleReport(2, (0, 3), 100, 10, 1, 1, 0.1, 0.5))
     assert stream.getvalue().startswith("cycle 2: 3 neurons at 1 sites, 100 adapter parameters, validation 0.5000")
+
+
+class Notes:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def step(self, place: Place, progress: Progress) -> None:
+        self.told.append(("step", place, progress))
+
+    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+        self.told.append(("epoch", place, progress, validation))
+
+    def cycle(self, report: CycleReport) -> None:
+        self.told.append(("cycle", report))
+
+    def say(self, text: str) -> None:
+        self.told.append(("say", text))
+
+
+def test_several_reporters_are_told_the_same() -> None:
+    first, second = Notes(), Notes()
+    several, place, report = (
+        Several((first, second)),
+        Place(0, 1, 0, 1),
+        CycleReport(2, (0, 3), 100, 10, 1, 1, 0.1, 0.5),
+    )
+    several.step(place, HALF)
+    several.epoch(place, HALF, 0.5)
+    several.cycle(report)
+    several.say("done")
+    assert first.told == second.told
+    assert first.told == [("step", place, HALF), ("epoch", place, HALF, 0.5), ("cycle", report), ("say", "done")]
+
+
+def test_a_progress_file_has_a_line_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 11.0, 12.0, 100.0])
+    monkeypatch.setattr("training.progress.time.monotonic", lambda: next(clock))
+    log = ProgressFile(tmp_path / "new" / "progress.jsonl", {"method": "mimi"})
+    for _ in range(3):  # three steps that end a second apart: three seconds
+        log.step(Place(0, 1, 0, 2, 0.5), HALF)
+    log.epoch(Place(0, 1, 0, 2, 0.5), HALF, 0.75)
+    log.say("text")
+    log.cycle(CycleReport(2, (0, 3), 100, 10, 1, 1, 0.1, 0.5))
+    log.step(Place(0, 1, 1, 2), HALF)
+    log.epoch(Place(0, 1, 1, 2), HALF, None)
+    first, second = read_lines(log.path)
+    assert first == {
+        "rate": 0.5, "cycle": 0, "epoch": 0, "loss": 1.25, "accuracy": 0.5, "validation": 0.75, "seconds": 3.0,
+        "method": "mimi",
+    }  # fmt: skip
+    assert (second["epoch"], second["validation"], second["seconds"]) == (1, None, 0.0)
+
+
+def test_what_is_known_of_a_run_stands_above_what_its_epochs_say(tmp_path: Path) -> None:
+    log = ProgressFile(tmp_path / "progress.jsonl", {"rate": 0.25})
+    log.epoch(Place(0, 1, 0, 1), HALF, 0.5)
+    assert read_lines(log.path)[0]["rate"] == 0.25

@@ -7,11 +7,14 @@ import pytest
 
 from adapters_store import unpack
 from mimi.cli import _parser, main
-from mimi.commands.train import choose
+from mimi.commands.train import _reporter, choose
 from mimi.errors import BadOption
 from mimi.presets import PAPER, SHORT
+from tests.mimi.conftest import QUICK
 from tests.training.data.trees import write_folder
 from training.options import MiMiOptions
+from training.parallel import World
+from training.progress import Silent
 
 
 def chosen(*arguments: str) -> MiMiOptions:
@@ -59,3 +62,22 @@ def test_bad_data_is_one_line_before_training(tmp_path: Path, capsys: pytest.Cap
     assert main(["train", str(root), "--folder", str(tmp_path / "run")]) == 1
     assert capsys.readouterr().err.startswith(f"error: {root}/cat/1.png: ")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_has_a_page_and_the_progress_it_was_drawn_from(trained: Path) -> None:
+    folder = trained.parent / "run"
+    assert "<svg" in (folder / "report.html").read_text()
+    assert len((folder / "progress.jsonl").read_text().splitlines()) == 2
+
+
+def test_tensorboard_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "images", {"ant": 4, "cat": 4})
+    arguments = ["train", str(data), "--folder", str(tmp_path / "run"), "--tensorboard", str(tmp_path / "board")]
+    assert main([*arguments, *QUICK]) == 0
+    assert list((tmp_path / "board").rglob("events.out.tfevents.*"))
+
+
+def test_of_several_processes_only_the_first_tells(tmp_path: Path) -> None:
+    options = _parser().parse_args(["train", "digits", "--tensorboard", str(tmp_path)])
+    with _reporter(options, tmp_path, World(1, 2)) as reporter:
+        assert isinstance(reporter, Silent)

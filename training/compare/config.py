@@ -1,0 +1,172 @@
+"""What a comparison's TOML file may say, and what it leaves to us.
+
+purpose = "study"                  # or "runs"; stands in every row
+cycles = 5                         # trainings of every method
+seeds = [0, 1, 2]
+rates = [1e-3, 2e-3, 5e-3]         # learning rates to choose from; left out: each method's own
+validation = 0.1                   # share of the training images
+runs = "docs/results/runs.jsonl"   # where finished rows go
+work = "var/compare"               # checkpoints, locks, chosen rates, progress
+backbone = "swin_tiny_patch4_window7_224"   # left out: the bundled one; `weights`: a file under the data folder
+
+[data.gtsrb]                       # one table a data set
+spec = "gtsrb"                     # under the data folder; or digits, or hf:NAME
+epochs = 5                         # E, of one cycle
+per_class = 50                     # training images of a class at most; 0: all
+flip = false                       # and whatever else training.options.FitOptions has
+
+[methods]                          # by name, each with its options
+linear-probe = {}
+mimi = { pruning_fraction = 0.5 }
+lora-low = { method = "lora", rates = [1e-4] }   # another label for a method
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from training.compare.errors import BadConfig
+from training.compare.keys import checked, kinds_of
+from training.options import FitOptions
+
+Purpose = Literal["runs", "study"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes a folder's name
+_SHARED = FitOptions(epochs=1, warmup_epochs=0.5, batch_size=32, reference_batch=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """One data set, and how every method trains on it.
+
+    Attributes:
+        name: in rows and tables.
+        spec: what `training.data.load_data` takes; a path is under the data folder.
+        fit: of one cycle; its learning rate is not used.
+        per_class: training images of a class at most, drawn by the seed; 0: all.
+        image_column: of Parquet files and hub data sets.
+        label_column: of Parquet files and hub data sets.
+    """
+
+    name: str
+    spec: str
+    fit: FitOptions
+    per_class: int = 0
+    image_column: str = "image"
+    label_column: str = "label"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodConfig:
+    """One method, and what it does differently.
+
+    Attributes:
+        label: in rows and tables.
+        method: the contestant's name.
+        rates: learning rates to choose from, where they are not the others'.
+        options: of the method itself; it is the method that checks them.
+    """
+
+    label: str
+    method: str
+    rates: tuple[float, ...] | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole comparison; see the head of this module."""
+
+    data: tuple[DataConfig, ...]
+    methods: tuple[MethodConfig, ...]
+    cycles: int
+    seeds: tuple[int, ...]
+    purpose: Purpose = "runs"
+    rates: tuple[float, ...] | None = None
+    validation: float = 0.1
+    runs: Path = Path("docs/results/runs.jsonl")
+    work: Path = Path("var/compare")
+    backbone: str | None = None
+    weights: str | None = None
+
+
+_TABLES = {"data": dict, "methods": dict}
+_PATHS = {"runs": str, "work": str}
+_RATES = {"rates": tuple[float, ...]}
+_REQUIRED = ("cycles", "seeds", *_TABLES)
+
+
+def read_config(path: Path) -> Config:
+    """The comparison that a TOML file describes.
+
+    Raises:
+        BadConfig: it cannot be read, a key is unknown or missing, or a value is of no use.
+    """
+    try:
+        return parse_config(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def parse_config(text: str, where: str) -> Config:
+    """The comparison that `text` describes; errors begin with `where`.
+
+    Raises:
+        BadConfig: as `read_config`.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfig(f"{where}: no TOML: {error}") from error
+    kinds = kinds_of(Config) | _TABLES | _PATHS | _RATES
+    given = checked(table, kinds, where)
+    missing = [key for key in _REQUIRED if not given.get(key)]
+    if missing:
+        raise BadConfig(f"{where}: {', '.join(missing)} missing or empty")
+    given |= {key: Path(given[key]) for key in _PATHS if key in given}
+    given["data"] = tuple(_data(name, each, f"{where}, [data.{name}]") for name, each in given["data"].items())
+    methods = given["methods"].items()
+    given["methods"] = tuple(_method(name, each, f"{where}, [methods] {name}") for name, each in methods)
+    return _sound(Config(**given), where)
+
+
+def _data(name: str, table: object, where: str) -> DataConfig:
+    fit_kinds = kinds_of(FitOptions, without=("learning_rate",))
+    kinds = kinds_of(DataConfig, without=("name",)) | fit_kinds
+    given = checked(_named_table(name, table, where), kinds, where)
+    if "epochs" not in given:
+        raise BadConfig(f"{where}: epochs of a cycle missing")
+    changes = {key: given.pop(key) for key in fit_kinds.keys() & given.keys()}
+    try:
+        return DataConfig(name=name, fit=replace(_SHARED, **changes), **{"spec": name, **given})
+    except ValueError as error:
+        raise BadConfig(f"{where}: {error}") from error
+
+
+def _method(label: str, table: object, where: str) -> MethodConfig:
+    given = dict(_named_table(label, table, where))
+    own = checked({key: given.pop(key) for key in ("method", "rates") if key in given}, {"method": str} | _RATES, where)
+    return MethodConfig(label=label, options=given, **{"method": label, **own})
+
+
+def _named_table(name: str, table: object, where: str) -> dict[str, Any]:
+    if not _NAME.fullmatch(name):
+        raise BadConfig(f"{where}: a name has letters, digits, '.', '_' and '-' only")
+    if not isinstance(table, dict):
+        raise BadConfig(f"{where} must be a table, not {table!r}")
+    return table
+
+
+def _sound(config: Config, where: str) -> Config:
+    """Refuse what no single key can tell."""
+    for grid in (config.rates, *(method.rates for method in config.methods)):
+        if grid is not None and not (grid and all(rate > 0 for rate in grid)):
+            raise BadConfig(f"{where}: rates must be positive, at least one, not {list(grid)}")
+    if config.cycles < 1 or min(config.seeds) < 0 or not 0 < config.validation < 1:
+        raise BadConfig(f"{where}: cycles at least 1, seeds at least 0, validation in (0, 1)")
+    if any(data.per_class < 0 for data in config.data):
+        raise BadConfig(f"{where}: per_class must be at least 0")
+    return config

@@ -1,0 +1,171 @@
+"""Any TaskModel, cycle by cycle: the schedule restarts in each, and a checkpoint follows every epoch.
+
+A training that is taken up again goes on to the same result, on a CPU to the same bits: an epoch draws from its own
+number alone, so weights, moments, buffers and counters are all there is to remember.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from backbone import Backbone
+from training import checkpoint as checkpoints
+from training.checkpoint import Checkpoint
+from training.compare.config import MethodConfig
+from training.compare.contestant import DEFAULT_RATES, Bout, Contestant, Make, test_of, where
+from training.compare.keys import checked, kinds_of
+from training.compare.measure import Served, measure
+from training.compare.seconds import seconds_until
+from training.fit import Fitting, build_optimizer, evaluate, train_epoch
+from training.lines import Row
+from training.model import TaskModel
+from training.options import FitOptions
+from training.prefix import PrefixCache
+from training.progress import Place
+
+Build = Callable[[Backbone, int, int], TaskModel]  # of backbone, classes and seed
+
+# What a method may set for itself; epochs, batches and augmentation are everybody's.
+OWN_FIT = {
+    name: kind
+    for name, kind in kinds_of(FitOptions).items()
+    if name in ("clip", "drop_path", "label_smoothing", "warmup_epochs", "weight_decay")
+}
+
+
+def of_method(
+    build: Build, rates: tuple[float, ...] = DEFAULT_RATES, *, since: int = 0, served: Served | None = None
+) -> Make:
+    """The contestant that trains what `build` gives.
+
+    Args:
+        build: a model to train, from a backbone that stays as it is.
+        rates: learning rates to choose from, where the configuration has none.
+        since: rows from this cycle on.
+        served: what is asked in the end, where that is not the model as it trains; its cost is the method's.
+    """
+
+    def make(method: MethodConfig, cycles: int) -> Contestant:
+        changes = checked(method.options, OWN_FIT, where(method))
+
+        def begin(bout: Bout) -> Training:
+            fit = replace(bout.fit, **changes)
+            return Training.begin(replace(bout, fit=fit), build, cycles)
+
+        def train(bout: Bout) -> Iterator[Row]:
+            yield from begin(bout).rows_until(cycles, since=since, served=served)
+
+        return Contestant(rates, lambda bout: begin(bout).fit_cycle(0), train)
+
+    return make
+
+
+@dataclass(slots=True)
+class Training:
+    """Where the training of one model stands.
+
+    Attributes:
+        cycles: for whom watches; a training may be ended earlier.
+        epochs: done in all cycles together.
+        validation: top-1 in [0, 1] after each of them.
+        rows: of the cycles that are finished.
+        cache: the frozen prefix of the validation images.
+    """
+
+    bout: Bout
+    model: TaskModel
+    fitting: Fitting
+    cycles: int
+    epochs: int = 0
+    validation: list[float] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    cache: PrefixCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing cached yet."""
+        self.cache = PrefixCache(self.bout.prepared.validation)
+
+    @classmethod
+    def begin(cls, bout: Bout, build: Build, cycles: int) -> "Training":
+        """A new training, or the one that the folder holds.
+
+        Raises:
+            CheckpointMismatch: the folder holds a training with other options, data or backbone.
+        """
+        model = build(bout.backbone, len(bout.prepared.labels), bout.seed)
+        model.to(next(bout.backbone.parameters()).device)
+        bout.folder.mkdir(parents=True, exist_ok=True)
+        fitting = Fitting(model, build_optimizer(model, bout.fit), bout.fit, bout.seed)
+        training = cls(bout, model, fitting, cycles)
+        found = checkpoints.load_checkpoint(training._path, training._identity)
+        if found is not None:
+            training._restore(found)
+        return training
+
+    def rows_until(self, cycles: int, *, since: int, served: Served | None) -> list[Row]:
+        """Train to the end of the last cycle; a row after each from cycle `since` on."""
+        for cycle in range(cycles):
+            self.fit_cycle(cycle)
+            if cycle >= since and len(self.rows) <= cycle - since:
+                self.rows.append(self._row(cycle, served))
+        return self.rows
+
+    def fit_cycle(self, cycle: int) -> float:
+        """Train what is left of a cycle; validation top-1 at its end."""
+        end = (cycle + 1) * self.bout.fit.epochs
+        while self.epochs < end:
+            self._epoch()
+        return self.validation[end - 1]
+
+    def _epoch(self) -> None:
+        bout = self.bout
+        cycle, epoch = divmod(self.epochs, bout.fit.epochs)
+        place = Place(cycle, self.cycles, epoch, bout.fit.epochs, bout.fit.learning_rate)
+        step = partial(bout.reporter.step, place)
+        progress = train_epoch(self.fitting, bout.prepared.train, cycle=cycle, epoch=epoch, on_step=step)
+        self.validation.append(evaluate(self.model, bout.prepared.validation, cache=self.cache))
+        bout.reporter.epoch(place, progress, self.validation[-1])
+        self.epochs += 1
+        self._save()
+
+    def _row(self, cycle: int, served: Served | None) -> Row:
+        bout, epochs = self.bout, (cycle + 1) * self.bout.fit.epochs
+        row: Row = {"cycle": cycle, "epochs": epochs, "seconds": seconds_until(bout.folder, cycle)}
+        row |= {"val_top1": self.validation[epochs - 1], "test_top1": test_of(self.model, bout.prepared)}
+        return row | measure(self.model, bout.cost, served=served)
+
+    @property
+    def _path(self) -> Path:
+        return self.bout.folder / "checkpoint.safetensors"
+
+    @property
+    def _identity(self) -> dict[str, object]:
+        """What must agree for a checkpoint to be this training's."""
+        prepared = self.bout.prepared
+        return {
+            "options": asdict(self.bout.fit) | {"seed": self.bout.seed},
+            "data": [prepared.name, list(prepared.labels), len(prepared.train), len(prepared.validation)],
+            "backbone": self.bout.backbone.fingerprint,
+            "model": {name: list(parameter.shape) for name, parameter in self.model.task_parameters().items()},
+        }
+
+    def _save(self) -> None:
+        tensors: dict[str, Tensor] = dict(self.model.task_parameters())
+        tensors = {f"task/{name}": tensor for name, tensor in tensors.items()}
+        tensors |= {f"buffer/{name}": tensor for name, tensor in self.model.named_buffers()}
+        tensors |= checkpoints.moments_of(self.model, self.fitting.optimizer)
+        state = {"epochs": self.epochs, "validation": self.validation, "rows": self.rows}
+        checkpoints.save_checkpoint(self._path, Checkpoint(tensors, state), self._identity)
+
+    def _restore(self, found: Checkpoint) -> None:
+        tensors = found.tensors
+        checkpoints.restore_task(self.model, checkpoints.under("task/", tensors))
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(tensors[f"buffer/{name}"])  # in place: other modules may hold it too
+        self.fitting.optimizer = build_optimizer(self.model, self.bout.fit)
+        checkpoints.restore_moments(self.model, self.fitting.optimizer, tensors)
+        self.epochs, self.validation = found.state["epochs"], found.state["validation"]
+        self.rows = found.state["rows"]

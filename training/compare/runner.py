@@ -1,0 +1,166 @@
+"""Works through a comparison until nothing is left to claim.
+
+Several processes may share it: each holds the lock of the cell it works on, and the kernel drops the lock of one that
+dies. What is finished stands in the file of rows; what was begun stands in the cell's folder, and is gone on with.
+"""
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from backbone import Backbone
+from training.checkpoint import write_atomic
+from training.compare.config import Config, DataConfig
+from training.compare.contestant import Bout
+from training.compare.errors import UnreadableRuns
+from training.compare.matrix import RATE_SEED, Cell, Entry, Key, cells_of
+from training.compare.measure import Cost
+from training.compare.seconds import PROGRESS
+from training.errors import Diverged
+from training.lines import Row, add_lines, read_lines
+from training.prepare import Prepared
+from training.progress import Console, ProgressFile, Reporter, Several
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """What is compared, and by what means.
+
+    Attributes:
+        config: of the comparison.
+        entries: the methods to work on.
+        backbone: frozen, on the device to train on.
+        load: a data set at a seed.
+        cost: FLOPs of a model.
+        made_by: what every row says of its making.
+        reporter: told how each training goes.
+        failed: cells that diverged; left out for the rest of this run.
+    """
+
+    config: Config
+    entries: tuple[Entry, ...]
+    backbone: Backbone
+    load: Callable[[DataConfig, int], Prepared]
+    cost: Cost
+    made_by: Row
+    reporter: Callable[[], Reporter] = Console
+    failed: set[Key] = field(default_factory=set)
+
+    def work(self) -> bool:
+        """Do every cell that is not finished and that nobody else works on; whether none of them failed.
+
+        In a first pass, cells whose learning rate another process is choosing are left for later.
+        """
+        for patient in (False, True):
+            for cell in cells_of(self.config, self.entries):
+                self.claim(cell, patient=patient)
+        return not self.failed
+
+    def claim(self, cell: Cell, *, patient: bool) -> None:
+        """Do a cell, unless it is finished, failed before, or is somebody else's.
+
+        Args:
+            cell: to do.
+            patient: wait where another process is choosing its learning rate, instead of leaving the cell.
+        """
+        with locked(cell.folder / f"seed{cell.seed}.lock", patient=False) as mine:
+            if mine and cell.key not in self.failed | finished(self.config.runs):
+                self._try(cell, patient=patient)
+
+    def _try(self, cell: Cell, *, patient: bool) -> None:
+        name = f"{cell.entry.method.label} on {cell.data.name}, seed {cell.seed}"
+        reporter = self.reporter()
+        reporter.say(f"== {name}")
+        try:
+            self._finish(cell, patient=patient)
+        except Diverged as error:
+            self.failed.add(cell.key)
+            reporter.say(f"{name} has no result: {error}")
+
+    def _finish(self, cell: Cell, *, patient: bool) -> None:
+        """Train to the end, and write all of the cell's rows at once: a cell with a row is finished."""
+        rate, tried = None, None
+        if cell.entry.rates:
+            tried = self._rates(cell, patient=patient)
+            if tried is None:
+                return
+            rate = best(tried)
+        made: Row = cell.facts | {"backbone": self.backbone.name, "learning_rate": rate, "rates": tried} | self.made_by
+        rows = cell.entry.contestant.train(self._bout(cell, rate))
+        add_lines(self.config.runs, [{**made, **row} for row in rows])
+        for path in (cell.folder / f"seed{cell.seed}").rglob("checkpoint.safetensors"):
+            path.unlink()  # of no more use, and a whole network's is large
+
+    def _rates(self, cell: Cell, *, patient: bool) -> dict[str, float | None] | None:
+        """Validation top-1 after one cycle by learning rate; None while another process chooses."""
+        path = cell.folder / "rates.json"
+        with locked(cell.folder / "rates.lock", patient=patient) as mine:
+            if mine and not path.exists():
+                at = replace(cell, seed=RATE_SEED)
+                scores = {str(rate): self._score(at, rate) for rate in cell.entry.rates}
+                write_atomic(path, json.dumps(scores).encode())
+            found: dict[str, float | None] | None = json.loads(path.read_text()) if path.exists() else None
+            return found
+
+    def _score(self, cell: Cell, rate: float) -> float | None:
+        """Validation top-1 after one cycle, None where it diverges."""
+        try:
+            return cell.entry.contestant.first(self._bout(cell, rate))
+        except Diverged:
+            return None
+
+    def _bout(self, cell: Cell, rate: float | None) -> Bout:
+        folder = cell.folder / f"seed{cell.seed}" / ("once" if rate is None else f"rate-{rate:g}")
+        folder.mkdir(parents=True, exist_ok=True)
+        log = ProgressFile(folder / PROGRESS, {**cell.facts, "rate": rate})
+        return Bout(
+            prepared=self.load(cell.data, cell.seed),
+            backbone=self.backbone,
+            fit=replace(cell.data.fit, learning_rate=rate) if rate else cell.data.fit,
+            seed=cell.seed,
+            folder=folder,
+            reporter=Several((self.reporter(), log)),
+            cost=self.cost,
+        )
+
+
+def best(tried: dict[str, float | None]) -> float:
+    """The learning rate of the best score, the smaller of equals.
+
+    Raises:
+        Diverged: there is none.
+    """
+    scores = {float(rate): score for rate, score in sorted(tried.items(), key=lambda item: float(item[0]))}
+    good = {rate: score for rate, score in scores.items() if score is not None}
+    if not good:
+        raise Diverged(f"the loss is not finite at any learning rate of {', '.join(tried)}")
+    return max(good, key=good.__getitem__)
+
+
+def finished(runs: Path) -> set[Key]:
+    """Keys of the cells that have rows: a cell's are written all at once.
+
+    Raises:
+        UnreadableRuns: a line of the file is no row.
+    """
+    try:
+        rows = read_lines(runs)
+    except ValueError as error:
+        raise UnreadableRuns(str(error)) from error
+    return {(row.get("cell", ""), row.get("purpose", ""), row["method"], row["seed"]) for row in rows}
+
+
+@contextmanager
+def locked(path: Path, *, patient: bool) -> Iterator[bool]:
+    """True for the one process that holds the lock; the kernel drops it when the process ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

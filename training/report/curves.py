@@ -1,0 +1,164 @@
+"""Where the neurons of pruned methods sit (the paper's Figure 5), and how validation accuracy grew by epoch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from math import ceil
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING
+
+from training.lines import read_lines
+from training.report.drawing import GREY, Chart, drawn, legend_right, look
+from training.report.errors import UnreadableResult
+from training.report.groups import Group, Section, series_of
+from training.report.results import Arena
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Curve = Mapping[int, float]  # epoch, counted through all cycles from 1 -> validation top-1 in [0, 1]
+Logged = dict[tuple[str, str, int, float | None], dict[int, float]]  # arena, method, seed and rate -> curve
+
+TOGETHER = 8  # curves in one pair of axes; more are drawn apart
+_COLUMNS = 4
+_WIDTH = 7.2  # inches
+
+
+def neurons_by_site(section: Section) -> Chart | None:
+    """The paper's Figure 5; None where nothing was pruned."""
+    pruned = [each.groups for each in series_of(section) if len(each.groups) > 1 and _has_widths(each.groups)]
+    if not pruned:
+        return None
+    caption = (
+        f"{section.title}: neurons left at each site after the last cycle, mean over seeds. Where there is no bar, the "
+        "site runs bare."
+    )
+    size = (_WIDTH, 0.5 + 1.3 * len(pruned))
+    return drawn("neurons", caption, partial(_sites, pruned), size=size)
+
+
+def _has_widths(groups: Sequence[Group]) -> bool:
+    """Of one method, with the widths of every site."""
+    one = len({group.method for group in groups}) == 1
+    return one and all(result.widths for group in groups for result in group.results)
+
+
+def _sites(pruned: Sequence[Sequence[Group]], figure: "Figure") -> None:
+    rows = figure.subplots(len(pruned), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, groups in zip(rows, pruned, strict=True):
+        first, last = _mean_widths(groups[0]), _mean_widths(groups[-1])
+        axes.bar(range(len(last)), last, color=look(0)["color"])
+        axes.set_xlim(-0.7, len(last) - 0.3)
+        axes.set_title(f"{groups[-1].method}: {sum(last):.0f} of {sum(first):.0f} neurons left", loc="left")
+        axes.set_ylabel("neurons")
+        axes.grid(visible=False, axis="x")
+    rows[-1].set_xlabel("site, from the input")
+    rows[-1].xaxis.get_major_locator().set_params(integer=True)
+
+
+def _mean_widths(group: Group) -> list[float]:
+    return [mean(widths) for widths in zip(*(result.widths or () for result in group.results), strict=True)]
+
+
+def read_progress(work: Path) -> Logged:
+    """The epochs that trainings logged anywhere under a work folder.
+
+    Raises:
+        UnreadableResult: a line is damaged.
+    """
+    found: Logged = {}
+    try:
+        for path in sorted(work.rglob("progress.jsonl")):
+            for line in read_lines(path):
+                key = (line["arena"], line["method"], line["seed"], line["rate"])
+                epoch = line["cycle"] * line["cycle_epochs"] + line["epoch"] + 1
+                found.setdefault(key, {})[epoch] = line["validation"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableResult(f"{work}: no progress of a comparison: {error}") from error
+    return found
+
+
+def validation_by_epoch(section: Section, logged: Logged) -> Chart | None:
+    """Mean over seeds at the rate that was chosen; None where nothing was logged."""
+    curves = {group.method: _mean_curve(_chosen(group, section.arena, logged)) for group in section.last}
+    curves = {method: curve for method, curve in curves.items() if curve}
+    if not curves:
+        return None
+    caption = (
+        f"{section.title}: validation accuracy after every epoch, mean over seeds. The schedule restarts at lines."
+    )
+    return curve_chart(curves, section.arena.cycle_epochs, caption, places=_places(section, curves))
+
+
+def _places(section: Section, curves: Iterable[str]) -> dict[str, int]:
+    """A method looks here as it looks in every other figure; what is one series there comes behind them all."""
+    series = [each.name for each in series_of(section)]
+    others = [name for name in curves if name not in series]
+    return {name: place for place, name in enumerate([*series, *others])}
+
+
+def _chosen(group: Group, arena: Arena, logged: Logged) -> list[Curve]:
+    keys = ((arena.digest, group.method, result.seed, result.learning_rate) for result in group.results)
+    return [logged[key] for key in keys if key in logged]
+
+
+def _mean_curve(curves: Iterable[Curve]) -> Curve:
+    by_epoch: dict[int, list[float]] = {}
+    for epoch, value in (point for curve in curves for point in curve.items()):
+        by_epoch.setdefault(epoch, []).append(value)
+    return {epoch: mean(by_epoch[epoch]) for epoch in sorted(by_epoch)}
+
+
+def curve_chart(
+    curves: Mapping[str, Curve], cycle_epochs: int, caption: str, *, places: Mapping[str, int] | None = None
+) -> Chart:
+    """Curves by name: together where they are few, each in axes of its own where they are many.
+
+    Args:
+        curves: what to draw.
+        cycle_epochs: of one cycle.
+        caption: of the chart.
+        places: which colour and marker each has, see `drawing.look`; left out: in their order.
+    """
+    together = len(curves) <= TOGETHER
+    looks = places or {name: place for place, name in enumerate(curves)}
+    draw = partial(_together, curves, cycle_epochs, looks) if together else partial(_apart, curves, cycle_epochs)
+    size = (_WIDTH, 3.4 if together else 0.6 + 1.3 * ceil(len(curves) / _COLUMNS))
+    return drawn("progress", caption, draw, size=size)
+
+
+def _together(curves: Mapping[str, Curve], cycle_epochs: int, looks: Mapping[str, int], figure: "Figure") -> None:
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        axes.plot(*_xy(curve), label=name, lw=1.2, **{**look(looks[name]), "markersize": 3})
+    _mark_cycles(axes, curves, cycle_epochs)
+    axes.set(xlabel="epoch", ylabel="validation top-1, %")
+    if len(curves) > 1:
+        legend_right(figure, axes)
+
+
+def _apart(curves: Mapping[str, Curve], cycle_epochs: int, figure: "Figure") -> None:
+    rows = ceil(len(curves) / _COLUMNS)
+    grid = list(figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flat)
+    for axes, (name, curve) in zip(grid, curves.items(), strict=False):
+        axes.plot(*_xy(curve), color=look(0)["color"], lw=1.2)
+        axes.set_title(name, loc="left", fontsize=8)
+        _mark_cycles(axes, curves, cycle_epochs)
+    for place, axes in enumerate(grid[len(curves) :], len(curves)):
+        axes.set_visible(False)
+        grid[place - _COLUMNS].tick_params(labelbottom=True)  # now the lowest of its column
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("validation top-1, %", fontsize=9)
+
+
+def _xy(curve: Curve) -> tuple[list[int], list[float]]:
+    return list(curve), [100 * value for value in curve.values()]
+
+
+def _mark_cycles(axes: "Axes", curves: Mapping[str, Curve], cycle_epochs: int) -> None:
+    """A thin line where the schedule restarts."""
+    last = max(max(curve) for curve in curves.values())
+    for epoch in range(cycle_epochs, last, cycle_epochs):
+        axes.axvline(epoch + 0.5, color=GREY, lw=0.5, ls=":")
+    axes.grid(visible=False, axis="x")
