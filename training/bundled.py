@@ -52,11 +52,11 @@ RECIPES = {
     # A mirrored road sign is another sign. Its photographs come in tracks, so validation images have near copies among
     # the training images and test images have none: what helps there is to vary light and pose, for longer. And signs
     # are far from what the backbone was trained on: with a bare trunk of 16 sites, validation after the second cycle
-    # falls from 0.81 to 0.69, so this task is pruned as in the paper.
+    # falls from 0.81 to 0.69, so this task is pruned as in the paper. CIFAR-10's falls from 0.63 to 0.59.
     "gtsrb": Recipe(
         "gtsrb", 7, 5e-3, 256.0, flip=False, rotate=15, zoom=0.2, jitter=0.5, views=0, prune=PruneOptions()
     ),
-    "cifar10": Recipe("cifar10", 2, 5e-3),
+    "cifar10": Recipe("cifar10", 2, 5e-3, views=0, prune=PruneOptions()),
 }
 
 
