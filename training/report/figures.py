@@ -78,10 +78,12 @@ def _one(section: Section, value: Value, label: str, figure: "Figure", *, scale:
     if scale == "log2":
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
     else:
         axes.set_xscale(scale)
         axes.xaxis.get_major_locator().set_params(subs=(1, 2, 5))  # type: ignore[call-arg]
         axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter("")  # where less than a decade is drawn, the minor ticks would be labelled too
     legend_right(figure, axes)
 
 

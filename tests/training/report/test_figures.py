@@ -39,6 +39,12 @@ def test_every_method_is_named_and_drawn(tmp_path: Path) -> None:
     assert "one standard deviation" in chart.caption
 
 
+def test_ticks_are_plain_numbers_where_less_than_a_decade_is_drawn(tmp_path: Path) -> None:
+    near = [row("lora", 0, 20_000), row("ssf", 0, 45_000)]
+    for chart in (against_parameters(section(tmp_path, near)), against_sigma(section(tmp_path, comparison()))):
+        assert not any("$" in text or "times" in text for text in texts(chart))
+
+
 def test_only_what_has_neurons_is_drawn_against_compression(tmp_path: Path) -> None:
     found = texts(against_sigma(section(tmp_path, comparison())))
     assert {"mimi", "vanilla-after-k"} <= set(found)
