@@ -40,9 +40,8 @@ serve: $(STAMP) ## serve every task of the store [HOST= PORT= STORE= BACKBONE= W
 test: $(STAMP) ## the whole test suite, with its coverage gates [ARGS=pytest options]
 	@echo "==> test: the whole suite, offline, warnings are errors"
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m coverage run -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= $(ARGS)
 	@echo "==> test: coverage"
-	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage json --quiet
 	@$(BIN)/python scripts/check_coverage.py coverage.json
 

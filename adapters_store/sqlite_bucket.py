@@ -4,9 +4,11 @@ Every method is a single statement in autocommit mode, so SQLite itself makes it
 on while one process writes; synchronous=FULL means that a returned `create` has reached the disk.
 """
 
+import errno
 import os
 import sqlite3
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from adapters_store.store_errors import HomeError, NotAStore, StoreFull, StoreUn
 
 APPLICATION_ID = 0x6D694D69  # "miMi", in the file's header: tells our files from other programs'
 BUSY_SECONDS = 30.0  # how long a writer waits for another process's write
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 WAL_KEPT = 64 * 1024 * 1024  # bytes that the write-ahead log may keep after a checkpoint
 
 # Windows knows none of the last three.
@@ -29,7 +32,7 @@ class SqliteBucket:
     """See `Bucket`. The connection is shared by all threads, one statement at a time; open anew after a fork."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
+        self._path, self._lock = path, threading.Lock()
         with _translated():
             _claim(path)
             self._connection = sqlite3.connect(
@@ -44,9 +47,14 @@ class SqliteBucket:
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Bucket.create`."""
-        with self._statement() as connection:
-            cursor = connection.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", (name, time.time(), data))
-            return cursor.rowcount == 1
+        try:
+            with self._statement() as connection:
+                cursor = connection.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", (name, time.time(), data))
+                return cursor.rowcount == 1
+        except StoreUnavailable as error:
+            if not _input_output_failed(error.__cause__) or has_room(self._path, len(data)):
+                raise
+            raise StoreFull("the disk, or what may be used of it, is full") from error
 
     def get(self, name: str) -> bytes | None:
         """See `Bucket.get`."""
@@ -80,6 +88,27 @@ class SqliteBucket:
     def _statement(self) -> Iterator[sqlite3.Connection]:
         with self._lock, _translated():
             yield self._connection
+
+
+def _input_output_failed(cause: BaseException | None) -> bool:
+    return isinstance(cause, sqlite3.Error) and _primary(cause) == sqlite3.SQLITE_IOERR
+
+
+def has_room(path: Path, size: int) -> bool:
+    """Whether `size` more bytes can be written where a database lies; an unwritable place has not run out of room.
+
+    SQLite knows a full disk, but reports a used-up quota, or a limit on the size of files, like any other failed write.
+    """
+    try:
+        end = path.with_name(f"{path.name}-wal").stat().st_size
+        with tempfile.TemporaryFile(dir=path.parent) as probe:  # has no name, so nothing is left of it
+            probe.seek(end)
+            probe.write(bytes(size))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.errno not in _FULL
+    return True
 
 
 def _claim(path: Path) -> None:
@@ -127,9 +156,14 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _home_error(getattr(error, "sqlite_errorcode", 0) & 0xFF)(f"SQLite: {error}") from error
+        raise _home_error(_primary(error))(f"SQLite: {error}") from error
     except OSError as error:
-        raise StoreUnavailable(f"the store file cannot be used: {os.strerror(error.errno or 0)}") from error
+        kind = StoreFull if error.errno in _FULL else StoreUnavailable
+        raise kind(f"the store file cannot be used: {os.strerror(error.errno or 0)}") from error
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _home_error(code: int) -> type[HomeError]:

@@ -2,7 +2,7 @@
 
 from backbone.adapter import SiteWeights, adapt, adapter_flops, flops_of, neuron_flops, reference_logits
 from backbone.errors import BackboneError, ImageError
-from backbone.images import ImageLimits, decode
+from backbone.images import ImageLimits, decode, from_pixels
 from backbone.loading import BUNDLED, flatten, load_backbone
 from backbone.network import Adapt, Backbone, SubLayer
 from backbone.preprocessing import Preprocessing
@@ -22,6 +22,7 @@ __all__ = [
     "decode",
     "flatten",
     "flops_of",
+    "from_pixels",
     "load_backbone",
     "neuron_flops",
     "reference_logits",

@@ -7,6 +7,7 @@ header before anything is decoded, and only the first frame is ever read.
 import io
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from backbone.errors import BadImage, ImageError, ImageTooLarge, UnsupportedFormat, UnsupportedMode
@@ -55,6 +56,17 @@ def decode(data: bytes, limits: ImageLimits | None = None) -> Image.Image:
     # Mutated files make Pillow raise OSError, SyntaxError, ValueError, struct.error and others: all mean the same.
     except Exception as error:
         raise BadImage("the image is truncated or corrupt") from error
+
+
+def from_pixels(pixels: np.ndarray, limits: ImageLimits | None = None) -> Image.Image:
+    """An image that came decoded: uint8 (h, w, 3), RGB.
+
+    Raises:
+        ImageTooLarge, BadImage: its size, as for `decode`.
+    """
+    height, width, _ = pixels.shape
+    _check_size((width, height), limits or ImageLimits())
+    return Image.fromarray(pixels)
 
 
 def _decode(data: bytes, limits: ImageLimits) -> Image.Image:

@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser(words).parse_args(words)
     try:
         status: int = options.run(options)
     except KeyboardInterrupt:
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """A parser that knows every command, and the arguments of those among `words`: making them may take imports."""
     parser = argparse.ArgumentParser(
         prog="mimi",
         description="Train, publish and serve tiny tasks over one frozen vision transformer.",
@@ -45,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.HELP, description=command.HELP, allow_abbrev=False)
-        command.add_arguments(sub)
+        if name in words:
+            command.add_arguments(sub)
         sub.set_defaults(run=command.run)
     return parser
 

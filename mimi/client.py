@@ -3,8 +3,10 @@
 Knows routes and answers, no other package of this project, so that it sees only what any client sees.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
 
@@ -68,9 +70,18 @@ class Client:
         """All there is to know about one task."""
         return self._ask("GET", f"/v1/tasks/{name}")
 
-    def publish(self, task: str, artifact: bytes) -> Document:
-        """Upload a task adapter file; it is live when this returns."""
-        return self._ask("PUT", f"/v1/tasks/{task}", content=artifact, kind="application/octet-stream")
+    def publish(self, task: str, artifact: bytes, *, activate: bool = True, dry_run: bool = False) -> Document:
+        """Upload a task adapter file under its checksum; it is live when this returns.
+
+        Args:
+            task: its id.
+            artifact: the bytes of the file.
+            activate: whether the live alias shall point at it.
+            dry_run: have everything checked, and nothing published.
+        """
+        chosen = [text for text, wanted in (("activate=false", not activate), ("dry_run=true", dry_run)) if wanted]
+        query = "?" + "&".join(chosen) if chosen else ""
+        return self._ask("PUT", f"/v1/tasks/{task}{query}", content=artifact, kind="application/octet-stream")
 
     def predict(self, task: str, image: bytes, *, kind: str = "image/png") -> Answer:
         """The answer of one task to one encoded image."""
@@ -89,6 +100,8 @@ class Client:
 
     def _ask(self, method: str, path: str, *, content: bytes | None = None, kind: str | None = None) -> Document:
         headers = {} if kind is None else {"Content-Type": kind}
+        if content is not None:
+            headers["Content-Digest"] = f"sha-256=:{b64encode(sha256(content).digest()).decode()}:"
         try:
             response = self._http.request(method, path, content=content, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

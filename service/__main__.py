@@ -1,11 +1,11 @@
-"""`python -m service`: the server, configured by MIMI_ environment variables alone."""
+"""`python -m service`: the server, configured by MIMI_ variables, and by the file that MIMI_CONFIG names."""
 
 import os
 import sys
 
+from service.configuration import load
 from service.errors import SettingsError
 from service.server import REFUSED, main
-from service.settings import load
 
 
 def run() -> int:

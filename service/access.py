@@ -1,50 +1,95 @@
-"""Who may do what: two keys, predict and manage, compared in constant time. Knows no routes."""
+"""Who may do what: named keys of three kinds, compared in constant time. Knows no routes, no files and no limits."""
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
-from service.errors import Forbidden, Unauthorized
-from service.settings import Settings
+from service.errors import Forbidden, SettingsError, Unauthorized
 
 
 class Scope(Enum):
-    """What a request is about to do."""
+    """What a request is about to do, and the kind of a key."""
 
     PREDICT = "predict"
     MANAGE = "manage"
+    METRICS = "metrics"
+
+
+_OPENS: Mapping[Scope, frozenset[Scope]] = {
+    Scope.PREDICT: frozenset({Scope.PREDICT}),
+    Scope.MANAGE: frozenset(Scope),
+    Scope.METRICS: frozenset({Scope.METRICS}),
+}
+_REFUSALS: Mapping[Scope, str] = {
+    Scope.PREDICT: "this key may not read or predict",
+    Scope.MANAGE: "this key may not upload, download, change or delete",
+    Scope.METRICS: "this key may not read metrics",
+}
 
 
 @dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """How much one key may ask for; 0 stands for no limit.
+
+    Attributes:
+        rate: requests per second, in the long run.
+        burst: requests at once after a quiet while; 0: a second's worth, at least one.
+        concurrency: requests under way at the same time.
+    """
+
+    rate: float = 0.0
+    burst: int = 0
+    concurrency: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKey:
+    """A key by its SHA-256: the key itself is kept nowhere."""
+
+    name: str
+    kind: Scope
+    digest: bytes = field(repr=False)  # 32 bytes
+    limits: KeyLimits = KeyLimits()
+
+
 class Keys:
-    """Digests of the keys, so that comparing takes the same time whatever was sent."""
+    """All keys that are valid now."""
 
-    predict: bytes
-    manage: bytes
+    def __init__(self, keys: Iterable[NamedKey]) -> None:
+        """Raises SettingsError where two share a name or a value: which of them it was could not be told."""
+        self._keys = tuple(keys)
+        names = [key.name for key in self._keys]
+        if len(set(names)) < len(names):
+            raise SettingsError("two keys have the same name")
+        if len({key.digest for key in self._keys}) < len(names):
+            raise SettingsError("two keys are the same")
 
-    def check(self, presented: str | None, scope: Scope) -> None:
-        """Let a request with this bearer token pass, or raise.
+    def __iter__(self) -> Iterator[NamedKey]:
+        """The keys, in no order that matters."""
+        return iter(self._keys)
+
+    def check(self, presented: str | None, scope: Scope) -> NamedKey:
+        """The key that a bearer token is, if it opens this scope.
+
+        Every key is compared, whatever was found before, so that the time taken says nothing.
 
         Raises:
             Unauthorized: no key, or an unknown one.
-            Forbidden: the predict key where the manage key is needed.
+            Forbidden: a key of another kind is needed.
         """
-        digest = _digest(presented or "")
-        may_manage = hmac.compare_digest(digest, self.manage)
-        may_predict = hmac.compare_digest(digest, self.predict)
-        if not (may_manage or may_predict):
+        digest, found = digest_of(presented or ""), None
+        for key in self._keys:
+            if hmac.compare_digest(digest, key.digest):
+                found = key
+        if found is None:
             raise Unauthorized("this server needs a key: Authorization: Bearer <key>")
-        if scope is Scope.MANAGE and not may_manage:
-            raise Forbidden("this key may predict, but not upload or delete")
+        if scope not in _OPENS[found.kind]:
+            raise Forbidden(_REFUSALS[scope])
+        return found
 
 
-def keys_of(settings: Settings) -> Keys | None:
-    """The keys that are set; None leaves the server open, which `Settings` allows on loopback only."""
-    if settings.predict_key is None or settings.manage_key is None:
-        return None
-    return Keys(_digest(settings.predict_key.get_secret_value()), _digest(settings.manage_key.get_secret_value()))
-
-
-def _digest(key: str) -> bytes:
+def digest_of(key: str) -> bytes:
+    """SHA-256 of a key, whatever characters a header may have brought."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

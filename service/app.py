@@ -15,7 +15,9 @@ from service import openapi, problems
 from service.engine import EngineError
 from service.errors import ServiceError
 from service.limits import LimitsMiddleware
-from service.routes import operations, predictions, tasks
+from service.origins import OriginsMiddleware, with_cors
+from service.request_id import RequestIdMiddleware
+from service.routes import aliases, operations, predictions, tasks, v2_infer, v2_models, v2_repository, versions
 from service.service import Service
 
 _HANDLED = (
@@ -40,12 +42,15 @@ def create_app(service: Service) -> ASGIApp:
         redirect_slashes=False,
         openapi_url=None,  # served by a route of our own, which asks for a key
         exception_handlers=dict.fromkeys(_HANDLED, problems.handle),
-        responses=openapi.documented(400, 401, 413, 431, 503),
+        responses=openapi.documented(400, 401, 403, 413, 421, 429, 431, 503),
     )
     api.state.service = service
-    for routes in (tasks, predictions, operations):
+    for routes in (tasks, versions, aliases, predictions, v2_models, v2_infer, v2_repository, operations):
         api.include_router(routes.router)
-    return LimitsMiddleware(api, settings=service.settings, on_refused=service.metrics.rejected)
+    settings, refused = service.settings, service.metrics.rejected
+    guarded = OriginsMiddleware(with_cors(api, settings), settings=settings, on_refused=refused)
+    limited = LimitsMiddleware(guarded, settings=settings, on_refused=refused)
+    return RequestIdMiddleware(limited)
 
 
 @asynccontextmanager

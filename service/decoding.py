@@ -8,10 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from backbone import ImageError, ImageLimits, Preprocessing, decode
+from backbone import ImageError, ImageLimits, Preprocessing, decode, from_pixels
 from service.errors import DecodeBacklog
 
 T = TypeVar("T")
+Picture = bytes | np.ndarray  # an encoded image; uint8 (h, w, 3); or float32 (3, H, W), normalised already
 
 
 class Decoder:
@@ -24,8 +25,8 @@ class Decoder:
         self._lock = Lock()
         self._waiting = 0
 
-    async def pixels(self, images: Sequence[bytes]) -> list[np.ndarray]:
-        """Decode and prepare all images, or none: uint8 (H, W, 3) each.
+    async def pixels(self, images: Sequence[Picture]) -> list[np.ndarray]:
+        """Decode and prepare all images, or none: uint8 (H, W, 3) each; what came normalised stays as it is.
 
         Raises:
             DecodeBacklog: they do not fit into the line.
@@ -42,16 +43,23 @@ class Decoder:
         """Give up what has not begun."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _job(self, index: int, data: bytes, *, of: int) -> Callable[[], np.ndarray]:
+    def _job(self, index: int, image: Picture, *, of: int) -> Callable[[], np.ndarray]:
         def job() -> np.ndarray:
             try:
-                return self._preprocessing.pixels(decode(data, self._limits))
+                return self._prepare(image)
             except ImageError as error:
                 if of > 1:
                     error.add_note(f"this is image {index + 1} of {of}")
                 raise
 
         return job
+
+    def _prepare(self, image: Picture) -> np.ndarray:
+        if isinstance(image, bytes):
+            return self._preprocessing.pixels(decode(image, self._limits))
+        if image.dtype == np.float32:
+            return image
+        return self._preprocessing.pixels(from_pixels(image, self._limits))
 
     async def _run(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
         self._enter(len(jobs))

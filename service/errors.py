@@ -10,12 +10,21 @@
     │   ├── RequestTimeout        the headers or the body did not arrive in time
     │   ├── MalformedForm         not multipart/form-data as it should be
     │   ├── MalformedJson         not JSON, or JSON that two parsers could read differently
+    │   ├── MalformedHeader       a header that this route reads, and that cannot be read
+    │   ├── ChecksumMismatch      the bytes that came are not those that the client sent
     │   ├── InvalidRequest        readable, but not what this route takes
+    │   ├── InvalidInference      not a request of the Open Inference Protocol, or a tensor that contradicts itself
     │   └── ClientGone            nobody waits for the answer any more
     ├── AccessError
     │   ├── Unauthorized          no key, or an unknown one
-    │   └── Forbidden             a key that may not do this
+    │   ├── Forbidden             a key that may not do this
+    │   ├── ForeignOrigin         a web page of another site asks, where no key is needed
+    │   ├── MisdirectedRequest    the Host header names another server
+    │   └── QuotaExceeded         this key must wait; says for how long
+    │       ├── RateLimited       it asked for more in a while than it may
+    │       └── TooManyUnderWay   it has more under way than it may
     ├── UnknownTask               no task of this name
+    ├── NothingToRollBack         the alias never pointed anywhere else, or to what is deleted by now
     ├── TaskUnavailable           the task is known, but its adapter cannot be served here; says why
     ├── NonFiniteOutput           the adapter gives no number for this image
     ├── NotReady                  the server takes no work: it is stopping, or its engine is down
@@ -23,7 +32,8 @@
         ├── TooManyConnections    more connections than the limit
         ├── TooManyBytes          the bodies being read fill the memory set aside for them
         ├── DecodeBacklog         more images wait to be decoded than the limit
-        └── UploadBacklog         more uploads wait than the limit
+        ├── UploadBacklog         more uploads wait than the limit
+        └── ReadBacklog           more reads of the store, or downloads, than the limit
 
 Messages never repeat what the client sent.
 """
@@ -69,8 +79,20 @@ class MalformedJson(RequestError):
     """The body is not JSON that all parsers read alike."""
 
 
+class MalformedHeader(RequestError):
+    """A header that this route reads is not written as its standard says."""
+
+
+class ChecksumMismatch(RequestError):
+    """The bytes that arrived do not give the checksum that came with them."""
+
+
 class InvalidRequest(RequestError):
     """The request is readable, but not what this route takes."""
+
+
+class InvalidInference(RequestError):
+    """The request is not one of the Open Inference Protocol, or a tensor is not what it says it is."""
 
 
 class ClientGone(RequestError):
@@ -89,8 +111,38 @@ class Forbidden(AccessError):
     """The key is known, but may not do this."""
 
 
+class ForeignOrigin(AccessError):
+    """A web page of another site asks, and no key shows that it may."""
+
+
+class MisdirectedRequest(AccessError):
+    """The Host header names another server, as after DNS rebinding."""
+
+
+class QuotaExceeded(AccessError):
+    """A key has used up what it may; `retry_after` (whole seconds) says when to come back."""
+
+    retry_after = 1
+
+
+class RateLimited(QuotaExceeded):
+    """The key asked more often than it may."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"this key may ask again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class TooManyUnderWay(QuotaExceeded):
+    """The key has more requests under way than it may."""
+
+
 class UnknownTask(ServiceError):
     """No task of this name is published."""
+
+
+class NothingToRollBack(ServiceError):
+    """There is no earlier target to which the alias could return."""
 
 
 class TaskUnavailable(ServiceError):
@@ -123,3 +175,7 @@ class DecodeBacklog(Overloaded):
 
 class UploadBacklog(Overloaded):
     """More uploads wait to be checked than the limit."""
+
+
+class ReadBacklog(Overloaded):
+    """More reads of the store wait, or more downloads run, than the limit."""

@@ -72,7 +72,7 @@ class LimitsMiddleware:
         except RequestError as error:
             self._on_refused(error)
             exchange.distrust()
-            await response_to(error)(scope, exchange.receive, exchange.send)
+            await response_to(error, scope["path"])(scope, exchange.receive, exchange.send)
         else:
             await self._app(scope, exchange.receive, exchange.send)
 

@@ -13,9 +13,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 
+from service.engine import RowResult
 from service.problems import CLIENT_CLOSED_REQUEST, answer_to
 from service.registry import Entry, Served
 
+_GIGA = 1e9
 NO_TASK = "-"  # no task id looks like this
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _COUNTS = (1, 2, 4, 8, 16, 32, 64)
@@ -47,6 +49,13 @@ class Prediction:
     served: Served | None = None
     gflops_spent: float = 0.0
     gflops_saved: float = 0.0
+    gflops_shared: float = 0.0
+
+    def account(self, results: Sequence[RowResult]) -> None:
+        """Take over what the engine executed for it, and what pruning and sharing saved."""
+        self.gflops_spent = sum(result.flops_spent for result in results) / _GIGA
+        self.gflops_saved = sum(result.flops_saved for result in results) / _GIGA
+        self.gflops_shared = sum(result.flops_shared for result in results) / _GIGA
 
 
 class Metrics:
@@ -75,6 +84,9 @@ class Metrics:
         self._rejected = Counter("mimi_rejected", "Requests refused, by problem code.", ("reason",), registry=registry)
         self._spent = Counter("mimi_gflops_spent", "10^9 FLOPs executed.", ("task",), registry=registry)
         self._saved = Counter("mimi_gflops_saved", "10^9 FLOPs less than before pruning.", ("task",), registry=registry)
+        self._shared = Counter(
+            "mimi_gflops_shared", "10^9 FLOPs less than alone: trunks of several tasks.", ("task",), registry=registry
+        )
         registry.register(_Scraped(observed))
 
     @contextmanager
@@ -98,6 +110,7 @@ class Metrics:
         self._duration.labels(task).observe(seconds)
         self._spent.labels(task).inc(record.gflops_spent)
         self._saved.labels(task).inc(max(0.0, record.gflops_saved))
+        self._shared.labels(task).inc(record.gflops_shared)
 
     def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
         """A batch was computed."""
@@ -113,7 +126,7 @@ class Metrics:
 
     def forget(self, task: str) -> None:
         """Remove every series of a deleted task."""
-        for metric in (self._requests, self._duration, self._spent, self._saved):
+        for metric in (self._requests, self._duration, self._spent, self._saved, self._shared):
             metric.remove_by_labels({"task": task})
 
     def text(self) -> bytes:

@@ -28,10 +28,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class FormLimits:
-    """Most files, and most bytes of one file."""
+    """Most files, most bytes of one file, and most other fields."""
 
     files: int
     file_bytes: int
+    fields: int = _MAX_FIELDS
 
 
 class _Form:
@@ -67,8 +68,8 @@ class _Form:
         self._fields += not part.is_file
         if self._files > self._limits.files:
             raise InvalidRequest(f"at most {self._limits.files} file(s) in one request")
-        if self._fields > _MAX_FIELDS:
-            raise InvalidRequest(f"at most {_MAX_FIELDS} form fields in one request")
+        if self._fields > self._limits.fields:
+            raise InvalidRequest(f"at most {self._limits.fields} form fields in one request")
         self.parts.append(part)
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:

@@ -3,36 +3,25 @@
 FastAPI documents errors as plain JSON; here they become what is really sent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 
-from service.problems import MEDIA_TYPE
-from service.schemas import PredictJson, Problem
+from service.problems import MEDIA_TYPE, speaks_v2
+from service.schemas import Problem
+from service.v2 import docs
 
 Document = dict[str, Any]
 
 _BINARY: Document = {"type": "string", "format": "binary"}
-_TOP_K: Document = {"type": "integer", "minimum": 1, "maximum": 10_000}
 _FORM: Document = {"type": "object", "additionalProperties": False}
 
-PREDICT_BODY: Document = {
-    "required": True,
-    "content": {
-        **{kind: {"schema": _BINARY} for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")},
-        "multipart/form-data": {
-            "schema": {
-                **_FORM,
-                "properties": {"images": {"type": "array", "items": _BINARY, "minItems": 1}, "top_k": _TOP_K},
-                "required": ["images"],
-            }
-        },
-        "application/json": {"schema": {"$ref": "#/components/schemas/PredictJson"}},
-    },
-}
+_PROBLEM: Document = {"$ref": "#/components/schemas/Problem"}
+_V2_ERROR: Document = {"$ref": "#/components/schemas/InferenceError"}
+
 UPLOAD_BODY: Document = {
     "required": True,
     "content": {
@@ -56,15 +45,25 @@ def document(api: FastAPI, *, needs_key: bool) -> Document:
     """The OpenAPI 3.1 document; security is named only where the server has keys."""
     if api.openapi_schema is None:
         schema = api.openapi()
-        schema["components"]["schemas"]["PredictJson"] = PredictJson.model_json_schema()
-        for operation in (operation for path in schema["paths"].values() for operation in path.values()):
-            _name_errors(operation["responses"])
+        schema["components"]["schemas"] |= docs.components()
+        for path, operation in _operations(schema):
+            _name_errors(operation["responses"], v2=speaks_v2(path))
             if not needs_key:
                 operation.pop("security", None)
     return api.openapi_schema or {}
 
 
-def _name_errors(responses: Mapping[str, Document]) -> None:
+def _operations(schema: Document) -> Iterator[tuple[str, Document]]:
+    return ((path, operation) for path, methods in schema["paths"].items() for operation in methods.values())
+
+
+def _name_errors(responses: Mapping[str, Document], *, v2: bool) -> None:
+    """Say which body an error has: a problem; below /v2 what the protocol says, unless the route has its own."""
     for status, response in responses.items():
-        if int(status) >= HTTPStatus.BAD_REQUEST and "application/json" in response.get("content", {}):
-            response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+        content = response.get("content", {}).get("application/json")
+        if content is None or int(status) < HTTPStatus.BAD_REQUEST:
+            continue
+        if not v2:
+            response["content"] = {MEDIA_TYPE: content}
+        elif content["schema"] == _PROBLEM:
+            response["content"] = {"application/json": {"schema": _V2_ERROR}}

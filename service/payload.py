@@ -6,8 +6,9 @@ Knows what a body looks like, not what an image or a task is.
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -15,24 +16,50 @@ from adapters_store import ArtifactError
 from adapters_store.strict_json import parse_object
 from service.errors import BodyTooLarge, InvalidRequest, MalformedJson
 from service.multipart import FormLimits, Part, read_form
-from service.schemas import PredictJson, PredictOptions
+from service.schemas import (
+    ALL_TASKS,
+    MAX_TASKS,
+    FanoutJson,
+    FanoutOptions,
+    Output,
+    PredictJson,
+    PredictOptions,
+)
 
 FORM = "multipart/form-data"
 JSON = "application/json"
 
 _JSON_DEPTH = 20
 _JSON_OUTSIDE_STRINGS = 64 * 1024  # characters: brackets, commas and white space
+_OTHER_STRINGS = 8  # keys and options; also the most form fields
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_DATA_URI = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64}(?:;[\w.+-]{1,64}=[\w.+-]{1,64}){0,4};base64,", re.ASCII)
 
-Offload = Callable[[Callable[[], "Payload"]], Awaitable["Payload"]]
+
+class Shape(NamedTuple):
+    """What a prediction may say beside its images: as form fields, as JSON, in how many strings, and in words."""
+
+    fields: type[PredictOptions]
+    document: type[PredictJson]
+    strings: int
+    words: str
+
+
+ONE_TASK = Shape(PredictOptions, PredictJson, _OTHER_STRINGS, "top_k (1 to 10000) and output")
+MANY_TASKS = Shape(FanoutOptions, FanoutJson, _OTHER_STRINGS + MAX_TASKS, f"top_k, output and up to {MAX_TASKS} tasks")
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Encoded images in their order, and how many labels to name for each (None: not said)."""
+    """Encoded images in their order, and options (None, or no tasks: not said)."""
 
     images: tuple[bytes, ...]
     top_k: int | None = None
+    output: Output | None = None
+    tasks: tuple[str, ...] = ()
+
+
+Offload = Callable[[Callable[[], Payload]], Awaitable[Payload]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +75,24 @@ class Body:
         return self.content_type.partition(";")[0].strip().lower()
 
 
-async def read_payload(body: Body, *, images: FormLimits, offload: Offload) -> Payload:
+async def read_payload(body: Body, *, images: FormLimits, offload: Offload, shape: Shape = ONE_TASK) -> Payload:
     """Read the images of a prediction.
 
     Args:
         body: a form, JSON, or else one raw image whatever its declared type: the bytes decide.
         images: most images, and most bytes of one.
         offload: runs long parsing off the event loop.
+        shape: the options there are.
 
     Raises:
         RequestError: the body is not what it should be.
     """
     if body.media_type == FORM:
-        return _from_form(await read_form(body.content_type, body.stream, limits=images), images)
+        limits = replace(images, fields=shape.strings)
+        return _from_form(await read_form(body.content_type, body.stream, limits=limits), images, shape)
     if body.media_type == JSON:
         text = b"".join([chunk async for chunk in body.stream])
-        return await offload(lambda: parse_json(text, most=images.files))
+        return await offload(lambda: parse_json(text, most=images.files, shape=shape))
     return Payload((await read_file(body, most_bytes=images.file_bytes),))
 
 
@@ -89,58 +118,83 @@ async def read_file(body: Body, *, most_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def _from_form(parts: list[Part], limits: FormLimits) -> Payload:
+def _from_form(parts: list[Part], limits: FormLimits, shape: Shape) -> Payload:
     files = tuple(bytes(part.data) for part in parts if part.is_file)
     if not files:
         raise InvalidRequest(f"send 1 to {limits.files} images as file parts of the form")
-    fields = [(part.name, part.data.decode("utf-8", "replace")) for part in parts if not part.is_file]
-    options = dict(fields)
-    if len(options) != len(fields):
+    fields: dict[str, list[str]] = {}
+    for part in parts:
+        if not part.is_file:
+            fields.setdefault(part.name, []).append(part.data.decode("utf-8", "replace"))
+    if any(len(values) > 1 for name, values in fields.items() if name != "tasks"):
         raise InvalidRequest("a form field is given twice")
-    return Payload(files, _options(options))
-
-
-def _options(fields: Mapping[str, str]) -> int | None:
+    given = {name: values if name == "tasks" else values[0] for name, values in fields.items()}
     try:
-        return PredictOptions.model_validate(fields).top_k
+        return _payload(files, shape.fields.model_validate(given))
     except ValidationError:
-        raise InvalidRequest("the only form field beside images is top_k, an integer from 1 to 10000") from None
+        raise InvalidRequest(f"the only form fields beside images are {shape.words}") from None
 
 
-def parse_json(body: bytes, *, most: int) -> Payload:
-    """Parse {"images": [base64, …], "top_k": n} with at most `most` images.
+def _payload(images: tuple[bytes, ...], options: PredictOptions) -> Payload:
+    tasks: Sequence[str] = getattr(options, "tasks", ())
+    return Payload(images, options.top_k, options.output, (ALL_TASKS,) if tasks == ALL_TASKS else tuple(tasks))
+
+
+def parse_json(body: bytes, *, most: int, shape: Shape = ONE_TASK) -> Payload:
+    """Parse {"images": [base64, …], "top_k": n, …} with at most `most` images.
 
     Raises:
         MalformedJson: not JSON that all parsers read alike.
         InvalidRequest: other keys or types, too many images, or not base64.
     """
-    text = _judge(body, most)
+    if body.count(b'"') > 4 * (most + shape.strings):
+        raise InvalidRequest(f"at most {most} images in one request, and few other strings")
+    text = bounded_text(body, outside_strings=_JSON_OUTSIDE_STRINGS)
     try:
-        document = PredictJson.model_validate(parse_object(text, max_depth=_JSON_DEPTH))
+        document = shape.document.model_validate(parse_object(text, max_depth=_JSON_DEPTH))
     except ArtifactError as error:
         raise MalformedJson(type(error).__doc__ or "") from None
     except ValidationError:
-        raise InvalidRequest('send {"images": [base64, …], "top_k": n} and nothing else') from None
+        raise InvalidRequest(f'send {{"images": [base64, …]}}, with {shape.words}, and nothing else') from None
     if len(document.images) > most:
         raise InvalidRequest(f"at most {most} images in one request")
-    return Payload(tuple(_decode(text, index) for index, text in enumerate(document.images)), document.top_k)
+    return _payload(tuple(_decode(text, index) for index, text in enumerate(document.images)), document)
 
 
-def _judge(body: bytes, most: int) -> str:
-    """Refuse what would be costly to parse: a legal body has few strings, and little outside of them."""
-    if body.count(b'"') > 4 * (most + 8):
-        raise InvalidRequest(f"at most {most} images in one request, and no other strings")
+def bounded_text(body: bytes, *, outside_strings: int, items: int | None = None) -> str:
+    """A JSON body as text; refuses what would be costly to parse, by what is not in strings.
+
+    Args:
+        body: in UTF-8.
+        outside_strings: most characters.
+        items: most commas; None: as many as there are characters.
+
+    Raises:
+        MalformedJson: not UTF-8, or more of them.
+    """
     try:
         text = body.decode()
     except UnicodeDecodeError:
         raise MalformedJson("JSON must be UTF-8") from None
-    if len(_STRING.sub("", text)) > _JSON_OUTSIDE_STRINGS:
-        raise MalformedJson("this is not a JSON object of base64 strings")
+    bare = _STRING.sub("", text)
+    if len(bare) > outside_strings:
+        raise MalformedJson(f"this JSON has more than {outside_strings} characters outside of strings")
+    if items is not None and bare.count(",") > items:
+        raise MalformedJson(f"this JSON has more than {items} values; send large tensors as binary data")
     return text
 
 
 def _decode(text: str, index: int) -> bytes:
+    data = from_base64(text)
+    if data is None:
+        raise InvalidRequest(f"image {index + 1} is not base64")
+    return data
+
+
+def from_base64(text: str) -> bytes | None:
+    """The bytes of base64, or of a data URI of it; None where it is neither."""
+    start = _DATA_URI.match(text)
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text[start.end() :] if start else text, validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidRequest(f"image {index + 1} is not base64") from None
+        return None

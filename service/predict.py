@@ -1,50 +1,73 @@
-"""A prediction from encoded images to named labels: resolve -> decode -> batch -> name. Knows no HTTP."""
+"""A prediction from images to what many tasks say about them: decode -> batch. Knows no HTTP and no JSON.
+
+All rows of a request go to the batcher together, so that the tasks of one image share its trunk.
+"""
 
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from service.decoding import Decoder
-from service.engine import Batcher, DeadlineExceeded, Row, RowResult
+from service.decoding import Decoder, Picture
+from service.engine import DEFAULT_PRIORITY, Batcher, DeadlineExceeded, Row, RowResult
 from service.errors import NonFiniteOutput
-from service.metrics import Prediction as Record
-from service.payload import Payload
-from service.registry import Registry, Served
-from service.schemas import DEFAULT_TOP_K, ImageResult, PredictAnswer, Prediction
+from service.registry import Served
 
-_GIGA = 1e9
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What one version of a task says about the images of a request, in their order; its numbers are finite."""
+
+    served: Served
+    results: Sequence[RowResult]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """What all tasks say, in the order asked for, and the seconds that decoding the images took."""
+
+    said: Sequence[Said]
+    decode_seconds: float
 
 
 class Predictor:
-    """Answers images for any task."""
+    """Answers images for any tasks."""
 
-    def __init__(self, registry: Registry, decoder: Decoder, batcher: Batcher, *, seconds: float) -> None:
+    def __init__(self, decoder: Decoder, batcher: Batcher, *, seconds: float) -> None:
         """Put the parts together; `seconds` is the time a prediction may take."""
-        self._registry, self._decoder, self._batcher, self._seconds = registry, decoder, batcher, seconds
+        self._decoder, self._batcher, self._seconds = decoder, batcher, seconds
 
-    async def predict(self, task: str, payload: Payload, record: Record) -> PredictAnswer:
-        """Answer all images of a request from one version of the task.
+    async def predict(
+        self,
+        tasks: Sequence[Served],
+        images: Sequence[Picture],
+        *,
+        seconds: float | None = None,
+        priority: int = DEFAULT_PRIORITY,
+    ) -> Answered:
+        """Ask every task about every image.
+
+        Args:
+            tasks: whom to ask.
+            images: about what.
+            seconds: less time than a prediction may take at most.
+            priority: as of `Batcher.submit`.
 
         Raises:
-            UnknownTask, TaskUnavailable, ImageError, Overloaded, EngineError, NonFiniteOutput.
+            ImageError, Overloaded, EngineError, NonFiniteOutput.
         """
-        deadline = time.monotonic() + self._seconds
-        record.served = served = self._registry.resolve(task)
-        pixels = await self._decode(payload.images, deadline)
-        results = await self._batcher.submit([Row(served.resident, image) for image in pixels], deadline=deadline)
-        record.gflops_spent = sum(result.flops_spent for result in results) / _GIGA
-        record.gflops_saved = sum(result.flops_saved for result in results) / _GIGA
-        top_k = payload.top_k or DEFAULT_TOP_K
-        return PredictAnswer(
-            task=task,
-            version=served.info.version,
-            sha256=served.info.sha256,
-            results=[name(result, served, top_k) for result in results],
-        )
+        start = time.monotonic()
+        deadline = start + min(self._seconds, self._seconds if seconds is None else seconds)
+        pixels = await self._decode(images, deadline)
+        decoded = time.monotonic()
+        rows = [Row(served.resident, image) for served in tasks for image in pixels]
+        results = await self._batcher.submit(rows, deadline=deadline, priority=priority)
+        parts = [results[start : start + len(pixels)] for start in range(0, len(rows), max(1, len(pixels)))]
+        return Answered([_said(*pair) for pair in zip(tasks, parts, strict=True)], decoded - start)
 
-    async def _decode(self, images: Sequence[bytes], deadline: float) -> list[np.ndarray]:
+    async def _decode(self, images: Sequence[Picture], deadline: float) -> list[np.ndarray]:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 return await self._decoder.pixels(images)
@@ -52,22 +75,12 @@ class Predictor:
             raise DeadlineExceeded("the deadline passed before the images were decoded") from None
 
 
-def name(result: RowResult, served: Served, top_k: int) -> ImageResult:
-    """The most probable labels of one image.
-
-    Raises:
-        NonFiniteOutput: the logits are no numbers, so that no order of labels means anything.
-    """
-    if not np.isfinite(result.logits).all():
-        raise NonFiniteOutput("the task adapter gives no finite answer to this image")
-    probabilities = softmax(result.logits)
-    best = np.argsort(-result.logits, kind="stable")[:top_k]  # by logit: distant ones share a probability of zero
-    labels = served.manifest.labels
-    return ImageResult(
-        predictions=[Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best.tolist()],
-        gflops_spent=result.flops_spent / _GIGA,
-        gflops_saved=result.flops_saved / _GIGA,
-    )
+def _said(served: Served, results: Sequence[RowResult]) -> Said:
+    """Refuse what is no number: no order of labels would mean anything, and JSON has no word for it."""
+    for result in results:
+        if not (np.isfinite(result.logits).all() and np.isfinite(result.features).all()):
+            raise NonFiniteOutput("the task adapter gives no finite answer to this image")
+    return Said(served, results)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""The one table from errors to HTTP, and the one error body (RFC 9457, application/problem+json).
+"""The one table from errors to HTTP, and the one error body (RFC 9457, application/problem+json); below /v2 it is that
+of the Open Inference Protocol.
 
 Every layer raises errors in its own words; only this file knows status codes. A class that is not in the table
 takes the status of its nearest base; what is in no table at all is our own bug: 500, without a word of detail.
@@ -30,14 +31,21 @@ STATUS: Mapping[type[Exception], int] = {
     own.MalformedRequest: 400,
     own.MalformedForm: 400,
     own.MalformedJson: 400,
+    own.MalformedHeader: 400,
+    own.InvalidInference: 400,
     own.Unauthorized: 401,
     own.Forbidden: 403,
+    own.ForeignOrigin: 403,
     own.UnknownTask: 404,
     own.RequestTimeout: 408,
     own.BodyTooLarge: 413,
     own.UnsupportedEncoding: 415,
+    own.NothingToRollBack: 409,
     own.InvalidRequest: 422,
+    own.ChecksumMismatch: 422,
     own.NonFiniteOutput: 422,
+    own.MisdirectedRequest: 421,
+    own.QuotaExceeded: 429,
     own.HeadersTooLarge: 431,
     own.ClientGone: CLIENT_CLOSED_REQUEST,
     own.NotReady: 503,
@@ -54,6 +62,7 @@ STATUS: Mapping[type[Exception], int] = {
     artifact.ArtifactError: 422,
     store.StoreError: 503,
     store.InvalidName: 422,
+    store.InvalidSplit: 422,
     store.NotFound: 404,
     store.Conflict: 409,
     store.StoreFull: 507,
@@ -83,20 +92,27 @@ def answer_to(error: Exception) -> Answer:
     base = next((base for base in type(error).__mro__ if base in STATUS), None)
     if base is None:
         return _answer(500, "internal_error", "", {})
-    return _answer(STATUS[base], _CODES.get(base) or _code(type(error).__name__), _detail(error), {})
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, own.QuotaExceeded) else {}
+    return _answer(STATUS[base], _CODES.get(base) or _code(type(error).__name__), _detail(error), headers)
 
 
-def response_to(error: Exception) -> Response:
-    """The response to an error."""
+def response_to(error: Exception, path: str = "") -> Response:
+    """The response to an error of a request to `path`."""
     status, problem, headers = answer_to(error)
-    body = json.dumps(problem.model_dump()).encode()
-    return Response(body, status, headers, media_type=MEDIA_TYPE)
+    if speaks_v2(path):
+        return Response(json.dumps({"error": problem.detail}), status, headers, media_type="application/json")
+    return Response(json.dumps(problem.model_dump()), status, headers, media_type=MEDIA_TYPE)
+
+
+def speaks_v2(path: str) -> bool:
+    """Whether a path belongs to the Open Inference Protocol, whose error body is {"error": text}."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 async def handle(request: Request, error: Exception) -> Response:
     """The application's handler of every error; counts it."""
     request.app.state.service.metrics.rejected(error)
-    return response_to(error)
+    return response_to(error, request.url.path)
 
 
 def _answer(status: int, code: str, detail: str, headers: dict[str, str]) -> Answer:
@@ -117,8 +133,12 @@ def _detail(error: Exception) -> str:
     if isinstance(error, RequestValidationError):
         return "; ".join(sorted({_explain(item["type"], item["loc"], item["msg"]) for item in error.errors()}))
     if isinstance(error, AdaptersStoreError):  # its messages may show a piece of the file, or a path
-        return (type(error).__doc__ or "").partition("\n")[0]
-    return ". ".join([str(error), *getattr(error, "__notes__", [])])
+        return ". ".join([(type(error).__doc__ or "").partition("\n")[0].removesuffix("."), *_notes(error)])
+    return ". ".join([str(error), *_notes(error)])
+
+
+def _notes(error: Exception) -> list[str]:
+    return list(getattr(error, "__notes__", []))
 
 
 def _explain(kind: str, where: tuple[int | str, ...], what: str) -> str:

@@ -1,16 +1,16 @@
-"""The registry's one thread, seen from the event loop: a bounded line of uploads and deletions, and a regular look
-at the store for what others changed.
+"""The registry's one thread, seen from the event loop: a bounded line of changes, and a regular look at the store
+for what others changed.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from adapters_store import AdaptersStoreError
 from service.errors import UploadBacklog
-from service.registry import Registry, Uploaded
+from service.line import Line
+from service.registry import Registry
 
 T = TypeVar("T")
 
@@ -22,17 +22,16 @@ class Registrar:
 
     def __init__(self, registry: Registry, *, backlog: int) -> None:
         """Start nothing yet; `backlog` is the most changes that may wait or run."""
-        self._registry, self._backlog = registry, backlog
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="mimi-registry")
-        self._waiting = 0
+        self._registry = registry
+        self._line = Line("mimi-registry", threads=1, backlog=backlog, refusal=_refusal)
 
-    async def upload(self, task: str, data: bytes) -> Uploaded:
-        """As `Registry.upload`; also raises UploadBacklog."""
-        return await self._run(lambda: self._registry.upload(task, data))
+    async def change(self, change: Callable[[], T]) -> T:
+        """The result of one change, made after those that came before it.
 
-    async def delete(self, task: str) -> None:
-        """As `Registry.delete`; also raises UploadBacklog."""
-        await self._run(lambda: self._registry.delete(task))
+        Raises:
+            UploadBacklog: too many wait; or whatever the change raises.
+        """
+        return await self._line.run(change)
 
     async def follow(self, seconds: float) -> None:
         """Look at the store every so often, for ever; a store that cannot be read now is asked again."""
@@ -40,7 +39,7 @@ class Registrar:
         while True:
             await asyncio.sleep(seconds)
             try:
-                await loop.run_in_executor(self._pool, self._registry.sync)
+                await loop.run_in_executor(self._line.pool, self._registry.sync)
             except AdaptersStoreError as error:
                 logger.warning("the store could not be followed (%s); trying again", type(error).__name__)
             except Exception:  # whatever it was: looking again is right, and going blind in silence is not
@@ -48,15 +47,8 @@ class Registrar:
 
     def close(self) -> None:
         """Finish the change under way and give up those that wait."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._line.close(wait=True)
 
-    async def _run(self, change: Callable[[], T]) -> T:
-        if self._waiting >= self._backlog:
-            raise UploadBacklog("too many uploads wait to be checked")
-        self._waiting += 1
-        job = asyncio.get_running_loop().run_in_executor(self._pool, change)
-        job.add_done_callback(self._leave)
-        return await job
 
-    def _leave(self, _job: "asyncio.Future[T]") -> None:
-        self._waiting -= 1
+def _refusal() -> UploadBacklog:
+    return UploadBacklog("too many uploads wait to be checked")

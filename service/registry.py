@@ -1,18 +1,19 @@
-"""Which version of which task answers: follows the store, and keeps the live versions resident in the engine.
+"""Which version of which task answers: follows the store, and keeps what aliases point at resident in the engine.
 
 A new version is fully resident before a task points to it, and the old one is let go afterwards; requests under way
-hold what they began with. What cannot be served is listed with its reason and harms no other task. Reading the table
-is safe from any thread; everything that changes it belongs to one thread at a time.
+hold what they began with. What cannot be served is listed with its reason and harms no other task, and no other alias
+of its own. Reading the table is safe from any thread; everything that changes it belongs to one thread at a time.
 """
 
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from adapters_store import AdaptersStoreError, Manifest, Store, TaskState, VersionInfo, digest, unpack
-from service.engine import Engine, EngineError, GoldenCheck, Resident
+from adapters_store import AdaptersStoreError, Manifest, Store, TaskState, VersionInfo, unpack
+from adapters_store.store_errors import UnknownAlias
+from service.engine import Engine, EngineError, Resident
 from service.errors import TaskUnavailable, UnknownTask
 
 ALIAS = "live"
@@ -32,26 +33,47 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pointer:
+    """What an alias stands for: versions with their weights, or why there is none."""
+
+    split: tuple[tuple[Served, int], ...] = ()
+    reason: str | None = None
+
+
+_NOT_LIVE = Pointer(reason="no version is live")
+SUSPENDED = Pointer(reason="unloaded on this server")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """What a task name stands for: versions with their weights in the live alias, or why there is none."""
+    """What a task name stands for: each alias with what it points at."""
 
     generation: int
-    split: tuple[tuple[Served, int], ...]
-    reason: str | None = None
+    pointers: Mapping[str, Pointer] = field(default_factory=dict)
     retry_at: float = float("inf")  # monotonic seconds
+
+    @property
+    def live(self) -> Pointer:
+        """What answers unless another alias is asked for."""
+        return self.pointers.get(ALIAS, _NOT_LIVE)
+
+    @property
+    def split(self) -> tuple[tuple[Served, int], ...]:
+        """The live versions with their weights."""
+        return self.live.split
+
+    @property
+    def reason(self) -> str | None:
+        """Why no version answers, where none does."""
+        return self.live.reason
+
+    def served(self) -> Iterator[Served]:
+        """Every version that an alias points at and that is ready; one may come more than once."""
+        return (served for pointer in self.pointers.values() for served, _ in pointer.split)
 
     def current(self, generation: int, now: float) -> bool:
         """Whether nothing has to be loaded for this generation of the task."""
         return self.generation == generation and now < self.retry_at
-
-
-@dataclass(frozen=True, slots=True)
-class Uploaded:
-    """What an upload led to."""
-
-    info: VersionInfo
-    created: bool
-    golden: GoldenCheck
 
 
 class Registry:
@@ -61,6 +83,7 @@ class Registry:
         """Begin empty; `on_removed` is told each task that is gone, in the thread that noticed."""
         self._store, self._engine, self._on_removed = store, engine, on_removed
         self._table: Mapping[str, Entry] = {}
+        self._suspended: frozenset[str] = frozenset()
         self._generation = -1
 
     @property
@@ -68,18 +91,20 @@ class Registry:
         """All tasks as of now; never changed, only replaced."""
         return self._table
 
-    def resolve(self, task: str) -> Served:
+    def resolve(self, task: str, alias: str = ALIAS) -> Served:
         """The version that answers for a task now, drawn by weight where the alias is split.
 
         Raises:
             UnknownTask, TaskUnavailable: see errors.py.
+            UnknownAlias: the task is there, such an alias is not; that `live` is missing makes it unavailable.
         """
-        entry = self._table.get(task)
-        if entry is None:
-            raise UnknownTask("no task of this name is published")
-        if entry.reason is not None:
-            raise TaskUnavailable(f"this task cannot be served here: {entry.reason}")
-        served, weights = zip(*entry.split, strict=True)
+        entry = self._entry_of(task)
+        pointer = entry.live if alias == ALIAS else entry.pointers.get(alias)
+        if pointer is None:
+            raise UnknownAlias("the task has no such alias")
+        if pointer.reason is not None:
+            raise TaskUnavailable(f"this task cannot be served here: {pointer.reason}")
+        served, weights = zip(*pointer.split, strict=True)
         choice: Served = served[0] if len(served) == 1 else random.choices(served, weights)[0]
         return choice
 
@@ -97,72 +122,79 @@ class Registry:
         self._replace({task: self._entry(task, tasks, now) for task, tasks in state.tasks.items()})
         self._generation = state.generation
 
-    def upload(self, task: str, data: bytes) -> Uploaded:
-        """Check a task adapter file completely, publish it, and let it answer.
+    def suspend(self, task: str) -> None:
+        """Serve a task here no more and let go of its weights, whatever is published, until `resume`.
 
         Raises:
-            ArtifactError, AdmissionError, GoldenError: refused; nothing was published.
-            StoreError: it could not be kept; nothing was published.
+            UnknownTask: there is none.
         """
-        sha256 = digest(data)
-        adapter = unpack(data)
-        golden = self._engine.verify(adapter)
-        try:
-            self._engine.admit(adapter, sha256)
-            published = self._store.publish(task, data, alias=ALIAS)
-            self.sync()
-        finally:
-            self._evict([sha256])
-        logger.info("published task %s version %d, sha256 %s", task, published.version.version, sha256)
-        return Uploaded(published.version, published.created, golden)
+        entry = self._entry_of(task)
+        self._suspended |= {task}
+        self._replace(
+            {**self._table, task: Entry(entry.generation, dict.fromkeys([ALIAS, *entry.pointers], SUSPENDED))}
+        )
 
-    def delete(self, task: str) -> None:
-        """Delete a task with all its versions.
+    def resume(self, task: str) -> None:
+        """Look at a task afresh, and serve it here again.
 
         Raises:
-            UnknownTask: it is not published.
-            StoreError: the store could not be changed.
+            UnknownTask, StoreError: there is none, or the store cannot be read now.
         """
-        if task not in self._table:
-            self.sync()
-        if task not in self._table:
-            raise UnknownTask("no task of this name is published")
-        self._store.delete_task(task)
         self.sync()
-        logger.info("deleted task %s", task)
+        entry = self._entry_of(task)
+        self._suspended -= {task}
+        self._table = {**self._table, task: replace(entry, retry_at=0.0)}  # due
+        self.sync()
 
-    def _entry(self, task: str, state: TaskState, now: float) -> Entry:
-        known = self._table.get(task)
-        if known is not None and known.current(state.generation, now):
-            return known
-        try:
-            split = tuple((self._load(task, state.versions[n]), weight) for n, weight in _live(state).items() if weight)
-        except (AdaptersStoreError, EngineError) as error:
-            reason = (type(error).__doc__ or "").strip()
-            logger.warning("task %s cannot be served: %s", task, type(error).__name__)
-            return Entry(state.generation, (), reason, now + _RETRY_SECONDS)
-        return Entry(state.generation, split, None if split else "no version is live")
+    def load(self, task: str, info: VersionInfo) -> Served:
+        """A version, made resident; `release` lets go of it unless a task points to it by then.
 
-    def _load(self, task: str, info: VersionInfo) -> Served:
-        known = self._table.get(task)
-        for served, _ in known.split if known else ():
+        Raises:
+            StoreError, ArtifactError, AdmissionError: its bytes cannot be read, or not be served here.
+        """
+        for served in self._known(task):
             if served.info == info:
                 return served
         adapter = unpack(self._store.read(info.sha256))
         return Served(task, info, adapter.manifest, self._engine.admit(adapter, info.sha256))
 
-    def _replace(self, table: Mapping[str, Entry]) -> None:
-        old, self._table = self._table, table
-        self._evict(served.info.sha256 for entry in old.values() for served, _ in entry.split)
-        for task in old.keys() - table.keys():
-            self._on_removed(task)
-
-    def _evict(self, hashes: Iterable[str]) -> None:
+    def release(self, hashes: Iterable[str]) -> None:
         """Let go of contents that no task names any more; requests under way keep theirs."""
-        named = {served.info.sha256 for entry in self._table.values() for served, _ in entry.split}
+        named = {served.info.sha256 for entry in self._table.values() for served in entry.served()}
         for sha256 in set(hashes) - named:
             self._engine.evict(sha256)
 
+    def _entry_of(self, task: str) -> Entry:
+        if task not in self._table:
+            raise UnknownTask("no task of this name is published")
+        return self._table[task]
 
-def _live(state: TaskState) -> Mapping[int, int]:
-    return state.aliases.get(ALIAS, {})
+    def _known(self, task: str) -> Iterator[Served]:
+        return self._table[task].served() if task in self._table else iter(())
+
+    def _entry(self, task: str, state: TaskState, now: float) -> Entry:
+        known = self._table.get(task)
+        if known is not None and known.current(state.generation, now):
+            return known
+        return self._read(task, state, now)
+
+    def _read(self, task: str, state: TaskState, now: float) -> Entry:
+        if task in self._suspended:
+            return Entry(state.generation, dict.fromkeys([ALIAS, *state.aliases], SUSPENDED))
+        pointers = {alias: self._pointer(task, state, split) for alias, split in state.aliases.items()}
+        failed = any(pointer.reason for pointer in pointers.values())
+        return Entry(state.generation, pointers, now + _RETRY_SECONDS if failed else float("inf"))
+
+    def _pointer(self, task: str, state: TaskState, split: Mapping[int, int]) -> Pointer:
+        try:
+            return Pointer(tuple((self.load(task, state.versions[n]), weight) for n, weight in split.items() if weight))
+        except (AdaptersStoreError, EngineError) as error:
+            logger.warning("task %s cannot be served: %s", task, type(error).__name__)
+            return Pointer(reason=(type(error).__doc__ or "").strip())
+
+    def _replace(self, table: Mapping[str, Entry]) -> None:
+        old, self._table = self._table, table
+        self.release(served.info.sha256 for entry in old.values() for served in entry.served())
+        for task in old.keys() - table.keys():
+            self._suspended -= {task}  # another task of this name is another task
+            self._on_removed(task)

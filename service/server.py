@@ -23,6 +23,8 @@ from adapters_store import AdaptersStoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from service.app import create_app
 from service.engine import Engine
+from service.errors import SettingsError
+from service.keyring import Keyring
 from service.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
@@ -38,8 +40,12 @@ def main(settings: Settings) -> int:
     start = time.perf_counter()
     with ExitStack() as stack:
         try:
+            Keyring(settings)  # a second before the backbone is loaded: what is wrong with the keys is told at once
             listener = stack.enter_context(listen(settings.host, settings.port))
             service = build(settings)
+        except SettingsError as error:
+            print(f"refusing to start: {error}", file=sys.stderr)
+            return REFUSED
         except (BackboneError, AdaptersStoreError, OSError) as error:
             print(f"cannot start: {error}", file=sys.stderr)
             return CANNOT_START

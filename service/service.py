@@ -7,15 +7,20 @@ from contextlib import asynccontextmanager, suppress
 
 from adapters_store import Store
 from backbone import ImageLimits
-from service.access import keys_of
+from service.catalogue import Catalogue
 from service.decoding import Decoder
 from service.engine import Batcher, Engine, Limits
-from service.errors import NotReady
+from service.errors import NotReady, ReadBacklog
+from service.keyring import Keyring
+from service.lifecycle import Lifecycle
+from service.line import Line
 from service.metrics import Metrics
 from service.predict import Predictor
 from service.registrar import Registrar
 from service.registry import Entry, Registry
 from service.settings import Settings
+from service.targets import Targets
+from service.uploads import Uploader
 
 
 class Service:
@@ -28,10 +33,15 @@ class Service:
     def __init__(self, settings: Settings, engine: Engine, store: Store) -> None:
         """Put the parts together; nothing runs before `running`."""
         self.settings, self.engine, self.store = settings, engine, store
-        self.keys = keys_of(settings)
+        self.keyring = Keyring(settings)
         self.metrics = Metrics(self)
         self.registry = Registry(store, engine, on_removed=self._forget)
         self.registrar = Registrar(self.registry, backlog=settings.pending_uploads)
+        self.uploader = Uploader(store, engine, self.registry)
+        self.lifecycle = Lifecycle(store, self.registry)
+        self.catalogue = Catalogue(store, engine)
+        self.downloads = 0  # under way
+        self.reads = Line("mimi-read", threads=2, backlog=settings.pending_reads, refusal=_too_many_reads)
         self.decoder = Decoder(
             engine.backbone.preprocessing,
             ImageLimits(max_bytes=settings.image_bytes),
@@ -44,7 +54,8 @@ class Service:
             stats=self.metrics,
             on_death=self._die,
         )
-        self.predictor = Predictor(self.registry, self.decoder, self.batcher, seconds=settings.request_seconds)
+        self.targets = Targets(store, self.registry, self.registrar)
+        self.predictor = Predictor(self.decoder, self.batcher, seconds=settings.request_seconds)
         self.failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped_at: float | None = None  # monotonic seconds
@@ -81,16 +92,19 @@ class Service:
         """Compute and follow the store inside; drain and close everything afterwards."""
         self._loop = asyncio.get_running_loop()
         self.batcher.start()
-        follower = asyncio.create_task(self.registrar.follow(self.settings.follow_seconds))
+        followers = asyncio.gather(
+            self.registrar.follow(self.settings.follow_seconds), self.keyring.follow(self.settings.keys_seconds)
+        )
         try:
             yield
         finally:
             self.stop()
-            follower.cancel()
+            followers.cancel()
             with suppress(asyncio.CancelledError):
-                await follower
+                await followers
             await self.batcher.drain(self._drain_left())
             await asyncio.to_thread(self.registrar.close)
+            await asyncio.to_thread(self.reads.close, wait=True)
             self.decoder.close()
             self.store.close()
 
@@ -106,3 +120,7 @@ class Service:
         """On the event loop, where predictions are counted: none can slip in between."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.metrics.forget, task)
+
+
+def _too_many_reads() -> ReadBacklog:
+    return ReadBacklog("too many reads of the store wait")

@@ -1,69 +1,148 @@
-"""What an operator may set, with units and defaults; nothing is read from anywhere before `load` is called.
+"""What an operator may set, with units and defaults. `configuration` says where values come from; nothing is read here.
 
-Environment variables carry the prefix MIMI_ (MIMI_PORT, MIMI_QUEUE_IMAGES, …). An unknown one is refused: a typo
-that changes nothing would be found only in production.
+Values never show: keys are secrets, and a refusal names the setting and what is wrong, not what was given.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-
-from service.errors import SettingsError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "MIMI_"
 MEBIBYTE = 2**20
+ANY_HOST = "*"
+
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
+_HOST = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9._-]+")
+_VISIBLE = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a setting is counted in, for its help."""
+
+    name: str
+
+
+def _words(value: object) -> object:
+    """A list as one text, as variables and options have it: words between commas."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _sendable(key: SecretStr) -> SecretStr:
+    """Refuse a key that no Authorization header would bring as it is."""
+    if not _VISIBLE.fullmatch(key.get_secret_value()):
+        raise ValueError("a key consists of visible ASCII characters, without spaces")
+    return key
+
 
 Count = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Key = Annotated[SecretStr, Field(min_length=16)]
+Bytes = Annotated[int, Field(gt=0), Unit("bytes")]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), Unit("seconds")]
+Images = Annotated[int, Field(gt=0), Unit("images")]
+Threads = Annotated[int, Field(gt=0), Unit("threads")]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("requests per second")]
+Requests = Annotated[int, Field(ge=0), Unit("requests")]
+Key = Annotated[SecretStr, Field(min_length=16), AfterValidator(_sendable)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
 
-class Settings(BaseModel):
-    """Everything the server can be told."""
+class Settings(BaseSettings):
+    """Everything the server can be told. Made directly, it takes what it is given and looks nowhere else."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, env_prefix=PREFIX)
 
-    host: str = Field(default="127.0.0.1", description="address to listen on; another than loopback needs both keys")
+    host: str = Field(default="127.0.0.1", description="address to listen on; another than loopback needs keys")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    allowed_hosts: Words = Field(
+        default=(), description="our names in Host headers, between commas, beside loopback's own; * with keys: any"
+    )
+    cors_origins: Words = Field(
+        default=(), description="web pages that may call, as https://host:port between commas; none: CORS is off"
+    )
     store: str = Field(default="./var/store.db", description="a SQLite file, or the URL of an object store")
+    follow_seconds: Seconds = Field(default=1.0, description="time between looks at the store for others' changes")
     backbone: str | None = Field(default=None, description="a timm architecture; unset: the bundled backbone")
     weights: Path | None = Field(default=None, description="a safetensors file with the backbone's weights")
-    threads: int = Field(default=0, ge=0, description="threads of one forward pass; 0: one for each core")
-    predict_key: Key | None = Field(default=None, description="key that may read and predict; at least 16 characters")
-    manage_key: Key | None = Field(default=None, description="key that may also upload and delete")
-
-    image_bytes: Count = Field(default=10 * MEBIBYTE, description="most bytes of one encoded image")
-    adapter_bytes: Count = Field(default=32 * MEBIBYTE, description="most bytes of a task adapter file")
-    body_bytes: Count = Field(default=33 * MEBIBYTE, description="most bytes of any request body")
-    held_bytes: Count = Field(default=512 * MEBIBYTE, description="most bytes of all request bodies held at once")
-    header_bytes: Count = Field(default=16 * 1024, description="most bytes of a request's headers")
-    headers: Count = Field(default=64, description="most headers of a request")
-    connections: Count = Field(default=900, description="most open connections")
-    images_per_request: Count = Field(default=16, description="most images in one request")
-
-    queue_images: Count = Field(default=256, description="most images that may wait for the engine")
-    batch_images: Count = Field(default=16, description="most images in one forward pass")
-    decode_threads: Count = Field(default=2, description="threads that decode images")
-    decode_images: Count = Field(default=256, description="most images that may wait to be decoded")
-    pending_uploads: Count = Field(default=64, description="most uploads that may wait to be checked")
-
-    request_seconds: Seconds = Field(default=5.0, description="time from a complete request to its answer, seconds")
-    header_seconds: Seconds = Field(default=10.0, description="time for a request's headers to arrive, seconds")
-    body_seconds: Seconds = Field(default=10.0, description="time for a request's body to arrive, seconds")
-    drain_seconds: Seconds = Field(default=30.0, description="time to finish work in flight when stopped, seconds")
-    follow_seconds: Seconds = Field(
-        default=1.0, description="time between looks at the store for others' changes, seconds"
+    threads: Annotated[int, Field(ge=0), Unit("threads")] = Field(
+        default=0, description="threads of one forward pass; 0: one for each core"
     )
 
+    predict_key: Key | None = Field(default=None, description="key that may read and predict; at least 16 characters")
+    manage_key: Key | None = Field(default=None, description="key that may do everything")
+    metrics_key: Key | None = Field(default=None, description="key that may read /metrics")
+    keys_file: Path | None = Field(default=None, description="more keys, in TOML or JSON; read again when it changes")
+    keys_seconds: Seconds = Field(default=1.0, description="time between looks at the keys file")
+    key_rate: Rate = Field(default=0.0, description="what one key may ask for in the long run; 0: no limit")
+    key_burst: Requests = Field(default=0, description="what one key may ask for at once; 0: a second's worth")
+    key_concurrency: Requests = Field(default=0, description="what one key may have under way; 0: no limit")
+
+    image_bytes: Bytes = Field(default=10 * MEBIBYTE, description="most bytes of one encoded image")
+    adapter_bytes: Bytes = Field(default=32 * MEBIBYTE, description="most bytes of a task adapter file")
+    body_bytes: Bytes = Field(default=33 * MEBIBYTE, description="most bytes of any request body")
+    held_bytes: Bytes = Field(default=512 * MEBIBYTE, description="most bytes of all request bodies held at once")
+    header_bytes: Bytes = Field(default=16 * 1024, description="most bytes of a request's headers")
+    headers: Count = Field(default=64, description="most headers of a request")
+    connections: Count = Field(default=900, description="most open connections")
+    images_per_request: Images = Field(default=16, description="most images in one request")
+
+    queue_images: Images = Field(default=256, description="most images that may wait for the engine")
+    batch_images: Images = Field(default=16, description="most images in one forward pass")
+    decode_threads: Threads = Field(default=2, description="threads that decode images")
+    decode_images: Images = Field(default=256, description="most images that may wait to be decoded")
+    pending_uploads: Count = Field(default=64, description="most uploads that may wait to be checked")
+    pending_reads: Count = Field(default=64, description="most reads of the store for managers that may wait")
+    downloads: Count = Field(default=8, description="most adapter files being downloaded at once")
+
+    request_seconds: Seconds = Field(default=5.0, description="time from a complete request to its answer")
+    header_seconds: Seconds = Field(default=10.0, description="time for a request's headers to arrive")
+    body_seconds: Seconds = Field(default=10.0, description="time for a request's body to arrive")
+    drain_seconds: Seconds = Field(default=30.0, description="time to finish work in flight when stopped")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """No source but the arguments: `configuration` reads the others, and remembers which."""
+        return (init_settings,)
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a request must carry a key."""
+        return self.predict_key is not None or self.keys_file is not None
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_exact(cls, origins: Sequence[str]) -> Sequence[str]:
+        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+            raise ValueError("an origin is http:// or https:// with a host in lower case and, if need be, a port")
+        return origins
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts_are_names(cls, hosts: Sequence[str]) -> Sequence[str]:
+        if not all(host == ANY_HOST or _HOST.fullmatch(host) for host in hosts):
+            raise ValueError("a host is a name or an address in lower case, without a port")
+        return hosts
+
     @model_validator(mode="after")
-    def _keys_come_in_pairs(self) -> Self:
-        if (self.predict_key is None) != (self.manage_key is None):
-            raise ValueError("predict_key and manage_key are set together or not at all")
-        if self.predict_key is not None and self.predict_key == self.manage_key:
-            raise ValueError("predict_key and manage_key must differ")
+    def _keys_make_sense(self) -> Self:
+        if self.keys_file is None and (self.predict_key is None) != (self.manage_key is None):
+            raise ValueError("predict_key and manage_key are set together or not at all, unless there is a keys_file")
+        if self.metrics_key is not None and not self.needs_key:
+            raise ValueError("metrics_key alone leaves the rest open: set predict_key and manage_key, or a keys_file")
+        keys = [key for key in (self.predict_key, self.manage_key, self.metrics_key) if key is not None]
+        if any(key in keys[:index] for index, key in enumerate(keys)):
+            raise ValueError("predict_key, manage_key and metrics_key must differ")
         return self
 
     @model_validator(mode="after")
@@ -73,12 +152,16 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _open_hosts_need_keys(self) -> Self:
-        if self.predict_key is None and not is_loopback(self.host):
+    def _what_is_reachable_needs_keys(self) -> Self:
+        if self.needs_key:
+            return self
+        if not is_loopback(self.host):
             raise ValueError(
                 "listening beyond loopback needs keys: set predict_key and manage_key "
-                f"({PREFIX}PREDICT_KEY, {PREFIX}MANAGE_KEY)"
+                f"({PREFIX}PREDICT_KEY, {PREFIX}MANAGE_KEY), or a keys_file ({PREFIX}KEYS_FILE)"
             )
+        if ANY_HOST in self.allowed_hosts:
+            raise ValueError(f"allowed_hosts {ANY_HOST} lets any web page in: it needs keys")
         return self
 
 
@@ -88,25 +171,3 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def load(environment: Mapping[str, str], overrides: Mapping[str, object] | None = None) -> Settings:
-    """Settings from MIMI_ variables, with `overrides` (those that are not None) on top.
-
-    Raises:
-        SettingsError: a setting is unknown, out of range, or unsafe; values are never repeated.
-    """
-    found: dict[str, object] = {
-        name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)
-    }
-    found |= {name: value for name, value in (overrides or {}).items() if value is not None}
-    try:
-        return Settings.model_validate(found)
-    except ValidationError as error:
-        raise SettingsError("; ".join(_explain(item["loc"], item["msg"]) for item in error.errors())) from None
-
-
-def _explain(where: tuple[int | str, ...], what: str) -> str:
-    name = ".".join(map(str, where))
-    reason = "there is no such setting" if what.startswith("Extra inputs") else what.removeprefix("Value error, ")
-    return f"{name}: {reason}" if name else reason

@@ -3,6 +3,10 @@
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mimi.client import Document
 
 HELP = "upload a task adapter file to a running server, where it is live at once"
 
@@ -11,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("file", type=Path, help="a task adapter file, as `mimi train` writes it")
     parser.add_argument("--task", help="task id to publish it as (default: the file's name without its ending)")
+    parser.add_argument("--dry-run", action="store_true", help="have the server check everything, publish nothing")
+    parser.add_argument("--no-activate", action="store_true", help="publish a version, leave the live one as it is")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the server's address (default: %(default)s)")
 
 
@@ -22,8 +28,18 @@ def run(options: argparse.Namespace) -> int:
     data = read_file(options.file)
     task = options.task or options.file.stem
     with Client(options.url, key=os.environ.get("MIMI_MANAGE_KEY")) as client:
-        answer = client.publish(task, data)
-    state = "new" if answer["created"] else "was there already, and is live"
-    print(f"{task} version {answer['version']} ({state})  sha256 {answer['sha256']}")
-    print(f"ask it: curl --data-binary @image.png {options.url.rstrip('/')}/v1/tasks/{task}/predict")
+        answer = client.publish(task, data, activate=not options.no_activate, dry_run=options.dry_run)
+    for check in answer["checks"]:
+        print(f"{check['outcome']:8} {check['name']:14} {check['detail']}".rstrip())
+    print(f"{task} version {answer['version']} ({_state(answer)})  sha256 {answer['sha256']}")
+    if answer["active"] and not answer["dry_run"]:
+        print(f"ask it: curl --data-binary @image.png {options.url.rstrip('/')}/v1/tasks/{task}/predict")
     return 0
+
+
+def _state(answer: "Document") -> str:
+    """What became of the file, in a few words."""
+    if answer["dry_run"]:
+        return "would be new; nothing was published" if answer["created"] else "is there already; nothing was published"
+    state = "new" if answer["created"] else "was there already"
+    return f"{state}, and is live" if answer["active"] else f"{state}, and not live"

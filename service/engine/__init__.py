@@ -6,14 +6,15 @@
     batcher.start()
     results = await batcher.submit([Row(resident, pixels)])
 
-`admission` and `golden` guard the way in, `bank` keeps the weights, `forward` computes, `accounting` counts FLOPs;
-`queueing`, `worker` and `isolation` are what `batcher` is made of.
+`admission` and `golden` guard the way in, `bank` keeps the weights, `planning` finds what rows share, `staging` makes
+their input, `forward` computes, `accounting` counts FLOPs; `queueing`, `worker` and `isolation` are what `batcher` is
+made of.
 """
 
 from service.engine.accounting import Cost
 from service.engine.bank import Resident, Usage
 from service.engine.batcher import Batcher, Stats
-from service.engine.core import Engine, Row, RowResult
+from service.engine.core import Engine, Row, RowResult, Timing
 from service.engine.errors import (
     AdmissionError,
     BackboneMismatch,
@@ -35,8 +36,12 @@ from service.engine.errors import (
 )
 from service.engine.golden import GoldenCheck
 from service.engine.limits import Limits
+from service.engine.queueing import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY
 
 __all__ = [
+    "DEFAULT_PRIORITY",
+    "HIGHEST_PRIORITY",
+    "LOWEST_PRIORITY",
     "AdmissionError",
     "BackboneMismatch",
     "Batcher",
@@ -61,6 +66,7 @@ __all__ = [
     "RowFailed",
     "RowResult",
     "Stats",
+    "Timing",
     "Unavailable",
     "Usage",
     "WidthMismatch",

@@ -26,13 +26,15 @@ class Resident:
         sha256: hash of the artifact the weights came from.
         sites: adapters of the live sites: `down` (N, M), `up` (M, N). Removed sites are absent.
         head: weight (K, F) and bias (K).
-        cost: FLOPs of one image.
+        first_site: the first live site, where its rows leave the trunk; the number of sites where none is live.
+        cost: FLOPs of one image, alone.
         nbytes: bytes of the block.
     """
 
     sha256: str
     sites: Mapping[int, SiteWeights]
     head: tuple[Tensor, Tensor]
+    first_site: int
     cost: Cost
     nbytes: int
 
@@ -97,7 +99,8 @@ def load(adapter: TaskAdapter, sha256: str, cost: Cost) -> Resident:
     block, (weight, bias, *tensors) = _copy(arrays)
     pairs = zip(tensors[::2], tensors[1::2], strict=True)
     sites = {index: SiteWeights(down, up) for index, (down, up) in zip(live, pairs, strict=True)}
-    return Resident(sha256, sites, (weight, bias), cost, block.nbytes)
+    first = min(live, default=len(adapter.manifest.widths))
+    return Resident(sha256, sites, (weight, bias), first, cost, block.nbytes)
 
 
 def _copy(arrays: Sequence[np.ndarray]) -> tuple[Tensor, list[Tensor]]:

@@ -15,7 +15,7 @@ from service.engine.core import Row, RowResult
 from service.engine.errors import DeadlineExceeded, Draining, EngineDown, EngineError, RequestTooLarge
 from service.engine.isolation import Runner
 from service.engine.limits import Limits
-from service.engine.queueing import Done, Request
+from service.engine.queueing import DEFAULT_PRIORITY, Done, Request
 from service.engine.worker import Worker
 
 
@@ -88,12 +88,15 @@ class Batcher:
         """Rows that wait."""
         return self._worker.queued
 
-    async def submit(self, rows: Sequence[Row], *, deadline: float | None = None) -> list[RowResult]:
+    async def submit(
+        self, rows: Sequence[Row], *, deadline: float | None = None, priority: int = DEFAULT_PRIORITY
+    ) -> list[RowResult]:
         """Answer rows, in their order, however they are batched. Cancelling frees their places.
 
         Args:
             rows: of any mix of tasks.
             deadline: in `time.monotonic` seconds; no answer comes after it, and rows still queued are not computed.
+            priority: rows of a smaller number are computed before all others that wait.
 
         Raises:
             QueueFull, RequestTooLarge, Draining, EngineDown, DeadlineExceeded: not answered at all.
@@ -102,7 +105,8 @@ class Batcher:
         self._refuse(len(rows), deadline)
         if not rows:
             return []
-        request = Request(self._loop.create_future(), len(rows), since=time.monotonic(), deadline=deadline)
+        future, now = self._loop.create_future(), time.monotonic()
+        request = Request(future, len(rows), since=now, deadline=deadline, priority=priority)
         self._worker.put(rows, request)
         self._pending.add(request)
         self._keep_watch()
@@ -118,7 +122,8 @@ class Batcher:
         if self._state in _REFUSALS:
             raise _REFUSALS[self._state](f"the engine is {self._state.value}")
         if images > self._limits.queue_images:
-            raise RequestTooLarge(f"{images} images in one request, at most {self._limits.queue_images} can wait")
+            most = self._limits.queue_images
+            raise RequestTooLarge(f"{images} images times tasks in one request, at most {most} can wait")
         if deadline is not None and deadline <= time.monotonic():
             raise DeadlineExceeded("the deadline had passed before the request was queued")
 
@@ -154,8 +159,7 @@ class Batcher:
 
     def _settle(self, done: Done) -> None:
         """Hand out the outcomes of one batch."""
-        for item, outcome in done.outcomes:
-            item.request.settle(item.index, outcome)
+        done.settle()
         if self._stats:
             items = [item for item, _ in done.outcomes]
             tasks = {item.row.resident.sha256 for item in items}

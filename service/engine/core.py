@@ -2,36 +2,61 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from adapters_store import TaskAdapter
 from backbone import Backbone
 from service.engine import admission, golden
-from service.engine.accounting import cost_of
+from service.engine.accounting import Cost, cost_of, spent_by, trunk_flops
 from service.engine.bank import Bank, Resident, Usage, load
-from service.engine.forward import forward, plan
+from service.engine.forward import forward
 from service.engine.golden import GoldenCheck
+from service.engine.planning import plan
+from service.engine.staging import number, stage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One image for one task: `pixels` is uint8 (H, W, 3), as the backbone's preprocessing gives it."""
+    """One image for one task.
+
+    Attributes:
+        resident: the task's weights.
+        pixels: uint8 (H, W, 3), as the backbone's preprocessing gives it; or float32 (3, H, W), normalised already.
+    """
 
     resident: Resident
     pixels: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds that a row waited for the engine, and seconds of the forward pass it was part of."""
+
+    queue: float = 0.0
+    compute: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RowResult:
-    """Answer to a row: `logits` float32 (K,), FLOPs executed for it, FLOPs that pruning saved on it."""
+    """Answer to a row.
+
+    Attributes:
+        logits: float32 (K,).
+        features: float32 (F,), what the head read.
+        flops_spent: executed for this row; what several rows share is divided among them.
+        flops_saved: what pruning saved: against the same task at its initial widths.
+        flops_shared: what sharing saved: spent + shared is what the row costs alone.
+        timing: filled in by the batcher.
+    """
 
     logits: np.ndarray
+    features: np.ndarray
     flops_spent: int
     flops_saved: int
+    flops_shared: int
+    timing: Timing = Timing()
 
 
 class Engine:
@@ -42,7 +67,7 @@ class Engine:
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
-        self._bank = Bank()
+        self._bank, self._trunk = Bank(), trunk_flops(backbone)
 
     def admit(self, adapter: TaskAdapter, sha256: str) -> Resident:
         """Make a task adapter resident; the one already there is returned where the content is not new.
@@ -78,22 +103,21 @@ class Engine:
     def run(self, rows: Sequence[Row]) -> list[RowResult]:
         """Answer rows of any mix of tasks in one forward pass, in the order given.
 
+        The bare trunk under rows of the same image is computed once, however the image came.
+
         Raises:
             ValueError: pixels of another shape or dtype than the backbone reads, or no row at all.
         """
-        batch = plan([row.resident for row in rows])
-        images = self._stage([rows[index].pixels for index in batch.order])
-        groups = forward(self.backbone, images, batch)
-        answers = dict(zip(batch.order, chain.from_iterable(logits.numpy() for logits in groups), strict=True))
-        return [_result(row, answers[index]) for index, row in enumerate(rows)]
+        residents, images = [row.resident for row in rows], number([row.pixels for row in rows])
+        batch = plan(residents, images)
+        groups = forward(self.backbone, self._stage([rows[index] for index in batch.images]), batch)
+        answers = [pair for logits, features in groups for pair in zip(logits.numpy(), features.numpy(), strict=True)]
+        spent = spent_by(residents, images, self._trunk)
+        places = zip(rows, batch.places, spent, strict=True)
+        return [_result(row.resident.cost, answers[place], flops) for row, place, flops in places]
 
-    def _stage(self, pixels: Sequence[np.ndarray]) -> Tensor:
-        """Check and normalise: uint8 (H, W, 3) each -> float32 (B, 3, H, W)."""
-        expected = (*self.backbone.preprocessing.size, 3)
-        for image in pixels:
-            if image.shape != expected or image.dtype != np.uint8:
-                raise ValueError(f"pixels must be uint8 {expected}, not {image.dtype} {image.shape}")
-        return self.backbone.preprocessing.normalize(torch.from_numpy(np.stack(pixels)))
+    def _stage(self, rows: Sequence[Row]) -> Tensor:
+        return stage(self.backbone.preprocessing, [row.pixels for row in rows])
 
     def _load(self, adapter: TaskAdapter, sha256: str) -> Resident:
         admission.check(self.backbone, adapter)
@@ -107,5 +131,5 @@ class Engine:
         return load(adapter, sha256, cost)
 
 
-def _result(row: Row, logits: np.ndarray) -> RowResult:
-    return RowResult(logits, row.resident.cost.spent, row.resident.cost.saved)
+def _result(alone: Cost, answer: tuple[np.ndarray, np.ndarray], spent: int) -> RowResult:
+    return RowResult(*answer, flops_spent=spent, flops_saved=alone.saved, flops_shared=alone.spent - spent)

@@ -1,81 +1,46 @@
-"""One forward pass for rows of many tasks.
+"""One forward pass for rows of many tasks over trunks that they share.
 
-Rows lie sorted by task, so a task's rows are one slice of every activation and its adapter is two products at its
-exact width. Rows without a live adapter at a site are not touched there; a site where no row is live is the bare
-sub-layer; a batch of one task is one slice, the straight path. Knows tensors and slices; knows no queue, no request.
+A task's adapter is two products at its exact width, on the one slice where its rows lie. Rows without a live adapter
+at a site are not touched there; a site where no row is live is the bare sub-layer; a batch of one task over different
+images is one slice, the straight path. Knows tensors and slices; planning.py says which.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backbone import Backbone, SiteWeights
-from service.engine.bank import Resident
-
-
-class Group(NamedTuple):
-    """The slice of a batch that belongs to one task."""
-
-    resident: Resident
-    rows: slice
-
-
-class Live(NamedTuple):
-    """An adapter at one site, and the slice of the batch it acts on."""
-
-    weights: SiteWeights
-    rows: slice
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a batch is computed.
-
-    Attributes:
-        order: for each position in the batch, which of the given rows lies there.
-        groups: one for each task, in the order of their slices.
-        live: adapters that act, by site; a site where no row is live is absent.
-    """
-
-    order: tuple[int, ...]
-    groups: tuple[Group, ...]
-    live: dict[int, list[Live]]
-
-
-def plan(residents: Sequence[Resident]) -> Plan:
-    """Sort rows by task, tasks in the order of their first row; `residents` gives the task of each row."""
-    members: dict[Resident, list[int]] = {}
-    for row, resident in enumerate(residents):
-        members.setdefault(resident, []).append(row)
-    groups, order = [], list[int]()
-    for resident, rows in members.items():
-        groups.append(Group(resident, slice(len(order), len(order) + len(rows))))
-        order += rows
-    return Plan(tuple(order), tuple(groups), _live(groups))
-
-
-def _live(groups: Iterable[Group]) -> dict[int, list[Live]]:
-    live: dict[int, list[Live]] = {}
-    for resident, rows in groups:
-        for index, weights in resident.sites.items():
-            live.setdefault(index, []).append(Live(weights, rows))
-    return live
+from backbone import Backbone
+from service.engine.planning import Live, Plan
 
 
 @torch.inference_mode()
-def forward(backbone: Backbone, images: Tensor, plan: Plan) -> list[Tensor]:
-    """Logits of each group (rows, K) for `images` (B, 3, H, W), normalised and in the plan's order."""
-    x = backbone.embed(images)
-    for site in backbone.sites:
+def forward(backbone: Backbone, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
+    """Logits (rows, K) and features (rows, F) of each group.
+
+    Args:
+        backbone: the frozen network.
+        images: (B, 3, H, W), normalised, in the order of the plan's images.
+        plan: what to share and where to fork.
+    """
+    x, sites = backbone.embed(images), backbone.sites
+    for site in sites:
         x = site.enter(x)
         h = site.branch(x)
+        if site.index in plan.forks:
+            x, h = fork(x, plan.forks[site.index]), fork(h, plan.forks[site.index])
         x = x + (adapt(h, plan.live[site.index]) if site.index in plan.live else h)
     features = backbone.pool(x)  # (B, F)
-    return [functional.linear(features[rows], *resident.head) for resident, rows in plan.groups]
+    if len(sites) in plan.forks:  # tasks without a live site part only here
+        features = fork(features, plan.forks[len(sites)])
+    parts = [(resident.head, features[rows]) for resident, rows in plan.groups]
+    return [(functional.linear(part, *head), part) for head, part in parts]
+
+
+def fork(x: Tensor, order: Sequence[int]) -> Tensor:
+    """The rows of `x` (B, ...) that go on, some of them more than once: (len(order), ...)."""
+    return x.index_select(0, torch.tensor(order, device=x.device))
 
 
 def adapt(h: Tensor, live: Sequence[Live]) -> Tensor:

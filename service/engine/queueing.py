@@ -6,11 +6,13 @@ Plain data structures without locks, threads or clocks of their own; the batcher
 from asyncio import Future
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from service.engine.core import Row, RowResult
+from service.engine.core import Row, RowResult, Timing
 
 Outcome = RowResult | Exception
+
+HIGHEST_PRIORITY, DEFAULT_PRIORITY, LOWEST_PRIORITY = 1, 5, 9
 
 
 class Request:
@@ -21,10 +23,16 @@ class Request:
     """
 
     def __init__(
-        self, future: "Future[list[RowResult]]", size: int, *, since: float, deadline: float | None = None
+        self,
+        future: "Future[list[RowResult]]",
+        size: int,
+        *,
+        since: float,
+        deadline: float | None = None,
+        priority: int = DEFAULT_PRIORITY,
     ) -> None:
         self.future, self.size = future, size
-        self.since, self.deadline = since, deadline
+        self.since, self.deadline, self.priority = since, deadline, priority
         self._answers: dict[int, RowResult] = {}
 
     def over(self, now: float) -> bool:
@@ -69,12 +77,22 @@ class Done:
     started: float
     seconds: float
 
+    def settle(self) -> None:
+        """Hand the outcomes out, each with how long its row waited and was computed."""
+        for item, outcome in self.outcomes:
+            item.request.settle(item.index, self._timed(outcome, item))
+
+    def _timed(self, outcome: Outcome, item: Item) -> Outcome:
+        if isinstance(outcome, Exception):
+            return outcome
+        return replace(outcome, timing=Timing(queue=self.started - item.request.since, compute=self.seconds))
+
 
 class FairQueue:
-    """Waiting rows, a line for each task, dealt one by one in turn."""
+    """Waiting rows, a line for each task, dealt one by one in turn; those of a higher priority before all others."""
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[str, deque[Item]] = OrderedDict()
+        self._lanes: dict[int, OrderedDict[str, deque[Item]]] = {}  # priority -> task -> its line
         self._size = 0
 
     def __len__(self) -> int:
@@ -83,32 +101,42 @@ class FairQueue:
     def put(self, rows: Sequence[Row], request: Request) -> None:
         """Add the rows of a request at the end of their tasks' lines."""
         for index, row in enumerate(rows):
-            self._lines.setdefault(row.resident.sha256, deque()).append(Item(row, request, index))
+            lane = self._lanes.setdefault(request.priority, OrderedDict())
+            lane.setdefault(row.resident.sha256, deque()).append(Item(row, request, index))
         self._size += len(rows)
 
     def take(self, budget: int, *, now: float) -> list[Item]:
         """Remove up to `budget` rows that somebody still waits for, one from each task in turn; drop the others."""
         batch: list[Item] = []
-        while self._lines and len(batch) < budget:
+        while self._size and len(batch) < budget:
             item = self._pop()
             if not item.request.over(now):
                 batch.append(item)
         return batch
 
     def _pop(self) -> Item:
-        task, line = self._lines.popitem(last=False)
+        priority = min(self._lanes)
+        lane = self._lanes[priority]
+        task, line = lane.popitem(last=False)
         item = line.popleft()
         self._size -= 1
         if line:
-            self._lines[task] = line  # behind the other tasks
+            lane[task] = line  # behind the other tasks
+        self._drop_if_empty(priority)
         return item
 
     def discard(self, request: Request) -> None:
         """Free the places of a request that nobody waits for any more."""
-        for task, line in list(self._lines.items()):
+        lane = self._lanes.get(request.priority, OrderedDict())
+        for task, line in list(lane.items()):
             kept = deque(item for item in line if item.request is not request)
             self._size -= len(line) - len(kept)
             if kept:
-                self._lines[task] = kept  # in its old place
+                lane[task] = kept  # in its old place
             else:
-                del self._lines[task]
+                del lane[task]
+        self._drop_if_empty(request.priority)
+
+    def _drop_if_empty(self, priority: int) -> None:
+        if not self._lanes.get(priority, True):
+            del self._lanes[priority]

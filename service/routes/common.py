@@ -1,6 +1,7 @@
 """What endpoints share: the running service, keys, the body as it arrives, and noticing a client that gave up."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, TypeVar
@@ -9,6 +10,7 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
+from adapters_store.strict_json import shown
 from service.access import Scope
 from service.errors import ClientGone
 from service.payload import Body
@@ -17,8 +19,10 @@ from service.service import Service
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 Task = Annotated[str, Path(pattern=TASK_PATTERN, description="task id", examples=["digits"])]
-_bearer = HTTPBearer(auto_error=False, description="predict or manage key, where the server has keys")
+_bearer = HTTPBearer(auto_error=False, description="a key, where the server has keys")
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
@@ -31,19 +35,27 @@ async def running_service(request: Request) -> Service:  # async: FastAPI would 
 Running = Annotated[Service, Depends(running_service)]
 
 
-async def may_predict(service: Running, credentials: _Credentials) -> None:
-    """Dependency: the request may read and predict."""
-    _check(service, credentials, Scope.PREDICT)
+async def may_predict(service: Running, credentials: _Credentials) -> AsyncIterator[None]:
+    """Dependency: the request may read and predict, and counts as its key's until it is answered."""
+    with service.keyring.admitted(_token(credentials), Scope.PREDICT):
+        yield
 
 
-async def may_manage(service: Running, credentials: _Credentials) -> None:
-    """Dependency: the request may upload and delete."""
-    _check(service, credentials, Scope.MANAGE)
+async def may_manage(service: Running, credentials: _Credentials, request: Request) -> AsyncIterator[None]:
+    """Dependency: the request may change what is published. The log says whose key it was."""
+    with service.keyring.admitted(_token(credentials), Scope.MANAGE) as key:
+        logger.info("%s %s by %s", request.method, shown(request.url.path), key.name if key else "anyone: no keys")
+        yield
 
 
-def _check(service: Service, credentials: HTTPAuthorizationCredentials | None, scope: Scope) -> None:
-    if service.keys is not None:
-        service.keys.check(credentials.credentials if credentials else None, scope)
+async def may_read_metrics(service: Running, credentials: _Credentials) -> AsyncIterator[None]:
+    """Dependency: the request may read metrics."""
+    with service.keyring.admitted(_token(credentials), Scope.METRICS):
+        yield
+
+
+def _token(credentials: HTTPAuthorizationCredentials | None) -> str | None:
+    return credentials.credentials if credentials else None
 
 
 def body_of(request: Request) -> Body:

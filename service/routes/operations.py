@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service import openapi
-from service.routes.common import Running, may_predict
+from service.routes.common import Running, may_predict, may_read_metrics
 from service.schemas import Health
 
 router = APIRouter(tags=["operations"])
@@ -25,7 +25,7 @@ async def ready(service: Running) -> Health:
 
 @router.get(
     "/metrics",
-    dependencies=[Depends(may_predict)],
+    dependencies=[Depends(may_read_metrics)],
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
@@ -37,4 +37,4 @@ async def metrics(service: Running) -> Response:
 @router.get("/openapi.json", dependencies=[Depends(may_predict)], include_in_schema=False)
 async def document(request: Request, service: Running) -> dict[str, object]:
     """The OpenAPI document."""
-    return openapi.document(request.app, needs_key=service.keys is not None)
+    return openapi.document(request.app, needs_key=service.keyring.needs_key)

@@ -1,41 +1,111 @@
-"""POST /v1/tasks/{task}/predict."""
+"""Predictions: one task by its live version, by an alias or by a version; or many tasks at once."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel
 
-from service import openapi
+from service import openapi, predict_docs
 from service.multipart import FormLimits
-from service.payload import Payload, read_payload
+from service.payload import MANY_TASKS, ONE_TASK, Payload, Shape, read_payload
+from service.predict_views import fanout_answer, predict_answer
+from service.registry import Served
+from service.routes.aliases import Alias
 from service.routes.common import Running, Task, body_of, may_predict, while_connected
-from service.schemas import PredictAnswer, PredictOptions
+from service.routes.versions import Number
+from service.schemas import ALL_TASKS, FanoutAnswer, FanoutOptions, PredictAnswer, PredictOptions
 from service.service import Service
+from service.targets import Target
 
 router = APIRouter(dependencies=[Depends(may_predict)], tags=["predict"])
 
+_Options = Annotated[PredictOptions, Query()]
+_DOCUMENTED: dict[str, Any] = {
+    "response_model": PredictAnswer,
+    "responses": {**openapi.documented(404, 408, 415, 422, 504), 200: predict_docs.ANSWERED},
+    "openapi_extra": {"requestBody": predict_docs.PREDICT_BODY},
+}
 
-@router.post(
-    "/v1/tasks/{task}/predict",
-    response_model=PredictAnswer,
-    responses=openapi.documented(404, 408, 415, 422, 504),
-    openapi_extra={"requestBody": openapi.PREDICT_BODY},
-)
-async def predict(
-    task: Task, options: Annotated[PredictOptions, Query()], service: Running, request: Request
-) -> Response:
+
+@router.post("/v1/tasks/{task}/predict", **_DOCUMENTED)
+async def predict(task: Task, options: _Options, service: Running, request: Request) -> Response:
     """Name what one or more images show, in the words of the task.
 
     The body is one raw image (JPEG, PNG or WebP, judged by its bytes), a multipart form with images as files, or
-    JSON with base64 images. `top_k` may stand in the query, the form or the JSON; the body's wins.
+    JSON with base64 images. `top_k` and `output` may stand in the query, the form or the JSON; the body's win.
     """
+    return await _one(service, request, Target(task), options)
+
+
+@router.post("/v1/tasks/{task}/aliases/{alias}/predict", **_DOCUMENTED)
+async def predict_by_alias(task: Task, alias: Alias, options: _Options, service: Running, request: Request) -> Response:
+    """As `/v1/tasks/{task}/predict`, by the version that another alias points at."""
+    return await _one(service, request, Target(task, alias=alias), options)
+
+
+@router.post("/v1/tasks/{task}/versions/{version}/predict", **_DOCUMENTED)
+async def predict_by_version(
+    task: Task, version: Number, options: _Options, service: Running, request: Request
+) -> Response:
+    """As `/v1/tasks/{task}/predict`, by one version, whether an alias points at it or not.
+
+    The first call may take as long as reading the version from the store.
+    """
+    return await _one(service, request, Target(task, version=version), options)
+
+
+@router.post(
+    "/v1/predict",
+    response_model=FanoutAnswer,
+    responses={**openapi.documented(404, 408, 415, 422, 504), 200: predict_docs.FANNED_OUT},
+    openapi_extra={"requestBody": predict_docs.FANOUT_BODY},
+)
+async def predict_by_many(options: Annotated[FanoutOptions, Query()], service: Running, request: Request) -> Response:
+    """Ask many tasks about the same images; what the tasks have in common is computed once.
+
+    `tasks` may stand in the query (repeated), the form (repeated) or the JSON (a list); the body's win. `all`, or
+    none, asks every task that can be served now. Otherwise as `/v1/tasks/{task}/predict`.
+    """
+    with ExitStack() as stack:
+        first = stack.enter_context(service.metrics.prediction())
+        await _resolve(service, options.tasks)  # an unknown task is refused before its images travel
+        payload = await _read(service, request, MANY_TASKS)
+        tasks = await _resolve(service, payload.tasks or options.tasks)
+        records = [first, *(stack.enter_context(service.metrics.prediction()) for _ in tasks[1:])]
+        for record, served in zip(records, tasks, strict=False):  # one record where there is no task
+            record.served = served
+        answered = await while_connected(request, service.predictor.predict(tasks, payload.images))
+        for record, said in zip(records, answered.said, strict=False):
+            record.account(said.results)
+    output = payload.output or options.output or "probabilities"
+    return _json(fanout_answer(answered, output, payload.top_k or options.top_k))
+
+
+async def _one(service: Service, request: Request, target: Target, options: PredictOptions) -> Response:
     with service.metrics.prediction() as record:
-        record.served = service.registry.resolve(task)  # an unknown task is refused before its images travel
-        payload = await _read(service, request, options)
-        answer = await while_connected(request, service.predictor.predict(task, payload, record))
-    return Response(answer.model_dump_json(), media_type="application/json")
+        record.served = await service.targets.served(target)  # an unknown task is refused before its images travel
+        payload = await _read(service, request, ONE_TASK)
+        record.served = served = await service.targets.served(target)
+        answered = await while_connected(request, service.predictor.predict([served], payload.images))
+        record.account(answered.said[0].results)
+    output = payload.output or options.output or "probabilities"
+    return _json(predict_answer(answered, output, payload.top_k or options.top_k))
 
 
-async def _read(service: Service, request: Request, options: PredictOptions) -> Payload:
+async def _resolve(service: Service, names: Sequence[str]) -> list[Served]:
+    if names and ALL_TASKS not in names:
+        targets = [Target(task) for task in dict.fromkeys(names)]
+    else:
+        targets = service.targets.everything()
+    return [await service.targets.served(target) for target in targets]
+
+
+async def _read(service: Service, request: Request, shape: Shape) -> Payload:
     limits = FormLimits(service.settings.images_per_request, service.settings.image_bytes)
-    payload = await read_payload(body_of(request), images=limits, offload=service.decoder.offload)
-    return Payload(payload.images, payload.top_k or options.top_k)
+    return await read_payload(body_of(request), images=limits, offload=service.decoder.offload, shape=shape)
+
+
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")

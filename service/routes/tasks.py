@@ -1,11 +1,20 @@
 """GET, PUT and DELETE of tasks."""
 
-from fastapi import APIRouter, Depends, Request, Response
+from typing import Annotated
 
-from service import openapi, views
-from service.payload import read_file
-from service.routes.common import Running, Task, body_of, may_manage, may_predict
-from service.schemas import TaskDetail, TaskList, UploadAnswer
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service import examples, openapi, task_views, views
+from service.catalogue import answering
+from service.conditions import tag
+from service.errors import TaskUnavailable
+from service.payload import Body, read_file
+from service.routes.common import Running, Task, may_manage, may_predict
+from service.routes.headers import Claimed, Expected, Fresh
+from service.schemas import TaskList
+from service.service import Service
+from service.task_schemas import TaskDetail, UploadAnswer, UploadOptions
+from service.uploads import Upload
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -16,31 +25,64 @@ async def list_tasks(service: Running) -> TaskList:
     return views.listing(service.table, service.engine.backbone)
 
 
-@router.get("/{task}", dependencies=[Depends(may_predict)], responses=openapi.documented(404, 422))
-async def get_task(task: Task, service: Running) -> TaskDetail:
-    """The live version of a task: labels, widths, cost, and how it was made."""
-    return views.detail(service.registry.resolve(task))
+@router.get(
+    "/{task}",
+    dependencies=[Depends(may_predict)],
+    responses={**openapi.documented(404, 422), 200: examples.answer("task")},
+)
+async def get_task(task: Task, service: Running, response: Response) -> TaskDetail:
+    """A task: what it is for, what it costs, how it was made, its aliases and versions.
+
+    The ETag is the task's generation, for If-Match; it is read from the store, not from what this server has loaded.
+    """
+    detail = await service.reads.run(lambda: _detail(service, task))
+    response.headers["ETag"] = tag(detail.generation)
+    return detail
+
+
+def _detail(service: Service, task: str) -> TaskDetail:
+    state = service.catalogue.task(task)
+    info = answering(state)
+    if info is None:
+        raise TaskUnavailable("the task has no version")
+    return task_views.task_detail(task, state, service.catalogue.describe(info), service.table.get(task))
 
 
 @router.put(
     "/{task}",
     dependencies=[Depends(may_manage)],
     response_model=UploadAnswer,
-    responses={**openapi.documented(403, 408, 409, 415, 422, 507), 201: {"model": UploadAnswer}},
+    responses={
+        **openapi.documented(403, 408, 409, 415, 422, 507),
+        200: examples.answer("upload_known"),
+        201: {"model": UploadAnswer, **examples.answer("upload")},
+    },
     openapi_extra={"requestBody": openapi.UPLOAD_BODY},
 )
-async def put_task(task: Task, service: Running, request: Request) -> Response:
+async def put_task(
+    task: Task,
+    options: Annotated[UploadOptions, Query()],
+    condition: Fresh,
+    checksums: Claimed,
+    service: Running,
+    request: Request,
+) -> Response:
     """Publish a task adapter file (safetensors): checked completely, then live at once, without a lost request.
 
-    201: a new version. 200: the task had these bytes already; that version is live again.
+    201: a new version. 200: the task had these bytes already, and that version is live again; or a dry run. What is
+    refused leaves no trace, and the problem names the check that failed. `If-Match` with the task's generation makes
+    the upload a compare-and-swap; `If-None-Match: *` publishes only what does not exist. A SHA-256 in `Repr-Digest`,
+    `Content-Digest` or `Digest` is checked.
     """
-    data = await read_file(body_of(request), most_bytes=service.settings.adapter_bytes)
-    uploaded = await service.registrar.upload(task, data)
-    answer = views.upload(task, uploaded)
+    body = Body(request.headers.get("content-type", ""), checksums.watch(request.stream()))
+    data = await read_file(body, most_bytes=service.settings.adapter_bytes)
+    upload = Upload(task, data, condition, checksums, activate=options.activate, dry_run=options.dry_run)
+    done = await service.registrar.change(lambda: service.uploader.upload(upload))
+    answer = task_views.upload(upload, done)
     return Response(
         answer.model_dump_json(),
-        201 if uploaded.created else 200,
-        {"Location": f"/v1/tasks/{task}"},
+        201 if done.created and not upload.dry_run else 200,
+        {"Location": f"/v1/tasks/{task}", "ETag": tag(done.generation)},
         media_type="application/json",
     )
 
@@ -50,8 +92,8 @@ async def put_task(task: Task, service: Running, request: Request) -> Response:
     status_code=204,
     response_class=Response,
     dependencies=[Depends(may_manage)],
-    responses=openapi.documented(403, 404, 422, 507),
+    responses=openapi.documented(403, 404, 409, 422, 507),
 )
-async def delete_task(task: Task, service: Running) -> None:
+async def delete_task(task: Task, condition: Expected, service: Running) -> None:
     """Delete a task with all its versions; requests under way are still answered."""
-    await service.registrar.delete(task)
+    await service.registrar.change(lambda: service.lifecycle.delete_task(task, condition))

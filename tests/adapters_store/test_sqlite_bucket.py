@@ -1,5 +1,6 @@
 """What is special about the SQLite home: whose file it is, when it is full, and that it gives room back."""
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -142,3 +143,54 @@ def test_a_sweep_gives_room_back_to_the_disk(path: Path) -> None:
         store.delete_task("cat")
         store.sweep(older_than=0)
     assert path.stat().st_size < len(MEBIBYTE) / 4
+
+
+class _Failing:
+    """A connection whose writes fail as those of a broken disk do."""
+
+    def __init__(self, code: int) -> None:
+        self.error = sqlite3.OperationalError("disk I/O error")
+        self.error.sqlite_errorcode = code
+
+    def execute(self, *_: object) -> None:
+        raise self.error
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (sqlite3.SQLITE_IOERR_WRITE, errno.EDQUOT, StoreFull),
+        (sqlite3.SQLITE_IOERR_FSYNC, errno.ENOSPC, StoreFull),
+        (sqlite3.SQLITE_IOERR_WRITE, errno.EFBIG, StoreFull),
+        (sqlite3.SQLITE_IOERR_WRITE, errno.EIO, StoreUnavailable),
+        (sqlite3.SQLITE_IOERR_WRITE, 0, StoreUnavailable),
+        (sqlite3.SQLITE_BUSY, errno.ENOSPC, StoreUnavailable),
+    ],
+)
+def test_a_failed_write_is_for_want_of_room_only_if_the_disk_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: int, kind: type[Exception]
+) -> None:
+    def fsync(_: int) -> None:
+        if reason:
+            raise OSError(reason, os.strerror(reason))
+
+    with closing(SqliteBucket(path)) as bucket:
+        monkeypatch.setattr(bucket, "_connection", _Failing(code))
+        monkeypatch.setattr(os, "fsync", fsync)
+        before = set(path.parent.iterdir())
+        with pytest.raises(kind) as raised:
+            bucket.create("blobs/a", b"one")
+        assert type(raised.value) is kind
+        assert set(path.parent.iterdir()) == before
+
+
+def test_a_disk_that_is_full_from_the_start_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreFull):
+        SqliteBucket(path)

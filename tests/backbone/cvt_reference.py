@@ -52,7 +52,8 @@ class Block(nn.Module):
         cls = normed[:, :1] if x.shape[1] > side * side else None
         patches = normed[:, x.shape[1] - side * side :]
         x = x + self.attn(cls, patches.transpose(1, 2).reshape(len(x), -1, side, side))
-        return x + self.mlp["fc2"](quick_gelu(self.mlp["fc1"](self.norm2(x))))
+        out: Tensor = x + self.mlp["fc2"](quick_gelu(self.mlp["fc1"](self.norm2(x))))
+        return out
 
 
 class Stage(nn.Module):

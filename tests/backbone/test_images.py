@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from backbone import ImageError, ImageLimits, decode
+from backbone import ImageError, ImageLimits, decode, from_pixels
 from backbone.errors import BadImage, ImageTooLarge, UnsupportedFormat, UnsupportedMode
 
 
@@ -138,3 +138,13 @@ def test_a_mutated_image_decodes_or_raises_an_image_error(data: st.DataObject, f
         mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(ImageError):
         assert decode(bytes(mutated)).mode == "RGB"
+
+
+def test_decoded_pixels_are_an_image_within_the_same_limits() -> None:
+    pixels = np.asarray(scene())
+    assert np.array_equal(np.asarray(from_pixels(pixels)), pixels)
+    for size, error in [((7, 32), BadImage), ((8, 161), BadImage), ((0, 8), BadImage), ((8, 8193), ImageTooLarge)]:
+        with pytest.raises(error):
+            from_pixels(np.zeros((*size, 3), np.uint8))
+    with pytest.raises(ImageTooLarge):
+        from_pixels(pixels, ImageLimits(max_pixels=48 * 32 - 1))

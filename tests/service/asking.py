@@ -6,7 +6,7 @@ from typing import Any
 import httpx2 as httpx
 import numpy as np
 
-from service.schemas import PredictAnswer
+from service.schemas import ImageResult, PredictAnswer, Prediction
 from tests.service.live import Live, encode, picture
 
 Body = dict[str, Any]
@@ -20,6 +20,12 @@ def answer(response: httpx.Response) -> PredictAnswer:
     return PredictAnswer.model_validate_json(response.content)
 
 
+def named(result: ImageResult) -> list[Prediction]:
+    """The labels of an answer that has them."""
+    assert result.predictions is not None
+    return result.predictions
+
+
 def raw(data: bytes = PNG) -> Body:
     return {"content": data}
 
@@ -28,7 +34,7 @@ def form(*images: bytes, **fields: str) -> Body:
     return {"files": [("image", ("../../x", image)) for image in images], "data": fields}
 
 
-def json(*images: bytes, **fields: int) -> Body:
+def json(*images: bytes, **fields: object) -> Body:
     return {"json": {"images": [base64.b64encode(image).decode() for image in images], **fields}}
 
 

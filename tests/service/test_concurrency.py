@@ -14,7 +14,7 @@ import pytest
 
 from service.settings import Settings
 from tests.service.adapters import Made, make
-from tests.service.asking import IMAGE, PNG, answer, predict, probabilities, put, raw
+from tests.service.asking import IMAGE, PNG, answer, named, predict, probabilities, put, raw
 from tests.service.gate import gated
 from tests.service.live import PATIENCE, Live, encode, picture, serving
 from tests.service.wire import request
@@ -56,7 +56,7 @@ def test_mixed_tasks_at_once_answer_as_each_would_alone(live: Live, made: dict[s
         until(lambda: live.service.queued >= 2 * live.service.settings.batch_images)
         gate.open.set()
         for (task, image), job in zip(rounds, jobs, strict=True):
-            found = {p.index: p.probability for p in answer(job.result()).results[0].predictions}
+            found = {p.index: p.probability for p in named(answer(job.result()).results[0])}
             wanted = probabilities(made[task].logits(image))
             assert [found[index] for index in sorted(found)] == pytest.approx(wanted.tolist(), abs=1e-5)
     assert len({row.resident.sha256 for row in gate.rows[-16:]}) > 1
@@ -78,7 +78,7 @@ def test_a_swap_under_load_loses_nothing_and_mixes_nothing(live: Live, task: str
         count = 0
         while not stop.is_set():
             found = answer(predict(live, task, raw(), "?top_k=9"))
-            assert [p.index for p in found.results[0].predictions] == orders[found.sha256]
+            assert [p.index for p in named(found.results[0])] == orders[found.sha256]
             count += 1
         return count
 
@@ -107,7 +107,7 @@ def test_a_storm_on_one_task_gives_whole_answers_or_none(live: Live, task: str) 
         response = predict(live, task, raw(), "?top_k=9")
         if response.status_code == 200:
             found = answer(response)
-            assert [p.index for p in found.results[0].predictions] == orders[found.sha256]
+            assert [p.index for p in named(found.results[0])] == orders[found.sha256]
         return response.status_code
 
     with ThreadPoolExecutor(32) as pool:

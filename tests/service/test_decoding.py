@@ -102,3 +102,12 @@ async def test_a_running_job_keeps_its_place_when_its_request_is_given_up(decode
     gate.open.set()
     with pytest.raises(ImageError):
         await decoder.pixels([b""])
+
+
+async def test_decoded_images_are_prepared_and_normalised_ones_left_alone(decoder: Decoder) -> None:
+    image, ready = picture(1), np.ones((3, 64, 64), np.float32)
+    encoded, decoded, same = await decoder.pixels([encode(image), image, ready])
+    assert np.array_equal(encoded, decoded)
+    assert same is ready
+    with pytest.raises(BadImage):
+        await decoder.pixels([picture(1, size=(200, 8))])

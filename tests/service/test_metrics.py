@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service.adapters import make, saved_flops
 from tests.service.asking import PNG, form, predict, put, raw
-from tests.service.live import Live
+from tests.service.live import Live, encode, picture
 
 
 def scrape(live: Live) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -32,10 +32,20 @@ def test_predictions_are_counted_by_task_version_and_status(live: Live, task: st
 def test_flops_are_counted_for_every_image(live: Live, task: str) -> None:
     new = make(91)
     put(live, task, new.data)
-    predict(live, task, form(PNG, PNG, PNG))
+    predict(live, task, form(*(encode(picture(seed)) for seed in range(3))))
     spent, saved = new.adapter.manifest.provenance.flops / 1e9, saved_flops(new) / 1e9
     assert value(live, "mimi_gflops_spent_total", task=task) == pytest.approx(3 * spent)
     assert value(live, "mimi_gflops_saved_total", task=task) == pytest.approx(3 * saved)
+    assert value(live, "mimi_gflops_shared_total", task=task) == 0
+
+
+def test_flops_that_images_share_are_counted_apart(live: Live, task: str) -> None:
+    new = make(91)
+    put(live, task, new.data)
+    predict(live, task, form(PNG, PNG, PNG))
+    alone = new.adapter.manifest.provenance.flops / 1e9
+    assert value(live, "mimi_gflops_spent_total", task=task) == pytest.approx(alone)
+    assert value(live, "mimi_gflops_shared_total", task=task) == pytest.approx(2 * alone)
 
 
 def test_batches_are_measured(live: Live) -> None:

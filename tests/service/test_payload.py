@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.errors import BodyTooLarge, InvalidRequest, MalformedJson, RequestError
 from service.multipart import FormLimits
-from service.payload import Body, Payload, parse_json, read_file, read_payload
+from service.payload import MANY_TASKS, Body, Payload, from_base64, parse_json, read_file, read_payload
 from tests.service.test_multipart import TYPE, form, part
 
 LIMITS = FormLimits(files=3, file_bytes=100)
@@ -67,6 +67,38 @@ async def test_a_form_holds_files_and_options() -> None:
 async def test_a_form_without_images_or_with_other_fields_is_refused(parts: list[bytes]) -> None:
     with pytest.raises(InvalidRequest):
         await payload(TYPE, form(*parts))
+
+
+async def test_many_tasks_are_named_in_a_form_or_in_json() -> None:
+    data = form(part(b"1"), part(b"a", "tasks", None), part(b"logits", "output", None), part(b"b", "tasks", None))
+    found = await read_payload(body(TYPE, data), images=LIMITS, offload=inline, shape=MANY_TASKS)
+    assert found == Payload((b"1",), None, "logits", ("a", "b"))
+    for named, tasks in ((["a", "b"], ("a", "b")), ("all", ("all",)), ([], ())):
+        document = json.dumps({"images": [ENCODED], "tasks": named}).encode()
+        assert parse_json(document, most=3, shape=MANY_TASKS).tasks == tasks
+
+
+async def test_as_many_tasks_as_allowed_and_no_more_fit_into_a_form() -> None:
+    for count in (256, 257):
+        data = form(part(b"1"), *[part(b"a", "tasks", None)] * count)
+        asked = read_payload(body(TYPE, data), images=LIMITS, offload=inline, shape=MANY_TASKS)
+        if count == 256:
+            assert len((await asked).tasks) == count
+        else:
+            with pytest.raises(InvalidRequest):
+                await asked
+
+
+@given(st.binary(max_size=50), st.sampled_from(["", "data:image/png;base64,", "data:image/webp;a=b;base64,"]))
+def test_base64_and_data_uris_hold_any_bytes(data: bytes, prefix: str) -> None:
+    assert from_base64(prefix + base64.b64encode(data).decode()) == data
+
+
+@pytest.mark.parametrize(
+    "text", ["data:,", "data:image/png,aQ==", "data:;base64,aQ==", "data:image/png;base64,!", "aQ", "é"]
+)
+def test_what_is_neither_is_none(text: str) -> None:
+    assert from_base64(text) is None
 
 
 @pytest.mark.parametrize("kind", ["", TYPE])

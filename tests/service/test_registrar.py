@@ -37,23 +37,15 @@ def registrar(store: Store) -> Iterator[Registrar]:
     registrar.close()
 
 
-async def test_the_line_of_uploads_has_an_end_and_its_places_come_back(
-    registrar: Registrar, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish, go_on = store.publish, threading.Event()
-
-    def slow(task: str, data: bytes, *, alias: str | None = "live") -> object:
-        assert go_on.wait(PATIENCE)
-        return publish(task, data, alias=alias)
-
-    monkeypatch.setattr(store, "publish", slow)
-    waiting = [asyncio.ensure_future(registrar.upload(f"task-{n}", make(n).data)) for n in range(2)]
+async def test_the_line_of_changes_has_an_end_and_its_places_come_back(registrar: Registrar) -> None:
+    go_on = threading.Event()
+    waiting = [asyncio.ensure_future(registrar.change(lambda: go_on.wait(PATIENCE))) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(UploadBacklog):
-        await registrar.upload("task-3", make(3).data)
+        await registrar.change(lambda: None)
     go_on.set()
-    assert [uploaded.created for uploaded in await asyncio.gather(*waiting)] == [True, True]
-    assert (await registrar.upload("task-3", make(3).data)).created
+    assert await asyncio.gather(*waiting) == [True, True]
+    assert await registrar.change(lambda: 3) == 3
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("gone for now"), RuntimeError("a bug of ours")])

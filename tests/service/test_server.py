@@ -95,6 +95,8 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     [
         ({"host": "0.0.0.0"}, 2, "needs keys"),
         ({"prot": "1"}, 2, "there is no such setting"),
+        ({"config": "/nowhere.toml"}, 2, "/nowhere.toml: No such file"),
+        ({"keys_file": "/nowhere.toml"}, 2, "/nowhere.toml: No such file"),
         ({"backbone": "no-such-network"}, 1, "no-such-network"),
         ({"store": "/proc/nowhere/store.db"}, 1, "cannot start"),
         ({"weights": "/nowhere.safetensors"}, 1, "/nowhere.safetensors"),

@@ -2,8 +2,9 @@
 
 import pytest
 
+from service.configuration import load
 from service.errors import SettingsError
-from service.settings import Settings, is_loopback, load
+from service.settings import Settings, is_loopback
 
 KEYS = {"MIMI_PREDICT_KEY": "p" * 16, "MIMI_MANAGE_KEY": "m" * 16}
 
@@ -50,12 +51,52 @@ def test_loopback_needs_no_keys(host: str) -> None:
 
 @pytest.mark.parametrize(
     "keys",
-    [{"MIMI_PREDICT_KEY": "p" * 16}, {**KEYS, "MIMI_MANAGE_KEY": "p" * 16}, {**KEYS, "MIMI_MANAGE_KEY": "short"}],
+    [
+        {"MIMI_PREDICT_KEY": "p" * 16},
+        {**KEYS, "MIMI_MANAGE_KEY": "p" * 16},
+        {**KEYS, "MIMI_METRICS_KEY": "p" * 16},
+        {**KEYS, "MIMI_MANAGE_KEY": "short"},
+        {**KEYS, "MIMI_MANAGE_KEY": "pppp pppp pppp pppp"},
+        {"MIMI_METRICS_KEY": "p" * 16},
+    ],
 )
 def test_keys_come_in_pairs_differ_and_are_long(keys: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as refused:
         load(keys)
     assert "pppp" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cors_origins": "*"},
+        {"cors_origins": "pages.example"},
+        {"cors_origins": "https://pages.example/"},
+        {"cors_origins": "https://Pages.example"},
+        {"allowed_hosts": "mimi.example:8000"},
+        {"allowed_hosts": "a b"},
+        {"allowed_hosts": "*"},
+    ],
+)
+def test_pages_and_hosts_are_named_exactly(settings: dict[str, str]) -> None:
+    with pytest.raises(SettingsError):
+        load({}, settings)
+
+
+def test_lists_are_words_between_commas() -> None:
+    given = {"MIMI_ALLOWED_HOSTS": "a.example, b.example,", "MIMI_CORS_ORIGINS": "http://[::1]:3000"}
+    settings = load(given)
+    assert (settings.allowed_hosts, settings.cors_origins) == (("a.example", "b.example"), ("http://[::1]:3000",))
+
+
+def test_a_keys_file_is_as_good_as_keys_and_may_stand_beside_one_of_them() -> None:
+    assert load({"MIMI_HOST": "0.0.0.0", "MIMI_KEYS_FILE": "keys.toml"}).needs_key
+    assert load({"MIMI_KEYS_FILE": "keys.toml", "MIMI_PREDICT_KEY": "p" * 16}).manage_key is None
+
+
+def test_made_directly_settings_look_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIMI_PORT", "9")
+    assert Settings().port == 8000
 
 
 def test_keys_never_show(capsys: pytest.CaptureFixture[str]) -> None:

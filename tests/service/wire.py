@@ -63,7 +63,7 @@ def _ends(connection: socket.socket, stream: Any) -> bool:  # noqa: ANN401 - a b
 
 def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
     """A request; Content-Length only where a header says so."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: test", *headers]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 

@@ -12,9 +12,27 @@ from mimi.demo.server import Server
 def test_a_file_becomes_a_live_task(server: Server, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sha256 = digest(trained.read_bytes())
     assert main(["publish", str(trained), "--task", "published", "--url", server.url]) == 0
-    assert capsys.readouterr().out.startswith(f"published version 1 (new)  sha256 {sha256}\n")
+    out = capsys.readouterr().out
+    assert f"\npublished version 1 (new, and is live)  sha256 {sha256}\n" in out
+    assert "passed   golden sample  logits differ by " in out
+    assert "passed   checksum\n" in out
     assert main(["publish", str(trained), "--task", "published", "--url", server.url]) == 0
-    assert capsys.readouterr().out.startswith("published version 1 (was there already")
+    assert "\npublished version 1 (was there already, and is live)" in capsys.readouterr().out
+
+
+def test_a_dry_run_and_a_version_that_is_not_live_say_so(
+    server: Server, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["publish", str(trained), "--task", "quiet", "--url", server.url]
+    for option, said in (
+        ("--dry-run", "(would be new; nothing was published)"),
+        ("--no-activate", "(new, and not live)"),
+        ("--dry-run", "(is there already; nothing was published)"),
+    ):
+        assert main([*command, option]) == 0
+        out = capsys.readouterr().out
+        assert said in out
+        assert "ask it" not in out
 
 
 def test_the_task_is_named_after_the_file(server: Server, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

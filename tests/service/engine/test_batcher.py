@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from service.engine import (
+    HIGHEST_PRIORITY,
     Batcher,
     Draining,
     EngineDown,
@@ -141,3 +142,14 @@ async def test_the_draining_batcher_answers_what_waits_and_refuses_the_rest(gate
         assert (healthy, batcher.healthy) == (True, False)
         with pytest.raises(Draining):
             await batcher.submit(rows(2))
+
+
+async def test_a_higher_priority_is_computed_first(gate: Gate, rows: Ask) -> None:
+    async with serving(gate, Limits(batch_images=1)) as batcher:
+        first = await occupy(batcher, gate, rows(0))
+        usual = await queue(batcher, rows(1))
+        urgent = asyncio.create_task(batcher.submit(rows(2), priority=HIGHEST_PRIORITY))
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await asyncio.gather(first, usual, urgent)
+        assert [len(row.resident.head[1]) for (row,) in gate.batches] == [2, 8, 5]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from backbone import Backbone, SiteWeights, adapt
 from service.engine import Engine, Resident, Row
-from service.engine.forward import Live, plan
 from service.engine.forward import adapt as adapt_rows
+from service.engine.planning import Live
 from tests.service.engine.conftest import TASKS
 from tests.service.engine.gate import Picture
 
@@ -45,7 +45,7 @@ def answers(engine: Engine, residents: list[Resident], pixels: Picture) -> list[
     return [[engine.run([Row(each, pixels(image))])[0].logits for image in range(2)] for each in residents]
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch=st.lists(st.tuples(st.integers(0, TASKS - 1), st.integers(0, 1)), min_size=1, max_size=12))
 def test_any_mix_in_any_order_answers_as_each_row_alone(
     engine: Engine,
@@ -57,6 +57,34 @@ def test_any_mix_in_any_order_answers_as_each_row_alone(
     results = engine.run([Row(residents[task], pixels(image)) for task, image in batch])
     for (task, image), result in zip(batch, results, strict=True):
         assert close(result.logits, answers[task][image])
+
+
+def test_one_image_for_every_task_computes_its_trunk_once(
+    engine: Engine, residents: list[Resident], answers: list[list[np.ndarray]], pixels: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    entered: list[int] = []
+    branch = engine.backbone.sites[0].branch
+    forward, image = branch.forward, pixels(0)
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        entered.append(len(x))
+        found: torch.Tensor = forward(x)
+        return found
+
+    monkeypatch.setattr(branch, "forward", counted)
+    results = engine.run([Row(resident, image.copy()) for resident in residents])  # equal, not the same array
+    assert entered == [1]
+    for result, (reference, _) in zip(results, answers, strict=True):
+        assert close(result.logits, reference)
+
+
+def test_features_are_what_the_head_read(engine: Engine, residents: list[Resident], pixels: Picture) -> None:
+    for row in (rows := [Row(residents[task], pixels(0)) for task in (2, 7, 5)]):
+        weight, bias = (part.numpy() for part in row.resident.head)
+        result = engine.run(rows)[rows.index(row)]
+        assert result.features.shape == (engine.backbone.feature_dim,)
+        assert close(weight @ result.features + bias, result.logits)
 
 
 def test_a_task_changes_its_answer_with_its_adapters_only(
@@ -83,19 +111,6 @@ def test_a_transposed_activation_is_adapted_all_the_same() -> None:
     h = torch.randn(8, 5, 2).transpose(0, 2)  # (2, 5, 8), not contiguous
     weights = SiteWeights(torch.randn(3, 8), torch.randn(8, 3))
     torch.testing.assert_close(adapt_rows(h, [Live(weights, slice(0, 2))]), adapt(h, weights))
-
-
-def test_a_plan_gives_each_task_one_slice_and_each_row_one_place(residents: list[Resident]) -> None:
-    a, b, c = residents[:3]
-    planned = plan([b, a, b, c, a])
-    assert planned.order == (0, 2, 1, 4, 3)
-    assert planned.groups == ((b, slice(0, 2)), (a, slice(2, 4)), (c, slice(4, 5)))
-
-
-def test_a_plan_names_a_site_only_where_a_row_is_live(residents: list[Resident]) -> None:
-    planned = plan([residents[6], residents[7]])  # the first six sites of one are removed, all of the other
-    assert set(planned.live) == set(residents[6].sites)
-    assert min(planned.live) >= 6
 
 
 def test_a_batch_without_a_live_site_runs_the_bare_network(

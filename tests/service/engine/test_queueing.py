@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.engine import Resident, Row, RowFailed, RowResult
-from service.engine.queueing import FairQueue, Request
+from service.engine import DEFAULT_PRIORITY, Resident, Row, RowFailed, RowResult, Timing
+from service.engine.queueing import Done, FairQueue, Request
 from tests.service.engine.gate import Picture, Pixels
 
 
@@ -19,8 +19,9 @@ class Line:
         self.loop, self.queue = loop, FairQueue()
         self.rows = [Row(resident, image) for resident in residents]
 
-    def ask(self, *tasks: int, deadline: float | None = None) -> Request:
-        request = Request(self.loop.create_future(), len(tasks), since=0.0, deadline=deadline)
+    def ask(self, *tasks: int, deadline: float | None = None, priority: int = DEFAULT_PRIORITY) -> Request:
+        future = self.loop.create_future()
+        request = Request(future, len(tasks), since=0.0, deadline=deadline, priority=priority)
         self.queue.put([self.rows[task] for task in tasks], request)
         return request
 
@@ -44,6 +45,19 @@ def test_tasks_take_turns_however_long_one_line_is(line: Line) -> None:
 def test_a_turn_goes_on_in_the_next_batch(line: Line) -> None:
     a, b = line.ask(0, 0), line.ask(1, 1)
     assert [line.take(1) for _ in range(4)] == [[a], [b], [a], [b]]
+
+
+def test_a_higher_priority_goes_first_and_tasks_take_turns_within_it(line: Line) -> None:
+    usual, low, high, other = line.ask(0, 0), line.ask(1, priority=9), line.ask(0, 0, priority=1), line.ask(2)
+    assert line.take(9) == [high, high, usual, other, usual, low]
+    assert line.take(1) == []
+
+
+def test_a_request_given_up_leaves_its_lane(line: Line) -> None:
+    gone, stays = line.ask(0, 1, priority=1), line.ask(0)
+    line.queue.discard(gone)
+    line.queue.discard(gone)
+    assert (len(line.queue), line.take(9)) == (1, [stays])
 
 
 def test_one_tasks_rows_come_first_in_first_out(line: Line) -> None:
@@ -88,7 +102,7 @@ def test_every_row_is_taken_exactly_once(line: Line, tasks: list[list[int]], bud
 
 
 def test_answers_come_back_in_the_order_of_the_rows(line: Line) -> None:
-    request, answers = line.ask(0, 1, 2), [RowResult(0, 0, 0) for _ in range(3)]  # type: ignore[arg-type]
+    request, answers = line.ask(0, 1, 2), [RowResult(0, 0, 0, 0, 0) for _ in range(3)]  # type: ignore[arg-type]
     for index in (2, 0, 1):
         assert not request.future.done()
         request.settle(index, answers[index])
@@ -107,5 +121,12 @@ def test_the_first_failure_ends_a_request_and_later_answers_change_nothing(line:
 def test_a_cancelled_request_takes_no_answer(line: Line) -> None:
     request = line.ask(0)
     request.future.cancel()
-    request.settle(0, RowResult(0, 0, 0))  # type: ignore[arg-type]
+    request.settle(0, RowResult(0, 0, 0, 0, 0))  # type: ignore[arg-type]
     assert request.future.cancelled()
+
+
+def test_an_answer_tells_how_long_it_waited_and_was_computed(line: Line) -> None:
+    request = line.ask(0, 1)
+    answer = RowResult(0, 0, 0, 0, 0)  # type: ignore[arg-type]
+    Done([(item, answer) for item in line.queue.take(9, now=0.0)], started=5.0, seconds=2.0).settle()
+    assert [result.timing for result in request.future.result()] == [Timing(queue=5.0, compute=2.0)] * 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.service.adapters import Made, saved_flops
-from tests.service.asking import IMAGE, PNG, Body, answer, form, json, predict, probabilities, raw
+from tests.service.asking import IMAGE, PNG, Body, answer, form, json, named, predict, probabilities, raw
 from tests.service.live import Live, encode, picture
 
 
@@ -19,8 +19,8 @@ def test_an_answer_is_the_reference_forward_however_the_image_came(
     wanted = probabilities(made[task].logits(IMAGE))
     assert (found.task, found.version, found.sha256) == (task, 1, made[task].sha256)
     (result,) = found.results
-    assert [p.index for p in result.predictions] == np.argsort(-wanted).tolist()
-    for prediction in result.predictions:
+    assert [p.index for p in named(result)] == np.argsort(-wanted).tolist()
+    for prediction in named(result):
         assert prediction.label == f"class {prediction.index}"
         assert prediction.probability == pytest.approx(wanted[prediction.index], abs=1e-5)
 
@@ -37,7 +37,7 @@ def test_several_images_are_answered_in_their_order(
 ) -> None:
     pictures = [picture(seed, size=(30 + seed, 60)) for seed in range(5)]
     found = answer(predict(live, "dogs", body(*map(encode, pictures))))
-    best = [result.predictions[0].index for result in found.results]
+    best = [named(result)[0].index for result in found.results]
     assert best == [int(made["dogs"].logits(image).argmax()) for image in pictures]
 
 
@@ -57,7 +57,7 @@ def test_top_k_is_five_unless_said_and_never_more_than_there_are(
     live: Live, body: Body, query: str, count: int
 ) -> None:
     (result,) = answer(predict(live, "dogs", body, query)).results
-    assert len(result.predictions) == count
+    assert len(named(result)) == count
 
 
 @pytest.mark.parametrize(

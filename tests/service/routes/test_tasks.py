@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.schemas import TaskDetail, TaskList, UploadAnswer
+from service.schemas import TaskList
+from service.task_schemas import TaskDetail, UploadAnswer
 from tests.service.adapters import Made, make
 from tests.service.asking import PNG, answer, predict, put, raw
 from tests.service.live import Live
@@ -70,7 +71,7 @@ def test_an_upload_answers_at_once_and_names_what_was_checked(live: Live, task: 
     found = UploadAnswer.model_validate_json(response.content)
     assert (response.status_code, response.headers["location"]) == (201, f"/v1/tasks/{task}")
     assert (found.version, found.sha256, found.created) == (1, new.sha256, True)
-    assert "golden sample" in found.checked
+    assert {check.name: check.outcome for check in found.checks}["golden sample"] == "passed"
     assert found.golden.reference <= found.golden.tolerance
     assert answer(predict(live, task, raw())).sha256 == new.sha256
 

@@ -1,0 +1,139 @@
+"""Where settings come from: the command line over MIMI_ variables over a TOML file over defaults.
+
+What nobody knows is refused with the nearest name that exists: a typo that changes nothing would be found only in
+production. Each value's origin is remembered; no value is ever repeated in a refusal.
+"""
+
+import difflib
+import stat
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import InitSettingsSource, PydanticBaseSettingsSource, TomlConfigSettingsSource
+
+from adapters_store.strict_json import shown
+from service.errors import SettingsError
+from service.settings import PREFIX, Settings
+
+FILE_VARIABLE = f"{PREFIX}CONFIG"  # names the file where no option does
+DEFAULT = "default"
+
+Values = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings in force, and where each that is not a default came from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def origin(self, name: str) -> str:
+        """Where a setting came from: an option, a variable, a file, or the default."""
+        return self.origins.get(name, DEFAULT)
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """MIMI_ variables, by their exact names, from an environment that is given."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        super().__init__(Settings)
+        self._environment = environment
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """One variable; lists are split where they are checked."""
+        return self._environment.get(variable(field_name)), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """All that are set."""
+        found = [self.get_field_value(field, name) for name, field in Settings.model_fields.items()]
+        return {name: value for value, name, _ in found if value is not None}
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def option(name: str) -> str:
+    """The command-line option of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def load(environment: Mapping[str, str], overrides: Values | None = None) -> Settings:
+    """As `read`, the settings alone."""
+    return read(environment, overrides).settings
+
+
+def read(environment: Mapping[str, str], overrides: Values | None = None, file: Path | None = None) -> Configuration:
+    """Bring all sources together.
+
+    Args:
+        environment: variables; those with the prefix MIMI_ count.
+        overrides: from the command line; None means not given.
+        file: in TOML, a key for each setting; if not given, the one that MIMI_CONFIG names.
+
+    Raises:
+        SettingsError: the file cannot be read; a setting is unknown, out of range, or unsafe.
+    """
+    path = file or (Path(environment[FILE_VARIABLE]) if environment.get(FILE_VARIABLE) else None)
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    in_file = _toml(path) if path is not None else {}
+    _refuse_unknown(in_file, environment, path)
+    from_environment, from_options = _Environment(environment)(), InitSettingsSource(Settings, given)()
+    origins = {
+        **dict.fromkeys(in_file, str(path)),
+        **{name: variable(name) for name in from_environment},
+        **{name: option(name) for name in from_options},
+    }
+    return Configuration(_settings({**in_file, **from_environment, **from_options}, origins), origins)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # the source would take it, like a missing file, for an empty one
+            raise SettingsError(f"{path}: not a plain file")
+        return TomlConfigSettingsSource(Settings, path).toml_data
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        place = str(error).rpartition("(")[2].rstrip(")")  # the place alone: the rest may show a piece of the file
+        raise SettingsError(f"{path}: not TOML, {place}") from None
+
+
+def _refuse_unknown(in_file: Iterable[str], environment: Iterable[str], path: Path | None) -> None:
+    wrong = [_unknown(name, str(path), Settings.model_fields) for name in in_file if name not in Settings.model_fields]
+    known = {variable(name): name for name in Settings.model_fields}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known and name != FILE_VARIABLE:
+            wrong.append(_unknown(name.removeprefix(PREFIX).lower(), shown(name), known.values()))
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+
+
+def _unknown(name: str, origin: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    plain = name if name.isidentifier() and name.isascii() else shown(name)
+    return f"{plain}: there is no such setting ({origin}); the nearest is {nearest} ({variable(nearest)})"
+
+
+def _settings(values: Values, origins: Mapping[str, str]) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        wrong = [_explain(item["loc"], item["msg"], origins) for item in error.errors()]
+        raise SettingsError("; ".join(wrong)) from None
+
+
+def _explain(where: tuple[int | str, ...], what: str, origins: Mapping[str, str]) -> str:
+    reason = what.removeprefix("Value error, ")
+    if not where:
+        return reason
+    return f"{'.'.join(map(str, where))}: {reason} ({origins.get(str(where[0]), DEFAULT)})"
