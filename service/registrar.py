@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from adapters_store import AdaptersStoreError
+from adapters_store import AdaptersStoreError, Store
 from service.errors import UploadBacklog
 from service.line import Line
 from service.registry import Registry
@@ -35,15 +35,22 @@ class Registrar:
 
     async def follow(self, seconds: float) -> None:
         """Look at the store every so often, for ever; a store that cannot be read now is asked again."""
+        await self._repeat(self._registry.sync, seconds, "followed")
+
+    async def sweep(self, store: Store, seconds: float) -> None:
+        """Let go of bytes that nothing names any more, of deleted versions and lost races, every so often, for ever."""
+        await self._repeat(store.sweep, seconds, "swept")
+
+    async def _repeat(self, job: Callable[[], object], seconds: float, done: str) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(seconds)
             try:
-                await loop.run_in_executor(self._line.pool, self._registry.sync)
+                await loop.run_in_executor(self._line.pool, job)
             except AdaptersStoreError as error:
-                logger.warning("the store could not be followed (%s); trying again", type(error).__name__)
-            except Exception:  # whatever it was: looking again is right, and going blind in silence is not
-                logger.exception("the store could not be followed; trying again")
+                logger.warning("the store could not be %s (%s); trying again", done, type(error).__name__)
+            except Exception:  # whatever it was: trying again is right, and going blind in silence is not
+                logger.exception("the store could not be %s; trying again", done)
 
     def close(self) -> None:
         """Finish the change under way and give up those that wait."""

@@ -93,7 +93,9 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self.batcher.start()
         followers = asyncio.gather(
-            self.registrar.follow(self.settings.follow_seconds), self.keyring.follow(self.settings.keys_seconds)
+            self.registrar.follow(self.settings.follow_seconds),
+            self.registrar.sweep(self.store, self.settings.sweep_seconds),
+            self.keyring.follow(self.settings.keys_seconds),
         )
         try:
             yield

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     )
     store: str = Field(default="./var/store.db", description="a SQLite file, or the URL of an object store")
     follow_seconds: Seconds = Field(default=1.0, description="time between looks at the store for others' changes")
+    sweep_seconds: Seconds = Field(
+        default=3600.0, description="time between removals of stored bytes that nothing names and that are an hour old"
+    )
     backbone: str | None = Field(default=None, description="a timm architecture; unset: the bundled backbone")
     weights: Path | None = Field(default=None, description="a safetensors file with the backbone's weights")
     threads: Annotated[int, Field(ge=0), Unit("threads")] = Field(

@@ -83,6 +83,34 @@ def test_a_server_follows_what_another_process_publishes(tmp_path: Path) -> None
         assert answer(predict(live, "cats", raw())).sha256 == make(1).sha256
 
 
+def test_bytes_of_a_deleted_version_go_when_nothing_has_named_them_for_an_hour(tmp_path: Path) -> None:
+    path = str(tmp_path / "store.db")
+    with closing(open_store(path)) as store:
+        store.publish("cats", make(1).data)
+        store.publish("cats", make(2).data)
+        store.delete_version("cats", 1)
+    with closing(sqlite3.connect(path)) as database, database:  # two hours pass
+        database.execute("UPDATE objects SET written_at = written_at - 7200 WHERE name LIKE 'blobs/%'")
+        before = _blobs(database)
+    with serving(Settings(store=path, sweep_seconds=0.01)) as live:
+        patience = threading.Event()
+        with closing(sqlite3.connect(path)) as database:
+            while _blobs(database) == before:
+                patience.wait(0.01)
+        assert _blobs_of(path) == before - 1
+        assert answer(predict(live, "cats", raw())).sha256 == make(2).sha256
+
+
+def _blobs(database: sqlite3.Connection) -> int:
+    (count,) = database.execute("SELECT count(*) FROM objects WHERE name LIKE 'blobs/%'").fetchone()
+    return int(count)
+
+
+def _blobs_of(path: str) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        return _blobs(database)
+
+
 def test_a_damaged_task_is_listed_with_its_reason_and_the_server_stays_ready(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     with closing(open_store(str(path))) as store:
