@@ -1,6 +1,7 @@
 """Where a run starts from when nothing is said: the paper's length, or one for a small data set and a CPU."""
 
-from training.options import FitOptions, MiMiOptions, PruneOptions
+from training.options import FitOptions, MiMiOptions
+from training.variants import for_serving
 
 PAPER = MiMiOptions()
 
@@ -18,7 +19,7 @@ DEMO = MiMiOptions(
     fit=FitOptions(
         epochs=4, warmup_epochs=1, batch_size=32, learning_rate=3e-3, reference_batch=None, flip=False, views=4
     ),
-    prune=PruneOptions(criterion="movement", trunk=16),
+    prune=for_serving(sites=24),
     target_sigma=256,
 )
 

@@ -31,11 +31,9 @@ def prune_weights(
             _clear(parameter, optimizer, mask)
 
 
-def density(model: AdaptedModel) -> float:
-    """Share of the adapters' weights that are not zero."""
-    parameters = list(model.own_parameters().values())
-    total = sum(parameter.numel() for parameter in parameters)
-    return sum(int(torch.count_nonzero(parameter)) for parameter in parameters) / total if total else 0.0
+def nonzero_weights(model: AdaptedModel) -> int:
+    """Adapter weights that are not zero: what is left where single weights are removed."""
+    return sum(int(torch.count_nonzero(parameter)) for parameter in model.own_parameters().values())
 
 
 def _clear(parameter: Tensor, optimizer: torch.optim.Optimizer, mask: Tensor) -> None:

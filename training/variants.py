@@ -48,9 +48,9 @@ def _same_cycles(budget: MiMiOptions, options: MiMiOptions) -> MiMiOptions:
     return replace(options, extra_cycles=options.extra_cycles + budget.cycles - options.cycles)
 
 
-def with_trunk(sites: int, share: float = TRUNK_SHARE) -> PruneOptions:
-    """Serve-aware selection for a backbone of `sites` sites: movement, and a trunk of `share` of the sites."""
-    return PruneOptions(criterion="movement", trunk=round(share * sites))
+def for_serving(sites: int) -> PruneOptions:
+    """Serve-aware selection for a backbone of `sites` sites: movement, behind a trunk of two thirds of them."""
+    return PruneOptions(criterion="movement", trunk=round(TRUNK_SHARE * sites))
 
 
 def variants(sites: int) -> dict[str, Variant]:
@@ -60,8 +60,8 @@ def variants(sites: int) -> dict[str, Variant]:
     aware = {
         "mimi-movement": PruneOptions(criterion="movement"),
         "mimi-per-flop": PruneOptions(criterion="movement", cost_exponent=1.0),
-        "mimi-trunk": PruneOptions(trunk=round(TRUNK_SHARE * sites)),
-        "mimi-serve": with_trunk(sites),
+        "mimi-trunk": replace(for_serving(sites), criterion="weights"),
+        "mimi-serve": for_serving(sites),
     }
     small: Variant = lambda options: replace(options, init="small")  # noqa: E731 - one of a table
     return {

@@ -90,20 +90,14 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path, changes: dict[s
 
 
 KILLED = """
-import os, signal, sys
+import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+from tests.training.killing import Kill
 from tests.training.small import small_backbone, small_options, small_prepared
 from training.mimi import Job, train_mimi
-from training.progress import Silent
-class Kill(Silent):
-    steps = 0
-    def step(self, place, progress):
-        Kill.steps += 1
-        if Kill.steps == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
-train_mimi(Job(small_prepared(), small_backbone(), small_options(), Path(sys.argv[1]), Kill()))
+train_mimi(Job(small_prepared(), small_backbone(), small_options(), Path(sys.argv[1]), Kill(int(sys.argv[2]))))
 """
 
 

@@ -6,7 +6,7 @@ from backbone import SiteWeights
 from tests.training.small import small_backbone, small_options, small_prepared
 from training.fit import Fitting, build_optimizer, train_epoch
 from training.model import AdaptedModel
-from training.sparse import density, hold_zeros, prune_weights
+from training.sparse import hold_zeros, nonzero_weights, prune_weights
 
 
 def magnitudes(model: AdaptedModel) -> dict[int, SiteWeights]:
@@ -23,7 +23,7 @@ def test_removed_weights_stay_zero_through_momentum_decay_and_further_pruning() 
         train_epoch(fitting, prepared.train, cycle=cycle, epoch=0, on_step=lambda progress: None)
         assert all(not model.live[0].down.detach()[mask].any() for mask in removed)
         prune_weights(model, fitting.optimizer, magnitudes(model), share)
-        assert density(model) == share
+        assert nonzero_weights(model) == share * model.parameter_counts()[0]
         removed.append(model.live[0].down.detach() == 0)
     assert not (removed[0] & ~removed[1]).any(), "masks are nested"
 
@@ -37,5 +37,5 @@ def test_the_weights_worth_most_stay_in_each_matrix() -> None:
     assert before.abs()[kept].min() >= before.abs()[~kept].max()
 
 
-def test_no_adapters_have_no_density() -> None:
-    assert density(AdaptedModel(small_backbone(), (0, 0, 0, 0), 3)) == 0.0
+def test_no_adapters_have_no_weights() -> None:
+    assert nonzero_weights(AdaptedModel(small_backbone(), (0, 0, 0, 0), 3)) == 0

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backbone import Backbone
-from training.baselines import train_linear_probe
 from training.compare.config import MethodConfig
 from training.compare.keys import checked
 from training.compare.measure import Cost, measure
 from training.fit import evaluate
+from training.linear_probe import train_linear_probe
 from training.lines import Row
 from training.model import TaskModel
 from training.options import FitOptions

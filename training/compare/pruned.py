@@ -15,9 +15,9 @@ from training.compare.seconds import seconds_until
 from training.export import from_file
 from training.lines import Row
 from training.mimi import Job, choose_rate, train_mimi
-from training.model import AdaptedModel
 from training.options import MiMiOptions, PruneOptions
 from training.reports import report_of
+from training.sparse import nonzero_weights
 
 Change = Callable[[MiMiOptions], MiMiOptions]
 
@@ -81,13 +81,8 @@ def _rows(job: Job, bout: Bout) -> Iterator[Row]:
             "val_top1": report.validation,
             "test_top1": report.test,
             **measure(model, bout.cost),
-            "nonzero_params": _nonzero(model),
+            "nonzero_params": nonzero_weights(model),
             "file_bytes": report.size,
             "rank_correlation": report.rank_correlation,
         }
         yield row
-
-
-def _nonzero(model: AdaptedModel) -> int:
-    """Weights of adapters that are left where single ones are removed: their matrices stay as large as they were."""
-    return sum(int(parameter.count_nonzero().item()) for parameter in model.own_parameters().values())

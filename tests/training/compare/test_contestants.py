@@ -9,8 +9,8 @@ import torch
 
 from backbone import Backbone
 from tests.training.compare.fakes import FIT, bout
+from tests.training.compare.vanilla import Vanilla, train_vanilla
 from tests.training.small import small_backbone, small_prepared
-from training.baselines import Vanilla, train_linear_probe, train_vanilla
 from training.compare.config import MethodConfig
 from training.compare.contestant import Bout, Contestant, linear_probe
 from training.compare.errors import BadConfig
@@ -19,6 +19,7 @@ from training.compare.pruned import of_variant
 from training.compare.seconds import PROGRESS, seconds_until
 from training.errors import CheckpointMismatch
 from training.fit import Progress, evaluate
+from training.linear_probe import train_linear_probe
 from training.lines import Row
 from training.model import AdaptedModel, TaskModel
 from training.progress import Place, ProgressFile, Several, Silent
@@ -58,7 +59,7 @@ def test_a_method_has_a_row_for_every_budget(tmp_path: Path) -> None:
 
 def test_a_generic_method_is_trained_as_vanilla_adapters_are(tmp_path: Path) -> None:
     vanilla = Vanilla(WIDTHS, 3, FIT, 0)
-    expected = [value for _, value in train_vanilla(vanilla, small_prepared(), small_backbone(), Silent())]
+    expected = list(train_vanilla(vanilla, small_prepared(), small_backbone()))
     assert [row["val_top1"] for row in made().train(bout(tmp_path))] == expected
 
 

@@ -11,21 +11,15 @@ from tests.training.compare.fakes import config, rows, runner
 from tests.training.compare.killed import MAKERS, METHODS
 
 KILLED = """
-import os, signal, sys
+import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+from tests.training.killing import Kill
 from tests.training.compare.fakes import config, runner
 from tests.training.compare.killed import MAKERS, METHODS
-from training.progress import Silent
-class Kill(Silent):
-    steps = 0
-    def step(self, place, progress):
-        Kill.steps += 1
-        if Kill.steps == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
 from dataclasses import replace
-replace(runner(config(METHODS, Path(sys.argv[1])), MAKERS), reporter=Kill).work()
+replace(runner(config(METHODS, Path(sys.argv[1])), MAKERS), reporter=lambda: Kill(int(sys.argv[2]))).work()
 """
 
 

@@ -1,56 +1,22 @@
-"""What MiMi is compared with here: a linear probe and vanilla adapters, each at its best.
+"""The linear probe: a head on frozen features.
 
-Vanilla adapters get what MiMi gets: the same number of cycles with a schedule that really restarts in each, the same
-augmentation, and a learning rate chosen on validation. The linear probe is a convex problem, so it is solved to
-convergence instead, with its penalty chosen on validation.
+A convex problem, so it is solved to convergence instead of being trained for some epochs, with its penalty chosen on
+validation.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from backbone import Backbone
-from training.fit import Fitting, build_optimizer, evaluate, train_epoch
+from training.fit import evaluate
 from training.model import AdaptedModel
-from training.options import FitOptions
 from training.pixels import PixelSet
 from training.prepare import Prepared
-from training.progress import Place, Reporter
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # of the squared weights, for the linear probe
-
-
-@dataclass(frozen=True, slots=True)
-class Vanilla:
-    """Adapters of fixed widths, trained for a number of cycles without any pruning."""
-
-    widths: tuple[int, ...]
-    cycles: int
-    fit: FitOptions
-    seed: int
-
-
-def train_vanilla(
-    vanilla: Vanilla, prepared: Prepared, backbone: Backbone, reporter: Reporter
-) -> Iterator[tuple[AdaptedModel, float]]:
-    """Yield the model and its validation top-1 at the end of every cycle."""
-    model = AdaptedModel(backbone, vanilla.widths, len(prepared.labels), seed=vanilla.seed)
-    model.to(next(backbone.parameters()).device)
-    fit = vanilla.fit
-    fitting = Fitting(model, build_optimizer(model, fit), fit, vanilla.seed)
-    for cycle in range(vanilla.cycles):
-        for epoch in range(fit.epochs):
-            place = Place(cycle, vanilla.cycles, epoch, fit.epochs)
-            progress = train_epoch(
-                fitting, prepared.train, cycle=cycle, epoch=epoch, on_step=partial(reporter.step, place)
-            )
-            validation = evaluate(model, prepared.validation) if epoch == fit.epochs - 1 else None
-            reporter.epoch(place, progress, validation)
-        yield model, validation or 0.0
 
 
 def train_linear_probe(prepared: Prepared, backbone: Backbone) -> tuple[AdaptedModel, float, float]:
