@@ -27,7 +27,7 @@ def test_every_configuration_that_ships_is_understood(name: str) -> None:
 
 
 def test_the_smoke_comparison_has_every_method_and_every_ablation() -> None:
-    config = read_config(RESULTS / "compare-smoke.toml")
+    config = read_config(RESULTS / "compare-runs.toml")
     sizes = {f"vanilla-after-{k}" for k in range(config.cycles, 9)}
     assert {method.label for method in config.methods} == catalogue(SITES).keys() - sizes
 
