@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mimi.client import Document
+    from service.task_schemas import UploadAnswer
 
 HELP = "upload a task adapter file to a running server, where it is live at once"
 
@@ -22,24 +22,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Upload, and say what became of it; a key is taken from MIMI_MANAGE_KEY."""
-    from mimi.client import Client
     from mimi.files import read_file
+    from service.client import Client
 
     data = read_file(options.file)
     task = options.task or options.file.stem
-    with Client(options.url, key=os.environ.get("MIMI_MANAGE_KEY")) as client:
-        answer = client.publish(task, data, activate=not options.no_activate, dry_run=options.dry_run)
-    for check in answer["checks"]:
-        print(f"{check['outcome']:8} {check['name']:14} {check['detail']}".rstrip())
-    print(f"{task} version {answer['version']} ({_state(answer)})  sha256 {answer['sha256']}")
-    if answer["active"] and not answer["dry_run"]:
+    with Client(options.url, key=os.environ.get("MIMI_MANAGE_KEY") or None) as client:
+        answer = client.upload(task, data, activate=not options.no_activate, dry_run=options.dry_run)
+    for check in answer.checks:
+        print(f"{check.outcome:8} {check.name:14} {check.detail}".rstrip())
+    print(f"{task} version {answer.version} ({_state(answer)})  sha256 {answer.sha256}")
+    if answer.active and not answer.dry_run:
         print(f"ask it: curl --data-binary @image.png {options.url.rstrip('/')}/v1/tasks/{task}/predict")
     return 0
 
 
-def _state(answer: "Document") -> str:
+def _state(answer: "UploadAnswer") -> str:
     """What became of the file, in a few words."""
-    if answer["dry_run"]:
-        return "would be new; nothing was published" if answer["created"] else "is there already; nothing was published"
-    state = "new" if answer["created"] else "was there already"
-    return f"{state}, and is live" if answer["active"] else f"{state}, and not live"
+    if answer.dry_run:
+        return "would be new; nothing was published" if answer.created else "is there already; nothing was published"
+    state = "new" if answer.created else "was there already"
+    return f"{state}, and is live" if answer.active else f"{state}, and not live"

@@ -1,0 +1,134 @@
+"""The client for asyncio: carries calls out over connections that it keeps."""
+
+import asyncio
+import copy
+import dataclasses
+from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import httpx2 as httpx
+
+from service.client import predict_calls, task_calls, version_calls, wire
+from service.client.calls import Call, Reply, described
+from service.client.errors import ClientError
+from service.client.retries import Attempts, RetryPolicy
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _sent(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncClient", P], Coroutine[Any, Any, T]]:
+    """A method that builds a call and carries it out."""
+
+    async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        # Reading a file or writing a PNG would hold the event loop up.
+        return await self.send(await asyncio.to_thread(build, *args, **kwargs))
+
+    described(method, build)
+    return method
+
+
+class AsyncClient:
+    """Connections to one server, for one event loop; closed on leaving its `async with`.
+
+    Every method raises ClientError: see `service.client.errors`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        policy: RetryPolicy | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            url: the server's address.
+            key: what the server knows the caller by; None: the server needs none.
+            policy: how long a call may take, and how often it is tried.
+            transport: carries requests; None: the network.
+            sleep: waits so many seconds between attempts.
+
+        Raises:
+            InvalidArgument: the address or the key is none.
+        """
+        self._policy, self._sleep = policy or RetryPolicy(), sleep
+        self._http = httpx.AsyncClient(transport=transport, **wire.options(url, key))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections, those of every client made with `within` as well."""
+        await self._http.aclose()
+
+    def within(self, seconds: float) -> Self:
+        """The same client over the same connections, whose calls have so many seconds.
+
+        Raises:
+            InvalidArgument: there are none.
+        """
+        other = copy.copy(self)
+        other._policy = dataclasses.replace(self._policy, seconds=seconds)
+        return other
+
+    async def send(self, call: Call[T]) -> T:
+        """Carry out a call, again where that is safe and may help.
+
+        Raises:
+            ClientError: of the last attempt.
+        """
+        attempts = Attempts(call, self._policy)
+        while True:
+            attempts.begin()
+            try:
+                return call.answer(await self._exchange(call, attempts))
+            except ClientError as error:
+                await self._sleep(attempts.wait_after(error))
+
+    async def _exchange(self, call: Call[object], attempts: Attempts) -> Reply:
+        with wire.translated(call, self._http, attempts):
+            request = wire.request_of(call, self._http, attempts)
+            async with asyncio.timeout(attempts.left()):
+                response = await self._http.send(request)
+            return wire.reply_of(response, response.content)
+
+    async def live(self) -> bool:
+        """Whether the process answers."""
+        return await self._whether(task_calls.live())
+
+    async def ready(self) -> bool:
+        """Whether the server takes work now."""
+        return await self._whether(task_calls.ready())
+
+    async def _whether(self, call: Call[object]) -> bool:
+        try:
+            await self.send(call)
+        except ClientError:
+            return False
+        return True
+
+    predict = _sent(predict_calls.predict)
+    predict_many = _sent(predict_calls.predict_many)
+    tasks = _sent(task_calls.tasks)
+    task = _sent(task_calls.task)
+    upload = _sent(task_calls.upload)
+    delete_task = _sent(task_calls.delete_task)
+    versions = _sent(version_calls.versions)
+    version = _sent(version_calls.version)
+    download = _sent(version_calls.download)
+    delete_version = _sent(version_calls.delete_version)
+    aliases = _sent(version_calls.aliases)
+    alias = _sent(version_calls.alias)
+    set_alias = _sent(version_calls.set_alias)
+    delete_alias = _sent(version_calls.delete_alias)
+    rollback = _sent(version_calls.rollback)

@@ -1,0 +1,133 @@
+"""The versions of a task, and the aliases that point at them; each thing to do with them is a call."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+
+from service.client.calls import Call, Reply, document
+from service.client.errors import InvalidAnswer, InvalidArgument
+from service.client.inputs import alias_name, alias_path, precondition, task_path, version_path
+from service.client.task_calls import repeat
+from service.task_schemas import AliasAnswer, AliasList, VersionDetail, VersionList
+
+
+def versions(task: str) -> Call[VersionList]:
+    """All versions of a task, newest first; raises InvalidArgument where this is no task id."""
+    return Call("GET", f"{task_path(task)}/versions", document(VersionList))
+
+
+def version(task: str, number: int) -> Call[VersionDetail]:
+    """All there is to know about one version; raises InvalidArgument where it cannot exist."""
+    return Call("GET", version_path(task, number), document(VersionDetail))
+
+
+def download(task: str, number: int) -> Call[bytes]:
+    """The task adapter file of a version: exactly the bytes that were published, checked against their SHA-256.
+
+    Raises:
+        InvalidArgument: there cannot be such a version.
+    """
+    return Call("GET", f"{version_path(task, number)}/file", _whole)
+
+
+def delete_version(task: str, number: int, *, generation: int | None = None) -> Call[int]:
+    """Delete a version to which no alias points; gives the task's new generation.
+
+    Args:
+        task: its id.
+        number: the version.
+        generation: the task's, as last seen: Conflict if it has changed since.
+
+    Raises:
+        InvalidArgument: there cannot be such a version.
+    """
+    headers = precondition(generation)
+    return Call("DELETE", version_path(task, number), _generation, headers=headers, repeat=repeat(generation))
+
+
+def aliases(task: str) -> Call[AliasList]:
+    """All aliases of a task, and where they point; raises InvalidArgument where this is no task id."""
+    return Call("GET", f"{task_path(task)}/aliases", document(AliasList))
+
+
+def alias(task: str, name: str) -> Call[AliasAnswer]:
+    """Where one alias points; raises InvalidArgument where a name is none."""
+    return Call("GET", alias_path(task, name), document(AliasAnswer))
+
+
+def set_alias(
+    task: str, name: str, target: int | Mapping[int, float], *, generation: int | None = None
+) -> Call[AliasAnswer]:
+    """Point an alias at a version, or split its traffic over several (a canary); in force when this returns.
+
+    Args:
+        task: its id.
+        name: the alias; `live` answers predictions.
+        target: the version, or a weight for each of several, in proportion to each other.
+        generation: the task's, as last seen: Conflict if it has changed since.
+
+    Raises:
+        InvalidArgument: a name is none, or there are no weights.
+    """
+    if not isinstance(target, int) and not target:
+        raise InvalidArgument("target: give a version, or weights")
+    split = {"version": target} if isinstance(target, int) else {"weights": {str(n): w for n, w in target.items()}}
+    return Call(
+        "PUT",
+        alias_path(task, name),
+        document(AliasAnswer),
+        headers={"Content-Type": "application/json", **precondition(generation)},
+        content=json.dumps(split).encode(),
+        repeat=repeat(generation),
+    )
+
+
+def delete_alias(task: str, name: str, *, generation: int | None = None) -> Call[int]:
+    """Delete an alias, and leave the versions; gives the task's new generation.
+
+    Args:
+        task: its id.
+        name: the alias; without `live` the task answers no more.
+        generation: the task's, as last seen: Conflict if it has changed since.
+
+    Raises:
+        InvalidArgument: a name is none.
+    """
+    headers = precondition(generation)
+    return Call("DELETE", alias_path(task, name), _generation, headers=headers, repeat=repeat(generation))
+
+
+def rollback(task: str, *, alias: str = "live", generation: int | None = None) -> Call[AliasAnswer]:
+    """Return an alias to what it pointed at before its last move; a second time undoes the first.
+
+    Args:
+        task: its id.
+        alias: the alias.
+        generation: the task's, as last seen: Conflict if it has changed since.
+
+    Raises:
+        InvalidArgument: a name is none.
+    """
+    return Call(
+        "POST",
+        f"{task_path(task)}/rollback",
+        document(AliasAnswer),
+        query=(("alias", alias_name(alias)),),
+        headers=precondition(generation),
+        repeat=repeat(generation),
+    )
+
+
+def _whole(reply: Reply) -> bytes:
+    """The file, if it is the one that its entity tag names."""
+    if reply.headers.get("etag") != f'"{sha256(reply.body).hexdigest()}"':
+        raise InvalidAnswer("the file that arrived has not the SHA-256 that the server gave")
+    return reply.body
+
+
+def _generation(reply: Reply) -> int:
+    """The generation that a change led to, from its entity tag."""
+    text = reply.headers.get("etag", "").strip('"')
+    if not (text.isascii() and text.isdecimal()):
+        raise InvalidAnswer("the answer to a change names no generation")
+    return int(text)
