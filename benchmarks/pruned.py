@@ -28,8 +28,8 @@ from backbone import BUNDLED, Backbone, load_backbone
 from benchmarks.measure import Times, context, differences, interleave, ratios
 from benchmarks.synthetic import task_adapter
 from service.engine import Engine, Resident
-from service.engine.forward import forward
 from service.engine.planning import plan
+from service.engine.runtime import TorchRuntime
 
 ARTIFACT = Path(adapters_store.__file__).parent / "bundled" / "gtsrb.safetensors"
 PACKAGES = ("torch", "timm", "numpy")
@@ -80,7 +80,7 @@ def make_variants(engine: Engine, options: argparse.Namespace) -> dict[str, tupl
 def count_flops(backbone: Backbone, images: Tensor, resident: Resident) -> int:
     """FLOPs of one image, counted while a batch is computed."""
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # fused attention goes uncounted
-        forward(backbone, images, plan([resident] * len(images)))
+        TorchRuntime(backbone).forward(images, plan([resident] * len(images)))
     return int(counter.get_total_flops()) // len(images)
 
 
@@ -89,7 +89,8 @@ def measure(
 ) -> dict[str, object]:
     """Paired times with `threads` threads: each rival against the pruned task."""
     torch.set_num_threads(threads)
-    calls = {name: partial(forward, backbone, images, plan([it] * len(images))) for name, it in residents.items()}
+    forward = TorchRuntime(backbone).forward
+    calls = {name: partial(forward, images, plan([it] * len(images))) for name, it in residents.items()}
     times = interleave(calls, rounds=rounds)
     comparisons = {name: compare(rival, times["pruned"]) for name, rival in times.items() if name != "pruned"}
     raw = {name: asdict(each) for name, each in times.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from torch import Tensor
@@ -11,9 +12,9 @@ from backbone import Backbone
 from service.engine import admission, golden
 from service.engine.accounting import Cost, cost_of, spent_by, trunk_flops
 from service.engine.bank import Bank, Resident, Usage, load
-from service.engine.forward import forward
 from service.engine.golden import GoldenCheck
 from service.engine.planning import plan
+from service.engine.runtime import Runtime, TorchRuntime
 from service.engine.staging import number, stage
 
 
@@ -60,13 +61,21 @@ class RowResult:
 
 
 class Engine:
-    """Many resident tasks over one frozen backbone, in float32 on the CPU.
+    """Many resident tasks over one frozen backbone.
 
-    All that changes is the bank, so every method may be called from any thread while a batch is computed in another.
+    All that changes is the bank, so every method may be called from any thread while a batch is computed in another;
+    batches are computed one at a time.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
-        self.backbone = backbone
+    def __init__(self, backbone: Backbone, runtime: Runtime | None = None) -> None:
+        """Nothing is resident at first.
+
+        Args:
+            backbone: float32, on the CPU.
+            runtime: computes the batches; PyTorch on the CPU where None.
+        """
+        self.backbone, self._runtime = backbone, runtime or TorchRuntime(backbone)
+        self._computing = Lock()  # an upload is verified while the worker computes; a device takes one batch at a time
         self._bank, self._trunk = Bank(), trunk_flops(backbone)
 
     def admit(self, adapter: TaskAdapter, sha256: str) -> Resident:
@@ -110,7 +119,9 @@ class Engine:
         """
         residents, images = [row.resident for row in rows], number([row.pixels for row in rows])
         batch = plan(residents, images)
-        groups = forward(self.backbone, self._stage([rows[index] for index in batch.images]), batch)
+        staged = self._stage([rows[index] for index in batch.images])
+        with self._computing:
+            groups = self._runtime.forward(staged, batch)
         answers = [pair for logits, features in groups for pair in zip(logits.numpy(), features.numpy(), strict=True)]
         spent = spent_by(residents, images, self._trunk)
         places = zip(rows, batch.places, spent, strict=True)

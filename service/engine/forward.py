@@ -5,7 +5,7 @@ at a site are not touched there; a site where no row is live is the bare sub-lay
 images is one slice, the straight path. Knows tensors and slices; planning.py says which.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,21 +16,24 @@ from service.engine.planning import Live, Plan
 
 
 @torch.inference_mode()
-def forward(backbone: Backbone, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
+def forward(
+    backbone: Backbone, images: Tensor, plan: Plan, *, branches: Sequence[Callable[[Tensor], Tensor]]
+) -> list[tuple[Tensor, Tensor]]:
     """Logits (rows, K) and features (rows, F) of each group.
 
     Args:
         backbone: the frozen network.
         images: (B, 3, H, W), normalised, in the order of the plan's images.
         plan: what to share and where to fork.
+        branches: what computes each sub-layer's output; it may be overwritten.
     """
     x, sites = backbone.embed(images), backbone.sites
-    for site in sites:
+    for site, branch in zip(sites, branches, strict=True):
         x = site.enter(x)
-        h = site.branch(x)
+        h = branch(x)
         if site.index in plan.forks:
             x, h = fork(x, plan.forks[site.index]), fork(h, plan.forks[site.index])
-        x = x + (adapt(h, plan.live[site.index]) if site.index in plan.live else h)
+        x = (adapt(h, plan.live[site.index]) if site.index in plan.live else h).add_(x)
     features = backbone.pool(x)  # (B, F)
     if len(sites) in plan.forks:  # tasks without a live site part only here
         features = fork(features, plan.forks[len(sites)])

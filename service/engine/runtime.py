@@ -1,0 +1,41 @@
+"""What computes a planned batch: the one part of the engine that another device or another library replaces."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from backbone import Backbone
+from service.engine.forward import forward
+from service.engine.planning import Plan
+
+Branch = Callable[[Tensor], Tensor]  # a sub-layer's output (B, ..., C) from what enters it
+
+
+class Runtime(Protocol):
+    """Computes planned batches; called by one thread at a time."""
+
+    def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
+        """Logits (rows, K) and features (rows, F) of each of the plan's groups, float32 on the CPU.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised, in the order of the plan's images.
+            plan: what to share and where to fork.
+        """
+        ...
+
+
+class TorchRuntime:
+    """PyTorch, in float32 on the CPU. Its sub-layers may be replaced by faster ones at any time."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        self._branches: tuple[Branch, ...] = tuple(site.branch for site in backbone.sites)
+
+    def use(self, branches: Sequence[Branch]) -> None:
+        """Compute the sub-layers with `branches`, one for each site, from the next batch on."""
+        self._branches = tuple(branches)  # one pointer move: a batch under way goes on with what it began with
+
+    def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
+        """As `Runtime.forward`; the trunk that rows share is computed once."""
+        return forward(self._backbone, images, plan, branches=self._branches)
