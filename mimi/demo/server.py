@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +42,8 @@ class Server:
 
 
 @contextmanager
-def running_server(folder: Path, *, port: int = 0) -> Iterator[Server]:
-    """Start a server over a fresh store in `folder`, and stop it at the end.
+def running_server(folder: Path, *, port: int = 0, options: Sequence[str] = ()) -> Iterator[Server]:
+    """Start a server over a fresh store in `folder`, with further options of `mimi serve`, and stop it at the end.
 
     Raises:
         ServerFailed: the port is taken, or the server did not get ready.
@@ -53,7 +53,7 @@ def running_server(folder: Path, *, port: int = 0) -> Iterator[Server]:
     command = [sys.executable, "-m", "mimi.cli", "serve", "--host", HOST, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--store", str(folder / "store.db")],
+            [*command, "--store", str(folder / "store.db"), *options],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
