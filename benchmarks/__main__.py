@@ -12,6 +12,7 @@ from importlib import import_module
 BENCHMARKS = {
     "kills": "what kill -9 does to a store that publishes",
     "swaps": "whether an answer is lost while what is live changes every second",
+    "storm": "uploads, deletions and predictions of one task by many threads at once",
     "training": "training throughput against a plain loop",
     "pruned": "the forward pass of a pruned adapter against its cycle 0 and against spread neurons",
 }
