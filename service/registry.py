@@ -76,20 +76,19 @@ class Entry:
         return self.generation == generation and now < self.retry_at
 
 
+Table = Mapping[str, Entry]
+Replaced = Callable[[Table, Table], None]
+
+
 class Registry:
-    """The table of tasks, and the only writer of it."""
+    """The table of tasks, only ever replaced, and the only writer of it; `generation` is the store's as of it."""
 
-    def __init__(self, store: Store, engine: Engine, *, on_removed: Callable[[str], None] = lambda task: None) -> None:
-        """Begin empty; `on_removed` is told each task that is gone, in the thread that noticed."""
-        self._store, self._engine, self._on_removed = store, engine, on_removed
-        self._table: Mapping[str, Entry] = {}
+    def __init__(self, store: Store, engine: Engine, *, on_replaced: Replaced = lambda old, new: None) -> None:
+        """Begin empty; `on_replaced` is told the old table and the new, in the thread that noticed."""
+        self._store, self._engine, self._on_replaced = store, engine, on_replaced
+        self.table: Table = {}
         self._suspended: frozenset[str] = frozenset()
-        self._generation = -1
-
-    @property
-    def table(self) -> Mapping[str, Entry]:
-        """All tasks as of now; never changed, only replaced."""
-        return self._table
+        self.generation = -1
 
     def resolve(self, task: str, alias: str = ALIAS) -> Served:
         """The version that answers for a task now, drawn by weight where the alias is split.
@@ -115,12 +114,12 @@ class Registry:
             StoreError: the store cannot be read; the table stays as it was.
         """
         now = time.monotonic()
-        due = any(entry.retry_at <= now for entry in self._table.values())
-        if self._generation >= 0 and not due and not self._store.changes(self._generation):
+        due = any(entry.retry_at <= now for entry in self.table.values())
+        if self.generation >= 0 and not due and not self._store.changes(self.generation):
             return
         state = self._store.snapshot()
         self._replace({task: self._entry(task, tasks, now) for task, tasks in state.tasks.items()})
-        self._generation = state.generation
+        self.generation = state.generation
 
     def suspend(self, task: str) -> None:
         """Serve a task here no more and let go of its weights, whatever is published, until `resume`.
@@ -130,9 +129,7 @@ class Registry:
         """
         entry = self._entry_of(task)
         self._suspended |= {task}
-        self._replace(
-            {**self._table, task: Entry(entry.generation, dict.fromkeys([ALIAS, *entry.pointers], SUSPENDED))}
-        )
+        self._replace({**self.table, task: Entry(entry.generation, dict.fromkeys([ALIAS, *entry.pointers], SUSPENDED))})
 
     def resume(self, task: str) -> None:
         """Look at a task afresh, and serve it here again.
@@ -143,7 +140,7 @@ class Registry:
         self.sync()
         entry = self._entry_of(task)
         self._suspended -= {task}
-        self._table = {**self._table, task: replace(entry, retry_at=0.0)}  # due
+        self.table = {**self.table, task: replace(entry, retry_at=0.0)}  # due
         self.sync()
 
     def load(self, task: str, info: VersionInfo) -> Served:
@@ -160,20 +157,20 @@ class Registry:
 
     def release(self, hashes: Iterable[str]) -> None:
         """Let go of contents that no task names any more; requests under way keep theirs."""
-        named = {served.info.sha256 for entry in self._table.values() for served in entry.served()}
+        named = {served.info.sha256 for entry in self.table.values() for served in entry.served()}
         for sha256 in set(hashes) - named:
             self._engine.evict(sha256)
 
     def _entry_of(self, task: str) -> Entry:
-        if task not in self._table:
+        if task not in self.table:
             raise UnknownTask("no task of this name is published")
-        return self._table[task]
+        return self.table[task]
 
     def _known(self, task: str) -> Iterator[Served]:
-        return self._table[task].served() if task in self._table else iter(())
+        return self.table[task].served() if task in self.table else iter(())
 
     def _entry(self, task: str, state: TaskState, now: float) -> Entry:
-        known = self._table.get(task)
+        known = self.table.get(task)
         if known is not None and known.current(state.generation, now):
             return known
         return self._read(task, state, now)
@@ -192,9 +189,9 @@ class Registry:
             logger.warning("task %s cannot be served: %s", task, type(error).__name__)
             return Pointer(reason=(type(error).__doc__ or "").strip())
 
-    def _replace(self, table: Mapping[str, Entry]) -> None:
-        old, self._table = self._table, table
+    def _replace(self, table: Table) -> None:
+        old, self.table = self.table, table
         self.release(served.info.sha256 for entry in old.values() for served in entry.served())
         for task in old.keys() - table.keys():
             self._suspended -= {task}  # another task of this name is another task
-            self._on_removed(task)
+        self._on_replaced(old, table)

@@ -1,15 +1,18 @@
 """Everything a running server consists of, put together in one place; the routes reach it as one object."""
 
 import asyncio
+import platform
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
 
 from adapters_store import Store
 from backbone import ImageLimits
+from service import openapi
 from service.catalogue import Catalogue
 from service.decoding import Decoder
-from service.engine import Batcher, Engine, Limits
+from service.engine import Batcher, Engine, Limits, Usage
 from service.errors import NotReady, ReadBacklog
 from service.keyring import Keyring
 from service.lifecycle import Lifecycle
@@ -17,7 +20,7 @@ from service.line import Line
 from service.metrics import Metrics
 from service.predict import Predictor
 from service.registrar import Registrar
-from service.registry import Entry, Registry
+from service.registry import Registry, Table
 from service.settings import Settings
 from service.targets import Targets
 from service.uploads import Uploader
@@ -34,8 +37,8 @@ class Service:
         """Put the parts together; nothing runs before `running`."""
         self.settings, self.engine, self.store = settings, engine, store
         self.keyring = Keyring(settings)
-        self.metrics = Metrics(self)
-        self.registry = Registry(store, engine, on_removed=self._forget)
+        self.metrics = Metrics(self, tasks=settings.metrics_tasks)
+        self.registry = Registry(store, engine, on_replaced=self._replaced)
         self.registrar = Registrar(self.registry, backlog=settings.pending_uploads)
         self.uploader = Uploader(store, engine, self.registry)
         self.lifecycle = Lifecycle(store, self.registry)
@@ -47,6 +50,7 @@ class Service:
             ImageLimits(max_bytes=settings.image_bytes),
             threads=settings.decode_threads,
             backlog=settings.decode_images,
+            on_decoded=self.metrics.on_decoded,
         )
         self.batcher = Batcher(
             engine,
@@ -61,7 +65,7 @@ class Service:
         self._stopped_at: float | None = None  # monotonic seconds
 
     @property
-    def table(self) -> Mapping[str, Entry]:
+    def table(self) -> Table:
         """All tasks as of now."""
         return self.registry.table
 
@@ -71,9 +75,46 @@ class Service:
         return self.batcher.queued
 
     @property
-    def adapter_bytes(self) -> int:
-        """Bytes of all resident adapters and heads."""
-        return self.engine.usage().nbytes
+    def queue_limit(self) -> int:
+        """Most images that may wait for the engine."""
+        return self.settings.queue_images
+
+    @property
+    def engine_up(self) -> bool:
+        """Whether there is a thread that computes."""
+        return self.batcher.healthy
+
+    @property
+    def ready(self) -> bool:
+        """Whether work is taken."""
+        return self._stopped_at is None and self.batcher.healthy
+
+    @property
+    def usage(self) -> Usage:
+        """What is resident."""
+        return self.engine.usage()
+
+    @property
+    def generation(self) -> int:
+        """Of the store, as far as this server has followed it."""
+        return self.registry.generation
+
+    @property
+    def store_age(self) -> float:
+        """Seconds since the store was last read."""
+        return self.registrar.age
+
+    @property
+    def build(self) -> Mapping[str, str]:
+        """What runs here."""
+        backbone = self.engine.backbone
+        return {
+            "version": openapi.release(),
+            "backbone": backbone.name,
+            "fingerprint": backbone.fingerprint,
+            "python": platform.python_version(),
+            "torch": version("torch"),
+        }
 
     def stop(self) -> None:
         """Take no more work from now on; what is under way goes on, for as long as draining may take."""
@@ -118,10 +159,11 @@ class Service:
     def _die(self, error: BaseException) -> None:
         self.failure = error
 
-    def _forget(self, task: str) -> None:
-        """On the event loop, where predictions are counted: none can slip in between."""
+    def _replaced(self, old: Table, new: Table) -> None:
+        self.metrics.replaced(old, new)
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.metrics.forget, task)
+            for task in old.keys() - new.keys():  # on the loop, where predictions are counted: none can slip in between
+                self._loop.call_soon_threadsafe(self.metrics.forget, task)
 
 
 def _too_many_reads() -> ReadBacklog:

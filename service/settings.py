@@ -102,6 +102,10 @@ class Settings(BaseSettings):
     pending_reads: Count = Field(default=64, description="most reads of the store for managers that may wait")
     downloads: Count = Field(default=8, description="most adapter files being downloaded at once")
 
+    metrics_tasks: Count = Field(
+        default=100, description="most tasks with series of their own in /metrics; the rest is counted as _other"
+    )
+
     request_seconds: Seconds = Field(default=5.0, description="time from a complete request to its answer")
     header_seconds: Seconds = Field(default=10.0, description="time for a request's headers to arrive")
     body_seconds: Seconds = Field(default=10.0, description="time for a request's body to arrive")

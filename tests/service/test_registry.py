@@ -158,7 +158,7 @@ def test_a_version_that_could_not_be_loaded_is_tried_again(
 
 def test_what_is_gone_is_told_once(store: Store, engine: Engine) -> None:
     gone: list[str] = []
-    registry = Registry(store, engine, on_removed=gone.append)
+    registry = Registry(store, engine, on_replaced=lambda old, new: gone.extend(old.keys() - new.keys()))
     publish(registry, store, "cats", ONE)
     publish(registry, store, "dogs", ONE)
     store.delete_task("cats")
