@@ -10,7 +10,7 @@ from adapters_store.store_errors import UnknownAlias, UnknownTask, UnknownVersio
 from service.engine import AdmissionError, Engine
 from service.engine.accounting import Cost, cost_of
 from service.engine.admission import check
-from service.registry import ALIAS
+from service.table import ALIAS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

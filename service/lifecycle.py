@@ -11,8 +11,9 @@ from adapters_store.store_errors import UnknownAlias, UnknownTask, UnknownVersio
 from service.conditions import Condition
 from service.errors import NothingToRollBack
 from service.history import target_before
-from service.registry import ALIAS, Registry
+from service.registry import Registry
 from service.splits import Split
+from service.table import ALIAS
 
 ANYWAY = Condition()
 

@@ -4,7 +4,6 @@ import numpy as np
 
 from service.engine import RowResult
 from service.predict import Answered, Said, softmax
-from service.registry import Served
 from service.schemas import (
     DEFAULT_TOP_K,
     FanoutAnswer,
@@ -15,6 +14,7 @@ from service.schemas import (
     TaskAnswer,
     Timings,
 )
+from service.table import Served
 
 _GIGA = 1e9
 _MILLI = 1e3

@@ -92,7 +92,9 @@ def answer_to(error: Exception) -> Answer:
     base = next((base for base in type(error).__mro__ if base in STATUS), None)
     if base is None:
         return _answer(500, "internal_error", "", {})
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, own.QuotaExceeded) else {}
+    headers = {}
+    if isinstance(error, own.QuotaExceeded | engine.Crowded):
+        headers["Retry-After"] = str(error.retry_after)
     return _answer(STATUS[base], _CODES.get(base) or _code(type(error).__name__), _detail(error), headers)
 
 

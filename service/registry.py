@@ -1,96 +1,64 @@
-"""Which version of which task answers: follows the store, and keeps what aliases point at resident in the engine.
+"""Which version of which task answers: follows the store, and says which contents the engine should have at hand.
 
-A new version is fully resident before a task points to it, and the old one is let go afterwards; requests under way
-hold what they began with. What cannot be served is listed with its reason and harms no other task, and no other alias
-of its own. Reading the table is safe from any thread; everything that changes it belongs to one thread at a time.
+It knows every task by name and none by its weights: a task is in the table as soon as the store has it, and its
+weights are loaded when they are needed, or ahead of that as far as there is room. A version that an alias is moved to
+by this server is loaded before the alias moves; what nothing names any more is let go of. What cannot be served is
+listed with its reason and harms no other task, and no other alias of its own. Reading the table is safe from any
+thread; everything that changes it belongs to one thread at a time.
 """
 
-import logging
 import random
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 
-from adapters_store import AdaptersStoreError, Manifest, Store, TaskState, VersionInfo, unpack
-from adapters_store.store_errors import UnknownAlias
-from service.engine import Engine, EngineError, Resident
+from adapters_store import AdaptersStoreError, Store, TaskState, VersionInfo
+from adapters_store.store_errors import UnknownAlias, UnknownVersion
+from service.contents import Contents, Named
+from service.engine import Engine, EngineError
 from service.errors import TaskUnavailable, UnknownTask
+from service.loads import Loads
+from service.table import ALIAS, SUSPENDED, Entry, Hashes, Pointer, hashes
 
-ALIAS = "live"
-_RETRY_SECONDS = 30.0  # until a version that could not be loaded is tried again
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Served:
-    """One version of a task, ready to answer."""
-
-    task: str
-    info: VersionInfo
-    manifest: Manifest
-    resident: Resident
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pointer:
-    """What an alias stands for: versions with their weights, or why there is none."""
-
-    split: tuple[tuple[Served, int], ...] = ()
-    reason: str | None = None
-
-
-_NOT_LIVE = Pointer(reason="no version is live")
-SUSPENDED = Pointer(reason="unloaded on this server")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry:
-    """What a task name stands for: each alias with what it points at."""
-
-    generation: int
-    pointers: Mapping[str, Pointer] = field(default_factory=dict)
-    retry_at: float = float("inf")  # monotonic seconds
-
-    @property
-    def live(self) -> Pointer:
-        """What answers unless another alias is asked for."""
-        return self.pointers.get(ALIAS, _NOT_LIVE)
-
-    @property
-    def split(self) -> tuple[tuple[Served, int], ...]:
-        """The live versions with their weights."""
-        return self.live.split
-
-    @property
-    def reason(self) -> str | None:
-        """Why no version answers, where none does."""
-        return self.live.reason
-
-    def served(self) -> Iterator[Served]:
-        """Every version that an alias points at and that is ready; one may come more than once."""
-        return (served for pointer in self.pointers.values() for served, _ in pointer.split)
-
-    def current(self, generation: int, now: float) -> bool:
-        """Whether nothing has to be loaded for this generation of the task."""
-        return self.generation == generation and now < self.retry_at
-
-
-Table = Mapping[str, Entry]
-Replaced = Callable[[Table, Table], None]
+ALL = "*"
 
 
 class Registry:
-    """The table of tasks, only ever replaced, and the only writer of it; `generation` is the store's as of it."""
+    """The table of tasks, and the only writer of it.
 
-    def __init__(self, store: Store, engine: Engine, *, on_replaced: Replaced = lambda old, new: None) -> None:
-        """Begin empty; `on_replaced` is told the old table and the new, in the thread that noticed."""
-        self._store, self._engine, self._on_replaced = store, engine, on_replaced
-        self.table: Table = {}
+    Attributes:
+        table: all tasks as of now; never changed, only replaced.
+        pinned: contents that stay on the device.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        loads: Loads,
+        *,
+        pins: Collection[str] = (),
+        on_removed: Callable[[str], None] = lambda task: None,
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            store: what to follow.
+            engine: what to let go of contents.
+            loads: what brings contents into the engine.
+            pins: tasks whose live versions stay on the device; `*`: all.
+            on_removed: told each task that is gone, in the thread that noticed.
+        """
+        self._store, self._engine, self._loads, self._on_removed = store, engine, loads, on_removed
+        self._pins = frozenset(pins)
+        self.table: Mapping[str, Entry] = {}
+        self.pinned: frozenset[str] = frozenset()
+        self._contents = Contents()
         self._suspended: frozenset[str] = frozenset()
-        self.generation = -1
+        self._hashes = Hashes()
+        self._generation = -1
 
-    def resolve(self, task: str, alias: str = ALIAS) -> Served:
+    def resolve(self, task: str, alias: str = ALIAS) -> Named:
         """The version that answers for a task now, drawn by weight where the alias is split.
 
         Raises:
@@ -101,11 +69,27 @@ class Registry:
         pointer = entry.live if alias == ALIAS else entry.pointers.get(alias)
         if pointer is None:
             raise UnknownAlias("the task has no such alias")
-        if pointer.reason is not None:
+        if pointer.hopeless:
             raise TaskUnavailable(f"this task cannot be served here: {pointer.reason}")
-        served, weights = zip(*pointer.split, strict=True)
-        choice: Served = served[0] if len(served) == 1 else random.choices(served, weights)[0]
+        named, weights = zip(*pointer.split, strict=True)
+        choice: Named = named[0] if len(named) == 1 else random.choices(named, weights)[0]
         return choice
+
+    def version(self, task: str, number: int) -> Named:
+        """One version of a task, whether an alias points at it or not.
+
+        Raises:
+            UnknownTask, UnknownVersion, TaskUnavailable: there is none, or it cannot be served here.
+        """
+        entry = self._entry_of(task)
+        if entry.live is SUSPENDED:
+            raise TaskUnavailable(f"this task cannot be served here: {SUSPENDED.reason}")
+        if number not in entry.versions:
+            raise UnknownVersion("the task has no such version")
+        named = self._named(task, entry.versions[number])
+        if named.content.hopeless:
+            raise TaskUnavailable(f"this version cannot be served here: {named.content.reason}")
+        return named
 
     def sync(self) -> None:
         """Take over what changed in the store.
@@ -113,13 +97,11 @@ class Registry:
         Raises:
             StoreError: the store cannot be read; the table stays as it was.
         """
-        now = time.monotonic()
-        due = any(entry.retry_at <= now for entry in self.table.values())
-        if self.generation >= 0 and not due and not self._store.changes(self.generation):
+        if self._generation >= 0 and not self._store.changes(self._generation):
             return
         state = self._store.snapshot()
-        self._replace({task: self._entry(task, tasks, now) for task, tasks in state.tasks.items()})
-        self.generation = state.generation
+        self._replace({task: self._entry(task, tasks) for task, tasks in state.tasks.items()})
+        self._generation = state.generation
 
     def suspend(self, task: str) -> None:
         """Serve a task here no more and let go of its weights, whatever is published, until `resume`.
@@ -132,7 +114,7 @@ class Registry:
         self._replace({**self.table, task: Entry(entry.generation, dict.fromkeys([ALIAS, *entry.pointers], SUSPENDED))})
 
     def resume(self, task: str) -> None:
-        """Look at a task afresh, and serve it here again.
+        """Look at a task afresh, load what its aliases point at, and serve it here again.
 
         Raises:
             UnknownTask, StoreError: there is none, or the store cannot be read now.
@@ -140,58 +122,68 @@ class Registry:
         self.sync()
         entry = self._entry_of(task)
         self._suspended -= {task}
-        self.table = {**self.table, task: replace(entry, retry_at=0.0)}  # due
+        self.table, self._generation = {**self.table, task: replace(entry, generation=-1)}, -1
         self.sync()
+        for named in self._entry_of(task).named():
+            with suppress(AdaptersStoreError, EngineError):  # the reason is listed
+                self._loads.wait(named.content)
 
-    def load(self, task: str, info: VersionInfo) -> Served:
-        """A version, made resident; `release` lets go of it unless a task points to it by then.
+    def load(self, task: str, info: VersionInfo) -> None:
+        """Have a version on the device; `release` lets go of it unless an alias points to it by then.
 
         Raises:
             StoreError, ArtifactError, AdmissionError: its bytes cannot be read, or not be served here.
         """
-        for served in self._known(task):
-            if served.info == info:
-                return served
-        adapter = unpack(self._store.read(info.sha256))
-        return Served(task, info, adapter.manifest, self._engine.admit(adapter, info.sha256))
+        self._loads.wait(self._named(task, info).content)
 
     def release(self, hashes: Iterable[str]) -> None:
-        """Let go of contents that no task names any more; requests under way keep theirs."""
-        named = {served.info.sha256 for entry in self.table.values() for served in entry.served()}
-        for sha256 in set(hashes) - named:
+        """Let go of contents that no alias points at any more; requests under way keep theirs."""
+        for sha256 in set(hashes) - self._hashes.aliases:
             self._engine.evict(sha256)
+
+    def names(self, sha256: str) -> bool:
+        """Whether any version of any task has this content."""
+        return sha256 in self._hashes.versions
+
+    def live(self) -> Iterator[Named]:
+        """Every version that an alias points at; one may come more than once."""
+        return (named for entry in self.table.values() for named in entry.named())
+
+    def _pinned_in(self, table: Mapping[str, Entry]) -> frozenset[str]:
+        tasks = table.keys() if ALL in self._pins else table.keys() & self._pins
+        return frozenset(named.info.sha256 for task in tasks for named, _ in table[task].split)
 
     def _entry_of(self, task: str) -> Entry:
         if task not in self.table:
             raise UnknownTask("no task of this name is published")
         return self.table[task]
 
-    def _known(self, task: str) -> Iterator[Served]:
-        return self.table[task].served() if task in self.table else iter(())
-
-    def _entry(self, task: str, state: TaskState, now: float) -> Entry:
+    def _entry(self, task: str, state: TaskState) -> Entry:
         known = self.table.get(task)
-        if known is not None and known.current(state.generation, now):
-            return known
-        return self._read(task, state, now)
+        return known if known is not None and known.generation == state.generation else self._read(task, state)
 
-    def _read(self, task: str, state: TaskState, now: float) -> Entry:
+    def _read(self, task: str, state: TaskState) -> Entry:
         if task in self._suspended:
             return Entry(state.generation, dict.fromkeys([ALIAS, *state.aliases], SUSPENDED))
         pointers = {alias: self._pointer(task, state, split) for alias, split in state.aliases.items()}
-        failed = any(pointer.reason for pointer in pointers.values())
-        return Entry(state.generation, pointers, now + _RETRY_SECONDS if failed else float("inf"))
+        return Entry(state.generation, pointers, state.versions)
 
     def _pointer(self, task: str, state: TaskState, split: Mapping[int, int]) -> Pointer:
-        try:
-            return Pointer(tuple((self.load(task, state.versions[n]), weight) for n, weight in split.items() if weight))
-        except (AdaptersStoreError, EngineError) as error:
-            logger.warning("task %s cannot be served: %s", task, type(error).__name__)
-            return Pointer(reason=(type(error).__doc__ or "").strip())
+        return Pointer(tuple((self._named(task, state.versions[n]), weight) for n, weight in split.items() if weight))
 
-    def _replace(self, table: Table) -> None:
+    def _named(self, task: str, info: VersionInfo) -> Named:
+        content = self._contents.of(info.sha256)
+        if content.classes is None and (resident := self._engine.peek(info.sha256)) is not None:
+            content.passed(resident)
+        return Named(task, info, content)
+
+    def _replace(self, table: Mapping[str, Entry]) -> None:
         old, self.table = self.table, table
-        self.release(served.info.sha256 for entry in old.values() for served in entry.served())
+        before, self._hashes = self._hashes, hashes(table)
+        self.pinned = self._pinned_in(table)
+        self._engine.pin(self.pinned)
+        for sha256 in (before.aliases - self._hashes.aliases) | (before.versions - self._hashes.versions):
+            self._engine.evict(sha256)
         for task in old.keys() - table.keys():
             self._suspended -= {task}  # another task of this name is another task
-        self._on_replaced(old, table)
+            self._on_removed(task)

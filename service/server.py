@@ -22,7 +22,7 @@ import uvicorn
 from adapters_store import AdaptersStoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from service.app import create_app
-from service.engine import Engine
+from service.engine import Budgets, Engine
 from service.errors import SettingsError
 from service.keyring import Keyring
 from service.protocol import protocol_class
@@ -70,7 +70,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def build(settings: Settings) -> Service:
-    """Load the backbone, open the store, and make every live task resident.
+    """Load the backbone, open the store, and learn the names of its tasks; their weights come later.
 
     Raises:
         BackboneError, StoreError: see there.
@@ -78,7 +78,8 @@ def build(settings: Settings) -> Service:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     name = settings.backbone or BUNDLED
-    engine = Engine(load_backbone(name, weights=settings.weights))
+    budgets = Budgets(device=settings.device_bytes, host=settings.host_bytes)
+    engine = Engine(load_backbone(name, weights=settings.weights), budgets=budgets)
     with ExitStack() as undo:
         store = open_store(settings.store)
         undo.callback(store.close)

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "MIMI_"
-MEBIBYTE = 2**20
+MEBIBYTE, GIBIBYTE = 2**20, 2**30
 ANY_HOST = "*"
 
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
@@ -102,9 +102,13 @@ class Settings(BaseSettings):
     pending_reads: Count = Field(default=64, description="most reads of the store for managers that may wait")
     downloads: Count = Field(default=8, description="most adapter files being downloaded at once")
 
-    metrics_tasks: Count = Field(
-        default=100, description="most tasks with series of their own in /metrics; the rest is counted as _other"
+    device_bytes: Bytes = Field(default=4 * GIBIBYTE, description="most bytes of adapters where they are computed with")
+    host_bytes: Bytes = Field(default=2 * GIBIBYTE, description="most bytes of adapters kept packed beside them")
+    pinned_tasks: Words = Field(
+        default=(), description="tasks whose live versions always stay loaded, between commas; *: all"
     )
+    load_threads: Threads = Field(default=2, description="threads that load adapters from the store")
+    pending_loads: Count = Field(default=256, description="most adapters that may wait to be loaded")
 
     request_seconds: Seconds = Field(default=5.0, description="time from a complete request to its answer")
     header_seconds: Seconds = Field(default=10.0, description="time for a request's headers to arrive")

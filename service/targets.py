@@ -1,20 +1,20 @@
 """Whom a prediction asks: an alias of a task, one of its versions, or every task there is. Knows no HTTP, no images.
 
-Aliases are resident and resolve at once. A version that no alias points at is loaded when it is asked for, in the
-registry's thread, and the last few asked for are kept; whatever changes about their task makes them be looked up
-again, so that a deleted version never answers.
+To find a version takes no time; to have it ready to answer may take its load, which no other request waits for.
 """
 
-from collections import OrderedDict
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters_store import Store
-from adapters_store.store_errors import UnknownVersion
-from service.errors import TaskUnavailable, UnknownTask
+from adapters_store import AdaptersStoreError
+from service.contents import Named
+from service.engine import DeadlineExceeded, EngineError
+from service.errors import TaskUnavailable
+from service.loads import Loads
 from service.registrar import Registrar
-from service.registry import ALIAS, SUSPENDED, Registry, Served
-
-_KEPT = 8  # versions without an alias
+from service.registry import Registry
+from service.table import ALIAS, SUSPENDED, Served
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,54 +29,55 @@ class Target:
 class Targets:
     """Finds the version that answers. Belongs to the event loop."""
 
-    def __init__(self, store: Store, registry: Registry, registrar: Registrar) -> None:
-        self._store, self._registry, self._registrar = store, registry, registrar
-        self._kept: OrderedDict[tuple[str, int], tuple[int, Served]] = OrderedDict()  # with its task's generation
+    def __init__(self, registry: Registry, registrar: Registrar, loads: Loads, *, seconds: float) -> None:
+        """Put the parts together; `seconds` is the time that a load may take."""
+        self._registry, self._registrar, self._loads, self._seconds = registry, registrar, loads, seconds
 
-    async def served(self, target: Target) -> Served:
-        """The version that answers for a target now.
+    async def named(self, target: Target) -> Named:
+        """The version that a target means now.
 
         Raises:
             UnknownTask, UnknownAlias, UnknownVersion: there is none.
-            TaskUnavailable, AdaptersStoreError, EngineError: it cannot be served here.
-            UploadBacklog: it would have to be loaded, and too much waits for that already.
+            TaskUnavailable: it cannot be served here.
+            StoreError, UploadBacklog: it may be too new for this server, and the store cannot be asked.
         """
         if target.version is None:
             return self._registry.resolve(target.task, target.alias)
-        return await self._version(target.task, target.version)
+        entry = self._registry.table.get(target.task)
+        if entry is not None and entry.live is not SUSPENDED and target.version not in entry.versions:
+            await self._registrar.change(self._registry.sync)  # another server may have published it a moment ago
+        return self._registry.version(target.task, target.version)
+
+    async def served(self, target: Target) -> Served:
+        """The version that answers for a target now, on the device.
+
+        Raises:
+            As `named`, and:
+            TaskUnavailable: it was found out only now that it cannot be served here.
+            StoreError, LoadBacklog, DeadlineExceeded: it could not be loaded now.
+        """
+        return await self._ready(await self.named(target))
+
+    async def all_served(self, targets: Iterable[Target]) -> list[Served]:
+        """As `served`, for many targets, whose loads go on at the same time."""
+        found = [await self.named(target) for target in targets]
+        return await asyncio.gather(*map(self._ready, found))
 
     def everything(self) -> list[Target]:
-        """Every task that can be served now, by name."""
+        """Every task that can be served now, as far as is known, by name."""
         return [Target(task) for task, entry in sorted(self._registry.table.items()) if entry.reason is None]
 
-    async def _version(self, task: str, number: int) -> Served:
-        entry = self._registry.table.get(task)
-        if entry is None:
-            raise UnknownTask("no task of this name is published")
-        if entry.live is SUSPENDED:
-            raise TaskUnavailable(f"this task cannot be served here: {SUSPENDED.reason}")
-        for served in entry.served():
-            if served.info.version == number:
-                return served
-        generation, kept = self._kept.get((task, number), (None, None))
-        if kept is None or generation != entry.generation:
-            kept = await self._registrar.change(lambda: self._load(task, number))
-            self._keep(kept, entry.generation)
-        self._kept.move_to_end((task, number))
-        return kept
-
-    def _load(self, task: str, number: int) -> Served:
-        """In the registry's thread."""
-        state = self._store.snapshot().tasks.get(task)
-        if state is None:
-            raise UnknownTask("no task of this name is published")
-        if number not in state.versions:
-            raise UnknownVersion("the task has no such version")
-        served = self._registry.load(task, state.versions[number])
-        self._registry.release([served.info.sha256])  # what is kept here holds its weights itself
-        return served
-
-    def _keep(self, served: Served, generation: int) -> None:
-        self._kept[served.task, served.info.version] = generation, served
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+    async def _ready(self, named: Named) -> Served:
+        content = named.content
+        try:
+            async with asyncio.timeout(self._seconds):
+                resident = await self._loads.resident(content)
+        except TimeoutError:
+            raise DeadlineExceeded("the task adapter was not loaded in time") from None
+        except (AdaptersStoreError, EngineError) as error:
+            if content.reason is None:  # it is the store that is ill
+                raise
+            raise TaskUnavailable(f"this task cannot be served here: {content.reason}") from error
+        if not self._registry.names(content.sha256):
+            self._registry.release([content.sha256])  # deleted meanwhile; this request goes on with what it has
+        return Served(named.task, named.info, resident.manifest, resident)

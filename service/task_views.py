@@ -7,8 +7,8 @@ from adapters_store import Manifest, TaskState, VersionInfo
 from service import splits
 from service.catalogue import Described
 from service.engine.accounting import Cost
-from service.registry import Entry
 from service.schemas import Description, GoldenReport, TaskProvenance
+from service.table import Entry
 from service.task_schemas import (
     AliasAnswer,
     AliasDetail,

@@ -13,7 +13,8 @@ from service.checks import Check, naming_the_failed
 from service.checksums import Checksums
 from service.conditions import Condition
 from service.engine import Engine, GoldenCheck
-from service.registry import ALIAS, Registry
+from service.registry import Registry
+from service.table import ALIAS
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from backbone import Backbone
-from service.registry import Entry
 from service.schemas import TaskList, TaskSummary
+from service.table import Entry
 
 
 def listing(table: Mapping[str, Entry], backbone: Backbone) -> TaskList:
@@ -16,6 +16,6 @@ def listing(table: Mapping[str, Entry], backbone: Backbone) -> TaskList:
 def _summary(task: str, entry: Entry) -> TaskSummary:
     if entry.reason is not None:
         return TaskSummary(task=task, ready=False, reason=entry.reason)
-    served, _ = max(entry.split, key=lambda choice: choice[1])
-    info, classes = served.info, len(served.manifest.labels)
+    named, _ = max(entry.split, key=lambda choice: choice[1])
+    info, classes = named.info, named.content.classes
     return TaskSummary(task=task, ready=True, version=info.version, sha256=info.sha256, classes=classes)

@@ -6,18 +6,19 @@
     batcher.start()
     results = await batcher.submit([Row(resident, pixels)])
 
-`admission` and `golden` guard the way in, `bank` keeps the weights, `planning` finds what rows share, `staging` makes
-their input, `forward` computes, `accounting` counts FLOPs; `queueing`, `worker` and `isolation` are what `batcher` is
-made of.
+`admission` and `golden` guard the way in, `bank` is one task's weights, `residency` keeps those of many in tiers of
+memory, `planning` finds what rows share, `staging` makes their input, `forward` computes, `accounting` counts FLOPs;
+`queueing`, `fair_queue`, `pace`, `worker` and `isolation` are what `batcher` is made of.
 """
 
 from service.engine.accounting import Cost
-from service.engine.bank import Resident, Usage
+from service.engine.bank import Resident
 from service.engine.batcher import Batcher, Stats
 from service.engine.core import Engine, Row, RowResult, Timing
 from service.engine.errors import (
     AdmissionError,
     BackboneMismatch,
+    Crowded,
     DeadlineExceeded,
     Draining,
     EngineDown,
@@ -31,12 +32,15 @@ from service.engine.errors import (
     QueueFull,
     RequestTooLarge,
     RowFailed,
+    TooMuchAhead,
     Unavailable,
     WidthMismatch,
 )
 from service.engine.golden import GoldenCheck
 from service.engine.limits import Limits
 from service.engine.queueing import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY
+from service.engine.residency import Budgets, Usage
+from service.engine.tier import TierUsage
 
 __all__ = [
     "DEFAULT_PRIORITY",
@@ -45,7 +49,9 @@ __all__ = [
     "AdmissionError",
     "BackboneMismatch",
     "Batcher",
+    "Budgets",
     "Cost",
+    "Crowded",
     "DeadlineExceeded",
     "Draining",
     "Engine",
@@ -66,7 +72,9 @@ __all__ = [
     "RowFailed",
     "RowResult",
     "Stats",
+    "TierUsage",
     "Timing",
+    "TooMuchAhead",
     "Unavailable",
     "Usage",
     "WidthMismatch",

@@ -16,10 +16,17 @@ from backbone import Backbone, flops_of
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """FLOPs for one image of a task, alone: `spent`, and `saved` against its initial widths."""
+    """FLOPs for one image of a task, alone.
+
+    Attributes:
+        spent: what is executed.
+        saved: against its initial widths.
+        trunk: of `spent`, the bare network up to its first live site, which tasks share.
+    """
 
     spent: int
     saved: int
+    trunk: int = 0
 
 
 class Task(Protocol):
@@ -39,7 +46,8 @@ class Task(Protocol):
 def cost_of(backbone: Backbone, widths: Sequence[int], *, initial_widths: Sequence[int], classes: int) -> Cost:
     """Cost of one image for a task with hidden sizes `widths`, pruned from `initial_widths`."""
     spent = flops_of(backbone, widths, classes)
-    return Cost(spent, flops_of(backbone, initial_widths, classes) - spent)
+    first_site = next((site for site, width in enumerate(widths) if width), len(widths))
+    return Cost(spent, flops_of(backbone, initial_widths, classes) - spent, trunk_flops(backbone)[first_site])
 
 
 def trunk_flops(backbone: Backbone) -> list[int]:

@@ -99,7 +99,7 @@ class Batcher:
             priority: rows of a smaller number are computed before all others that wait.
 
         Raises:
-            QueueFull, RequestTooLarge, Draining, EngineDown, DeadlineExceeded: not answered at all.
+            QueueFull, TooMuchAhead, RequestTooLarge, Draining, EngineDown, DeadlineExceeded: not answered at all.
             RowFailed: one of the rows cannot be computed.
         """
         self._refuse(len(rows), deadline)
@@ -160,7 +160,7 @@ class Batcher:
     def _settle(self, done: Done) -> None:
         """Hand out the outcomes of one batch."""
         done.settle()
-        if self._stats:
+        if self._stats and done.outcomes:
             items = [item for item, _ in done.outcomes]
             tasks = {item.row.resident.sha256 for item in items}
             waits = [done.started - item.request.since for item in items]

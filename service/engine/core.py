@@ -1,6 +1,6 @@
 """The engine: task adapters in, answers to mixed batches out. Owns no thread, knows no queue and no task names."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -11,11 +11,13 @@ from adapters_store import TaskAdapter
 from backbone import Backbone
 from service.engine import admission, golden
 from service.engine.accounting import Cost, cost_of, spent_by, trunk_flops
-from service.engine.bank import Bank, Resident, Usage, load
+from service.engine.bank import Packed, Resident, pack_file, place
 from service.engine.golden import GoldenCheck
 from service.engine.planning import plan
+from service.engine.residency import Budgets, Residency, Usage
 from service.engine.runtime import Runtime, TorchRuntime
 from service.engine.staging import number, stage
+from service.engine.tier import TierUsage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,16 +69,29 @@ class Engine:
     batches are computed one at a time.
     """
 
-    def __init__(self, backbone: Backbone, runtime: Runtime | None = None) -> None:
+    def __init__(self, backbone: Backbone, runtime: Runtime | None = None, *, budgets: Budgets | None = None) -> None:
         """Nothing is resident at first.
 
         Args:
             backbone: float32, on the CPU.
             runtime: computes the batches; PyTorch on the CPU where None.
+            budgets: most bytes of adapters in each tier of memory; the defaults of `Budgets` where None.
         """
         self.backbone, self._runtime = backbone, runtime or TorchRuntime(backbone)
         self._computing = Lock()  # an upload is verified while the worker computes; a device takes one batch at a time
-        self._bank, self._trunk = Bank(), trunk_flops(backbone)
+        self._residency, self._trunk = Residency(budgets), trunk_flops(backbone)
+
+    def find(self, sha256: str) -> Resident | None:
+        """The content if it is on the device; never slow."""
+        return self._residency.get(sha256)
+
+    def peek(self, sha256: str) -> Resident | None:
+        """As `find`, but not counted as a use."""
+        return self._residency.peek(sha256)
+
+    def restore(self, sha256: str) -> Resident | None:
+        """The content if it is in memory, brought to the device if need be."""
+        return self.peek(sha256) or self._residency.restore(sha256)
 
     def admit(self, adapter: TaskAdapter, sha256: str) -> Resident:
         """Make a task adapter resident; the one already there is returned where the content is not new.
@@ -84,7 +99,18 @@ class Engine:
         Raises:
             AdmissionError: it was made for another backbone or preprocessing, or its shapes do not fit.
         """
-        return self._bank.get(sha256) or self._bank.put(self._load(adapter, sha256))
+        return self.peek(sha256) or self._residency.put(place(self._load(adapter, sha256)))
+
+    def offer(self, adapter: TaskAdapter, sha256: str) -> tuple[Resident, bool]:
+        """Admit a task adapter as far as there is room, so that nothing goes for it.
+
+        Returns:
+            Its weights, and whether they are kept in memory.
+
+        Raises:
+            AdmissionError: as `admit`.
+        """
+        return self._residency.offer(self._load(adapter, sha256))
 
     def verify(self, adapter: TaskAdapter) -> GoldenCheck:
         """Recompute the golden sample of an adapter, without making it resident.
@@ -93,7 +119,7 @@ class Engine:
             AdmissionError: as `admit`.
             GoldenError: the answer is not the promised one.
         """
-        resident = self._load(adapter, "")
+        resident = place(self._load(adapter, ""))
         return golden.verify(
             self.backbone,
             adapter,
@@ -103,11 +129,19 @@ class Engine:
 
     def evict(self, sha256: str) -> int:
         """Let go of a task adapter; returns its bytes (0: not resident). Rows in flight keep its weights."""
-        return self._bank.evict(sha256)
+        return self._residency.evict(sha256)
+
+    def pin(self, hashes: Collection[str]) -> None:
+        """Let these contents, and no others, stay on the device once they are there, whatever the budget."""
+        self._residency.pin(hashes)
 
     def usage(self) -> Usage:
         """Tasks and bytes resident now."""
-        return self._bank.usage()
+        return self._residency.usage()
+
+    def tiers(self) -> Mapping[str, TierUsage]:
+        """What each tier of memory holds and did, by its name."""
+        return self._residency.tiers()
 
     def run(self, rows: Sequence[Row]) -> list[RowResult]:
         """Answer rows of any mix of tasks in one forward pass, in the order given.
@@ -130,7 +164,7 @@ class Engine:
     def _stage(self, rows: Sequence[Row]) -> Tensor:
         return stage(self.backbone.preprocessing, [row.pixels for row in rows])
 
-    def _load(self, adapter: TaskAdapter, sha256: str) -> Resident:
+    def _load(self, adapter: TaskAdapter, sha256: str) -> Packed:
         admission.check(self.backbone, adapter)
         manifest = adapter.manifest
         cost = cost_of(
@@ -139,7 +173,7 @@ class Engine:
             initial_widths=manifest.provenance.initial_widths,
             classes=len(manifest.labels),
         )
-        return load(adapter, sha256, cost)
+        return pack_file(adapter, sha256, cost)
 
 
 def _result(alone: Cost, answer: tuple[np.ndarray, np.ndarray], spent: int) -> RowResult:

@@ -13,13 +13,17 @@
     ├── DeadlineExceeded          the answer would come too late
     ├── RowFailed                 this row alone made the forward pass fail
     └── Unavailable               try later, or elsewhere
-        ├── QueueFull             more work is waiting than the queue may hold
+        ├── Crowded               says when to try again
+        │   ├── QueueFull         more work is waiting than the queue may hold
+        │   └── TooMuchAhead      what waits already would make the answer late
         ├── Draining              shutting down: no new work
         └── EngineDown            the thread that computes is gone
             └── EngineLost        raised inside the engine: the device is gone, retrying is pointless
 
 Messages name hashes, sizes and limits, never a path and never what a client sent.
 """
+
+import math
 
 
 class EngineError(Exception):
@@ -79,8 +83,23 @@ class Unavailable(EngineError):
     """The engine cannot take or finish this work now."""
 
 
-class QueueFull(Unavailable):
+class Crowded(Unavailable):
+    """Too much waits already; `retry_after` (whole seconds) says when that will have changed."""
+
+    retry_after = 1
+
+    def __init__(self, message: str, *, seconds: float = 0.0) -> None:
+        """`seconds`: until then, by the engine's measured pace; 0 where it is not known."""
+        super().__init__(message)
+        self.retry_after = max(1, math.ceil(seconds))
+
+
+class QueueFull(Crowded):
     """The rows do not fit beside those already waiting."""
+
+
+class TooMuchAhead(Crowded):
+    """By the engine's measured pace, what waits already would make the answer come after its deadline."""
 
 
 class Draining(Unavailable):

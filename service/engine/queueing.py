@@ -1,14 +1,14 @@
-"""Rows that wait, and the requests they belong to: who is next, who gave up, which answers are still missing.
+"""Rows that wait, and the requests they belong to: who gave up, which answers are still missing.
 
 Plain data structures without locks, threads or clocks of their own; the batcher guards them.
 """
 
 from asyncio import Future
-from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.engine.core import Row, RowResult, Timing
+from service.engine.errors import DeadlineExceeded
 
 Outcome = RowResult | Exception
 
@@ -33,6 +33,8 @@ class Request:
     ) -> None:
         self.future, self.size = future, size
         self.since, self.deadline, self.priority = since, deadline, priority
+        self.tasks: frozenset[str] = frozenset()  # of its rows, by the hash of their adapters
+        self.images = 0.0  # what its rows amount to
         self._answers: dict[int, RowResult] = {}
 
     def over(self, now: float) -> bool:
@@ -62,6 +64,11 @@ class Item:
     request: Request
     index: int
 
+    @property
+    def deadline(self) -> float:
+        """When its answer comes too late, in monotonic seconds; infinite where it never does."""
+        return float("inf") if self.request.deadline is None else self.request.deadline
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -71,14 +78,18 @@ class Done:
         outcomes: what became of each row.
         started: when it began, in monotonic seconds.
         seconds: how long it took.
+        late: rows that were left out, because their answers would have come too late.
     """
 
     outcomes: Sequence[tuple[Item, Outcome]]
     started: float
     seconds: float
+    late: Sequence[Item] = ()
 
     def settle(self) -> None:
         """Hand the outcomes out, each with how long its row waited and was computed."""
+        for item in self.late:
+            item.request.fail(DeadlineExceeded("by the engine's pace the answer would have come too late"))
         for item, outcome in self.outcomes:
             item.request.settle(item.index, self._timed(outcome, item))
 
@@ -86,57 +97,3 @@ class Done:
         if isinstance(outcome, Exception):
             return outcome
         return replace(outcome, timing=Timing(queue=self.started - item.request.since, compute=self.seconds))
-
-
-class FairQueue:
-    """Waiting rows, a line for each task, dealt one by one in turn; those of a higher priority before all others."""
-
-    def __init__(self) -> None:
-        self._lanes: dict[int, OrderedDict[str, deque[Item]]] = {}  # priority -> task -> its line
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def put(self, rows: Sequence[Row], request: Request) -> None:
-        """Add the rows of a request at the end of their tasks' lines."""
-        for index, row in enumerate(rows):
-            lane = self._lanes.setdefault(request.priority, OrderedDict())
-            lane.setdefault(row.resident.sha256, deque()).append(Item(row, request, index))
-        self._size += len(rows)
-
-    def take(self, budget: int, *, now: float) -> list[Item]:
-        """Remove up to `budget` rows that somebody still waits for, one from each task in turn; drop the others."""
-        batch: list[Item] = []
-        while self._size and len(batch) < budget:
-            item = self._pop()
-            if not item.request.over(now):
-                batch.append(item)
-        return batch
-
-    def _pop(self) -> Item:
-        priority = min(self._lanes)
-        lane = self._lanes[priority]
-        task, line = lane.popitem(last=False)
-        item = line.popleft()
-        self._size -= 1
-        if line:
-            lane[task] = line  # behind the other tasks
-        self._drop_if_empty(priority)
-        return item
-
-    def discard(self, request: Request) -> None:
-        """Free the places of a request that nobody waits for any more."""
-        lane = self._lanes.get(request.priority, OrderedDict())
-        for task, line in list(lane.items()):
-            kept = deque(item for item in line if item.request is not request)
-            self._size -= len(line) - len(kept)
-            if kept:
-                lane[task] = kept  # in its old place
-            else:
-                del lane[task]
-        self._drop_if_empty(request.priority)
-
-    def _drop_if_empty(self, priority: int) -> None:
-        if not self._lanes.get(priority, True):
-            del self._lanes[priority]

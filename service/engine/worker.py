@@ -1,14 +1,17 @@
 """The one thread that computes: takes what waits, runs it, hands the outcomes over. Knows no event loop."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from service.engine.core import Row
-from service.engine.errors import QueueFull
+from service.engine.errors import QueueFull, TooMuchAhead
+from service.engine.fair_queue import FairQueue, Taken
 from service.engine.isolation import Runner, run_isolated
 from service.engine.limits import Limits
-from service.engine.queueing import Done, FairQueue, Item, Request
+from service.engine.pace import Pace, bulk_of
+from service.engine.queueing import Done, Request
 
 
 class Worker:
@@ -35,10 +38,11 @@ class Worker:
         """
         self._engine, self._deliver, self._died = engine, deliver, died
         self._limits = limits
-        self._queue = FairQueue()
+        self._queue, self._pace = FairQueue(), Pace()
         self._wake = threading.Condition()  # guards the queue and `_stopping`; held for pointer moves only
         self._stopping = False
         self._busy_since: float | None = None
+        self._busy_until = 0.0  # as expected
         # A daemon, so that a hung device cannot keep the process from ending.
         self._thread = threading.Thread(target=self._main, name="mimi-engine", daemon=True)
 
@@ -72,12 +76,30 @@ class Worker:
 
         Raises:
             QueueFull: they do not fit beside those that wait.
+            TooMuchAhead: they would not be computed by their deadline.
         """
         with self._wake:
-            if len(self._queue) + len(rows) > self._limits.queue_images:
-                raise QueueFull(f"{len(self._queue)} of {self._limits.queue_images} images wait already")
+            self._refuse(rows, request)
             self._queue.put(rows, request)
             self._wake.notify()
+
+    def _refuse(self, rows: Sequence[Row], request: Request) -> None:
+        waiting, most = len(self._queue), self._limits.queue_images
+        if waiting + len(rows) > most:
+            until = self._expected(waiting + len(rows) - most)
+            raise QueueFull(f"{waiting} of {most} images wait already", seconds=until)
+        if request.deadline is None or not waiting:  # who is next is never refused: a model that errs must learn
+            return
+        images = self._queue.ahead(rows, request.priority) + bulk_of(rows)
+        late = time.monotonic() + self._expected(images) - request.deadline
+        if late > 0:
+            raise TooMuchAhead("what waits already would make the answer come too late", seconds=late)
+
+    def _expected(self, images: float) -> float:
+        """Seconds until so many images will have been computed, after the batch that is computed now."""
+        batches = math.ceil(images / self._limits.batch_images)
+        busy = max(0.0, self._busy_until - time.monotonic()) if self._busy_since is not None else 0.0
+        return busy + self._pace.seconds(images, batches)
 
     def discard(self, request: Request) -> None:
         """Free the places of a request that nobody waits for any more."""
@@ -94,22 +116,29 @@ class Worker:
     def _step(self) -> bool:
         """Take a batch and compute it; False when the thread shall end."""
         # A function of its own, so that an idle thread holds no rows and no evicted weights through them.
-        batch = self._take()
-        if batch:
-            self._compute(batch)
-        return bool(batch)
+        taken = self._take()
+        if taken:
+            self._compute(taken)
+        return taken is not None
 
-    def _take(self) -> list[Item]:
-        """The next batch; waits for one. Empty when the thread shall end."""
+    def _take(self) -> Taken | None:
+        """The next batch; waits for one. None when the thread shall end."""
         with self._wake:
             while not self._stopping:
-                if batch := self._queue.take(self._limits.batch_images, now=time.monotonic()):
-                    return batch
+                now = time.monotonic()
+                taken = self._queue.take(self._limits.batch_images, now=now, seconds=self._pace.seconds)
+                if taken.batch:
+                    self._busy_since, self._busy_until = now, now + self._pace.seconds(taken.images)
+                    return taken
                 self._wake.wait()
-        return []
+        return None
 
-    def _compute(self, batch: Sequence[Item]) -> None:
-        self._busy_since = start = time.monotonic()
-        outcomes = run_isolated(self._engine, [item.row for item in batch])
-        self._busy_since = None
-        self._deliver(Done(list(zip(batch, outcomes, strict=True)), start, time.monotonic() - start))
+    def _compute(self, taken: Taken) -> None:
+        start = time.monotonic()
+        if taken.late:
+            self._deliver(Done((), start, 0.0, taken.late))  # now, not after the batch: they may still ask elsewhere
+        outcomes = run_isolated(self._engine, [item.row for item in taken.batch])
+        self._busy_since, seconds = None, time.monotonic() - start
+        if not any(isinstance(outcome, Exception) for outcome in outcomes):  # else it was computed in pieces
+            self._pace.observe(taken.images, seconds)
+        self._deliver(Done(list(zip(taken.batch, outcomes, strict=True)), start, seconds))

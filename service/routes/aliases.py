@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from service import examples, openapi, splits, task_views
 from service.conditions import tag
 from service.documents import read_document
-from service.registry import ALIAS
 from service.routes.common import Running, Task, body_of, may_manage, may_predict
 from service.routes.headers import Expected
+from service.table import ALIAS
 from service.task_schemas import ALIAS_PATTERN, ALIAS_TARGET, AliasAnswer, AliasList, ToVersion
 
 router = APIRouter(prefix="/v1/tasks/{task}", tags=["aliases"])

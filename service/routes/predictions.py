@@ -11,7 +11,6 @@ from service import openapi, predict_docs
 from service.multipart import FormLimits
 from service.payload import MANY_TASKS, ONE_TASK, Payload, Shape, read_payload
 from service.predict_views import fanout_answer, predict_answer
-from service.registry import Served
 from service.routes.aliases import Alias
 from service.routes.common import Running, Task, body_of, may_predict, while_connected
 from service.routes.versions import Number
@@ -70,9 +69,10 @@ async def predict_by_many(options: Annotated[FanoutOptions, Query()], service: R
     """
     with ExitStack() as stack:
         first = stack.enter_context(service.metrics.prediction())
-        await _resolve(service, options.tasks)  # an unknown task is refused before its images travel
+        for target in _targets(service, options.tasks):
+            await service.targets.named(target)  # an unknown task is refused before its images travel
         payload = await _read(service, request, MANY_TASKS)
-        tasks = await _resolve(service, payload.tasks or options.tasks)
+        tasks = await service.targets.all_served(_targets(service, payload.tasks or options.tasks))
         records = [first, *(stack.enter_context(service.metrics.prediction()) for _ in tasks[1:])]
         for record, served in zip(records, tasks, strict=False):  # one record where there is no task
             record.served = served
@@ -85,7 +85,7 @@ async def predict_by_many(options: Annotated[FanoutOptions, Query()], service: R
 
 async def _one(service: Service, request: Request, target: Target, options: PredictOptions) -> Response:
     with service.metrics.prediction() as record:
-        record.served = await service.targets.served(target)  # an unknown task is refused before its images travel
+        record.served = await service.targets.named(target)  # an unknown task is refused before its images travel
         payload = await _read(service, request, ONE_TASK)
         record.served = served = await service.targets.served(target)
         answered = await while_connected(request, service.predictor.predict([served], payload.images))
@@ -94,12 +94,10 @@ async def _one(service: Service, request: Request, target: Target, options: Pred
     return _json(predict_answer(answered, output, payload.top_k or options.top_k))
 
 
-async def _resolve(service: Service, names: Sequence[str]) -> list[Served]:
+def _targets(service: Service, names: Sequence[str]) -> list[Target]:
     if names and ALL_TASKS not in names:
-        targets = [Target(task) for task in dict.fromkeys(names)]
-    else:
-        targets = service.targets.everything()
-    return [await service.targets.served(target) for target in targets]
+        return [Target(task) for task in dict.fromkeys(names)]
+    return service.targets.everything()
 
 
 async def _read(service: Service, request: Request, shape: Shape) -> Payload:

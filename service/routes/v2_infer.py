@@ -53,7 +53,7 @@ async def _infer(service: Service, request: Request, target: Target, length: str
     settings = service.settings
     frame = Frame(settings.images_per_request, service.engine.backbone.preprocessing.size)
     with service.metrics.prediction() as record:
-        record.served = await service.targets.served(target)  # an unknown task is refused before its images travel
+        record.served = await service.targets.named(target)  # an unknown task is refused before its images travel
         body = await read_file(Body("", body_of(request).stream), most_bytes=settings.body_bytes)
         question = await service.decoder.offload(lambda: ask(take_apart(body, length), frame))
         record.served = served = await service.targets.served(target)

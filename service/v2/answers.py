@@ -15,7 +15,7 @@ import numpy as np
 from service.engine import RowResult
 from service.predict import Answered, softmax
 from service.predict_views import timings
-from service.registry import Served
+from service.table import Served
 from service.v2.questions import Question, Wanted
 from service.v2.shapes import FEATURES, LOGITS
 from service.v2.tensors import bytes_of_strings

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from backbone import Backbone
 from service.openapi import release
-from service.registry import Entry, Served
+from service.table import Entry, Served
 from service.v2.schemas import ModelMetadata, RepositoryModel, ServerMetadata, TensorMetadata
 from service.v2.shapes import FEATURES, IMAGE, LOGITS, PROBABILITIES
 
@@ -41,7 +41,7 @@ def index(table: Mapping[str, Entry], *, only_ready: bool) -> list[RepositoryMod
 
 
 def _listed(task: str, entry: Entry) -> list[RepositoryModel]:
-    versions = sorted({served.info.version for served in entry.served()})
+    versions = sorted({named.info.version for named in entry.named() if named.content.reason is None})
     if not versions:
         return [RepositoryModel(name=task, state="UNAVAILABLE", reason=entry.reason or "no alias points at a version")]
     return [RepositoryModel(name=task, version=str(version), state="READY") for version in versions]

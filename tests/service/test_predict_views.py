@@ -8,7 +8,7 @@ from service.engine import Engine, RowResult
 from service.engine.core import Timing
 from service.predict import Answered, Said
 from service.predict_views import fanout_answer, image_result, timings
-from service.registry import Served
+from service.table import Served
 from tests.service.adapters import bundled_backbone, make
 
 MADE = make(40, classes=4)

@@ -13,6 +13,7 @@ from adapters_store import Store, open_store
 from adapters_store.store_errors import StoreUnavailable
 from service.engine import Engine
 from service.errors import UploadBacklog
+from service.loads import Loads
 from service.registrar import Registrar
 from service.registry import Registry
 from service.settings import Settings
@@ -32,7 +33,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def registrar(store: Store) -> Iterator[Registrar]:
-    registrar = Registrar(Registry(store, Engine(bundled_backbone())), backlog=2)
+    engine = Engine(bundled_backbone())
+    registrar = Registrar(Registry(store, engine, Loads(store, engine)), backlog=2)
     yield registrar
     registrar.close()
 

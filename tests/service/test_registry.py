@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from adapters_store import Store, open_store
-from adapters_store.store_errors import UnknownAlias
-from service import registry as registry_module
+from adapters_store.store_errors import CorruptBlob, UnknownAlias
+from service import contents
 from service.engine import Engine
 from service.errors import TaskUnavailable, UnknownTask
+from service.loads import Loads
 from service.registry import Registry
-from tests.service.adapters import Made, bundled_backbone, make
+from tests.service.adapters import bundled_backbone, make
+from tests.service.loading import publish, serve
 from tests.service.misfits import damage, other_backbone
 
 
@@ -34,8 +36,8 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def registry(store: Store, engine: Engine) -> Registry:
-    registry = Registry(store, engine)
+def registry(store: Store, engine: Engine, loads: Loads) -> Registry:
+    registry = Registry(store, engine, loads)
     registry.sync()
     return registry
 
@@ -43,23 +45,26 @@ def registry(store: Store, engine: Engine) -> Registry:
 ONE, TWO = make(20), make(21, classes=6)
 
 
+@pytest.fixture
+def loads(store: Store, engine: Engine) -> Iterator[Loads]:
+    loads = Loads(store, engine)
+    yield loads
+    loads.close()
+
+
 def test_an_empty_store_has_no_task(registry: Registry) -> None:
     with pytest.raises(UnknownTask):
         registry.resolve("cats")
 
 
-def publish(registry: Registry, store: Store, task: str, *files: Made) -> None:
-    for made in files:
-        store.publish(task, made.data)
-        registry.sync()
-
-
-def test_a_new_version_takes_over_and_the_old_is_let_go(registry: Registry, store: Store, engine: Engine) -> None:
+def test_a_new_version_takes_over_and_the_old_is_let_go(
+    registry: Registry, store: Store, engine: Engine, loads: Loads
+) -> None:
     publish(registry, store, "cats", ONE)
-    before = registry.resolve("cats")
+    before = serve(registry, loads, "cats")
     publish(registry, store, "cats", TWO)
     assert registry.resolve("cats").info.version == 2
-    assert (engine.evict(ONE.sha256), len(before.resident.sites)) == (0, 2)  # a request that holds it goes on
+    assert (engine.evict(ONE.sha256), len(before.sites)) == (0, 2)  # a request that holds it goes on
 
 
 def test_what_another_process_does_is_followed(registry: Registry, path: Path, engine: Engine) -> None:
@@ -72,7 +77,7 @@ def test_what_another_process_does_is_followed(registry: Registry, path: Path, e
         other.publish("dogs", TWO.data)
         registry.sync()
     assert set(registry.table) == {"dogs"}
-    assert engine.usage().tasks == 1
+    assert engine.usage().tasks == 0  # nobody has asked yet
 
 
 def test_a_look_at_an_unchanged_store_loads_nothing(registry: Registry, store: Store) -> None:
@@ -97,23 +102,22 @@ def test_a_split_alias_is_drawn_by_weight(registry: Registry, store: Store) -> N
     assert 220 < drawn.count(1) < 380
 
 
-def test_every_alias_is_resident_and_answers_by_its_name(registry: Registry, store: Store, engine: Engine) -> None:
+def test_every_alias_answers_by_its_name(registry: Registry, store: Store) -> None:
     publish(registry, store, "cats", ONE, TWO)
     store.move_alias("cats", "old", {1: 1})
     registry.sync()
     assert [registry.resolve("cats", alias).info.version for alias in ("old", "live")] == [1, 2]
-    assert engine.usage().tasks == 2
     with pytest.raises(UnknownAlias):
         registry.resolve("cats", "new")
 
 
-def test_an_alias_that_cannot_be_served_harms_no_other(registry: Registry, store: Store) -> None:
+def test_an_alias_that_cannot_be_served_harms_no_other(registry: Registry, store: Store, loads: Loads) -> None:
     publish(registry, store, "cats", ONE)
     store.publish("cats", other_backbone(TWO), alias="next")
     registry.sync()
     assert registry.resolve("cats").info.version == 1
     with pytest.raises(TaskUnavailable, match="another frozen network"):
-        registry.resolve("cats", "next")
+        serve(registry, loads, "cats", "next")
 
 
 def test_a_version_without_an_alias_does_not_answer(registry: Registry, store: Store) -> None:
@@ -123,53 +127,64 @@ def test_a_version_without_an_alias_does_not_answer(registry: Registry, store: S
         registry.resolve("cats")
 
 
-def test_a_damaged_blob_stops_its_task_alone_and_says_why(store: Store, path: Path, engine: Engine) -> None:
+def test_a_damaged_blob_stops_its_task_alone_and_says_why(
+    store: Store, path: Path, registry: Registry, loads: Loads
+) -> None:
     store.publish("cats", ONE.data)
     store.publish("dogs", TWO.data)
     damage(path, ONE)
-    registry = Registry(store, engine)
     registry.sync()
     with pytest.raises(TaskUnavailable, match="no longer give that hash"):
-        registry.resolve("cats")
-    assert registry.resolve("dogs").info.sha256 == TWO.sha256
+        serve(registry, loads, "cats")
+    assert registry.table["cats"].reason is not None
+    assert serve(registry, loads, "dogs").sha256 == TWO.sha256
 
 
-def test_a_stored_adapter_for_another_backbone_stops_its_task_alone(store: Store, engine: Engine) -> None:
+def test_a_stored_adapter_for_another_backbone_stops_its_task_alone(
+    store: Store, registry: Registry, loads: Loads
+) -> None:
     store.publish("cats", other_backbone(ONE))
-    registry = Registry(store, engine)
     registry.sync()
+    with pytest.raises(TaskUnavailable):
+        serve(registry, loads, "cats")
     assert registry.table["cats"].reason == "The task adapter was trained on another frozen network."
 
 
 def test_a_version_that_could_not_be_loaded_is_tried_again(
-    store: Store, path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    store: Store, path: Path, registry: Registry, loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.publish("cats", ONE.data)
     damage(path, ONE)
-    monkeypatch.setattr(registry_module, "_RETRY_SECONDS", 0.0)
-    registry = Registry(store, engine)
+    monkeypatch.setattr(contents, "RETRY_SECONDS", 0.0)
     registry.sync()
+    with pytest.raises(CorruptBlob):
+        loads.wait(registry.resolve("cats").content)
+    assert registry.table["cats"].reason is not None  # listed as broken, and yet tried again
     with closing(sqlite3.connect(path)) as database:  # the disk is mended
         database.execute("UPDATE objects SET body = ? WHERE length(body) = ?", (ONE.data, len(ONE.data)))
         database.commit()
-    registry.sync()
-    assert registry.resolve("cats").info.sha256 == ONE.sha256
+    assert serve(registry, loads, "cats").sha256 == ONE.sha256
+    assert registry.table["cats"].reason is None
 
 
-def test_what_is_gone_is_told_once(store: Store, engine: Engine) -> None:
+def test_what_is_gone_is_told_once(store: Store, engine: Engine, loads: Loads) -> None:
     gone: list[str] = []
-    registry = Registry(store, engine, on_replaced=lambda old, new: gone.extend(old.keys() - new.keys()))
+    registry = Registry(store, engine, loads, on_removed=gone.append)
     publish(registry, store, "cats", ONE)
     publish(registry, store, "dogs", ONE)
+    serve(registry, loads, "cats")
     store.delete_task("cats")
     registry.sync()
     registry.sync()
     assert (gone, engine.usage().tasks) == (["cats"], 1)
 
 
-def test_a_version_that_nothing_names_is_let_go_when_released(registry: Registry, store: Store, engine: Engine) -> None:
+def test_a_version_without_an_alias_is_let_go_when_released(
+    registry: Registry, store: Store, engine: Engine, loads: Loads
+) -> None:
     publish(registry, store, "cats", ONE)
-    loose = store.publish("cats", TWO.data, alias=None).version
-    assert registry.load("cats", loose).resident.nbytes > 0
+    serve(registry, loads, "cats")
+    registry.load("cats", store.publish("cats", TWO.data, alias=None).version)
+    assert engine.usage().tasks == 2
     registry.release([TWO.sha256, ONE.sha256])
     assert engine.usage().tasks == 1

@@ -13,6 +13,7 @@ from service.checksums import Checksums
 from service.conditions import Condition
 from service.engine import BackboneMismatch, Engine, GoldenMismatch, PreprocessingMismatch
 from service.errors import ChecksumMismatch, UnknownTask
+from service.loads import Loads
 from service.problems import answer_to
 from service.registry import Registry
 from service.uploads import Upload, Uploader
@@ -35,7 +36,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def registry(store: Store, engine: Engine) -> Registry:
-    return Registry(store, engine)
+    return Registry(store, engine, Loads(store, engine))
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
-"""Bytes are counted as they lie, contents are kept once, and evicted weights live as long as a row needs them."""
+"""Weights are copied exactly, and counted in the bytes that they lie in, in both of their forms."""
 
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from adapters_store import SiteArrays, TaskAdapter
-from service.engine import Cost, Resident, Usage
-from service.engine.bank import Bank, load
+from service.engine import Cost, Resident
+from service.engine.bank import load, pack, pack_file, place
 
 
 def resident(adapter: TaskAdapter, sha256: str = "a") -> Resident:
@@ -30,40 +31,36 @@ def test_weights_are_copied_exactly_and_in_float32(adapters: list[TaskAdapter]) 
     assert np.array_equal(loaded.head[1].numpy(), adapter.head_bias)
 
 
-def test_bytes_are_those_of_float32_whatever_the_file_holds(adapters: list[TaskAdapter]) -> None:
-    full = adapters[1]
-    half = replace(
+def halved(full: TaskAdapter) -> TaskAdapter:
+    """The same in float16."""
+    return replace(
         full,
         sites={i: SiteArrays(*(part.astype(np.float16) for part in site)) for i, site in full.sites.items()},
         head_weight=full.head_weight.astype(np.float16),
         head_bias=full.head_bias.astype(np.float16),
     )
-    for adapter in (full, half):
+
+
+def test_bytes_are_those_of_float32_whatever_the_file_holds(adapters: list[TaskAdapter]) -> None:
+    full = adapters[1]
+    for adapter in (full, halved(full)):
         loaded = resident(adapter)
         assert loaded.nbytes == 4 * parameters(adapter)
         assert {tensor.dtype for site in loaded.sites.values() for tensor in site} == {torch.float32}
 
 
-def test_one_content_is_resident_once(adapters: list[TaskAdapter]) -> None:
-    bank, first, second = Bank(), resident(adapters[0]), resident(adapters[0])
-    assert bank.put(first) is first
-    assert bank.put(second) is first
-    assert bank.get("a") is first
-    assert bank.usage() == Usage(1, first.nbytes, 0, 0)
+@pytest.mark.parametrize("half", [False, True])
+def test_packed_they_take_the_bytes_of_the_file_and_lose_nothing(adapters: list[TaskAdapter], half: bool) -> None:
+    for full in adapters:
+        adapter = halved(full) if half else full
+        first = pack_file(adapter, "a", Cost(1, 0))
+        assert first.nbytes == (2 if half else 4) * parameters(adapter)
+        packed = pack(place(pack(place(first))))
+        assert (packed.sha256, packed.manifest, packed.cost) == ("a", adapter.manifest, Cost(1, 0))
+        assert (packed.shapes, packed.block.dtype) == (first.shapes, first.block.dtype)
+        assert torch.equal(packed.block, first.block)
 
 
-def test_evicting_says_how_many_bytes_go(adapters: list[TaskAdapter]) -> None:
-    bank = Bank()
-    size = bank.put(resident(adapters[0])).nbytes
-    assert bank.evict("a") == size
-    assert bank.evict("a") == 0
-    assert bank.get("a") is None
-
-
-def test_evicted_weights_are_counted_until_the_last_row_lets_go(adapters: list[TaskAdapter]) -> None:
-    bank = Bank()
-    held = bank.put(resident(adapters[0]))
-    bank.evict("a")
-    assert bank.usage() == Usage(0, 0, 1, held.nbytes)
-    del held
-    assert bank.usage() == Usage(0, 0, 0, 0)
+def test_float32_changes_its_form_without_a_copy(adapters: list[TaskAdapter]) -> None:
+    loaded = resident(adapters[0])
+    assert place(pack(loaded)).block.data_ptr() == loaded.block.data_ptr()

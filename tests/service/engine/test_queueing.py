@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.engine import DEFAULT_PRIORITY, Resident, Row, RowFailed, RowResult, Timing
-from service.engine.queueing import Done, FairQueue, Request
+from service.engine.fair_queue import FairQueue
+from service.engine.queueing import Done, Request
 from tests.service.engine.gate import Picture, Pixels
 
 
@@ -17,16 +18,16 @@ class Line:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, residents: list[Resident], image: Pixels) -> None:
         self.loop, self.queue = loop, FairQueue()
-        self.rows = [Row(resident, image) for resident in residents]
+        self.residents, self.image = residents, image
 
     def ask(self, *tasks: int, deadline: float | None = None, priority: int = DEFAULT_PRIORITY) -> Request:
         future = self.loop.create_future()
         request = Request(future, len(tasks), since=0.0, deadline=deadline, priority=priority)
-        self.queue.put([self.rows[task] for task in tasks], request)
+        self.queue.put([Row(self.residents[task], self.image.copy()) for task in tasks], request)
         return request
 
     def take(self, budget: int) -> list[Request]:
-        return [item.request for item in self.queue.take(budget, now=0.0)]
+        return [item.request for item in self.queue.take(budget, now=0.0).batch]
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_discarding_changes_no_turn(line: Line) -> None:
 def test_every_row_is_taken_exactly_once(line: Line, tasks: list[list[int]], budget: int) -> None:
     expected = {(request, index) for request in [line.ask(*each) for each in tasks] for index in range(request.size)}
     taken = []
-    while batch := line.queue.take(budget, now=0.0):
+    while batch := line.queue.take(budget, now=0.0).batch:
         assert len(batch) <= budget
         taken += [(item.request, item.index) for item in batch]
     assert len(taken) == len(set(taken))
@@ -128,5 +129,5 @@ def test_a_cancelled_request_takes_no_answer(line: Line) -> None:
 def test_an_answer_tells_how_long_it_waited_and_was_computed(line: Line) -> None:
     request = line.ask(0, 1)
     answer = RowResult(0, 0, 0, 0, 0)  # type: ignore[arg-type]
-    Done([(item, answer) for item in line.queue.take(9, now=0.0)], started=5.0, seconds=2.0).settle()
+    Done([(item, answer) for item in line.queue.take(9, now=0.0).batch], started=5.0, seconds=2.0).settle()
     assert [result.timing for result in request.future.result()] == [Timing(queue=5.0, compute=2.0)] * 2

@@ -8,7 +8,7 @@ import pytest
 from adapters_store import VersionInfo
 from service.engine import Engine, RowResult
 from service.predict import Answered, Said
-from service.registry import Served
+from service.table import Served
 from service.v2.answers import classify, render
 from service.v2.questions import Question, Wanted
 from tests.service.adapters import bundled_backbone, make
