@@ -49,6 +49,11 @@ class SubLayer(nn.Module):
         self.branch, self.enter = branch, enter or nn.Identity()
         self.flops, self.enter_flops = branch.flops(self.tokens), enter_flops
 
+    def opened(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """From tokens that enter the site: the residual stream here, and the branch's output that is to be added."""
+        x = self.enter(x)
+        return x, self.branch(x)
+
 
 class Stem(nn.Module):
     """From normalised images to tokens; knows its FLOPs for one image."""
@@ -110,7 +115,6 @@ class Backbone(nn.Module):
         Calls compose: a prefix computed once may go on from where it ended.
         """
         for site in self.sites[start:stop]:
-            x = site.enter(x)
-            h = site.branch(x)
+            x, h = site.opened(x)
             x = x + (adapt(site.index, h) if adapt else h)
         return x

@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from backbone import BUNDLED, SiteWeights
+from training.fit import logits_of
+from training.model import AdaptedModel
 from training.options import FitOptions
 
 
@@ -50,6 +52,19 @@ def plain_model(sites: dict[int, SiteWeights], head: nn.Linear) -> nn.Module:
     model.head.fc.load_state_dict(head.state_dict())
     found: nn.Module = model
     return found
+
+
+def check_equal(model: AdaptedModel, rival: nn.Module, pixels: Tensor) -> None:
+    """Both compute the same logits before they train.
+
+    Raises:
+        ValueError: they do not, so that their times could not be compared.
+    """
+    with torch.no_grad():
+        ours = logits_of(model.eval(), pixels)
+        theirs = rival.eval()(model.backbone.preprocessing.normalize(pixels))
+    if not torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4):
+        raise ValueError("the plain model computes other logits than ours")
 
 
 class PilImages(Dataset[tuple[Tensor, int]]):

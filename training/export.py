@@ -27,8 +27,8 @@ class Origin:
     metrics: Mapping[str, float]
 
 
-def to_file(model: AdaptedModel, prepared: Prepared, origin: Origin) -> bytes:
-    """The task adapter file of `model`, weights in float16.
+def to_file(model: AdaptedModel, prepared: Prepared, origin: Origin, backbone: Backbone) -> bytes:
+    """The task adapter file of `model`, which was trained on `backbone`; weights in float16.
 
     The golden logits are computed from the weights as they are written, so that their rounding is in them.
     """
@@ -41,7 +41,7 @@ def to_file(model: AdaptedModel, prepared: Prepared, origin: Origin) -> bytes:
         golden_logits=np.zeros(len(prepared.labels), np.float32),
     )
     written = unpack(pack(draft))
-    return pack(replace(written, golden_logits=golden_logits(_on_cpu(model.backbone), written)))
+    return pack(replace(written, golden_logits=golden_logits(_on_cpu(backbone), written)))
 
 
 def with_metrics(data: bytes, metrics: Mapping[str, float]) -> bytes:
@@ -126,4 +126,4 @@ def _on_cpu(backbone: Backbone) -> Backbone:
     """The backbone itself on a CPU, else a copy there: golden logits are defined on the CPU."""
     if next(backbone.parameters()).device.type == "cpu":
         return backbone
-    return copy.deepcopy(backbone).to("cpu", torch.float32)
+    return copy.deepcopy(backbone).to("cpu")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.augment import augment
+from training.cut import START, Cut
 from training.errors import Diverged
 from training.model import TaskModel
 from training.options import FitOptions
@@ -55,7 +56,7 @@ def build_optimizer(model: TaskModel, fit: FitOptions) -> torch.optim.AdamW:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": fit.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=fit.peak_rate)
+    return torch.optim.AdamW(groups, lr=fit.peak_rate, fused=parameters[0].device.type == "cpu")
 
 
 @dataclass(slots=True)
@@ -118,9 +119,9 @@ def _forward(fitting: Fitting, train: PixelSet, epoch: int, generator: torch.Gen
     if not fit.views:
         return lambda rows: logits_of(model, augment(train.pixels[rows], fit, generator))
     cache = fitting.cache = fitting.cache or PrefixCache(train, augmented_views(fit, fitting.seed))
-    site = model.first_site
-    inputs = cache.inputs(model.backbone, epoch % fit.views, site)
-    return lambda rows: logits_of(model, inputs[rows], site)
+    cut = model.cut
+    inputs = cache.inputs(model.backbone, epoch % fit.views, cut)
+    return lambda rows: logits_of(model, inputs[rows], cut)
 
 
 def _step(
@@ -141,13 +142,13 @@ def _step(
     tally.add(loss.detach(), logits.detach(), targets if weight else targets[:0])
 
 
-def logits_of(model: TaskModel, inputs: Tensor, site: int = 0) -> Tensor:
-    """float32 logits (B, K) of uint8 pixels (B, H, W, 3), or of tokens that enter `site` > 0."""
+def logits_of(model: TaskModel, inputs: Tensor, cut: Cut = START) -> Tensor:
+    """float32 logits (B, K) of uint8 pixels (B, H, W, 3), or of what stands at a later `cut`."""
     device = model.head.weight.device
     inputs = inputs.to(device, non_blocking=True)
     with autocast(device):
-        if site:
-            return model.forward_from(inputs, site).float()
+        if cut != START:
+            return model.forward_from(inputs, cut).float()
         logits: Tensor = model(model.backbone.preprocessing.normalize(inputs))
     return logits.float()
 
@@ -185,13 +186,13 @@ class _Tally:
 
 
 @torch.no_grad()
-def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 256, cache: PrefixCache | None = None) -> float:
+def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 64, cache: PrefixCache | None = None) -> float:
     """Top-1 accuracy in [0, 1] without augmentation; `cache`, of these images, spares their prefix the next time."""
     model.eval()
-    site = model.first_site if cache else 0
-    inputs = cache.inputs(model.backbone, 0, site) if cache and site else images.pixels
+    cut = model.cut if cache else START
+    inputs = cache.inputs(model.backbone, 0, cut) if cache and cut != START else images.pixels
     right = sum(
-        int((logits_of(model, x, site).argmax(1) == targets.to(model.head.weight.device)).sum().item())
+        int((logits_of(model, x, cut).argmax(1) == targets.to(model.head.weight.device)).sum().item())
         for x, targets in zip(inputs.split(batch_size), images.targets.split(batch_size), strict=True)
     )
     return right / len(images)

@@ -17,6 +17,7 @@ from training.fit import logits_of
 from training.model import AdaptedModel
 from training.options import Criterion, FitOptions
 from training.pixels import PixelSet
+from training.precision import autocast
 
 Worth = dict[int, SiteWeights]
 
@@ -140,12 +141,13 @@ def _hidden(model: AdaptedModel, pixels: Tensor) -> dict[int, Tensor]:
     found: dict[int, Tensor] = {}
 
     def adapt(site: int, h: Tensor) -> Tensor:
-        adapter = model.adapter(site)
-        if adapter is not None:
-            found[site] = functional.gelu(functional.linear(h, adapter.down)).abs().flatten(0, -2).mean(0)
+        if (adapter := model.adapter(site)) is not None:
+            found[site] = functional.gelu(functional.linear(h, adapter.down)).abs().flatten(0, -2).float().mean(0)
         return model.adapt(site, h)
 
-    model.backbone(model.backbone.preprocessing.normalize(pixels.to(model.head.weight.device)), adapt)
+    device = model.head.weight.device
+    with autocast(device):
+        model.backbone(model.backbone.preprocessing.normalize(pixels.to(device)), adapt)
     return found
 
 

@@ -6,44 +6,10 @@ from typing import Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from backbone import Backbone, SiteWeights, adapt
+from backbone import Backbone
+from training.adapter import Adapter
+from training.cut import START, Cut
 from training.options import Init
-
-
-class Adapter(nn.Module):
-    """Bottleneck at one site: h + W_up · GELU(W_down · h), MiMi's equation 1."""
-
-    def __init__(self, width: int, dim: int, *, init: Init, generator: torch.Generator) -> None:
-        """`width` neurons over `dim` channels, drawn from `generator`."""
-        super().__init__()
-        self.down = nn.Parameter(_draw(width, dim, init=init, generator=generator))  # (N, M)
-        self.up = nn.Parameter(_draw(dim, width, init=init, generator=generator))  # (M, N)
-        if init == "zero_up":
-            nn.init.zeros_(self.up)
-
-    @property
-    def weights(self) -> SiteWeights:
-        """Both matrices."""
-        return SiteWeights(self.down, self.up)
-
-    @property
-    def width(self) -> int:
-        """Neurons N."""
-        return self.down.shape[0]
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(..., M) -> (..., M)."""
-        return adapt(h, self.weights)
-
-
-def _draw(rows: int, columns: int, *, init: Init, generator: torch.Generator) -> Tensor:
-    """One matrix: truncated normal, or PyTorch's default for a linear layer."""
-    matrix = torch.empty(rows, columns)
-    if init == "linear":
-        bound = columns**-0.5
-        return nn.init.uniform_(matrix, -bound, bound, generator=generator)
-    std = 0.002 if init == "small" else 0.02
-    return nn.init.trunc_normal_(matrix, std=std, generator=generator)
 
 
 @runtime_checkable
@@ -87,6 +53,12 @@ class TaskModel(nn.Module):
         trained = (site.index for site in self.backbone.sites if _trains(site))
         return next(trained, len(self.backbone.sites))
 
+    @property
+    def cut(self) -> Cut:
+        """Up to where nothing depends on what trains."""
+        first, sites = self.first_site, self.backbone.sites
+        return Cut(first, first < len(sites) and not _trains(sites[first])) if first else START
+
     def own_parameters(self) -> dict[str, nn.Parameter]:
         """What trains beside the head."""
         return {name: parameter for name, parameter in self.backbone.named_parameters() if parameter.requires_grad}
@@ -123,9 +95,13 @@ class TaskModel(nn.Module):
         logits: Tensor = self.head(self.backbone(images, self._branch))
         return logits
 
-    def forward_from(self, x: Tensor, site: int) -> Tensor:
-        """Logits (B, K) of tokens that enter `site`, as `backbone.advance` gives them."""
-        logits: Tensor = self.head(self.backbone.pool(self.backbone.advance(x, site, None, self._branch)))
+    def forward_from(self, x: Tensor, cut: Cut) -> Tensor:
+        """Logits (B, K) of what stands at `cut`, as `training.cut.advanced` gives it; not of pixels."""
+        start = cut.site
+        if cut.branch:
+            stream, h = x.unbind(1)
+            x, start = stream + self._branch(start, h), start + 1
+        logits: Tensor = self.head(self.backbone.pool(self.backbone.advance(x, start, None, self._branch)))
         return logits
 
     def _branch(self, site: int, h: Tensor) -> Tensor:

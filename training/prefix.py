@@ -1,4 +1,4 @@
-"""The frozen prefix, computed once: tokens that enter the first site where anything trains.
+"""The frozen prefix, computed once: what stands at the first place where anything trains.
 
 Everything before that site stays the same from epoch to epoch, as long as its input does. So each image is augmented
 in a number of ways (views) once, the views take turns by epoch, and the prefix of each is computed when it is first
@@ -17,11 +17,12 @@ from torch import Tensor
 
 from backbone import Backbone
 from training.augment import augment
+from training.cut import START, Cut, advanced
 from training.options import FitOptions
 from training.pixels import PixelSet
-from training.precision import autocast
 
-CHUNK = 256  # images a time; fixed, so that the same image gives the same bits again
+CHUNK = 256  # images whose augmentation is drawn together
+BATCH = 32  # images a forward, so few that a stage's activations stay in a CPU's cache; fixed: the same bits again
 
 View = Callable[[Tensor, int], Tensor]  # uint8 pixels (B, H, W, 3) and the number of their chunk -> as many pixels
 
@@ -47,7 +48,7 @@ def augmented_views(fit: FitOptions, seed: int) -> tuple[View, ...]:
 
 @dataclass(slots=True, eq=False)
 class PrefixCache:
-    """What enters a site, for every image of a set, by view.
+    """What stands at a cut, for every image of a set, by view.
 
     Attributes:
         images: of the set.
@@ -58,31 +59,32 @@ class PrefixCache:
     images: PixelSet
     views: tuple[View, ...] = (as_they_are,)
     memory_limit: int = 4 * 2**30
-    _stored: dict[int, tuple[int, Tensor]] = field(default_factory=dict)  # view -> (site, what enters it)
+    _stored: dict[int, tuple[Cut, Tensor]] = field(default_factory=dict)  # view -> (cut, what stands there)
 
-    def inputs(self, backbone: Backbone, view: int, site: int) -> Tensor:
-        """Tokens (n, …) that enter `site` > 0, or for site 0 the view's pixels (n, H, W, 3).
+    def inputs(self, backbone: Backbone, view: int, cut: Cut) -> Tensor:
+        """What stands at `cut` (n, …); at START the view's pixels (n, H, W, 3).
 
         Another backbone, or other images, need another cache.
         """
-        reached, stored = self._stored.get(view, (-1, self.images.pixels))
-        if reached > site:
-            reached, stored = -1, self.images.pixels
-        if reached < 0:
-            reached, stored = 0, self._chunked(stored, self.views[view])
-        if reached < site:
+        reached, stored = self._stored.get(view) or self._viewed(view)
+        if reached > cut:
+            reached, stored = self._viewed(view)
+        if reached < cut:
             start = reached
-            stored = self._chunked(stored, lambda x, _: _advanced(backbone, x, start, site))
-        self._stored[view] = (site, stored)
+            stored = self._chunked(stored, BATCH, lambda x, _: advanced(backbone, x, start, cut))
+        self._stored[view] = (cut, stored)
         return stored
 
-    def _chunked(self, source: Tensor, change: View) -> Tensor:
-        """`change` of every chunk, in one tensor."""
+    def _viewed(self, view: int) -> tuple[Cut, Tensor]:
+        return START, self._chunked(self.images.pixels, CHUNK, self.views[view])
+
+    def _chunked(self, source: Tensor, size: int, change: View) -> Tensor:
+        """`change` of every chunk of `size` rows, in one tensor."""
         found: Tensor | None = None
-        for number, start in enumerate(range(0, len(source), CHUNK)):
-            changed = change(source[start : start + CHUNK], number)
+        for number, chunk in enumerate(source.split(size)):
+            changed = change(chunk, number)
             found = self._room(changed, len(source)) if found is None else found
-            found[start : start + CHUNK] = changed
+            found[number * size : number * size + len(chunk)] = changed
         return source if found is None else found
 
     def _room(self, like: Tensor, count: int) -> Tensor:
@@ -93,14 +95,3 @@ class PrefixCache:
         with tempfile.TemporaryFile() as file:  # the mapping outlives the handle, and the file its name
             raw = np.memmap(file, np.uint8, "w+", shape=(count, row))
         return torch.from_numpy(raw).view(like.dtype).view(shape)
-
-
-@torch.no_grad()  # not inference_mode: its tensors cannot be saved for a backward pass
-def _advanced(backbone: Backbone, x: Tensor, start: int, stop: int) -> Tensor:
-    """From pixels (start 0) or from tokens that enter `start`, to tokens that enter `stop`."""
-    device = next(backbone.parameters()).device
-    x = x.to(device, non_blocking=True)
-    with autocast(device):
-        if start == 0:
-            x = backbone.embed(backbone.preprocessing.normalize(x))
-        return backbone.advance(x, start, stop)

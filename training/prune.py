@@ -11,7 +11,8 @@ from math import floor
 import torch
 from torch import Tensor, nn
 
-from training.model import AdaptedModel, Adapter
+from training.adapter import Adapter
+from training.model import AdaptedModel
 
 Kept = dict[int, Tensor]
 

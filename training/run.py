@@ -19,6 +19,7 @@ from training.importance import Evidence
 from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.parallel import ALONE, World
+from training.precision import resident
 from training.prefix import PrefixCache, augmented_views
 from training.prepare import Prepared
 from training.pruning import prune_model
@@ -33,6 +34,7 @@ class Run:
     """Where Algorithm 1 stands.
 
     Attributes:
+        backbone: in float32, which files are made from; the model may hold a copy in other numbers.
         folder: of the checkpoint and of one task adapter file per finished size.
         initial: weights of each remaining neuron at initialisation, by site.
         cycle: the cycle being trained, from 0; equal to the number of cycles when all are done.
@@ -45,6 +47,7 @@ class Run:
     """
 
     prepared: Prepared
+    backbone: Backbone
     options: MiMiOptions
     folder: Path
     model: AdaptedModel
@@ -74,10 +77,10 @@ class Run:
             CheckpointMismatch: `folder` holds a run with other options, data or backbone.
         """
         widths = options.initial_widths(tuple(site.dim for site in backbone.sites))
-        model = AdaptedModel(backbone, widths, len(prepared.labels), init=options.init, seed=options.seed)
+        model = AdaptedModel(resident(backbone), widths, len(prepared.labels), init=options.init, seed=options.seed)
         model.to(next(backbone.parameters()).device)
         optimizer = build_optimizer(model, options.fit)
-        run = cls(prepared, options, folder, model, optimizer, starting_weights(model), world=world)
+        run = cls(prepared, backbone, options, folder, model, optimizer, starting_weights(model), world=world)
         found = load_checkpoint(run._path, identity_of(run))
         if found is not None:
             restore(run, found)
@@ -139,17 +142,17 @@ class Run:
             "rank_correlation": correlation_with_start(self._evidence, self.options.prune),
             "learning_rate": self.options.fit.peak_rate,
         }
-        backbone, trained = self.model.backbone, min(self.cycle + 1, self.options.cycles)
+        trained = min(self.cycle + 1, self.options.cycles)
         origin = Origin(
             method=self.options.prune.name,
             options=self.options,
             cycles=trained,
             epochs=trained * self.options.fit.epochs,
-            initial_widths=self.options.initial_widths(tuple(site.dim for site in backbone.sites)),
+            initial_widths=self.options.initial_widths(tuple(site.dim for site in self.backbone.sites)),
             metrics=metrics,
         )
         self.sizes += 1
-        self.world.write(self.files[-1], partial(to_file, self.model, self.prepared, origin))
+        self.world.write(self.files[-1], partial(to_file, self.model, self.prepared, origin, self.backbone))
 
     def _prune(self, prunings: int) -> None:
         """The `prunings`-th pruning of the run."""
