@@ -1,11 +1,24 @@
 # syntax=docker/dockerfile:1
-# The server with every bundled task, as an unprivileged user. The default PyTorch wheels bring CUDA libraries with
-# them; the image is large for that reason, and the same one runs with or without a GPU.
+# The server with every bundled task, as an unprivileged user over a root that may be read-only.
+#   docker build -t mimi-serving .                                   # for CPUs
+#   docker build -t mimi-serving:cuda --build-arg DEVICE=cuda .      # with CUDA's libraries, several gigabytes more
+ARG PYTHON_IMAGE=python:3.12.11-slim-bookworm
 
-FROM python:3.12-slim AS build
+FROM ${PYTHON_IMAGE} AS build
+ARG DEVICE=cpu
+# PyTorch's own index, for wheels without CUDA; the default index of pip has those with it.
+ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /source
 RUN python -m venv /opt/mimi
 COPY pyproject.toml README.md LICENSE ./
+# PyTorch has a layer of its own: it is nearly all of the image, and changes rarely.
+RUN --mount=type=cache,target=/pip-cache \
+    case "$DEVICE" in \
+      cpu) sed -i 's/onnxruntime-gpu/onnxruntime/' pyproject.toml && \
+           /opt/mimi/bin/pip install --cache-dir /pip-cache --index-url "$TORCH_CPU_INDEX" torch torchvision ;; \
+      cuda) /opt/mimi/bin/pip install --cache-dir /pip-cache torch torchvision ;; \
+      *) echo "DEVICE is cpu or cuda, not $DEVICE" >&2; exit 1 ;; \
+    esac
 COPY backbone backbone
 COPY adapters_store adapters_store
 COPY training training
@@ -13,15 +26,18 @@ COPY service service
 COPY mimi mimi
 RUN --mount=type=cache,target=/pip-cache /opt/mimi/bin/pip install --cache-dir /pip-cache .
 
-FROM python:3.12-slim
-RUN useradd --system --uid 10001 --home-dir /var/lib/mimi --create-home mimi
+FROM ${PYTHON_IMAGE}
+RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/mimi --create-home mimi
 COPY --from=build /opt/mimi /opt/mimi
 # Large blocks are kept instead of being given back to the kernel after every forward pass.
 ENV PATH=/opt/mimi/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    MIMI_STORE=/var/lib/mimi/store.db \
     MALLOC_MMAP_THRESHOLD_=1073741824 \
     MALLOC_TRIM_THRESHOLD_=1073741824
-USER mimi
+# By number, so that an orchestrator can see that it is not root.
+USER 10001:10001
 WORKDIR /var/lib/mimi
 VOLUME /var/lib/mimi
 EXPOSE 8000
@@ -31,4 +47,4 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["pyt
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["mimi"]
 # Beyond loopback the server asks for MIMI_PREDICT_KEY and MIMI_MANAGE_KEY, and does not start without them.
-CMD ["serve", "--host", "0.0.0.0", "--port", "8000", "--store", "/var/lib/mimi/store.db"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -86,7 +86,7 @@ class Keys:
         if found is None:
             raise Unauthorized("this server needs a key: Authorization: Bearer <key>")
         if scope not in _OPENS[found.kind]:
-            raise Forbidden(_REFUSALS[scope])
+            raise Forbidden(_REFUSALS[scope], key=found.name)
         return found
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
+from time import perf_counter
 from typing import TypeVar
 
 import numpy as np
@@ -18,9 +19,26 @@ Picture = bytes | np.ndarray  # an encoded image; uint8 (h, w, 3); or float32 (3
 class Decoder:
     """Turns encoded images into the pixels a backbone reads."""
 
-    def __init__(self, preprocessing: Preprocessing, limits: ImageLimits, *, threads: int, backlog: int) -> None:
-        """Start nothing yet; `backlog` is the most jobs that may wait or run."""
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        limits: ImageLimits,
+        *,
+        threads: int,
+        backlog: int,
+        on_decoded: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            preprocessing: what the backbone reads.
+            limits: of one image.
+            threads: that decode.
+            backlog: most jobs that may wait or run.
+            on_decoded: told the seconds that each image took, in the thread that decoded it.
+        """
         self._preprocessing, self._limits, self._backlog = preprocessing, limits, backlog
+        self._on_decoded = on_decoded
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mimi-decode")
         self._lock = Lock()
         self._waiting = 0
@@ -45,12 +63,15 @@ class Decoder:
 
     def _job(self, index: int, image: Picture, *, of: int) -> Callable[[], np.ndarray]:
         def job() -> np.ndarray:
+            start = perf_counter()
             try:
-                return self._prepare(image)
+                pixels = self._prepare(image)
             except ImageError as error:
                 if of > 1:
                     error.add_note(f"this is image {index + 1} of {of}")
                 raise
+            self._on_decoded(perf_counter() - start)
+            return pixels
 
         return job
 

@@ -16,13 +16,14 @@
     │   ├── InvalidInference      not a request of the Open Inference Protocol, or a tensor that contradicts itself
     │   └── ClientGone            nobody waits for the answer any more
     ├── AccessError
-    │   ├── Unauthorized          no key, or an unknown one
-    │   ├── Forbidden             a key that may not do this
     │   ├── ForeignOrigin         a web page of another site asks, where no key is needed
     │   ├── MisdirectedRequest    the Host header names another server
-    │   └── QuotaExceeded         this key must wait; says for how long
-    │       ├── RateLimited       it asked for more in a while than it may
-    │       └── TooManyUnderWay   it has more under way than it may
+    │   └── KeyRefused            says which key it was
+    │       ├── Unauthorized      no key, or an unknown one
+    │       ├── Forbidden         a key that may not do this
+    │       └── QuotaExceeded     this key must wait; says for how long
+    │           ├── RateLimited       it asked for more in a while than it may
+    │           └── TooManyUnderWay   it has more under way than it may
     ├── UnknownTask               no task of this name
     ├── NothingToRollBack         the alias never pointed anywhere else, or to what is deleted by now
     ├── TaskUnavailable           the task is known, but its adapter cannot be served here; says why
@@ -104,14 +105,6 @@ class AccessError(ServiceError):
     """Base of what a key does not allow."""
 
 
-class Unauthorized(AccessError):
-    """The request carries no key, or an unknown one."""
-
-
-class Forbidden(AccessError):
-    """The key is known, but may not do this."""
-
-
 class ForeignOrigin(AccessError):
     """A web page of another site asks, and no key shows that it may."""
 
@@ -120,7 +113,23 @@ class MisdirectedRequest(AccessError):
     """The Host header names another server, as after DNS rebinding."""
 
 
-class QuotaExceeded(AccessError):
+class KeyRefused(AccessError):
+    """Base of refusals for the key that came; `key` is its name, None where it is none of ours."""
+
+    def __init__(self, message: str, *, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class Unauthorized(KeyRefused):
+    """The request carries no key, or an unknown one."""
+
+
+class Forbidden(KeyRefused):
+    """The key is known, but may not do this."""
+
+
+class QuotaExceeded(KeyRefused):
     """A key has used up what it may; `retry_after` (whole seconds) says when to come back."""
 
     retry_after = 1
@@ -129,8 +138,8 @@ class QuotaExceeded(AccessError):
 class RateLimited(QuotaExceeded):
     """The key asked more often than it may."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"this key may ask again in {retry_after} s")
+    def __init__(self, retry_after: int, *, key: str | None = None) -> None:
+        super().__init__(f"this key may ask again in {retry_after} s", key=key)
         self.retry_after = retry_after
 
 

@@ -1,52 +1,36 @@
-"""What Prometheus sees: one registry of our own, labels only from tasks that exist, nothing left of deleted ones.
+"""What Prometheus sees: one registry of our own, labels only from what exists, bounded, and nothing of what is gone.
 
-What can be asked at any time (resident adapters, the queue) is collected when scraped; only events are counted.
+Only events are counted here; what can be asked at any time is asked when Prometheus scrapes (gauges.py).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
 from service.contents import Named
-from service.engine import RowResult, TierUsage
+from service.engine import RowResult
+from service.errors import KeyRefused
+from service.gauges import Gauges, Observed
+from service.labels import OTHER, Busiest, Recent
 from service.problems import CLIENT_CLOSED_REQUEST, answer_to
-from service.table import Entry, Served
+from service.table import Entry, Served, Table
 from service.tier_metrics import LoadMetrics, TierMetrics
 
+NONE = "-"  # no task, version or key looks like this
+OUTCOMES = ("published", "known", "dry_run", "refused", "failed")  # of uploads
+
 _GIGA = 1e9
-NO_TASK = "-"  # no task id looks like this
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-_COUNTS = (1, 2, 4, 8, 16, 32, 64)
-
-
-class Observed(Protocol):
-    """What is asked when Prometheus scrapes."""
-
-    @property
-    def table(self) -> Mapping[str, Entry]:
-        """All tasks as of now."""
-        ...
-
-    @property
-    def queued(self) -> int:
-        """Images that wait for the engine."""
-        ...
-
-    @property
-    def adapter_bytes(self) -> int:
-        """Bytes of all resident adapters and heads."""
-        ...
-
-    @property
-    def tiers(self) -> Mapping[str, TierUsage]:
-        """What each tier of memory holds and did."""
-        ...
+_VERSIONS = 8  # of one task, with series of their own
+_IDLE_SECONDS = 600.0  # by then whoever scrapes has seen the last count
+_SERVER_ERROR = 500
+_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5,
+            10, 60)  # fmt: skip
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
+_TENTHS = tuple(tenths / 10 for tenths in range(11))
 
 
 @dataclass(slots=True)
@@ -54,58 +38,70 @@ class Prediction:
     """What is known about a prediction under way."""
 
     served: Served | Named | None = None
-    gflops_spent: float = 0.0
-    gflops_saved: float = 0.0
-    gflops_shared: float = 0.0
+    results: Sequence[RowResult] = ()
 
     def account(self, results: Sequence[RowResult]) -> None:
         """Take over what the engine executed for it, and what pruning and sharing saved."""
-        self.gflops_spent = sum(result.flops_spent for result in results) / _GIGA
-        self.gflops_saved = sum(result.flops_saved for result in results) / _GIGA
-        self.gflops_shared = sum(result.flops_shared for result in results) / _GIGA
+        self.results = results
+
+
+@dataclass(slots=True)
+class UploadRecord:
+    """What is known about an upload under way: `outcome` is what it came to unless it fails."""
+
+    outcome: str = "published"
 
 
 class Metrics:
-    """Counters and histograms; it is also what the batcher tells about its batches.
+    """Counters and histograms. Belongs to the event loop, but for what is observed in the threads that do it."""
 
-    Attributes:
-        loads: what is told about loads of adapters.
-    """
+    def __init__(self, observed: Observed, *, tasks: int) -> None:
+        """Count for a service; `tasks` is the most tasks, and the most keys, with series of their own."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, for nobody
+        self._observed, self._registry = observed, (registry := CollectorRegistry())
+        self._tasks = Busiest(tasks, on_out=self._remove)
+        self._keys = Busiest(tasks, on_out=lambda key: self._refused.remove_by_labels({"key": key}))
+        self._versions = Recent(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
 
-    def __init__(self, observed: Observed) -> None:
-        self._observed = observed
-        self._registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "mimi_requests", "Predictions answered or refused.", ("task", "version", "code"), registry=registry
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(name, what, labels, registry=registry)
+
+        def histogram(name: str, what: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
+            return Histogram(name, what, labels, buckets=buckets, registry=registry)
+
+        self._requests = counter("mimi_requests", "Predictions answered or refused.", "task", "version", "code")
+        self._duration = histogram(
+            "mimi_request_duration_seconds", "A prediction as the client sees it, body included.", "task"
         )
-        self._duration = Histogram(
-            "mimi_request_duration_seconds", "A prediction as the client sees it, body included.", ("task",),
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
-        self._wait = Histogram(
-            "mimi_queue_wait_seconds", "An image's time in the queue.", buckets=_SECONDS, registry=registry
+        self._running = Gauge("mimi_requests_in_progress", "Predictions under way.", registry=registry)
+        self._rejected = counter("mimi_rejected", "Requests refused, by problem code.", "reason")
+        self._refused = counter("mimi_key_refusals", "Refused for their key, by its name.", "key", "reason")
+        self._decode = histogram("mimi_decode_seconds", "One image decoded and resized, waiting not included.")
+        self._wait = histogram("mimi_queue_wait_seconds", "An image's time in the queue.")
+        self._forward = histogram("mimi_forward_seconds", "One forward pass of a batch.")
+        self._images = histogram("mimi_batch_images", "Images in one batch.", buckets=_COUNTS)
+        self._distinct = histogram("mimi_batch_distinct_tasks", "Different adapters in one batch.", buckets=_COUNTS)
+        self._spent = counter("mimi_gflops_spent", "10^9 FLOPs executed.", "task")
+        self._saved = counter("mimi_gflops_saved", "10^9 FLOPs less than before pruning.", "task")
+        self._shared = counter("mimi_gflops_shared", "10^9 FLOPs less than alone: what images and tasks share.", "task")
+        self._share = histogram(
+            "mimi_trunk_share_ratio", "Part of an answer's FLOPs that it shared with others.", buckets=_TENTHS
         )
-        self._forward = Histogram(
-            "mimi_forward_seconds", "One forward pass of a batch.", buckets=_SECONDS, registry=registry
-        )
-        self._images = Histogram("mimi_batch_images", "Images in one batch.", buckets=_COUNTS, registry=registry)
-        self._tasks = Histogram(
-            "mimi_batch_distinct_tasks", "Different adapters in one batch.", buckets=_COUNTS, registry=registry
-        )
-        self._rejected = Counter("mimi_rejected", "Requests refused, by problem code.", ("reason",), registry=registry)
-        self._spent = Counter("mimi_gflops_spent", "10^9 FLOPs executed.", ("task",), registry=registry)
-        self._saved = Counter("mimi_gflops_saved", "10^9 FLOPs less than before pruning.", ("task",), registry=registry)
-        self._shared = Counter(
-            "mimi_gflops_shared", "10^9 FLOPs less than alone: trunks of several tasks.", ("task",), registry=registry
-        )
+        self._uploads = counter("mimi_uploads", "Uploads of task adapter files, by what they came to.", "outcome")
+        self._upload = histogram("mimi_upload_duration_seconds", "An upload as the client sees it, body included.")
+        self._swaps = counter("mimi_swaps", "Times that another version began to answer for a task on this server.")
+        for outcome in OUTCOMES:
+            self._uploads.labels(outcome)  # a series that is there at nothing shows its first event as a rise
+        ProcessCollector(registry=registry)
         self.loads = LoadMetrics(registry)
-        registry.register(_Scraped(observed))
+        registry.register(Gauges(observed, tasks=tasks, busiest=self._tasks))
         registry.register(TierMetrics(lambda: observed.tiers))
 
     @contextmanager
     def prediction(self) -> Iterator[Prediction]:
         """Count what happens inside as one prediction, however it ends."""
         record, start, code = Prediction(), perf_counter(), CLIENT_CLOSED_REQUEST
+        self._running.inc()
         try:
             yield record
             code = 200
@@ -113,55 +109,88 @@ class Metrics:
             code = answer_to(error).status
             raise
         finally:
+            self._running.dec()
             self._count(record, code, perf_counter() - start)
 
-    def _count(self, record: Prediction, code: int, seconds: float) -> None:
-        task, version = NO_TASK, NO_TASK
-        if record.served and record.served.task in self._observed.table:  # else its series would outlive it
-            task, version = record.served.task, str(record.served.info.version)
-        self._requests.labels(task, version, code).inc()
-        self._duration.labels(task).observe(seconds)
-        self._spent.labels(task).inc(record.gflops_spent)
-        self._saved.labels(task).inc(max(0.0, record.gflops_saved))
-        self._shared.labels(task).inc(record.gflops_shared)
+    @contextmanager
+    def upload(self) -> Iterator[UploadRecord]:
+        """Count what happens inside as one upload, however it ends."""
+        record, start, outcome = UploadRecord(), perf_counter(), "refused"
+        try:
+            yield record
+            outcome = record.outcome
+        except Exception as error:
+            outcome = "failed" if answer_to(error).status >= _SERVER_ERROR else "refused"
+            raise
+        finally:
+            self._uploads.labels(outcome).inc()
+            self._upload.observe(perf_counter() - start)
 
     def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
         """A batch was computed."""
         self._images.observe(images)
-        self._tasks.observe(tasks)
+        self._distinct.observe(tasks)
         self._forward.observe(seconds)
         for wait in waits:
             self._wait.observe(wait)
 
+    def on_decoded(self, seconds: float) -> None:
+        """An image was decoded; from any thread."""
+        self._decode.observe(seconds)
+
+    def replaced(self, old: Table, new: Table) -> None:
+        """The table of tasks is another one; from any thread."""
+        self._swaps.inc(sum(_swapped(old[task], new[task]) for task in old.keys() & new.keys()))
+
     def rejected(self, error: Exception) -> None:
         """A request was refused."""
-        self._rejected.labels(answer_to(error).problem.code).inc()
+        reason = answer_to(error).problem.code
+        self._rejected.labels(reason).inc()
+        if isinstance(error, KeyRefused):
+            self._refused.labels(NONE if error.key is None else self._keys.label(error.key), reason).inc()
 
     def forget(self, task: str) -> None:
         """Remove every series of a deleted task."""
-        for metric in (self._requests, self._duration, self._spent, self._saved, self._shared):
-            metric.remove_by_labels({"task": task})
+        self._tasks.forget(task)
+        self._remove(task)
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
+        live = {
+            (served.task, str(served.info.version))
+            for entry in self._observed.table.values()
+            for served in entry.named()
+        }
+        self._versions.expire(live)
         return generate_latest(self._registry)
 
+    def _count(self, record: Prediction, code: int, seconds: float) -> None:
+        task, version = self._labels(record.served)
+        self._requests.labels(task, version, code).inc()
+        self._duration.labels(task).observe(seconds)
+        self._spent.labels(task).inc(sum(result.flops_spent for result in record.results) / _GIGA)
+        self._saved.labels(task).inc(max(0.0, sum(result.flops_saved for result in record.results) / _GIGA))
+        self._shared.labels(task).inc(sum(result.flops_shared for result in record.results) / _GIGA)
+        for result in record.results:
+            self._share.observe(result.flops_shared / (result.flops_spent + result.flops_shared))
 
-class _Scraped:
-    """Gauges that are asked, never kept: they cannot be out of date."""
+    def _labels(self, served: Served | Named | None) -> tuple[str, str]:
+        if served is None or served.task not in self._observed.table:  # else its series would outlive it
+            return NONE, NONE
+        if self._tasks.label(served.task) == OTHER:
+            return OTHER, OTHER
+        return served.task, self._versions.label(served.task, str(served.info.version))
 
-    def __init__(self, observed: Observed) -> None:
-        self._observed = observed
+    def _remove(self, task: str) -> None:
+        self._versions.forget(task)
+        for metric in (self._requests, self._duration, self._spent, self._saved, self._shared):
+            metric.remove_by_labels({"task": task})
 
-    def collect(self) -> Iterator[Metric]:
-        """Prometheus' protocol."""
-        yield GaugeMetricFamily("mimi_queue_images", "Images that wait now.", value=self._observed.queued)
-        yield GaugeMetricFamily(
-            "mimi_adapter_bytes", "Bytes of resident adapters and heads.", value=self._observed.adapter_bytes
-        )
-        info = GaugeMetricFamily(
-            "mimi_adapter_info", "1 for each version that answers now.", labels=("task", "version", "sha256")
-        )
-        for named, _ in (choice for entry in self._observed.table.values() for choice in entry.split):
-            info.add_metric((named.task, str(named.info.version), named.info.sha256), 1.0)
-        yield info
+    def _remove_version(self, task: str, version: str) -> None:
+        self._requests.remove_by_labels({"task": task, "version": version})
+
+
+def _swapped(old: Entry, new: Entry) -> bool:
+    """Whether a version answers that did not, where another one answered before."""
+    before = {served.info.version for served, _ in old.split}
+    return bool(before) and any(served.info.version not in before for served, _ in new.split)

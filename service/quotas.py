@@ -37,9 +37,9 @@ class Quotas:
         """
         use, limits = self._use(key), key.limits
         if limits.concurrency and use.running >= limits.concurrency:
-            raise TooManyUnderWay(f"this key may have {limits.concurrency} request(s) under way")
+            raise TooManyUnderWay(f"this key may have {limits.concurrency} request(s) under way", key=key.name)
         if limits.rate:
-            self._take(use, limits)
+            self._take(use, key)
         use.running += 1
         try:
             yield
@@ -53,12 +53,12 @@ class Quotas:
     def _use(self, key: NamedKey) -> _Use:
         return self._uses.setdefault(key.digest, _Use(_capacity(key.limits), self._clock()))
 
-    def _take(self, use: _Use, limits: KeyLimits) -> None:
-        now = self._clock()
+    def _take(self, use: _Use, key: NamedKey) -> None:
+        now, limits = self._clock(), key.limits
         use.tokens = min(_capacity(limits), use.tokens + (now - use.at) * limits.rate)
         use.at = now
         if use.tokens < 1 - _ROUNDING:
-            raise RateLimited(max(1, math.ceil((1 - use.tokens) / limits.rate - _ROUNDING)))
+            raise RateLimited(max(1, math.ceil((1 - use.tokens) / limits.rate - _ROUNDING)), key=key.name)
         use.tokens -= 1
 
 

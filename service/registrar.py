@@ -4,6 +4,7 @@ for what others changed.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ class Registrar:
 
     def __init__(self, registry: Registry, *, backlog: int) -> None:
         """Start nothing yet; `backlog` is the most changes that may wait or run."""
-        self._registry = registry
+        self._registry, self._looked_at = registry, time.monotonic()
         self._line = Line("mimi-registry", threads=1, backlog=backlog, refusal=_refusal)
 
     async def change(self, change: Callable[[], T]) -> T:
@@ -35,11 +36,20 @@ class Registrar:
 
     async def follow(self, seconds: float) -> None:
         """Look at the store every so often, for ever; a store that cannot be read now is asked again."""
-        await self._repeat(self._registry.sync, seconds, "followed")
+        await self._repeat(self._look, seconds, "followed")
+
+    @property
+    def age(self) -> float:
+        """Seconds since the store was last read with success."""
+        return time.monotonic() - self._looked_at
 
     async def sweep(self, store: Store, seconds: float) -> None:
         """Let go of bytes that nothing names any more, of deleted versions and lost races, every so often, for ever."""
         await self._repeat(store.sweep, seconds, "swept")
+
+    def _look(self) -> None:
+        self._registry.sync()
+        self._looked_at = time.monotonic()
 
     async def _repeat(self, job: Callable[[], object], seconds: float, done: str) -> None:
         loop = asyncio.get_running_loop()

@@ -18,7 +18,7 @@ from service.contents import Contents, Named
 from service.engine import Engine, EngineError
 from service.errors import TaskUnavailable, UnknownTask
 from service.loads import Loads
-from service.table import ALIAS, SUSPENDED, Entry, Hashes, Pointer, hashes
+from service.table import ALIAS, SUSPENDED, Entry, Hashes, Pointer, Table, hashes
 
 ALL = "*"
 
@@ -29,6 +29,7 @@ class Registry:
     Attributes:
         table: all tasks as of now; never changed, only replaced.
         pinned: contents that stay on the device.
+        generation: of the store as last taken over; -1 before that.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Registry:
         loads: Loads,
         *,
         pins: Collection[str] = (),
-        on_removed: Callable[[str], None] = lambda task: None,
+        on_replaced: Callable[[Table, Table], None] = lambda old, new: None,
     ) -> None:
         """Begin empty.
 
@@ -47,16 +48,16 @@ class Registry:
             engine: what to let go of contents.
             loads: what brings contents into the engine.
             pins: tasks whose live versions stay on the device; `*`: all.
-            on_removed: told each task that is gone, in the thread that noticed.
+            on_replaced: told the old table and the new, in the thread that noticed.
         """
-        self._store, self._engine, self._loads, self._on_removed = store, engine, loads, on_removed
+        self._store, self._engine, self._loads, self._on_replaced = store, engine, loads, on_replaced
         self._pins = frozenset(pins)
-        self.table: Mapping[str, Entry] = {}
+        self.table: Table = {}
         self.pinned: frozenset[str] = frozenset()
         self._contents = Contents()
         self._suspended: frozenset[str] = frozenset()
         self._hashes = Hashes()
-        self._generation = -1
+        self.generation = -1
 
     def resolve(self, task: str, alias: str = ALIAS) -> Named:
         """The version that answers for a task now, drawn by weight where the alias is split.
@@ -97,11 +98,11 @@ class Registry:
         Raises:
             StoreError: the store cannot be read; the table stays as it was.
         """
-        if self._generation >= 0 and not self._store.changes(self._generation):
+        if self.generation >= 0 and not self._store.changes(self.generation):
             return
         state = self._store.snapshot()
         self._replace({task: self._entry(task, tasks) for task, tasks in state.tasks.items()})
-        self._generation = state.generation
+        self.generation = state.generation
 
     def suspend(self, task: str) -> None:
         """Serve a task here no more and let go of its weights, whatever is published, until `resume`.
@@ -122,7 +123,7 @@ class Registry:
         self.sync()
         entry = self._entry_of(task)
         self._suspended -= {task}
-        self.table, self._generation = {**self.table, task: replace(entry, generation=-1)}, -1
+        self.table, self.generation = {**self.table, task: replace(entry, generation=-1)}, -1
         self.sync()
         for named in self._entry_of(task).named():
             with suppress(AdaptersStoreError, EngineError):  # the reason is listed
@@ -149,7 +150,7 @@ class Registry:
         """Every version that an alias points at; one may come more than once."""
         return (named for entry in self.table.values() for named in entry.named())
 
-    def _pinned_in(self, table: Mapping[str, Entry]) -> frozenset[str]:
+    def _pinned_in(self, table: Table) -> frozenset[str]:
         tasks = table.keys() if ALL in self._pins else table.keys() & self._pins
         return frozenset(named.info.sha256 for task in tasks for named, _ in table[task].split)
 
@@ -177,7 +178,7 @@ class Registry:
             content.passed(resident)
         return Named(task, info, content)
 
-    def _replace(self, table: Mapping[str, Entry]) -> None:
+    def _replace(self, table: Table) -> None:
         old, self.table = self.table, table
         before, self._hashes = self._hashes, hashes(table)
         self.pinned = self._pinned_in(table)
@@ -186,4 +187,4 @@ class Registry:
             self._engine.evict(sha256)
         for task in old.keys() - table.keys():
             self._suspended -= {task}  # another task of this name is another task
-            self._on_removed(task)
+        self._on_replaced(old, table)

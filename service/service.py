@@ -1,15 +1,18 @@
 """Everything a running server consists of, put together in one place; the routes reach it as one object."""
 
 import asyncio
+import platform
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
 
 from adapters_store import Store
 from backbone import ImageLimits
+from service import openapi
 from service.catalogue import Catalogue
 from service.decoding import Decoder
-from service.engine import Batcher, Engine, Limits, TierUsage
+from service.engine import Batcher, Engine, Limits, TierUsage, Usage
 from service.errors import NotReady, ReadBacklog
 from service.keyring import Keyring
 from service.lifecycle import Lifecycle
@@ -21,7 +24,7 @@ from service.prefetch import Prefetch
 from service.registrar import Registrar
 from service.registry import Registry
 from service.settings import Settings
-from service.table import Entry
+from service.table import Table
 from service.targets import Targets
 from service.uploads import Uploader
 
@@ -37,11 +40,11 @@ class Service:
         """Put the parts together; nothing runs before `running`."""
         self.settings, self.engine, self.store = settings, engine, store
         self.keyring = Keyring(settings)
-        self.metrics = Metrics(self)
+        self.metrics = Metrics(self, tasks=settings.metrics_tasks)
         self.loads = Loads(
             store, engine, threads=settings.load_threads, backlog=settings.pending_loads, stats=self.metrics.loads
         )
-        self.registry = Registry(store, engine, self.loads, pins=settings.pinned_tasks, on_removed=self._forget)
+        self.registry = Registry(store, engine, self.loads, pins=settings.pinned_tasks, on_replaced=self._replaced)
         self.prefetch = Prefetch(self.registry, self.loads)
         self.registrar = Registrar(self.registry, backlog=settings.pending_uploads)
         self.uploader = Uploader(store, engine, self.registry)
@@ -54,6 +57,7 @@ class Service:
             ImageLimits(max_bytes=settings.image_bytes),
             threads=settings.decode_threads,
             backlog=settings.decode_images,
+            on_decoded=self.metrics.on_decoded,
         )
         self.batcher = Batcher(
             engine,
@@ -68,7 +72,7 @@ class Service:
         self._stopped_at: float | None = None  # monotonic seconds
 
     @property
-    def table(self) -> Mapping[str, Entry]:
+    def table(self) -> Table:
         """All tasks as of now."""
         return self.registry.table
 
@@ -78,9 +82,46 @@ class Service:
         return self.batcher.queued
 
     @property
-    def adapter_bytes(self) -> int:
-        """Bytes of all resident adapters and heads."""
-        return self.engine.usage().nbytes
+    def queue_limit(self) -> int:
+        """Most images that may wait for the engine."""
+        return self.settings.queue_images
+
+    @property
+    def engine_up(self) -> bool:
+        """Whether there is a thread that computes."""
+        return self.batcher.healthy
+
+    @property
+    def ready(self) -> bool:
+        """Whether work is taken."""
+        return self._stopped_at is None and self.batcher.healthy
+
+    @property
+    def usage(self) -> Usage:
+        """What is resident, and what lingers."""
+        return self.engine.usage()
+
+    @property
+    def generation(self) -> int:
+        """Of the store, as far as this server has followed it."""
+        return self.registry.generation
+
+    @property
+    def store_age(self) -> float:
+        """Seconds since the store was last read."""
+        return self.registrar.age
+
+    @property
+    def build(self) -> Mapping[str, str]:
+        """What runs here."""
+        backbone = self.engine.backbone
+        return {
+            "version": openapi.release(),
+            "backbone": backbone.name,
+            "fingerprint": backbone.fingerprint,
+            "python": platform.python_version(),
+            "torch": version("torch"),
+        }
 
     @property
     def tiers(self) -> Mapping[str, TierUsage]:
@@ -132,10 +173,11 @@ class Service:
     def _die(self, error: BaseException) -> None:
         self.failure = error
 
-    def _forget(self, task: str) -> None:
-        """On the event loop, where predictions are counted: none can slip in between."""
+    def _replaced(self, old: Table, new: Table) -> None:
+        self.metrics.replaced(old, new)
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.metrics.forget, task)
+            for task in old.keys() - new.keys():  # on the loop, where predictions are counted: none can slip in between
+                self._loop.call_soon_threadsafe(self.metrics.forget, task)
 
 
 def _too_many_reads() -> ReadBacklog:

@@ -110,6 +110,10 @@ class Settings(BaseSettings):
     load_threads: Threads = Field(default=2, description="threads that load adapters from the store")
     pending_loads: Count = Field(default=256, description="most adapters that may wait to be loaded")
 
+    metrics_tasks: Count = Field(
+        default=100, description="most tasks with series of their own in /metrics; the rest is counted as _other"
+    )
+
     request_seconds: Seconds = Field(default=5.0, description="time from a complete request to its answer")
     header_seconds: Seconds = Field(default=10.0, description="time for a request's headers to arrive")
     body_seconds: Seconds = Field(default=10.0, description="time for a request's body to arrive")

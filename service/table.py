@@ -73,6 +73,9 @@ class Entry:
         return (named for pointer in self.pointers.values() for named, _ in pointer.split)
 
 
+Table = Mapping[str, Entry]
+
+
 @dataclass(frozen=True, slots=True)
 class Hashes:
     """Contents that a table names: those that aliases point at, and those of all versions."""
@@ -81,7 +84,7 @@ class Hashes:
     versions: frozenset[str] = frozenset()
 
 
-def hashes(table: Mapping[str, Entry]) -> Hashes:
+def hashes(table: Table) -> Hashes:
     """The contents that a table names."""
     return Hashes(
         frozenset(named.info.sha256 for entry in table.values() for named in entry.named()),

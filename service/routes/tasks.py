@@ -74,10 +74,12 @@ async def put_task(
     the upload a compare-and-swap; `If-None-Match: *` publishes only what does not exist. A SHA-256 in `Repr-Digest`,
     `Content-Digest` or `Digest` is checked.
     """
-    body = Body(request.headers.get("content-type", ""), checksums.watch(request.stream()))
-    data = await read_file(body, most_bytes=service.settings.adapter_bytes)
-    upload = Upload(task, data, condition, checksums, activate=options.activate, dry_run=options.dry_run)
-    done = await service.registrar.change(lambda: service.uploader.upload(upload))
+    with service.metrics.upload() as record:
+        body = Body(request.headers.get("content-type", ""), checksums.watch(request.stream()))
+        data = await read_file(body, most_bytes=service.settings.adapter_bytes)
+        upload = Upload(task, data, condition, checksums, activate=options.activate, dry_run=options.dry_run)
+        done = await service.registrar.change(lambda: service.uploader.upload(upload))
+        record.outcome = "dry_run" if options.dry_run else "published" if done.created else "known"
     answer = task_views.upload(upload, done)
     return Response(
         answer.model_dump_json(),

@@ -169,7 +169,7 @@ def test_a_version_that_could_not_be_loaded_is_tried_again(
 
 def test_what_is_gone_is_told_once(store: Store, engine: Engine, loads: Loads) -> None:
     gone: list[str] = []
-    registry = Registry(store, engine, loads, on_removed=gone.append)
+    registry = Registry(store, engine, loads, on_replaced=lambda old, new: gone.extend(old.keys() - new.keys()))
     publish(registry, store, "cats", ONE)
     publish(registry, store, "dogs", ONE)
     serve(registry, loads, "cats")
