@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the image from the Dockerfile and runs it the way Compose would, without a container engine's daemon: as root on
 # Debian, with buildah, debootstrap and a network. Takes minutes; no part of the test suite.
-#   scripts/try_image.sh [--build-arg NAME=VALUE …]      # PYTHON_IMAGE=… where there is a base image; else Debian's Python is one
+#   scripts/try_image.sh [--build-arg NAME=VALUE …]
+# PYTHON_IMAGE names a base image that is there already; without it one is made of Debian and its Python.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
