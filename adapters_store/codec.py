@@ -13,6 +13,7 @@ from adapters_store.events import (
     Event,
     Seeded,
     TaskDeleted,
+    TaskDescribed,
     VersionAdded,
     VersionDeleted,
 )
@@ -29,6 +30,7 @@ _KINDS: dict[str, type[Event]] = {
     "alias_deleted": AliasDeleted,
     "version_deleted": VersionDeleted,
     "task_deleted": TaskDeleted,
+    "task_described": TaskDescribed,
     "seeded": Seeded,
     "blobs_collected": BlobsCollected,
 }

@@ -6,11 +6,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from adapters_store.events import AliasDeleted, AliasMoved, TaskDeleted, VersionAdded, VersionDeleted
+from adapters_store.events import AliasDeleted, AliasMoved, TaskDeleted, TaskDescribed, VersionAdded, VersionDeleted
 from adapters_store.log import WHOLE
+from adapters_store.manifest_text import LONGEST_DESCRIPTION
 from adapters_store.names import check_alias, check_task
+from adapters_store.records import is_printable
 from adapters_store.state import State, TaskState, VersionInfo
 from adapters_store.store_errors import (
+    InvalidDescription,
     InvalidSplit,
     StaleGeneration,
     UnknownAlias,
@@ -81,6 +84,13 @@ def delete_task(state: State, deleted: TaskDeleted, expected: int | None) -> Tas
     """Drop a task with all it has."""
     _task(state, deleted.task, expected)
     return deleted
+
+
+def describe(state: State, described: TaskDescribed, expected: int | None) -> TaskDescribed | None:
+    """Describe a task in other words; nothing where it has these already."""
+    if len(described.text) > LONGEST_DESCRIPTION or not is_printable(described.text):
+        raise InvalidDescription(f"a description is one line of at most {LONGEST_DESCRIPTION} characters")
+    return None if _task(state, described.task, expected).description == described.text else described
 
 
 def find_version(state: State, task: str, sha256: str) -> VersionInfo | None:

@@ -49,6 +49,14 @@ class TaskDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskDescribed:
+    """A task has a description of its own; if empty, again that of whichever file answers for it."""
+
+    task: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Seeded:
     """The first entry of a store that began with bundled tasks."""
 
@@ -62,7 +70,9 @@ class BlobsCollected:
     count: int
 
 
-Event = VersionAdded | AliasMoved | AliasDeleted | VersionDeleted | TaskDeleted | Seeded | BlobsCollected
+Event = (
+    VersionAdded | AliasMoved | AliasDeleted | VersionDeleted | TaskDeleted | TaskDescribed | Seeded | BlobsCollected
+)
 
 
 @dataclass(frozen=True, slots=True)

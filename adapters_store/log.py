@@ -9,6 +9,7 @@ from adapters_store.events import (
     Change,
     Seeded,
     TaskDeleted,
+    TaskDescribed,
     VersionAdded,
     VersionDeleted,
 )
@@ -46,6 +47,8 @@ def _applied(state: State, change: Change) -> State:
             return _delete_version(state, change, deleted)
         case TaskDeleted() as deleted:
             return _retire(state, deleted)
+        case TaskDescribed(task=name, text=text):
+            return _put(state, change, name, replace(state.tasks[name], description=text))
     return replace(state, swept=change.generation)  # the one kind left: BlobsCollected
 
 
@@ -56,7 +59,8 @@ def _add(state: State, change: Change, added: Iterable[VersionAdded]) -> State:
         info = VersionInfo(one.version, one.sha256, one.size, change.at, one.blob)
         before = state.tasks.get(one.task, TaskState(0, 0))
         aliases = {**before.aliases, one.alias: {one.version: WHOLE}} if one.alias else before.aliases
-        after = TaskState(change.generation, one.version, {**before.versions, one.version: info}, aliases)
+        versions = {**before.versions, one.version: info}
+        after = TaskState(change.generation, one.version, versions, aliases, before.description)
         retired = {task: last for task, last in state.retired.items() if task != one.task}
         state = replace(state, tasks={**state.tasks, one.task: after}, retired=retired)
     return state

@@ -16,6 +16,7 @@ from adapters_store.events import (
     Event,
     Seeded,
     TaskDeleted,
+    TaskDescribed,
     VersionAdded,
     VersionDeleted,
 )
@@ -94,6 +95,11 @@ class LogStore:
         """See `Store.delete_task`."""
         deleted = TaskDeleted(task)
         return self._commit(task, lambda state: decide.delete_task(state, deleted, expected_generation))
+
+    def describe(self, task: str, text: str, *, expected_generation: int | None = None) -> int:
+        """See `Store.describe`."""
+        described = TaskDescribed(task, text)
+        return self._commit(task, lambda state: decide.describe(state, described, expected_generation))
 
     def seed(self, tasks: Mapping[str, bytes]) -> bool:
         """See `Store.seed`."""

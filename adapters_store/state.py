@@ -23,6 +23,7 @@ class TaskState:
     last_version: int  # highest number ever given
     versions: Mapping[int, VersionInfo] = field(default_factory=dict)
     aliases: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # alias -> version -> weight
+    description: str = ""  # empty: what its files say
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,13 @@ class Store(Protocol):
             InvalidName, UnknownTask, StaleGeneration: Nothing was deleted.
         """
 
+    def describe(self, task: str, text: str, *, expected_generation: int | None = None) -> int:
+        """Give a task a description of its own, none if empty; return the task's generation.
+
+        Raises:
+            InvalidName, InvalidDescription, UnknownTask, StaleGeneration: Nothing was changed.
+        """
+
     def seed(self, tasks: Mapping[str, bytes]) -> bool:
         """Make these tasks the first entry of a store that never had one; tell whether it was so."""
 

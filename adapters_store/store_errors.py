@@ -6,6 +6,7 @@ This file only names what is wrong: it knows neither HTTP nor any home.
     └── StoreError
         ├── InvalidName             a task or alias name outside its pattern
         ├── InvalidSplit            an alias split without versions or with a weight out of range
+        ├── InvalidDescription      too long, or more than one line
         ├── UnsupportedUrl          no home for this kind of URL
         ├── NotFound
         │   ├── UnknownTask         no such task
@@ -39,6 +40,10 @@ class InvalidSplit(StoreError):
     """An alias split names no version, or gives one a weight out of range."""
 
 
+class InvalidDescription(StoreError):
+    """A description is too long, or not one line of printable text."""
+
+
 class UnsupportedUrl(StoreError):
     """No home can be opened from this kind of URL."""
 
@@ -68,7 +73,11 @@ class Conflict(StoreError):
 
 
 class StaleGeneration(Conflict):
-    """The task moved since the caller looked; `actual` is its generation now, 0 where it does not exist."""
+    """The task is at another generation than the caller expects: look again.
+
+    Attributes:
+        actual: its generation now, 0 where it does not exist.
+    """
 
     def __init__(self, task: str, expected: int, actual: int) -> None:
         super().__init__(f"task {task} is at generation {actual}, not {expected}")

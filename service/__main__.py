@@ -1,15 +1,22 @@
-"""`python -m service`: the server, configured by MIMI_ variables, and by the file that MIMI_CONFIG names."""
+"""`python -m service`: the server, configured by MIMI_ variables, and by the file that MIMI_CONFIG names.
+
+It takes no options; `mimi serve` has one for each setting.
+"""
 
 import os
 import sys
+from collections.abc import Sequence
 
 from service.configuration import load
 from service.errors import SettingsError
 from service.server import REFUSED, main
 
 
-def run() -> int:
+def run(arguments: Sequence[str] = ()) -> int:
     """Serve, or say why not."""
+    if arguments:
+        print("refusing to start: this takes no options; `mimi serve --help` lists them", file=sys.stderr)
+        return REFUSED
     try:
         settings = load(os.environ)
     except SettingsError as error:
@@ -19,4 +26,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(run(sys.argv[1:]))

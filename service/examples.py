@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.task_schemas import ToVersion, ToWeights
+from service.task_schemas import TaskChange, ToVersion, ToWeights
 
 Document = dict[str, Any]
 
@@ -59,9 +59,15 @@ _UPLOAD: Document = {
     "checks": _CHECKS,
     "golden": {"reference": 2.4e-7, "engine": 2.4e-7, "tolerance": 0.0041},
 }
+_SCRAPED = '# TYPE mimi_requests_total counter\nmimi_requests_total{outcome="ok",task="digits"} 3.0\n'
 _ALIAS: Document = {"alias": "live", "weights": _CANARY}
 
+_SUMMARY: Document = {"task": "digits", "ready": True, "version": 4, "sha256": _SHA, "classes": 10, "reason": None}
+
 EXAMPLES: dict[str, Document] = {
+    "tasks": {"tasks": [_SUMMARY], "backbone": "mimi_swin", "backbone_fingerprint": _SHA},
+    "alive": {"status": "alive"},
+    "ready": {"status": "ready"},
     "upload": _UPLOAD,
     "upload_known": {**_UPLOAD, "created": False},
     "task": {
@@ -96,10 +102,16 @@ _ETAG: Document = {"ETag": {"description": "the task's generation, in quotes", "
 
 
 def answer(name: str) -> Document:
-    """An answer with its example, for FastAPI's `responses`; each carries the task's generation as its ETag."""
-    return {"headers": _ETAG, "content": {"application/json": {"example": EXAMPLES[name]}}}
+    """An answer about one task with its example, for FastAPI's `responses`; the task's generation is its ETag."""
+    return {"headers": _ETAG, **plain(name)}
 
 
+def plain(name: str) -> Document:
+    """An answer with its example alone."""
+    return {"content": {"application/json": {"example": EXAMPLES[name]}}}
+
+
+METRICS: Document = {"content": {"text/plain": {"schema": {"type": "string"}, "example": _SCRAPED}}}
 NOT_MODIFIED: Document = {"description": "the copy that the client has is the same"}
 ADAPTER_FILE: Document = {
     "description": "the task adapter file",
@@ -108,6 +120,15 @@ ADAPTER_FILE: Document = {
         "Repr-Digest": {"description": "SHA-256 of the file in base64", "schema": {"type": "string"}},
     },
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
+CHANGE_BODY: Document = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": TaskChange.model_json_schema(),
+            "example": {"description": "handwritten digits, as on cheques"},
+        }
+    },
 }
 ALIAS_BODY: Document = {
     "required": True,

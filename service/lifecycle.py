@@ -102,6 +102,18 @@ class Lifecycle:
         self._registry.sync()
         logger.info("deleted task %s", task)
 
+    def describe(self, task: str, text: str, condition: Condition = ANYWAY) -> int:
+        """Give a task a description of its own, none if empty; returns the task's generation.
+
+        Raises:
+            UnknownTask, InvalidDescription, StaleGeneration, StoreError: nothing was changed.
+        """
+        _, expected = self._look(task, condition)
+        generation = self._store.describe(task, text, expected_generation=expected)
+        self._registry.sync()
+        logger.info("described task %s", task)
+        return generation
+
     def _look(self, task: str, condition: Condition) -> tuple[TaskState, int | None]:
         """A task as it is now, and what to expect of it when it is changed."""
         state = self._store.snapshot()

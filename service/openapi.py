@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from service import curl, error_examples
 from service.problems import MEDIA_TYPE, speaks_v2
 from service.schemas import Problem
 from service.v2 import docs
@@ -46,24 +47,27 @@ def document(api: FastAPI, *, needs_key: bool) -> Document:
     if api.openapi_schema is None:
         schema = api.openapi()
         schema["components"]["schemas"] |= docs.components()
-        for path, operation in _operations(schema):
-            _name_errors(operation["responses"], v2=speaks_v2(path))
+        for method, path, operation in _operations(schema):
+            _describe_errors(operation["responses"], method, path)
+            if commands := curl.samples(method, path):
+                operation["x-codeSamples"] = commands
             if not needs_key:
                 operation.pop("security", None)
     return api.openapi_schema or {}
 
 
-def _operations(schema: Document) -> Iterator[tuple[str, Document]]:
-    return ((path, operation) for path, methods in schema["paths"].items() for operation in methods.values())
+def _operations(schema: Document) -> Iterator[tuple[str, str, Document]]:
+    for path, methods in schema["paths"].items():
+        yield from ((method, path, operation) for method, operation in methods.items())
 
 
-def _name_errors(responses: Mapping[str, Document], *, v2: bool) -> None:
-    """Say which body an error has: a problem; below /v2 what the protocol says, unless the route has its own."""
+def _describe_errors(responses: Mapping[str, Document], method: str, path: str) -> None:
+    """Say which body an error has, with examples: a problem; below /v2 what the protocol says, or the route's own."""
+    v2 = speaks_v2(path)
     for status, response in responses.items():
         content = response.get("content", {}).get("application/json")
-        if content is None or int(status) < HTTPStatus.BAD_REQUEST:
+        if content is None or int(status) < HTTPStatus.BAD_REQUEST or content["schema"] != _PROBLEM:
             continue
-        if not v2:
-            response["content"] = {MEDIA_TYPE: content}
-        elif content["schema"] == _PROBLEM:
-            response["content"] = {"application/json": {"schema": _V2_ERROR}}
+        body = {"schema": _V2_ERROR if v2 else _PROBLEM, "examples": error_examples.examples(int(status), method, path)}
+        response["content"] = {"application/json" if v2 else MEDIA_TYPE: body}
+        response["headers"] = error_examples.headers(int(status))

@@ -17,7 +17,7 @@ from service.settings import ANY_HOST, Settings, is_loopback
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@?#\s]+)(?::[0-9]{0,5})?")
 _SAFE = {"GET", "HEAD", "OPTIONS"}  # change nothing; what they answer, a page of another site cannot read
 _HEALTH = ("/health/", "/v2/health/")  # for probes, which ask by address; it tells nothing
-_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "Repr-Digest", "Content-Digest", "Digest",
          "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
 _SHOWN = ("ETag", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "Inference-Header-Content-Length")

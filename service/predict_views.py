@@ -18,6 +18,8 @@ from service.table import Served
 
 _GIGA = 1e9
 _MILLI = 1e3
+_MICROS = 3  # decimals of a millisecond: clocks and schedulers know no less
+PARTS = 6  # decimals of a share
 
 
 def predict_answer(answered: Answered, output: Output, top_k: int | None) -> PredictAnswer:
@@ -50,10 +52,14 @@ def timings(answered: Answered) -> Timings:
     """Where the time went; 0 where nobody was asked."""
     results = [result.timing for said in answered.said for result in said.results]
     return Timings(
-        decode_ms=answered.decode_seconds * _MILLI,
-        queue_ms=max((timing.queue for timing in results), default=0.0) * _MILLI,
-        compute_ms=max((timing.compute for timing in results), default=0.0) * _MILLI,
+        decode_ms=_milliseconds(answered.decode_seconds),
+        queue_ms=_milliseconds(max((timing.queue for timing in results), default=0.0)),
+        compute_ms=_milliseconds(max((timing.compute for timing in results), default=0.0)),
     )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * _MILLI, _MICROS)
 
 
 def _results(said: Said, output: Output, top_k: int | None) -> list[ImageResult]:
@@ -69,7 +75,7 @@ def image_result(result: RowResult, served: Served, output: Output, top_k: int |
         gflops_spent=result.flops_spent / _GIGA,
         gflops_saved=result.flops_saved / _GIGA,
         gflops_shared=result.flops_shared / _GIGA,
-        trunk_share=result.flops_shared / (result.flops_spent + result.flops_shared),
+        trunk_share=round(result.flops_shared / (result.flops_spent + result.flops_shared), PARTS),
     )
 
 

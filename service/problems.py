@@ -63,6 +63,7 @@ STATUS: Mapping[type[Exception], int] = {
     store.StoreError: 503,
     store.InvalidName: 422,
     store.InvalidSplit: 422,
+    store.InvalidDescription: 422,
     store.NotFound: 404,
     store.Conflict: 409,
     store.StoreFull: 507,

@@ -90,17 +90,23 @@ class Settings(BaseSettings):
     body_bytes: Bytes = Field(default=33 * MEBIBYTE, description="most bytes of any request body")
     held_bytes: Bytes = Field(default=512 * MEBIBYTE, description="most bytes of all request bodies held at once")
     header_bytes: Bytes = Field(default=16 * 1024, description="most bytes of a request's headers")
-    headers: Count = Field(default=64, description="most headers of a request")
-    connections: Count = Field(default=900, description="most open connections")
+    headers: Annotated[Count, Unit("headers")] = Field(default=64, description="most headers of a request")
+    connections: Annotated[Count, Unit("connections")] = Field(default=900, description="most open connections")
     images_per_request: Images = Field(default=16, description="most images in one request")
 
     queue_images: Images = Field(default=256, description="most images that may wait for the engine")
     batch_images: Images = Field(default=16, description="most images in one forward pass")
     decode_threads: Threads = Field(default=2, description="threads that decode images")
     decode_images: Images = Field(default=256, description="most images that may wait to be decoded")
-    pending_uploads: Count = Field(default=64, description="most uploads that may wait to be checked")
-    pending_reads: Count = Field(default=64, description="most reads of the store for managers that may wait")
-    downloads: Count = Field(default=8, description="most adapter files being downloaded at once")
+    pending_uploads: Annotated[Count, Unit("uploads")] = Field(
+        default=64, description="most uploads that may wait to be checked"
+    )
+    pending_reads: Annotated[Count, Unit("reads")] = Field(
+        default=64, description="most reads of the store for managers that may wait"
+    )
+    downloads: Annotated[Count, Unit("downloads")] = Field(
+        default=8, description="most adapter files being downloaded at once"
+    )
 
     device_bytes: Bytes = Field(default=4 * GIBIBYTE, description="most bytes of adapters where they are computed with")
     host_bytes: Bytes = Field(default=2 * GIBIBYTE, description="most bytes of adapters kept packed beside them")

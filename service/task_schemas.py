@@ -107,7 +107,7 @@ class TaskDetail(Description):
     task: TaskId
     generation: Generation
     ready: bool = Field(description="this server answers for it")
-    reason: str | None = Field(description="why it does not")
+    reason: str | None = Field(default=None, description="why it does not; null: it does")
     served_generation: int | None = Field(
         description="the generation that this server answers with; behind `generation` until it has looked again"
     )
@@ -116,6 +116,18 @@ class TaskDetail(Description):
     bytes: int = Field(description="of the task adapter file")
     aliases: list[AliasDetail]
     versions: list[VersionSummary]
+
+
+class TaskChange(BaseModel):
+    """What can be changed of a task itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    description: str = Field(
+        max_length=2000,
+        description="one line of text; empty: the description in the file that answers",
+        examples=["handwritten digits, as on cheques"],
+    )
 
 
 class ToVersion(BaseModel):
@@ -139,4 +151,5 @@ class ToWeights(BaseModel):
     )
 
 
+TASK_CHANGE = TypeAdapter(TaskChange)
 ALIAS_TARGET: TypeAdapter[ToVersion | ToWeights] = TypeAdapter(ToVersion | ToWeights)

@@ -43,6 +43,7 @@ def upload(asked: Upload, done: Uploaded) -> UploadAnswer:
 
 def task_detail(task: str, state: TaskState, described: Described, entry: Entry | None) -> TaskDetail:
     """A task: as the store has it, and `entry`, as this server answers for it."""
+    own = {"description": state.description} if state.description else {}
     return TaskDetail(
         task=task,
         generation=state.generation,
@@ -54,7 +55,7 @@ def task_detail(task: str, state: TaskState, described: Described, entry: Entry 
         bytes=described.info.size,
         aliases=_aliases(state.aliases),
         versions=_versions(state),
-        **_description(described.manifest, described.cost).model_dump(),
+        **{**_description(described.manifest, described.cost).model_dump(), **own},
     )
 
 

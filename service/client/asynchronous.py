@@ -122,6 +122,7 @@ class AsyncClient:
     tasks = _sent(task_calls.tasks)
     task = _sent(task_calls.task)
     upload = _sent(task_calls.upload)
+    describe = _sent(task_calls.describe)
     delete_task = _sent(task_calls.delete_task)
     versions = _sent(version_calls.versions)
     version = _sent(version_calls.version)

@@ -1,5 +1,7 @@
 """Tasks as a whole: listed, described, published, deleted; and whether the server is there. Each is a call."""
 
+import json
+
 from service.client.calls import Call, Repeat, Reply, document
 from service.client.inputs import File, checksum, precondition, read_file, task_path
 from service.schemas import Health, TaskList
@@ -52,6 +54,23 @@ def upload(
     kind = {"Content-Type": "application/octet-stream"}
     headers = {**kind, **checksum(data, sha256), **precondition(generation)}
     return Call("PUT", task_path(name), document(UploadAnswer), query=(*chosen, *quiet), headers=headers, content=data)
+
+
+def describe(name: str, text: str, *, generation: int | None = None) -> Call[TaskDetail]:
+    """Describe a task in other words than its file does.
+
+    Args:
+        name: the task's id.
+        text: one line; empty: the file's own words again.
+        generation: the task's, as last seen: Conflict if it has changed since.
+
+    Raises:
+        InvalidArgument: this is no task id.
+    """
+    headers = {"Content-Type": "application/json", **precondition(generation)}
+    content = json.dumps({"description": text}).encode()
+    again = repeat(generation)
+    return Call("PATCH", task_path(name), document(TaskDetail), headers=headers, content=content, repeat=again)
 
 
 def delete_task(name: str, *, generation: int | None = None) -> Call[None]:

@@ -3,20 +3,20 @@
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service import openapi
+from service import examples, openapi
 from service.routes.common import Running, may_predict, may_read_metrics
 from service.schemas import Health
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/health/live")
+@router.get("/health/live", responses={200: examples.plain("alive")})
 async def live() -> Health:
     """The process answers."""
     return Health(status="alive")
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", responses={200: examples.plain("ready")})
 async def ready(service: Running) -> Health:
     """Work is taken; 503 while the server stops, or when its engine is down."""
     service.check_ready()
@@ -27,7 +27,7 @@ async def ready(service: Running) -> Health:
     "/metrics",
     dependencies=[Depends(may_read_metrics)],
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: examples.METRICS},
 )
 async def metrics(service: Running) -> Response:
     """Counters and histograms in Prometheus' text format."""

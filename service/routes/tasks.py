@@ -1,4 +1,4 @@
-"""GET, PUT and DELETE of tasks."""
+"""Tasks: listed, described, published, described in other words, deleted."""
 
 from typing import Annotated
 
@@ -7,19 +7,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from service import examples, openapi, task_views, views
 from service.catalogue import answering
 from service.conditions import tag
+from service.documents import read_document
 from service.errors import TaskUnavailable
 from service.payload import Body, read_file
-from service.routes.common import Running, Task, may_manage, may_predict
+from service.routes.common import Running, Task, body_of, may_manage, may_predict
 from service.routes.headers import Claimed, Expected, Fresh
 from service.schemas import TaskList
 from service.service import Service
-from service.task_schemas import TaskDetail, UploadAnswer, UploadOptions
+from service.task_schemas import TASK_CHANGE, TaskDetail, UploadAnswer, UploadOptions
 from service.uploads import Upload
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
 
-@router.get("", dependencies=[Depends(may_predict)])
+@router.get("", dependencies=[Depends(may_predict)], responses={200: examples.plain("tasks")})
 async def list_tasks(service: Running) -> TaskList:
     """All published tasks; those that cannot be served say why."""
     return views.listing(service.table, service.engine.backbone)
@@ -87,6 +88,21 @@ async def put_task(
         {"Location": f"/v1/tasks/{task}", "ETag": tag(done.generation)},
         media_type="application/json",
     )
+
+
+@router.patch(
+    "/{task}",
+    dependencies=[Depends(may_manage)],
+    responses={**openapi.documented(403, 404, 408, 409, 413, 415, 422, 507), 200: examples.answer("task")},
+    openapi_extra={"requestBody": examples.CHANGE_BODY},
+)
+async def patch_task(
+    task: Task, condition: Expected, service: Running, request: Request, response: Response
+) -> TaskDetail:
+    """Describe a task in other words than its file does; the versions stay as they are."""
+    change = await read_document(body_of(request), TASK_CHANGE, example='{"description": "…"}')
+    await service.registrar.change(lambda: service.lifecycle.describe(task, change.description, condition))
+    return await get_task(task, service, response)
 
 
 @router.delete(

@@ -25,11 +25,15 @@ _METADATA: dict[str, Any] = {
 _READY: dict[str, Any] = {
     "dependencies": _KEY,
     "response_model": ModelReady,
-    "responses": {**openapi.documented(404, 422), 503: {"model": ModelReady, "description": "Not ready"}},
+    "responses": {
+        **openapi.documented(404, 422),
+        200: docs.example("model ready"),
+        503: {"model": ModelReady, "description": "Not ready", **docs.example("model not ready")},
+    },
 }
 
 
-@router.get("/health/live")
+@router.get("/health/live", responses={200: docs.example("live")})
 async def live() -> ServerLive:
     """The process answers."""
     return ServerLive(live=True)
@@ -38,7 +42,10 @@ async def live() -> ServerLive:
 @router.get(
     "/health/ready",
     response_model=ServerReady,
-    responses={503: {"model": ServerReady, "description": "Not ready"}},
+    responses={
+        200: docs.example("ready"),
+        503: {"model": ServerReady, "description": "Not ready", **docs.example("not ready")},
+    },
 )
 async def ready(service: Running) -> Response:
     """Work is taken; 503 while the server stops, or when its engine is down."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from service.engine import RowResult
 from service.predict import Answered, softmax
-from service.predict_views import timings
+from service.predict_views import PARTS, timings
 from service.table import Served
 from service.v2.questions import Question, Wanted
 from service.v2.shapes import FEATURES, LOGITS
@@ -98,5 +98,5 @@ def _parameters(answered: Answered) -> dict[str, str | float]:
         "gflops_spent": spent / _GIGA,
         "gflops_saved": sum(result.flops_saved for result in said.results) / _GIGA,
         "gflops_shared": shared / _GIGA,
-        "trunk_share": shared / (spent + shared),
+        "trunk_share": round(shared / (spent + shared), PARTS),
     }

@@ -49,6 +49,11 @@ INFERRED: Document = {
 }
 _FP32 = {"datatype": "FP32", "shape": [-1, 10]}
 _EXAMPLES: Document = {
+    "live": {"live": True},
+    "ready": {"live": True, "ready": True},
+    "not ready": {"live": True, "ready": False},
+    "model ready": {"name": "digits", "ready": True},
+    "model not ready": {"name": "digits", "ready": False},
     "server": {"name": "mimi-serving", "version": "0.1.0", "extensions": ["binary_tensor_data", "classification"]},
     "model": {
         "name": "digits",

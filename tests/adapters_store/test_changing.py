@@ -2,9 +2,10 @@
 
 import pytest
 
-from adapters_store.events import AliasDeleted, AliasMoved, TaskDeleted, VersionAdded, VersionDeleted
+from adapters_store.events import AliasDeleted, AliasMoved, TaskDeleted, TaskDescribed, VersionAdded, VersionDeleted
 from adapters_store.log_store import LogStore
 from adapters_store.store_errors import (
+    InvalidDescription,
     InvalidName,
     InvalidSplit,
     StaleGeneration,
@@ -63,6 +64,27 @@ def test_a_version_that_an_alias_names_is_not_deleted(filled: LogStore) -> None:
     filled.move_alias("cat", "canary", {1: 1, 2: 9})
     with pytest.raises(VersionInUse, match="canary"):
         filled.delete_version("cat", 1)
+
+
+def test_a_task_has_a_description_until_another_or_none_is_given(filled: LogStore) -> None:
+    assert filled.describe("cat", "all about cats", expected_generation=2) == 3
+    assert filled.describe("cat", "all about cats") == 3  # nothing changed
+    filled.publish("cat", b"third")
+    assert filled.snapshot().tasks["cat"].description == "all about cats"
+    assert filled.changes(2)[0].event == TaskDescribed("cat", "all about cats")
+    with pytest.raises(StaleGeneration):
+        filled.describe("cat", "", expected_generation=3)
+    filled.describe("cat", "")
+    assert filled.snapshot().tasks["cat"].description == ""
+    with pytest.raises(UnknownTask):
+        filled.describe("dog", "all about dogs")
+
+
+@pytest.mark.parametrize("text", ["x" * 2001, "two\nlines", "\ud800", "a\x00"])
+def test_a_description_is_one_line_of_bounded_length(filled: LogStore, text: str) -> None:
+    with pytest.raises(InvalidDescription):
+        filled.describe("cat", text)
+    assert filled.describe("cat", "ü" * 2000) == 3
 
 
 def test_a_deleted_task_is_gone_with_all_it_had(filled: LogStore) -> None:

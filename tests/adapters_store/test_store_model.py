@@ -30,6 +30,7 @@ class Task:
     generation: int = 0
     versions: dict[int, bytes] = field(default_factory=dict)
     live: dict[int, int] = field(default_factory=dict)
+    description: str = ""
 
 
 class StoreModel(RuleBasedStateMachine):
@@ -106,6 +107,17 @@ class StoreModel(RuleBasedStateMachine):
             with pytest.raises(NotFound):
                 self.handles[handle].delete_task(name)
 
+    @rule(handle=HANDLES, name=TASKS, text=st.sampled_from(["", "one line", "another"]))
+    def describe(self, handle: int, name: str, text: str) -> None:
+        task = self.tasks[name]
+        if task.generation:
+            self._changed(task, unless=task.description == text)
+            task.description = text
+            assert self.handles[handle].describe(name, text) == task.generation
+        else:
+            with pytest.raises(NotFound):
+                self.handles[handle].describe(name, text)
+
     @rule(handle=HANDLES)
     def sweep(self, handle: int) -> None:
         self.generation += self.handles[handle].sweep(older_than=-60) > 0
@@ -131,6 +143,7 @@ class StoreModel(RuleBasedStateMachine):
             hashes = {version: info.sha256 for version, info in found.versions.items()} if found else {}
             assert hashes == {version: digest(data) for version, data in task.versions.items()}
             assert (found.aliases.get("live", {}) if found else {}) == task.live
+            assert (found.description if found else "") == task.description
             assert [self.handles[1].read(digest(data)) for data in task.versions.values()] == [*task.versions.values()]
 
     def teardown(self) -> None:

@@ -4,6 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from service.examples import ALIAS_BODY, EXAMPLES
+from service.schemas import Health, TaskList
 from service.task_schemas import (
     ALIAS_TARGET,
     AliasAnswer,
@@ -15,6 +16,9 @@ from service.task_schemas import (
 )
 
 SHAPES: dict[str, type[BaseModel]] = {
+    "tasks": TaskList,
+    "alive": Health,
+    "ready": Health,
     "upload": UploadAnswer,
     "upload_known": UploadAnswer,
     "task": TaskDetail,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2 as httpx
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,8 @@ from tests.service.live import Live, serving
 
 PREDICT, MANAGE = "predict-key-0123456789", "manage-key-0123456789"
 OPEN = {"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
-MANAGED = re.compile(r"(put|delete) .*|.*/(rollback|file|load|unload)")
+BINARY = {"application/octet-stream", "multipart/form-data", "image/jpeg", "image/png", "image/webp"}
+MANAGED = re.compile(r"(put|patch|delete) .*|.*/(rollback|file|load|unload)")
 _EXAMPLES = 15  # for each operation and mode
 # What the bytes of an image or of an adapter must be is more than a schema can say.
 _BEYOND_SCHEMAS: list[CheckFunction] = [positive_data_acceptance, negative_data_rejection]
@@ -77,6 +79,37 @@ def test_the_document_is_3_1_and_every_error_is_a_problem(guarded: Live) -> None
         for operation in methods.values():
             for status, response in operation["responses"].items():
                 assert int(status) < 400 or list(response["content"]) == [kind]
+
+
+def test_every_answer_and_every_error_has_an_example_that_fits_its_schema(guarded: Live) -> None:
+    found = document(guarded)
+    for path, method, where, content in contents(found):
+        for kind, body in content.items():
+            if kind in BINARY:
+                continue
+            examples = [example["value"] for example in body.get("examples", {}).values()]
+            examples += [body["example"]] if "example" in body else []
+            assert examples, f"{method} {path}: {where} {kind} has no example"
+            validator = jsonschema_rs.validator_for({**body["schema"], "components": found["components"]})
+            for example in examples:
+                assert list(validator.iter_errors(example)) == [], f"{method} {path}: {where} {kind}"
+
+
+def test_bodies_of_bytes_are_shown_as_commands(guarded: Live) -> None:
+    for methods in document(guarded)["paths"].values():
+        for operation in methods.values():
+            bodies = [operation.get("requestBody", {}), operation["responses"].get("200", {})]
+            binary = any(BINARY & body.get("content", {}).keys() for body in bodies)
+            assert ("x-codeSamples" in operation) == binary, operation["operationId"]
+
+
+def contents(found: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Every body that the document knows: path, method, where it stands, and its content by media type."""
+    for path, methods in found["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, "body", operation.get("requestBody", {}).get("content", {})
+            for status, response in operation["responses"].items():
+                yield path, method, status, response.get("content", {})
 
 
 def test_a_server_without_keys_documents_none(live: Live) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mimi.cli import main
+from mimi.server_options import unit
 from service.settings import Settings
 
 
@@ -38,6 +39,9 @@ def test_help_explains_every_setting_with_its_default_and_unit(capsys: pytest.Ca
     for name, field in Settings.model_fields.items():
         assert str(field.description) in text
         assert f"MIMI_{name.upper()}" in text
+        counted = isinstance(field.default, int | float) and name != "port"
+        assert not counted or f"[{field.default:g} {unit(field)};" in text or f"[{field.default} {unit(field)};" in text
+        assert not counted or unit(field)
     assert "--image-bytes VALUE most bytes of one encoded image [10485760 bytes; MIMI_IMAGE_BYTES]" in text
 
 

@@ -95,6 +95,11 @@ def test_what_is_no_task_adapter_is_refused(client: Client) -> None:
 def test_a_task_and_its_versions_are_described_and_downloaded(client: Client, task: str, adapter: bytes) -> None:
     described = client.task(task)
     assert (described.version, described.labels) == (1, [str(digit) for digit in range(10)])
+    again = client.describe(task, "digits, as on cheques", generation=described.generation)
+    assert (again.description, again.generation > described.generation) == ("digits, as on cheques", True)
+    with pytest.raises(Conflict):
+        client.describe(task, "", generation=described.generation)
+    assert client.describe(task, "").description == described.description
     (listed,) = client.versions(task).versions
     assert (listed.version, listed.bytes, listed.aliases) == (1, len(adapter), ["live"])
     assert client.version(task, 1).provenance == described.provenance

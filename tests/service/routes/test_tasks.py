@@ -32,6 +32,36 @@ def test_a_task_without_live_sites_shares_the_whole_trunk(live: Live) -> None:
     assert live.client.get("/v1/tasks/bare").json()["first_live_site"] is None
 
 
+def test_a_description_is_changed_by_compare_and_swap_and_survives_a_new_version(live: Live, task: str) -> None:
+    tag = put(live, task, make(71).data).headers["etag"]
+    path, words = f"/v1/tasks/{task}", {"description": "cats, seen from above"}
+    changed = live.client.patch(path, json=words, headers={"If-Match": tag})
+    assert (changed.status_code, changed.json()["description"]) == (200, "cats, seen from above")
+    assert changed.headers["etag"] == f'"{changed.json()["generation"]}"' != tag
+    stale = live.client.patch(path, json={"description": ""}, headers={"If-Match": tag})
+    assert (stale.status_code, stale.json()["code"]) == (409, "stale_generation")
+    put(live, task, make(72).data)
+    assert live.client.get(path).json()["description"] == "cats, seen from above"
+    assert live.client.patch(path, json={"description": ""}).json()["description"] == "made with seed 72"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"description": "two\\nlines"}', 422),
+        (b'{"description": "' + b"x" * 2001 + b'"}', 422),
+        (b'{"description": 3}', 422),
+        (b'{"description": "", "labels": []}', 422),
+        (b"{}", 422),
+        (b"", 400),
+        (b"x" * 20_000, 413),
+    ],
+)
+def test_a_description_is_one_line_and_nothing_else_can_be_changed(live: Live, body: bytes, status: int) -> None:
+    assert live.client.patch("/v1/tasks/dogs", content=body).status_code == status
+    assert live.client.get("/v1/tasks/dogs").json()["description"] == "made with seed 2"
+
+
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("POST", "/predict")])
 def test_an_unknown_task_is_not_found(live: Live, method: str, path: str) -> None:
     response = live.client.request(method, f"/v1/tasks/nobody{path}")
