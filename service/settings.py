@@ -114,7 +114,9 @@ class Settings(BaseSettings):
         default=(), description="tasks whose live versions always stay loaded, between commas; *: all"
     )
     load_threads: Threads = Field(default=2, description="threads that load adapters from the store")
-    pending_loads: Count = Field(default=256, description="most adapters that may wait to be loaded")
+    pending_loads: Annotated[Count, Unit("adapters")] = Field(
+        default=256, description="most adapters that may wait to be loaded"
+    )
 
     metrics_tasks: Count = Field(
         default=100, description="most tasks with series of their own in /metrics; the rest is counted as _other"

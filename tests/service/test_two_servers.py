@@ -43,6 +43,10 @@ def seen(client: httpx.Client) -> dict[str, Any]:
     return found
 
 
+def ready(client: httpx.Client) -> int:
+    return client.get("/v2/models/cats/ready").status_code
+
+
 def test_each_server_follows_what_the_other_does(both: Both) -> None:
     here, there = both
     etag = here.put("/v1/tasks/cats", content=ONE.data).headers["etag"]
@@ -61,6 +65,14 @@ def test_each_server_follows_what_the_other_does(both: Both) -> None:
     assert back["weights"] == {"1": 1.0}
     until(lambda: seen(there)["served_generation"] == back["generation"])
     assert there.get("/v1/tasks/cats/versions/2/file").content == TWO.data
+
+    assert here.post("/v2/repository/models/cats/unload").status_code == 200
+    assert [ready(server) for server in (here, there)] == [503, 200]  # unloading is one replica's own affair
+    again = there.put("/v1/tasks/cats", content=TWO.data).json()["generation"]
+    until(lambda: seen(here)["served_generation"] == again)
+    assert [ready(server) for server in (here, there)] == [503, 200]  # whatever others publish meanwhile
+    assert here.post("/v2/repository/models/cats/load").status_code == 200
+    assert [ready(server) for server in (here, there)] == [200, 200]
 
     assert there.delete("/v1/tasks/cats").status_code == 204
     until(lambda: "cats" not in [task["task"] for task in here.get("/v1/tasks").json()["tasks"]])

@@ -53,7 +53,8 @@ def test_a_description_is_changed_by_compare_and_swap_and_survives_a_new_version
         (b'{"description": 3}', 422),
         (b'{"description": "", "labels": []}', 422),
         (b"{}", 422),
-        (b"", 400),
+        (b"", 422),
+        (b"x", 400),
         (b"x" * 20_000, 413),
     ],
 )

@@ -84,14 +84,15 @@ def test_without_outputs_there_are_all_of_them(client: InferenceServerClient, ma
 def test_decoded_images_and_normalised_ones_give_the_same(
     client: InferenceServerClient, made: dict[str, Made], binary: bool
 ) -> None:
-    decoded = InferInput("image", [1, *IMAGE.shape], "UINT8")
-    decoded.set_data_from_numpy(IMAGE[None], binary_data=binary)
-    raw = torch.from_numpy(np.array(_pixels(IMAGE))[None])
+    images = [IMAGE, picture(6), picture(7)]
+    decoded = InferInput("image", [3, *IMAGE.shape], "UINT8")
+    decoded.set_data_from_numpy(np.stack(images), binary_data=binary)
+    raw = torch.from_numpy(np.stack([_pixels(image) for image in images]))
     ready = bundled_backbone().preprocessing.normalize(raw).numpy()
     pixels = InferInput("pixels", list(ready.shape), "FP32").set_data_from_numpy(ready, binary_data=binary)
     for tensor in (decoded, pixels):
         found = logits_of(client.infer("cats", [tensor]))
-        np.testing.assert_allclose(found[0], made["cats"].logits(IMAGE), atol=1e-4)
+        np.testing.assert_allclose(found, [made["cats"].logits(image) for image in images], atol=1e-4)
 
 
 def _pixels(image: np.ndarray) -> np.ndarray:
