@@ -1,0 +1,54 @@
+"""The benchmark of training compares the same computation, and counts the cached prefix where it says so."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from backbone import Backbone
+from benchmarks.plain_loop import check_equal, plain_model
+from benchmarks.training import PLAIN, Scene, random_images, report
+from training.fit import logits_of
+
+
+def scene(first: int = 20) -> Scene:
+    return Scene(first, random_images(4), views=2)
+
+
+def test_the_plain_model_is_ours_and_another_one_is_refused() -> None:
+    model, pixels = scene().model(), random_images(4).pixels
+    rival = plain_model({site: adapter.weights for site, adapter in model.live.items()}, model.head)
+    check_equal(model, rival, pixels)
+    assert torch.isfinite(logits_of(model, pixels)).all()
+    with torch.no_grad():
+        model.head.bias += 1
+    with pytest.raises(ValueError, match="other logits"):
+        check_equal(model, rival, pixels)
+
+
+def test_the_next_cycle_computes_no_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    contestants = scene().contestants(0)
+    contestants["ours, cached before"]()  # the cycle before
+    embedded: list[int] = []
+    embed = Backbone.embed
+
+    def counted(self: Backbone, images: Tensor) -> Tensor:
+        embedded.append(len(images))
+        return embed(self, images)
+
+    monkeypatch.setattr(Backbone, "embed", counted)
+    for name, expected in {"ours, cached before": 0, "ours, cached": 2 * 4, "ours": 4}.items():
+        embedded.clear()
+        contestants[name]()
+        assert sum(embedded) == expected, name
+
+
+def test_the_report_names_every_contestant() -> None:
+    ratio = {"median": 2.0, "low": 1.9, "high": 2.1}
+    found = {
+        "images_per_second": {PLAIN: 10.0, "ours": 20.0, "ours, cached before": 30.0},
+        "against_plain": {"ours": ratio, "ours, cached before": ratio},
+        "peak_bytes": {PLAIN: 2**20, "ours": 2**21},
+    }
+    lines = report({"scenes": {"late": found}}).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["late", PLAIN, "ours", "ours,"]
+    assert "2.00 (1.90 … 2.10)" in lines[-1]
