@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from backbone.errors import BadImage, ImageError, ImageTooLarge, UnsupportedFormat, UnsupportedMode
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+DRAFT = 4  # times what is needed: a JPEG is decoded at a fraction of its size, but never under that
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 
 
@@ -35,8 +36,14 @@ class ImageLimits:
     max_aspect: float = 20.0
 
 
-def decode(data: bytes, limits: ImageLimits | None = None) -> Image.Image:
+def decode(data: bytes, limits: ImageLimits | None = None, *, enough: int | None = None) -> Image.Image:
     """Decode the first frame to RGB: upright by its EXIF orientation, transparency over white.
+
+    Args:
+        data: encoded.
+        limits: what it may cost.
+        enough: pixels that the shorter side will be reduced to anyway. A JPEG with several times as many is then
+            decoded at a fraction of its size, and still with `DRAFT` times as many: cheaper, and not quite the same.
 
     Raises:
         UnsupportedFormat, UnsupportedMode, ImageTooLarge, BadImage: see backbone.errors.
@@ -47,7 +54,7 @@ def decode(data: bytes, limits: ImageLimits | None = None) -> Image.Image:
     if not data.startswith(_MAGIC) or (data.startswith(b"RIFF") and data[8:12] != b"WEBP"):
         raise UnsupportedFormat(f"the bytes are not an image of a supported format ({', '.join(FORMATS)})")
     try:
-        return _decode(data, limits)
+        return _decode(data, limits, enough)
     except ImageError:
         raise
     # Pillow's own bounds, met before ours can look at the size; the warning is an exception where warnings are errors.
@@ -69,13 +76,16 @@ def from_pixels(pixels: np.ndarray, limits: ImageLimits | None = None) -> Image.
     return Image.fromarray(pixels)
 
 
-def _decode(data: bytes, limits: ImageLimits) -> Image.Image:
+def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(image.size, limits)
+        if enough is not None and min(image.size) >= DRAFT * enough:
+            image.draft(None, draft_size(image.size, enough))  # nothing happens unless it is a JPEG
         if image.mode.startswith(("I", "F")):
             raise UnsupportedMode("images with 16-bit or floating-point samples are not supported")
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)  # upright already: not even copied
+        return _to_rgb(image)
 
 
 def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
@@ -87,8 +97,17 @@ def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
         raise BadImage(f"the image is under {limits.min_side} pixels on a side or longer than {limits.max_aspect}:1")
 
 
+def draft_size(size: tuple[int, int], enough: int) -> tuple[int, int]:
+    """The size below which a draft must not go, in the proportions of `size`."""
+    short = min(size)
+    width, height = (side * DRAFT * enough // short for side in size)
+    return width, height
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """RGB with transparency laid over white."""
+    """RGB with transparency laid over white; the image itself where it is that already."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
     if "A" not in image.getbands() and "transparency" not in image.info:
         return image.convert("RGB")
     layer = image.convert("RGBA")

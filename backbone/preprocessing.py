@@ -6,7 +6,7 @@ Split where the device begins: `pixels` (Pillow, uint8, small to move) and `norm
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from math import floor
+from math import ceil, floor
 
 import numpy as np
 import torch
@@ -53,6 +53,11 @@ class Preprocessing:
         """SHA-256 (hex) of the canonical JSON of `as_dict`."""
         text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def enough(self) -> int:
+        """Pixels of an image's shorter side that `pixels` needs, whichever side that is and however it is turned."""
+        return ceil(max(self.size) / self.crop_pct)
 
     def pixels(self, image: Image.Image) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
         """Resize and crop an RGB image: uint8 (H, W, 3)."""

@@ -45,7 +45,7 @@ def create_app(service: Service) -> ASGIApp:
         responses=openapi.documented(400, 401, 403, 413, 421, 429, 431, 503),
     )
     api.state.service = service
-    for routes in (tasks, versions, aliases, predictions, v2_models, v2_infer, v2_repository, operations):
+    for routes in (predictions, tasks, versions, aliases, v2_models, v2_infer, v2_repository, operations):
         api.include_router(routes.router)
     settings, refused = service.settings, service.metrics.rejected
     guarded = OriginsMiddleware(with_cors(api, settings), settings=settings, on_refused=refused)

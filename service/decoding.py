@@ -77,7 +77,7 @@ class Decoder:
 
     def _prepare(self, image: Picture) -> np.ndarray:
         if isinstance(image, bytes):
-            return self._preprocessing.pixels(decode(image, self._limits))
+            return self._preprocessing.pixels(decode(image, self._limits, enough=self._preprocessing.enough))
         if image.dtype == np.float32:
             return image
         return self._preprocessing.pixels(from_pixels(image, self._limits))

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from contextlib import ExitStack
+from importlib.util import find_spec
 from types import FrameType
 
 import torch
@@ -126,12 +127,14 @@ def _config(service: Service) -> uvicorn.Config:
     settings = service.settings
     return uvicorn.Config(
         create_app(service),
+        loop="uvloop" if find_spec("uvloop") else "asyncio",  # there is none for Windows
         http=protocol_class(settings, service.metrics.rejected),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks who the client is
         h11_max_incomplete_event_size=4 * settings.header_bytes,  # up to there, our own answer names the limit
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )

@@ -54,6 +54,11 @@ async def may_read_metrics(service: Running, credentials: _Credentials) -> Async
         yield
 
 
+async def bearer_of(request: Request) -> str | None:
+    """The key that a request brings, read as the dependencies read it."""
+    return _token(await _bearer(request))
+
+
 def _token(credentials: HTTPAuthorizationCredentials | None) -> str | None:
     return credentials.credentials if credentials else None
 

@@ -13,12 +13,14 @@ from service.payload import MANY_TASKS, ONE_TASK, Payload, Shape, read_payload
 from service.predict_views import fanout_answer, predict_answer
 from service.routes.aliases import Alias
 from service.routes.common import Running, Task, body_of, may_predict, while_connected
+from service.routes.plain import PlainRoute
 from service.routes.versions import Number
 from service.schemas import ALL_TASKS, FanoutAnswer, FanoutOptions, PredictAnswer, PredictOptions
 from service.service import Service
 from service.targets import Target
 
 router = APIRouter(dependencies=[Depends(may_predict)], tags=["predict"])
+_plain = APIRouter(route_class=PlainRoute)
 
 _Options = Annotated[PredictOptions, Query()]
 _DOCUMENTED: dict[str, Any] = {
@@ -28,7 +30,7 @@ _DOCUMENTED: dict[str, Any] = {
 }
 
 
-@router.post("/v1/tasks/{task}/predict", **_DOCUMENTED)
+@_plain.post("/v1/tasks/{task}/predict", **_DOCUMENTED)
 async def predict(task: Task, options: _Options, service: Running, request: Request) -> Response:
     """Name what one or more images show, in the words of the task.
 
@@ -36,6 +38,9 @@ async def predict(task: Task, options: _Options, service: Running, request: Requ
     JSON with base64 images. `top_k` and `output` may stand in the query, the form or the JSON; the body's win.
     """
     return await _one(service, request, Target(task), options)
+
+
+router.include_router(_plain)
 
 
 @router.post("/v1/tasks/{task}/aliases/{alias}/predict", **_DOCUMENTED)

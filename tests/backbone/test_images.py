@@ -148,3 +148,45 @@ def test_decoded_pixels_are_an_image_within_the_same_limits() -> None:
             from_pixels(np.zeros((*size, 3), np.uint8))
     with pytest.raises(ImageTooLarge):
         from_pixels(pixels, ImageLimits(max_pixels=48 * 32 - 1))
+
+
+def jpeg(width: int, height: int, orientation: int = 1) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encode(scene(8, 8).resize((width, height), Image.Resampling.BICUBIC), "JPEG", quality=90, exif=exif)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(8, 700), st.integers(8, 700), st.integers(1, 60), st.sampled_from([1, 6]))
+def test_a_draft_is_smaller_and_never_under_four_times_what_is_needed(
+    width: int, height: int, enough: int, orientation: int
+) -> None:
+    if max(width, height) > 20 * min(width, height):
+        return
+    data = jpeg(width, height, orientation)
+    image, whole = decode(data, enough=enough), decode(data)
+    if min(width, height) < 8 * enough:
+        assert np.array_equal(np.asarray(image), np.asarray(whole))
+        return
+    assert whole.width / 8 <= image.width < whole.width
+    assert whole.height / 8 <= image.height < whole.height
+    assert min(image.size) >= 4 * enough
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_only_jpegs_are_drafted(form: str) -> None:
+    data = encode(scene(400, 300), form)
+    assert np.array_equal(np.asarray(decode(data, enough=10)), np.asarray(decode(data)))
+
+
+def test_a_draft_shows_the_same_once_it_is_reduced() -> None:
+    data = jpeg(640, 427)
+    draft, whole = decode(data, enough=32), decode(data)
+    assert draft.size < whole.size
+    small = [np.asarray(image.resize((48, 32), Image.Resampling.BICUBIC), np.int16) for image in (draft, whole)]
+    assert np.abs(small[0] - small[1]).mean() < 1.5
+
+
+def test_a_draft_is_no_way_around_the_limits() -> None:
+    with pytest.raises(ImageTooLarge):
+        decode(jpeg(600, 400), ImageLimits(max_pixels=200_000), enough=10)
