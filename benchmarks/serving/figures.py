@@ -1,0 +1,89 @@
+"""The arithmetic of a load: when requests are due, how long they took, how many were answered in a second. Pure."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+PERCENTILES = (50, 95, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request.
+
+    Attributes:
+        due: when it was to be sent, in seconds from the start of the load.
+        sent: when it was.
+        done: when its answer was whole; infinity where none came.
+        status: of the answer; 0 where none came.
+    """
+
+    due: float
+    sent: float
+    done: float
+    status: int
+
+    @property
+    def latency(self) -> float:
+        """Seconds from when it was due, so that a server (or a client) that falls behind cannot hide it."""
+        return self.done - self.due
+
+
+def arrivals(rate: float, seconds: float, *, seed: int) -> list[float]:
+    """Times at which requests come, independently of each other (a Poisson process), `rate` of them a second."""
+    rng = np.random.default_rng(seed)
+    gaps = rng.exponential(1 / rate, size=max(1, math.ceil(2 * rate * seconds) + 20))
+    return [float(time) for time in np.cumsum(gaps) if time < seconds]
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that at least `percent` of all do not exceed (nearest rank)."""
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+
+
+def answered_per_second(times: Sequence[float]) -> float:
+    """The slope of the line through all answers: unlike a count, it does not depend on which batch ended just in time.
+
+    Raises:
+        ValueError: fewer than two answers.
+    """
+    if len(times) < 2:  # noqa: PLR2004
+        raise ValueError("a rate needs at least two answers: measure for longer")
+    ordered = np.sort(np.asarray(times))
+    slope = np.polyfit(ordered - ordered[0], np.arange(len(ordered)), 1)[0]
+    return float(slope)
+
+
+def summary(calls: Sequence[Call], *, warmup: float, seconds: float) -> dict[str, float]:
+    """What the requests that were due after the warm-up say; a request without a good answer has none to give.
+
+    The rate looks only at answers within the `seconds` after the warm-up: behind them the load ends.
+    """
+    counted = [call for call in calls if call.due >= warmup]
+    good = [call for call in counted if call.status == 200]  # noqa: PLR2004
+    figures: dict[str, float] = {"requests": len(counted), "failed": len(counted) - len(good)}
+    if good:
+        for percent in PERCENTILES:
+            figures[f"p{percent}_ms"] = percentile([call.latency for call in good], percent) * 1e3
+        figures["sent_late_p99_ms"] = percentile([call.sent - call.due for call in counted], 99) * 1e3
+        within = [call.done for call in good if call.done <= warmup + seconds]
+        figures["per_second"] = answered_per_second(within) if len(within) > 1 else 0.0
+    return figures
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A figure over all rounds."""
+
+    median: float
+    lowest: float
+    highest: float
+    rounds: list[float]
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The median of the rounds, with all of them beside it."""
+    return Spread(median(values), min(values), max(values), list(values))

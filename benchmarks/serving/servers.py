@@ -1,0 +1,146 @@
+"""Starting a server in a process group of its own, waiting until it answers, and ending it with all its children."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from benchmarks.serving.asking import STYLES, Style
+from benchmarks.serving.peers import model
+from benchmarks.serving.scene import Scene
+
+ROOT = Path(__file__).parents[2]
+_PATIENCE = 300.0  # seconds until the first answer: some bring up a whole cluster first
+_GRACE = 15.0  # seconds to end when asked to
+
+
+class NotStarted(Exception):
+    """The server did not come up; says the last of what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What all servers are given alike: most images of a batch, and threads of a forward pass."""
+
+    batch: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers."""
+
+    port: int
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """Of the process and all its children that live now."""
+        total = 0.0
+        for process in [self.process, *self.process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
+
+def environment(scene: Scene, plan: Plan, port: int) -> dict[str, str]:
+    """What any server's process, or the engine's alone, finds in its environment."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MIMI_")}
+    weights = {"MIMI_WEIGHTS": str(scene.weights)} if scene.weights else {}
+    return {
+        **kept,
+        **weights,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": str(plan.threads),
+        "MIMI_BACKBONE": scene.backbone,
+        "MIMI_STORE": str(scene.folder / "store.db"),
+        "MIMI_PORT": str(port),
+        "MIMI_THREADS": str(plan.threads),
+        "MIMI_BATCH_IMAGES": str(plan.batch),
+        "MIMI_REQUEST_SECONDS": "60",
+        "RAY_AUTH_MODE": "disabled",  # its cluster would write a token into the home directory
+        model.SCENE: str(scene.folder / "scene.json"),
+        model.PORT: str(port),
+        model.BATCH: str(plan.batch),
+        model.THREADS: str(plan.threads),
+    }
+
+
+@contextmanager
+def running(name: str, scene: Scene, plan: Plan, *, python: str = sys.executable) -> Iterator[Running]:
+    """A server over a scene, ended at the end.
+
+    Raises:
+        NotStarted: it ended, or did not answer in time.
+    """
+    port, log = free_port(), scene.folder / f"{name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [python, *command(name)],
+            env=environment(scene, plan, port),
+            cwd=scene.folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait(process, port, STYLES[name], scene.images[0], log)
+        yield Running(port, psutil.Process(process.pid))
+    finally:
+        end(process)
+
+
+def command(name: str) -> Sequence[str]:
+    """What to run: the real `mimi serve`, or a peer's module."""
+    return ["-m", "mimi.cli", "serve"] if name == "ours" else ["-m", f"benchmarks.serving.peers.{name}"]
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and its children: asked first, then killed."""
+    children = []
+    with suppress(psutil.NoSuchProcess):
+        children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
+    for child in [*children, process]:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.wait()
+    psutil.wait_procs(children, _GRACE)
+
+
+def _wait(process: "subprocess.Popen[bytes]", port: int, style: Style, image: bytes, log: Path) -> None:
+    end_of_patience = time.monotonic() + _PATIENCE
+    while not _answers(port, style, image):
+        if process.poll() is not None or time.monotonic() > end_of_patience:
+            raise NotStarted(log.read_text(encoding="utf-8", errors="replace")[-2000:].strip() or "it said nothing")
+        time.sleep(0.2)
+
+
+def _answers(port: int, style: Style, image: bytes) -> bool:
+    url, headers = f"http://127.0.0.1:{port}{style.path}", {"Content-Type": style.media_type}
+    ask = urllib.request.Request(url, data=style.body(image), headers=headers)
+    try:
+        with urllib.request.urlopen(ask, timeout=30):
+            return True
+    except (OSError, urllib.error.HTTPError):
+        return False

@@ -1,0 +1,105 @@
+"""The load against a server that stalls or lies: no request is left out, late ones are late, wrong ones are found."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from benchmarks.serving.asking import STYLES, Best, best, request
+from benchmarks.serving.checking import WrongAnswer, compare
+from benchmarks.serving.load import Job, perform, read, save
+
+pytestmark = pytest.mark.anyio
+Reply = Callable[[int], Awaitable[bytes]]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@asynccontextmanager
+async def server(reply: Reply) -> AsyncIterator[int]:
+    """One that gives `reply` to the n-th request of all, whatever was asked."""
+    count, serving = 0, set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        serving.add(asyncio.current_task())
+        while (await reader.read(65536)).endswith(b"!"):
+            count += 1
+            writer.write(await reply(count))
+        writer.close()
+        await writer.wait_closed()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening:
+        yield listening.sockets[0].getsockname()[1]
+        async with asyncio.timeout(30):  # the load closes every connection
+            await asyncio.gather(*(task for task in serving if task))
+
+
+@pytest.fixture
+def requests(tmp_path: Path) -> str:
+    save([b"POST /one!", b"POST /two!"], tmp_path / "requests")
+    assert read(tmp_path / "requests") == [b"POST /one!", b"POST /two!"]
+    return str(tmp_path / "requests")
+
+
+async def at_once(_: int) -> bytes:
+    return OK
+
+
+async def test_clients_of_a_closed_loop_wait_for_their_answers(requests: str) -> None:
+    async with server(at_once) as port:
+        told = await perform(Job(port, requests, 0.0, 0.3, clients=3, answers=True))
+    assert told["failed"] == 0
+    assert told["requests"] == told["sent"] == len(told["bodies"]) > 3  # type: ignore[arg-type]
+
+
+async def test_a_stall_makes_every_request_that_was_due_late(requests: str) -> None:
+    async def stalls(number: int) -> bytes:
+        while number > 5 and not over.is_set():  # everyone after the fifth waits
+            await asyncio.sleep(0.01)
+        return OK
+
+    over = asyncio.Event()
+    async with server(stalls) as port:
+        asyncio.get_running_loop().call_later(1.0, over.set)
+        told = await perform(Job(port, requests, 0.0, 1.0, rate=100.0))
+    assert told["failed"] == 0
+    assert 60 < told["requests"] < 140  # type: ignore[operator]
+    assert told["p50_ms"] > 250  # type: ignore[operator]  # a closed loop would have seen one slow request
+
+
+async def test_refusals_and_broken_connections_count_as_failed(requests: str) -> None:
+    async def refuses(number: int) -> bytes:
+        return b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n" if number % 2 else OK
+
+    async with server(refuses) as port:
+        told = await perform(Job(port, requests, 0.0, 0.3, rate=100.0))
+    assert 0 < told["failed"] < told["requests"]  # type: ignore[operator]
+
+
+def test_a_server_that_says_something_else_is_found_out() -> None:
+    right = [Best("cat", 0.8), Best("dog", 0.6)]
+    compare("it", [Best("cat", 0.801), Best("dog", 0.6)], right)
+    for wrong in ([Best("dog", 0.8), Best("dog", 0.6)], [Best("cat", 0.8), Best("dog", 0.5)]):
+        with pytest.raises(WrongAnswer, match="it says"):
+            compare("it", wrong, right)
+
+
+def test_every_server_gets_the_same_image_and_its_answer_is_found() -> None:
+    said = {"predictions": [{"label": "cat", "index": 0, "probability": 0.5}]}
+    bodies: dict[str, object] = {
+        "ours": {"results": [said]},
+        "litserve": said,
+        "bentoml": [said],
+        "mlserver": {"outputs": [{"data": [json.dumps(said)]}]},
+        "ray": said,
+    }
+    assert bodies.keys() == STYLES.keys()
+    for name, style in STYLES.items():
+        assert best(style, json.dumps(bodies[name])) == Best("cat", 0.5)
+        head, _, body = request(style, b"image").partition(b"\r\n\r\n")
+        assert f"Content-Length: {len(body)}".encode() in head
+        assert body == b"image" or b"aW1hZ2U=" in body
