@@ -9,6 +9,7 @@ answers before anything is timed. Rounds take the servers in turn, each started 
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -130,6 +131,7 @@ def report(result: Mapping[str, Any]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write the JSON file, print the table."""
     options = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else a server would be left running
     if not options.force:
         refuse_if_busy()
     result = run(options)
