@@ -6,13 +6,14 @@ from pathlib import Path
 
 from training.checkpoint import write_atomic
 from training.report import page
-from training.report.curves import Logged, neurons_by_site, read_progress, validation_by_epoch
+from training.report.curves import Logged, read_progress, validation_by_epoch
 from training.report.drawing import Chart
 from training.report.errors import UnreadableResult
 from training.report.figures import against_cost, against_parameters, against_sigma
 from training.report.groups import Section, sections_of
 from training.report.page import Markup
 from training.report.results import read_results
+from training.report.sites import neurons_by_site
 from training.report.tables import as_csv, budgets, costs, markdown
 
 _TITLE = "Methods at equal budgets"

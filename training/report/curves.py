@@ -1,6 +1,6 @@
-"""Where the neurons of pruned methods sit (the paper's Figure 5), and how validation accuracy grew by epoch."""
+"""How validation accuracy grew by epoch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -23,42 +23,6 @@ Logged = dict[tuple[str, str, int, float | None], dict[int, float]]  # arena, me
 TOGETHER = 8  # curves in one pair of axes; more are drawn apart
 _COLUMNS = 4
 _WIDTH = 7.2  # inches
-
-
-def neurons_by_site(section: Section) -> Chart | None:
-    """The paper's Figure 5; None where nothing was pruned."""
-    pruned = [each.groups for each in series_of(section) if len(each.groups) > 1 and _has_widths(each.groups)]
-    if not pruned:
-        return None
-    caption = (
-        f"{section.title}: neurons left at each site after the last cycle, mean over seeds. Where there is no bar, the "
-        "site runs bare."
-    )
-    size = (_WIDTH, 0.5 + 1.3 * len(pruned))
-    return drawn("neurons", caption, partial(_sites, pruned), size=size)
-
-
-def _has_widths(groups: Sequence[Group]) -> bool:
-    """Of one method, with the widths of every site."""
-    one = len({group.method for group in groups}) == 1
-    return one and all(result.widths for group in groups for result in group.results)
-
-
-def _sites(pruned: Sequence[Sequence[Group]], figure: "Figure") -> None:
-    rows = figure.subplots(len(pruned), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, groups in zip(rows, pruned, strict=True):
-        first, last = _mean_widths(groups[0]), _mean_widths(groups[-1])
-        axes.bar(range(len(last)), last, color=look(0)["color"])
-        axes.set_xlim(-0.7, len(last) - 0.3)
-        axes.set_title(f"{groups[-1].method}: {sum(last):.0f} of {sum(first):.0f} neurons left", loc="left")
-        axes.set_ylabel("neurons")
-        axes.grid(visible=False, axis="x")
-    rows[-1].set_xlabel("site, from the input")
-    rows[-1].xaxis.get_major_locator().set_params(integer=True)
-
-
-def _mean_widths(group: Group) -> list[float]:
-    return [mean(widths) for widths in zip(*(result.widths or () for result in group.results), strict=True)]
 
 
 def read_progress(work: Path) -> Logged:

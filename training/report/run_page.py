@@ -12,13 +12,14 @@ from training.checkpoint import write_atomic
 from training.lines import read_lines
 from training.mimi import Job, Outcome
 from training.report import page
-from training.report.curves import curve_chart, neurons_by_site
+from training.report.curves import curve_chart
 from training.report.drawing import Chart
 from training.report.errors import MissingExtra
 from training.report.figures import against_parameters
 from training.report.groups import sections_of
 from training.report.page import Markup
 from training.report.results import Arena, Result
+from training.report.sites import neurons_by_site
 from training.report.tables import Table
 from training.reports import CycleReport
 

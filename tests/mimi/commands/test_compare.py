@@ -1,6 +1,7 @@
 """`mimi compare` and `mimi report`: from one file to rows, and from rows to tables and figures."""
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,14 @@ def test_a_report_is_written_where_it_is_asked_for(compared: Path, capsys: pytes
     assert main(arguments) == 0
     assert capsys.readouterr().out == f"{out}/report.html and 12 files beside it\n"
     assert "progress" in "".join(path.name for path in out.iterdir())
+
+
+def test_task_adapters_are_reported_on_beside_rows(compared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, adapter = compared / "both", Path(str(files("adapters_store"))) / "bundled" / "gtsrb.safetensors"
+    assert main(["report", str(adapter), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}/allocation.svg and 1 files beside it\n"
+    assert main(["report", str(adapter), str(compared / "runs.jsonl"), "--out", str(out)]) == 0
+    assert {"report.html", "allocation.png"} <= {path.name for path in out.iterdir()}
 
 
 def test_rows_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

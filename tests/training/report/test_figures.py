@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,15 +10,19 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
+from adapters_store import unpack
 from tests.training.report.rows import SCRIPT, comparison, earlier, logged, row, written
 from training.lines import Row
 from training.report.comparison import write_comparison
-from training.report.curves import curve_chart, neurons_by_site, read_progress, validation_by_epoch
+from training.report.curves import curve_chart, read_progress, validation_by_epoch
 from training.report.drawing import Chart, drawn, look
 from training.report.errors import MissingExtra, UnreadableResult
 from training.report.figures import against_cost, against_parameters, against_sigma
 from training.report.groups import Section, sections_of
 from training.report.results import read_results
+from training.report.sites import neurons_by_site, write_allocation
+
+BUNDLED = Path(str(resources.files("adapters_store"))) / "bundled"
 
 
 def section(folder: Path, rows: list[Row]) -> Section:
@@ -65,6 +70,17 @@ def test_accuracy_is_validation_where_a_data_set_has_no_test_split(tmp_path: Pat
 def test_neurons_are_those_left_after_the_last_cycle(tmp_path: Path) -> None:
     assert "mimi: 8 of 16 neurons left" in texts(neurons_by_site(section(tmp_path, comparison())))
     assert neurons_by_site(section(tmp_path, [row("lora", 0, 0)])) is None
+
+
+def test_the_neurons_of_task_adapter_files_are_drawn_by_site(tmp_path: Path) -> None:
+    files = {task: (BUNDLED / f"{task}.safetensors").read_bytes() for task in ("gtsrb", "cifar10")}
+    svg, png = write_allocation(files, tmp_path / "new")
+    drawn_texts = texts(Chart("allocation", "", svg.read_text(encoding="utf-8"), b""))
+    for task, data in files.items():
+        widths = unpack(data).manifest.widths
+        live = sum(width > 0 for width in widths)
+        assert f"{task}: {sum(widths)} of 552 neurons left, at {live} sites" in drawn_texts
+    assert png.read_bytes().startswith(b"\x89PNG")
 
 
 def test_validation_is_drawn_at_the_rate_that_was_chosen(tmp_path: Path) -> None:
