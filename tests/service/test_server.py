@@ -112,6 +112,11 @@ def test_what_cannot_start_says_why_in_one_line(
     assert said in err
 
 
+def test_options_are_refused_where_none_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--port", "9000"]) == 2
+    assert "mimi serve --help" in capsys.readouterr().err
+
+
 def test_a_taken_port_is_named() -> None:
     with closing(listen("127.0.0.1", 0)) as taken:
         taken.listen()
