@@ -15,7 +15,9 @@ BENCHMARKS = {
     "kills": "what kill -9 does to a store that publishes",
     "swaps": "whether an answer is lost while what is live changes every second",
     "storm": "uploads, deletions and predictions of one task by many threads at once",
+    "soak": "a long run: swaps every second, many tasks, cancellations; no wrong answer, flat memory",
     "training": "training throughput against a plain loop",
+    "engine": "every task at the price of one: the engine against its goals and its peers",
     "pruned": "the forward pass of a pruned adapter against its cycle 0 and against spread neurons",
 }
 

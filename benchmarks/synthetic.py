@@ -14,7 +14,7 @@ from adapters_store import BackboneRef, Manifest, Provenance, SiteArrays, TaskAd
 from adapters_store.strict_json import Json
 from backbone import Backbone, SiteWeights, flops_of, reference_logits
 
-_SCALE = 0.05  # standard deviation of the weights: strong enough to change every answer
+SCALE = 0.05  # standard deviation of the weights: strong enough to change every answer
 
 
 def task_bytes(
@@ -28,7 +28,7 @@ def task_bytes(
         if width
     }
     adapter = TaskAdapter(
-        manifest=_manifest(backbone, widths, classes=classes, initial_widths=initial_widths or widths, sites=sites),
+        manifest=manifest_of(backbone, widths, classes=classes, initial_widths=initial_widths or widths, sites=sites),
         sites=sites,
         head_weight=_weights(rng, classes, backbone.feature_dim),
         head_bias=_weights(rng, classes),
@@ -46,7 +46,7 @@ def task_adapter(
 
 
 def _weights(rng: np.random.Generator, *shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return rng.normal(0, _SCALE, shape).astype(np.float32)
+    return rng.normal(0, SCALE, shape).astype(np.float32)
 
 
 def _golden(backbone: Backbone, adapter: TaskAdapter) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -57,7 +57,7 @@ def _golden(backbone: Backbone, adapter: TaskAdapter) -> np.ndarray[tuple[int], 
     return reference_logits(backbone, sites, head, adapter.golden_image)
 
 
-def _manifest(
+def manifest_of(
     backbone: Backbone,
     widths: Sequence[int],
     *,
@@ -65,6 +65,7 @@ def _manifest(
     initial_widths: Sequence[int],
     sites: Mapping[int, SiteArrays],
 ) -> Manifest:
+    """What a task of random weights says of itself."""
     provenance = Provenance(
         method="random",
         dataset="none",

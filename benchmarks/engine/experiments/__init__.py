@@ -1,0 +1,1 @@
+"""What is measured: one module an experiment, each with `measure(bench, found)`."""

@@ -1,0 +1,1 @@
+"""Our own contestants: modules that `worker` builds calls from, over the engine that `mimi serve` runs."""

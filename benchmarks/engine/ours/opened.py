@@ -1,0 +1,76 @@
+"""The engine as the server opens it, over the shared random weights, and what all of our contestants do with it.
+
+`Opened` keeps the runtime at hand, so that a planned batch can be timed without staging and accounting around it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backbone import Backbone, adapt, flatten
+from benchmarks.engine.job import SWIN, VIT, Job
+from benchmarks.engine.peers.timm_network import load, load_vit
+from service.engine import Engine, Resident
+from service.engine.planning import Plan, plan
+from service.engine.runtime import Runtime, TorchRuntime
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An engine, its backbone, and what computes its batches."""
+
+    engine: Engine
+    runtime: Runtime
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen network."""
+        return self.engine.backbone
+
+
+def open_engine(job: Job) -> Opened:
+    """An engine over Swin with the shared weights and this job's threads."""
+    return _open(plain_backbone(job))
+
+
+def open_vit(job: Job) -> Opened:
+    """An engine over the ViT, likewise."""
+    return _open(flatten(VIT, load_vit(job)))
+
+
+def _open(backbone: Backbone) -> Opened:
+    runtime = TorchRuntime(backbone)
+    return Opened(Engine(backbone, runtime), runtime)
+
+
+def plain_backbone(job: Job) -> Backbone:
+    """Swin once more, untouched by whatever a runtime does to its own."""
+    return flatten(SWIN, load(job))
+
+
+def bare_plan(images: int) -> Plan:
+    """No task at all: the bare network on so many images, up to its features."""
+    return Plan(images=tuple(range(images)), places=(), groups=(), live={}, forks={})
+
+
+def logits(runtime: Runtime, images: Tensor, residents: Sequence[Resident]) -> list[Tensor]:
+    """Of row i, image i for task i: planned and computed, in the order given."""
+    batch = plan(residents)
+    rows = [row for group, _ in runtime.forward(images[list(batch.images)], batch) for row in group]
+    return [rows[place] for place in batch.places]
+
+
+@torch.inference_mode()
+def references(backbone: Backbone, images: Tensor, residents: Sequence[Resident]) -> list[Tensor]:
+    """Logits of each row by itself, by the loop that defines them: no plan, no runtime."""
+    return [_reference(backbone, image, resident) for image, resident in zip(images, residents, strict=True)]
+
+
+def _reference(backbone: Backbone, image: Tensor, resident: Resident) -> Tensor:
+    features = backbone(
+        image[None],
+        lambda index, h: adapt(h, resident.sites[index]) if index in resident.sites else h,
+    )
+    return torch.nn.functional.linear(features, *resident.head)[0]
