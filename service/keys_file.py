@@ -20,7 +20,7 @@ from adapters_store import ArtifactError
 from adapters_store.strict_json import parse_object
 from service.access import KeyLimits, NamedKey, Scope, digest_of
 from service.errors import SettingsError
-from service.settings import Key
+from service.setting_types import Key
 
 MOST_BYTES = 2**20
 MOST_KEYS = 1000  # each is compared at every request

@@ -22,8 +22,9 @@ import uvicorn
 
 from adapters_store import AdaptersStoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
+from backbone.memory import keep_large_blocks
 from service.app import create_app
-from service.engine import Budgets, Engine
+from service.engines import make_engine
 from service.errors import SettingsError
 from service.keyring import Keyring
 from service.protocol import protocol_class
@@ -37,6 +38,7 @@ _QUIET = ("uvicorn", "python_multipart")  # they log a line for each malformed r
 
 def main(settings: Settings) -> int:
     """Serve until a signal or the engine's death; returns the process's exit code."""
+    keep_large_blocks()
     _log_to_stderr()
     start = time.perf_counter()
     with ExitStack() as stack:
@@ -75,18 +77,18 @@ def build(settings: Settings) -> Service:
 
     Raises:
         BackboneError, StoreError: see there.
+        SettingsError: the chosen device is not there, or does not know the chosen precision.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
     name = settings.backbone or BUNDLED
-    budgets = Budgets(device=settings.device_bytes, host=settings.host_bytes)
-    engine = Engine(load_backbone(name, weights=settings.weights), budgets=budgets)
+    engine, compiling = make_engine(settings, load_backbone(name, weights=settings.weights))
     with ExitStack() as undo:
         store = open_store(settings.store)
         undo.callback(store.close)
         if name == BUNDLED:  # the tasks that ship were made for the backbone that ships
             bundled.seed(store)
-        service = Service(settings, engine, store)
+        service = Service(settings, engine, store, compiling=compiling)
         service.registry.sync()
         undo.pop_all()
     return service

@@ -11,6 +11,7 @@ from adapters_store import Store
 from backbone import ImageLimits
 from service import openapi
 from service.catalogue import Catalogue
+from service.compiling import Compiling
 from service.decoding import Decoder
 from service.engine import Batcher, Engine, Limits, TierUsage, Usage
 from service.errors import NotReady, ReadBacklog
@@ -36,8 +37,9 @@ class Service:
         failure: why the engine died; None while it lives.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, store: Store) -> None:
+    def __init__(self, settings: Settings, engine: Engine, store: Store, *, compiling: Compiling | None = None) -> None:
         """Put the parts together; nothing runs before `running`."""
+        self._compiling = compiling
         self.settings, self.engine, self.store = settings, engine, store
         self.keyring = Keyring(settings)
         self.metrics = Metrics(self, tasks=settings.metrics_tasks)
@@ -145,6 +147,8 @@ class Service:
         """Compute and follow the store inside; drain and close everything afterwards."""
         self._loop = asyncio.get_running_loop()
         self.batcher.start()
+        if self._compiling:
+            self._compiling.start()
         followers = asyncio.gather(
             self.registrar.follow(self.settings.follow_seconds),
             self.registrar.sweep(self.store, self.settings.sweep_seconds),
@@ -162,6 +166,8 @@ class Service:
             await asyncio.to_thread(self.registrar.close)
             await asyncio.to_thread(self.loads.close)
             await asyncio.to_thread(self.reads.close, wait=True)
+            if self._compiling:
+                await asyncio.to_thread(self._compiling.close)
             self.decoder.close()
             self.store.close()
 

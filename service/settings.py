@@ -5,13 +5,14 @@ Values never show: keys are secrets, and a refusal names the setting and what is
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from service.setting_types import Bytes, Count, Images, Key, Rate, Requests, Seconds, Threads, Unit, Words
 
 PREFIX = "MIMI_"
 MEBIBYTE, GIBIBYTE = 2**20, 2**30
@@ -19,37 +20,6 @@ ANY_HOST = "*"
 
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 _HOST = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9._-]+")
-_VISIBLE = re.compile(r"[!-~]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What a setting is counted in, for its help."""
-
-    name: str
-
-
-def _words(value: object) -> object:
-    """A list as one text, as variables and options have it: words between commas."""
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
-def _sendable(key: SecretStr) -> SecretStr:
-    """Refuse a key that no Authorization header would bring as it is."""
-    if not _VISIBLE.fullmatch(key.get_secret_value()):
-        raise ValueError("a key consists of visible ASCII characters, without spaces")
-    return key
-
-
-Count = Annotated[int, Field(gt=0)]
-Bytes = Annotated[int, Field(gt=0), Unit("bytes")]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), Unit("seconds")]
-Images = Annotated[int, Field(gt=0), Unit("images")]
-Threads = Annotated[int, Field(gt=0), Unit("threads")]
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("requests per second")]
-Requests = Annotated[int, Field(ge=0), Unit("requests")]
-Key = Annotated[SecretStr, Field(min_length=16), AfterValidator(_sendable)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
 
 class Settings(BaseSettings):
@@ -72,6 +42,17 @@ class Settings(BaseSettings):
     )
     backbone: str | None = Field(default=None, description="a timm architecture; unset: the bundled backbone")
     weights: Path | None = Field(default=None, description="a safetensors file with the backbone's weights")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="what computes: cpu or cuda; auto: cuda where there is such a device"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="of the forward pass; auto: bf16 on cuda, and fp32 on the cpu, which has no other"
+    )
+    compiled: Literal["off", "cached", "background"] = Field(
+        default="cached",
+        description="compiled sub-layers on the cpu: none, those that `mimi compile` has made, or made while serving",
+    )
+    compiled_folder: Path | None = Field(default=None, description="where they lie; unset: the user's cache folder")
     threads: Annotated[int, Field(ge=0), Unit("threads")] = Field(
         default=0, description="threads of one forward pass; 0: one for each core"
     )

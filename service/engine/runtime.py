@@ -15,6 +15,11 @@ Branch = Callable[[Tensor], Tensor]  # a sub-layer's output (B, ..., C) from wha
 class Runtime(Protocol):
     """Computes planned batches; called by one thread at a time."""
 
+    @property
+    def shares_trunk(self) -> bool:
+        """Whether rows of other tasks on the same image share what they can; rows of the same task always do."""
+        ...
+
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
         """Logits (rows, K) and features (rows, F) of each of the plan's groups, float32 on the CPU.
 
@@ -35,6 +40,11 @@ class TorchRuntime:
     def use(self, branches: Sequence[Branch]) -> None:
         """Compute the sub-layers with `branches`, one for each site, from the next batch on."""
         self._branches = tuple(branches)  # one pointer move: a batch under way goes on with what it began with
+
+    @property
+    def shares_trunk(self) -> bool:
+        """Yes: it is computed once."""
+        return True
 
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
         """As `Runtime.forward`; the trunk that rows share is computed once."""

@@ -38,7 +38,7 @@ def test_each_value_stands_with_its_unit_and_where_it_came_from(
     assert line(text, "body_seconds") == "body_seconds = 3.0 # seconds; MIMI_BODY_SECONDS"
     assert line(text, "image_bytes") == f"image_bytes = 1000 # bytes; {file}"
     assert line(text, "allowed_hosts") == 'allowed_hosts = ["a.example", "b.example"] # --allowed-hosts'
-    assert line(text, "headers") == "headers = 64 # default"
+    assert line(text, "headers") == "headers = 64 # headers; default"
     assert line(text, "weights") == "# weights = # default"
 
 
