@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from backbone import Backbone, adapt, flatten
+from backbone.compiled import Cache, default_folder
+from backbone.memory import keep_large_blocks
 from benchmarks.engine.job import SWIN, VIT, Job
 from benchmarks.engine.peers.timm_network import load, load_vit
 from service.engine import Engine, Resident
@@ -23,6 +25,7 @@ class Opened:
 
     engine: Engine
     runtime: Runtime
+    compiled: int  # sub-layers, of those that `mimi compile` has made
 
     @property
     def backbone(self) -> Backbone:
@@ -41,8 +44,10 @@ def open_vit(job: Job) -> Opened:
 
 
 def _open(backbone: Backbone) -> Opened:
-    runtime = TorchRuntime(backbone)
-    return Opened(Engine(backbone, runtime), runtime)
+    keep_large_blocks()
+    runtime, loaded = TorchRuntime(backbone), Cache(default_folder()).load(backbone)
+    runtime.use(loaded.branches)
+    return Opened(Engine(backbone, runtime), runtime, loaded.compiled)
 
 
 def plain_backbone(job: Job) -> Backbone:
