@@ -25,6 +25,10 @@ SHARES = (30, 60, 90)  # percent of a server's own capacity
 Figures = dict[str, Any]
 
 
+class TooSlow(Exception):
+    """A load had so few answers that they give no figure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Length:
     """Seconds that a load counts, and seconds that it warms up before."""
@@ -46,7 +50,7 @@ def of_server(name: str, stage: Stage, *, python: str) -> Figures:
     """One server's figures.
 
     Raises:
-        NotStarted, WrongAnswer: see there.
+        NotStarted, WrongAnswer, TooSlow: see there.
     """
     with running(name, stage.scene, stage.plan, python=python) as server:
         check(name, server.port, stage.scene)
@@ -99,6 +103,8 @@ def _loaded(server: Running, stage: Stage, job: load.Job) -> Figures:
     before = server.cpu_seconds()
     words = [sys.executable, "-m", "benchmarks.serving.load"]
     told: Figures = json.loads(_output(words, environment(stage.scene, stage.plan, 0), load.as_json(job)))
+    if not told.get("per_second"):
+        raise TooSlow(f"{told['sent']} requests, and fewer than two good answers in {job.seconds:g} s")
     spent = server.cpu_seconds() - before
     return {**told, "server_cpu_ms_per_request": spent / max(1, told["sent"]) * 1e3}
 

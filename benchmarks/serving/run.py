@@ -20,16 +20,18 @@ from typing import Any
 from benchmarks.measure import context
 from benchmarks.serving import rounds, scene
 from benchmarks.serving.asking import STYLES
+from benchmarks.serving.checking import WrongAnswer
 from benchmarks.serving.headlines import headlines
 from benchmarks.serving.peers.absence import missing
-from benchmarks.serving.rounds import Length, Stage
+from benchmarks.serving.rounds import Length, Stage, TooSlow
 from benchmarks.serving.servers import NotStarted, Plan
 
 PACKAGES = ("torch", "timm", "pillow", "uvicorn", "uvloop", "fastapi", "starlette", "h11")
 PEERS = [name for name in STYLES if name != "ours"]
+_FAULTS = (NotStarted, TooSlow, WrongAnswer, OSError, RuntimeError, ValueError, LookupError)
 BUSY = 0.3  # load average, a core, from which on a machine is not quiet
 _LENGTHS = {"bundled": Length(12.0, 3.0), "swin_t": Length(40.0, 6.0)}
-_QUICK = {"bundled": Length(2.0, 0.5), "swin_t": Length(6.0, 2.0)}
+_QUICK = {"bundled": Length(5.0, 2.0), "swin_t": Length(12.0, 4.0)}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -101,17 +103,17 @@ def _backbone(
 
 
 def _round(number: int, stage: Stage, servers: Mapping[str, str], absent: dict[str, str]) -> dict[str, Any]:
-    """Everyone once, beginning with another one each time; a peer that does not start is absent from then on."""
+    """Everyone once, another one first each time; a peer that fails is absent from then on, with its reason."""
     names, told = ["alone", *(name for name in servers if name not in absent)], {}
     first = number % len(names)
     for name in names[first:] + names[:first]:
         print(f"{stage.scene.backbone}, round {number + 1}: {name}", file=sys.stderr, flush=True)
         try:
             told[name] = rounds.of_server(name, stage, python=servers[name]) if name in servers else rounds.alone(stage)
-        except NotStarted as error:
+        except _FAULTS as error:  # of a peer: the others are still to be measured
             if name == "ours":
                 raise
-            absent[name] = f"it did not start: {error}"
+            absent[name] = f"{type(error).__name__}: {error}"
     return told
 
 
