@@ -17,6 +17,7 @@ BENCHMARKS = {
     "swaps": "whether an answer is lost while what is live changes every second",
     "storm": "uploads, deletions and predictions of one task by many threads at once",
     "soak": "a long run: swaps every second, many tasks, cancellations; no wrong answer, flat memory",
+    "residency": "how fast a server knows its tasks, how fast a task comes to the device, and what stays there",
     "training": "training throughput against a plain loop",
     "engine": "every task at the price of one: the engine against its goals and its peers",
     "pruned": "the forward pass of a pruned adapter against its cycle 0 and against spread neurons",
