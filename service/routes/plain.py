@@ -1,8 +1,8 @@
-"""The short way for a plain prediction: same answers and same refusals as the long way, at half its cost.
+"""The short way for a plain prediction: same answers, same refusals, and two thirds of the event loop's work.
 
-FastAPI works out a route's parameters anew for every request; for the one route that matters that takes longer than
-everything of ours. A request that is plain by its path and its query skips that; any other takes the long way, which
-alone knows how to refuse.
+FastAPI works out a route's parameters anew for every request, which for the one route that matters is much of what
+it costs. A request that is plain by its path and its query skips that; any other takes the long way, which alone knows
+how to refuse.
 """
 
 import re
