@@ -1,0 +1,196 @@
+"""The layers that every architecture here is made of, as operators: one function for each kind of module.
+
+`emit` finds the function by the module's class; an architecture's own file registers what only it has. The arithmetic
+is that of `backbone.layers`. Activations lie as (batch, tokens, channels), maps too: windows, shifts and merges are
+then permutations of tokens, one operator each.
+"""
+
+from collections.abc import Sequence
+from functools import singledispatch
+from math import prod
+from typing import NamedTuple
+
+import torch
+from timm.layers import LayerScale, QuickGELU
+from torch import Tensor, nn
+
+from backbone.errors import UnsupportedBackbone
+from backbone.layers import GlobalAttention, Mlp, WindowAttention
+from backbone.onnx.builder import FLOAT, Graph
+
+SelfAttention = GlobalAttention | WindowAttention
+
+
+INT8_LIMIT = 64
+
+
+class Value(NamedTuple):
+    """An activation (batch, tokens, channels) in the graph.
+
+    Attributes:
+        name: of the tensor.
+        grid: tokens of one image: (rows, columns) of a map, row-major, or (tokens,) of a sequence.
+        channels: of one token.
+    """
+
+    name: str
+    grid: tuple[int, ...]
+    channels: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one image."""
+        return prod(self.grid)
+
+
+@singledispatch
+def emit(module: nn.Module, graph: Graph, x: Value) -> Value:
+    """Add what `module` computes on `x` to the graph.
+
+    Raises:
+        UnsupportedBackbone: nothing here knows this kind of module as operators.
+    """
+    raise UnsupportedBackbone(f"{type(module).__name__} cannot be exported: it is not known as ONNX operators")
+
+
+@emit.register
+def _identity(_module: nn.Identity, _graph: Graph, x: Value) -> Value:
+    return x
+
+
+@emit.register
+def _layer_norm(module: nn.LayerNorm, graph: Graph, x: Value) -> Value:
+    inputs = [x.name, graph.weight(module.weight), graph.weight(module.bias)]
+    return x._replace(name=graph.op("LayerNormalization", inputs, {"epsilon": module.eps}))
+
+
+@emit.register
+def _linear(module: nn.Linear, graph: Graph, x: Value) -> Value:
+    return linear(graph, x, module.weight, module.bias)
+
+
+@emit.register
+def _gelu(module: nn.GELU, graph: Graph, x: Value) -> Value:
+    return x._replace(name=graph.op("Gelu", [x.name], {"approximate": module.approximate}))
+
+
+@emit.register
+def _quick_gelu(_module: QuickGELU, graph: Graph, x: Value) -> Value:
+    gate = graph.op("Sigmoid", [graph.op("Mul", [x.name, graph.number(1.702)])])
+    return x._replace(name=graph.op("Mul", [x.name, gate]))
+
+
+@emit.register
+def _layer_scale(module: LayerScale, graph: Graph, x: Value) -> Value:
+    return x._replace(name=graph.op("Mul", [x.name, graph.weight(module.gamma)]))
+
+
+@emit.register
+def _mlp(branch: Mlp, graph: Graph, x: Value) -> Value:
+    for module in (branch.norm, branch.fc1, branch.act, branch.fc2, branch.scale):
+        x = emit(module, graph, x)
+    return x
+
+
+@emit.register
+def _global_attention(branch: GlobalAttention, graph: Graph, x: Value) -> Value:
+    mixed = self_attention(graph, emit(branch.norm, graph, x), branch, blocks=(x.tokens,))
+    return emit(branch.scale, graph, emit(branch.proj, graph, mixed))
+
+
+def linear(graph: Graph, x: Value, weight: Tensor, bias: Tensor | None) -> Value:
+    """(B, L, C) -> (B, L, K) by `weight` (K, C) and `bias` (K)."""
+    channels = len(weight)
+    tokens = graph.op("Reshape", [x.name, graph.ints([-1, x.channels])])
+    product = (int8_product if graph.int8 else float_product)(graph, tokens, weight, bias)
+    return Value(graph.op("Reshape", [product, graph.ints([-1, x.tokens, channels])]), x.grid, channels)
+
+
+def float_product(graph: Graph, x: str, weight: Tensor, bias: Tensor | None) -> str:
+    """(n, C) -> (n, K)."""
+    # Not MatMul, because Gemm adds the bias while it computes: 36 passes over the activations of a Swin-T less.
+    return graph.op("Gemm", [x, graph.weight(weight)] + ([] if bias is None else [graph.weight(bias)]), {"transB": 1})
+
+
+def int8_product(graph: Graph, x: str, weight: Tensor, bias: Tensor | None) -> str:
+    """(n, C) -> (n, K), activations in uint8 by a scale of each run, weights in int8 by a scale for each output.
+
+    Weights have 7 bits, -64 … 64: where a processor adds products of uint8 and int8 in pairs of 16 bits (x86 without
+    VNNI), two of theirs always fit. In these very operators ONNX Runtime finds one of its own.
+    """
+    scales = weight.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / INT8_LIMIT  # (K)
+    rounded = (weight / scales[:, None]).round().to(torch.int8)
+    values, scale, zero = graph.quantise(x)
+    sums = graph.op("MatMulInteger", [values, graph.int8_weight(rounded.t()), zero])
+    factor = graph.op("Mul", [scale, graph.weight(scales)])
+    product = graph.op("Mul", [graph.op("Cast", [sums], {"to": FLOAT}), factor])
+    return product if bias is None else graph.op("Add", [product, graph.weight(bias)])
+
+
+def self_attention(
+    graph: Graph, x: Value, branch: SelfAttention, *, blocks: Sequence[int], bias: Tensor | None = None
+) -> Value:
+    """Multi-head attention inside blocks of tokens, up to the projection: (B, L, C) -> (B, L, C).
+
+    Args:
+        graph: where it is computed.
+        x: normed, the tokens of a block behind each other.
+        branch: holds the weights.
+        blocks: (windows, T), or (T,) for one block of all tokens.
+        bias: (windows or 1, heads, T, T), added to the scores.
+    """
+    head = x.channels // branch.heads
+    weights = branch.qkv.weight.chunk(3)
+    biases = (None, None, None) if branch.qkv.bias is None else branch.qkv.bias.chunk(3)
+    # Three products instead of one: what one gives would have to be copied apart.
+    parts = [linear(graph, x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+    q, k, v = (split_heads(graph, part.name, (*blocks, branch.heads, head)) for part in parts)
+    mixed = attend(graph, (q, k, v), rank=len(blocks) + 3, scale=head**-0.5, bias=bias)
+    return x._replace(name=graph.op("Reshape", [mixed, graph.ints([0, x.tokens, x.channels])]))
+
+
+def split_heads(graph: Graph, x: str, shape: Sequence[int]) -> str:
+    """(B, L, C) -> (B, …, heads, T, d), where `shape` is (…, T, heads, d)."""
+    return swap_heads(graph, graph.op("Reshape", [x, graph.ints([0, *shape])]), rank=len(shape) + 1)
+
+
+def swap_heads(graph: Graph, x: str, *, rank: int) -> str:
+    """(B, …, T, heads, d) -> (B, …, heads, T, d), and back."""
+    order = [*range(rank - 3), rank - 2, rank - 3, rank - 1]
+    return graph.op("Transpose", [x], {"perm": order})
+
+
+def attend(graph: Graph, qkv: tuple[str, str, str], *, rank: int, scale: float, bias: Tensor | None = None) -> str:
+    """Queries, keys, values (B, …, heads, T, d), `rank` axes each -> (B, …, T, heads, d)."""
+    q, k, v = qkv
+    keys = graph.op("Transpose", [k], {"perm": [*range(rank - 2), rank - 1, rank - 2]})
+    scores = graph.op("MatMul", [graph.op("Mul", [q, graph.number(scale)]), keys])  # (B, …, heads, T, T)
+    if bias is not None:
+        scores = graph.op("Add", [scores, graph.weight(bias)])
+    weights = graph.op("Softmax", [scores], {"axis": -1})
+    return swap_heads(graph, graph.op("MatMul", [weights, v]), rank=rank)
+
+
+def permute(graph: Graph, x: str, order: Tensor) -> str:
+    """(B, L, C) -> (B, L, C): token i is what was token `order[i]`."""
+    if torch.equal(order, torch.arange(len(order))):
+        return x
+    return graph.op("Gather", [x, graph.ints(order.tolist())], {"axis": 1})
+
+
+def patches(graph: Graph, projection: nn.Conv2d, image: str, grid: tuple[int, ...]) -> Value:
+    """A convolution of a map (B, C, H, W) to a grid of tokens: (B, tokens, C')."""
+    pads = [int(side) for side in projection.padding] * 2
+    attributes = {"strides": projection.stride, "pads": pads, "group": projection.groups}
+    inputs = [image, graph.weight(projection.weight)]
+    if projection.bias is not None:
+        inputs.append(graph.weight(projection.bias))
+    flat = [0, projection.out_channels, prod(grid)]
+    tokens = graph.op("Reshape", [graph.op("Conv", inputs, attributes), graph.ints(flat)])
+    return Value(graph.op("Transpose", [tokens], {"perm": [0, 2, 1]}), grid, projection.out_channels)
+
+
+def mean(graph: Graph, x: Value) -> Value:
+    """The mean over all tokens: (B, C)."""
+    name = graph.op("ReduceMean", [x.name, graph.ints([1])], {"keepdims": 0})
+    return Value(name, (), x.channels)

@@ -1,0 +1,137 @@
+"""Whole models: the backbone whose adapters and head are inputs, and one task with everything constant.
+
+Both are the same loop over the same sub-layers as `Backbone.forward`; they differ in what stands at a site.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+
+import onnx
+from torch import Tensor
+
+from backbone.adapter import SiteWeights
+from backbone.network import Backbone, SubLayer
+from backbone.onnx import cvt, swin, vit  # noqa: F401 - each registers its modules with `emit`
+from backbone.onnx.builder import Graph
+from backbone.onnx.layers import Value, emit
+
+PIXELS, LOGITS, FEATURES = "pixels", "logits", "features"
+HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
+
+Add = Callable[[Graph, SubLayer, str, str], str]  # x + adapted h, from the names of x and h
+
+
+def down_name(site: int) -> str:
+    """Input with a site's (N, M) matrix, named as in a task adapter file."""
+    return f"sites.{site}.down"
+
+
+def up_name(site: int) -> str:
+    """Input with a site's (M, N) matrix."""
+    return f"sites.{site}.up"
+
+
+def live_name(site: int) -> str:
+    """Input with a site's flag, a scalar bool: false where the adapter is removed, and costs nothing."""
+    return f"sites.{site}.live"
+
+
+def shared_model(backbone: Backbone, *, int8: bool = False) -> onnx.ModelProto:
+    """The backbone with adapters and head as inputs: one model for every task, of any widths.
+
+    Inputs are `pixels` (B, 3, H, W), normalised; for each site `down` (N, M), `up` (M, N) and the flag `live`, whose
+    matrices are not read where it is false and may be empty; `head.weight` (K, F), `head.bias` (K). Outputs are
+    `logits` (B, K) and `features` (B, F). B, K and each N are free. With `int8` the backbone's products with its
+    weights are computed in int8; adapters, head, attention and norms stay in float32.
+
+    Raises:
+        UnsupportedBackbone: a module that is not known as ONNX operators.
+    """
+    graph = Graph(int8=int8)
+    features = _network(graph, backbone, _adapted_if_live)
+    weight = graph.input(HEAD_WEIGHT, ["classes", backbone.feature_dim])
+    _finish(graph, backbone, features, (weight, graph.input(HEAD_BIAS, ["classes"])), classes="classes")
+    return graph.model(backbone.name, _about(backbone, int8))
+
+
+def task_model(
+    backbone: Backbone,
+    sites: Mapping[int, SiteWeights],
+    head: tuple[Tensor, Tensor],
+    metadata: Mapping[str, object],
+    *,
+    int8: bool = False,
+) -> onnx.ModelProto:
+    """One task alone: its adapters and head are constants, and a removed site is not there at all.
+
+    Args:
+        backbone: the frozen network.
+        sites: adapters of the live sites, float32: `down` (N, M), `up` (M, N).
+        head: weight (K, F) and bias (K), float32.
+        metadata: put beside what the model says about its backbone and preprocessing; each value as JSON.
+        int8: as for `shared_model`.
+
+    Raises:
+        UnsupportedBackbone: a module that is not known as ONNX operators.
+    """
+
+    def add(graph: Graph, site: SubLayer, x: str, h: str) -> str:
+        if site.index in sites:
+            down, up = sites[site.index]
+            h = _adapt(graph, h, graph.weight(down.t()), graph.weight(up.t()))
+        return graph.op("Add", [x, h])
+
+    graph = Graph(int8=int8)
+    features = _network(graph, backbone, add)
+    _finish(graph, backbone, features, (graph.weight(head[0]), graph.weight(head[1])), classes=len(head[0]))
+    return graph.model(backbone.name, _about(backbone, int8) | _as_json(metadata))
+
+
+def _network(graph: Graph, backbone: Backbone, add: Add) -> str:
+    """Features (B, F) of the input `pixels`."""
+    size = backbone.preprocessing.size
+    x = emit(backbone.stem, graph, Value(graph.input(PIXELS, ["batch", 3, *size]), size, 3))
+    for site in backbone.sites:
+        x = emit(site.enter, graph, x)
+        h = emit(site.branch, graph, x)
+        x = x._replace(name=add(graph, site, x.name, h.name))
+    return emit(backbone.tail, graph, x).name
+
+
+def _adapted_if_live(graph: Graph, site: SubLayer, x: str, h: str) -> str:
+    """x + adapted h where the site's flag is set, else x + h."""
+    width = f"width.{site.index}"
+    down, up = (
+        graph.input(down_name(site.index), [width, site.dim]),
+        graph.input(up_name(site.index), [site.dim, width]),
+    )
+    # The residual sum stands on both sides: an If that gave h back unchanged would copy it first.
+    live, removed = Graph(graph), Graph(graph)
+    matrices = (live.op("Transpose", [matrix], {"perm": [1, 0]}) for matrix in (down, up))
+    live.result(live.op("Add", [x, _adapt(live, h, *matrices)]))
+    removed.result(removed.op("Add", [x, h]))
+    return graph.choose(graph.input(live_name(site.index), [], dtype="bool"), live, removed)
+
+
+def _adapt(graph: Graph, h: str, down: str, up: str) -> str:
+    """Equation 1 on h (B, L, M); `down` (M, N) and `up` (N, M) are transposed already."""
+    hidden = graph.op("Gelu", [graph.op("MatMul", [h, down])])
+    return graph.op("Add", [h, graph.op("MatMul", [hidden, up])])
+
+
+def _finish(graph: Graph, backbone: Backbone, features: str, head: tuple[str, str], *, classes: int | str) -> None:
+    """The head, and both outputs."""
+    logits = graph.op("Gemm", [features, *head], {"transB": 1})
+    graph.output(LOGITS, logits, ["batch", classes])
+    graph.output(FEATURES, features, ["batch", backbone.feature_dim])
+
+
+def _about(backbone: Backbone, int8: bool) -> dict[str, str]:
+    """What a model says about itself: each value is JSON."""
+    network = {"name": backbone.name, "fingerprint": backbone.fingerprint}
+    precision = "int8" if int8 else "fp32"
+    return _as_json({"backbone": network, "preprocessing": backbone.preprocessing.as_dict(), "precision": precision})
+
+
+def _as_json(metadata: Mapping[str, object]) -> dict[str, str]:
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()}

@@ -1,0 +1,60 @@
+"""What only ViT has, as operators: prefix tokens, position embedding, pooling of a sequence."""
+
+import torch
+from torch import Tensor
+
+from backbone.onnx.builder import Graph
+from backbone.onnx.layers import Value, emit, mean, patches
+from backbone.vit import TokenTail, VitStem
+
+
+@emit.register
+def _stem(stem: VitStem, graph: Graph, image: Value) -> Value:
+    x = patches(graph, stem.patch.proj, image.name, (stem.patch.num_patches,))
+    x = emit(stem.patch.norm, graph, x)
+    skipped = 0 if stem.skip_prefix else len_of(stem)
+    prefix, position = _prefix(stem, skipped), stem.position[:, skipped:]
+    x = x._replace(name=graph.op("Add", [x.name, graph.weight(position)]))
+    return emit(stem.norm, graph, prepend(graph, prefix, x) if prefix is not None else x)
+
+
+def _prefix(stem: VitStem, positioned: int) -> Tensor | None:
+    """Class and register tokens (1, P, C), with their position embedding where they have one."""
+    if not len(stem.prefix):
+        return None
+    tokens = torch.cat(list(stem.prefix), 1)
+    return tokens + stem.position[:, :positioned] if positioned else tokens
+
+
+def len_of(stem: VitStem) -> int:
+    """How many prefix tokens there are."""
+    return sum(token.shape[1] for token in stem.prefix)
+
+
+def prepend(graph: Graph, prefix: Tensor, x: Value) -> Value:
+    """The same tokens `prefix` (1, P, C) in front of those of every image, as a sequence."""
+    count = prefix.shape[1]
+    batch = graph.op("Shape", [x.name], {"start": 0, "end": 1})
+    shape = graph.op("Concat", [batch, graph.ints(prefix.shape[1:])], {"axis": 0})
+    repeated = graph.op("Expand", [graph.weight(prefix), shape])
+    return Value(graph.op("Concat", [repeated, x.name], {"axis": 1}), (count + x.tokens,), x.channels)
+
+
+@emit.register
+def _tail(tail: TokenTail, graph: Graph, x: Value) -> Value:
+    x = emit(tail.norm, graph, x)
+    pooled = mean(graph, tokens_from(graph, x, tail.skip)) if tail.average else first_token(graph, x)
+    return emit(tail.feature_norm, graph, pooled)
+
+
+def tokens_from(graph: Graph, x: Value, start: int) -> Value:
+    """The tokens of a sequence from number `start` on."""
+    bounds = [graph.ints([start]), graph.ints([x.tokens]), graph.ints([1])]
+    return Value(graph.op("Slice", [x.name, *bounds]), (x.tokens - start,), x.channels) if start else x
+
+
+def first_token(graph: Graph, x: Value) -> Value:
+    """The class token: (B, C)."""
+    # A scalar index takes the axis away, a vector of one would keep it.
+    index = graph.op("Squeeze", [graph.ints([0])])
+    return Value(graph.op("Gather", [x.name, index], {"axis": 1}), (), x.channels)
