@@ -1,4 +1,4 @@
-"""The engine that the settings choose: on which device, in which precision, with compiled sub-layers or without."""
+"""The engine that the settings choose: by which library, on which device, in which precision, compiled or not."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from service.compiling import Compiling
 from service.engine import Engine
 from service.engine.padded import PaddedRuntime
 from service.engine.residency import Budgets
-from service.engine.runtime import TorchRuntime
+from service.engine.runtime import Runtime, TorchRuntime
 from service.errors import SettingsError
 from service.settings import Settings
 
@@ -21,9 +21,13 @@ def make_engine(settings: Settings, backbone: Backbone) -> tuple[Engine, Compili
     """An engine over `backbone`, and what looks after its compiled sub-layers where it has such.
 
     Raises:
-        SettingsError: the chosen device is not there, or does not know the chosen precision.
+        SettingsError: the chosen library or device is not there, or does not know the chosen precision.
     """
     budgets = Budgets(device=settings.device_bytes, host=settings.host_bytes)
+    if settings.engine == "onnx":
+        return Engine(backbone, _onnx(settings, backbone), budgets=budgets), None
+    if settings.precision == "int8":
+        raise SettingsError("precision: int8 needs engine onnx")
     if _device(settings) == "cuda":
         dtype = _DTYPES["bf16" if settings.precision == "auto" else settings.precision]
         return Engine(
@@ -33,6 +37,22 @@ def make_engine(settings: Settings, backbone: Backbone) -> tuple[Engine, Compili
         raise SettingsError(f"precision: the CPU computes in fp32, not in {settings.precision}")
     runtime = TorchRuntime(backbone)
     return Engine(backbone, runtime, budgets=budgets), _compiling(settings, backbone, runtime)
+
+
+def _onnx(settings: Settings, backbone: Backbone) -> Runtime:
+    """ONNX Runtime, on CUDA where both libraries find it, unless it is to compute in int8."""
+    try:
+        from service.engine.onnx_runtime import OnnxRuntime, has_cuda  # noqa: PLC0415 - for those who ask for it
+    except ImportError as error:
+        raise SettingsError(f"engine: onnx needs a package that is not installed ({error.name})") from None
+    if settings.precision not in ("auto", "fp32", "int8"):
+        raise SettingsError(f"precision: engine onnx computes in fp32 or int8, not in {settings.precision}")
+    int8, cuda = settings.precision == "int8", _device(settings) == "cuda"
+    if settings.device == "cuda" and int8:
+        raise SettingsError("device: int8 is computed on the CPU")
+    if settings.device == "cuda" and not has_cuda():
+        raise SettingsError("device: ONNX Runtime is installed without CUDA")
+    return OnnxRuntime(backbone, cuda=cuda and has_cuda() and not int8, int8=int8)
 
 
 def _device(settings: Settings) -> str:

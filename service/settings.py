@@ -42,11 +42,15 @@ class Settings(BaseSettings):
     )
     backbone: str | None = Field(default=None, description="a timm architecture; unset: the bundled backbone")
     weights: Path | None = Field(default=None, description="a safetensors file with the backbone's weights")
+    engine: Literal["torch", "onnx"] = Field(
+        default="torch", description="what computes: torch, or onnx for ONNX Runtime, which shares no trunks"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="what computes: cpu or cuda; auto: cuda where there is such a device"
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto", description="of the forward pass; auto: bf16 on cuda, and fp32 on the cpu, which has no other"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        default="auto",
+        description="of the forward pass; auto: bf16 with torch on cuda, else fp32; int8: with onnx, on the cpu",
     )
     compiled: Literal["off", "cached", "background"] = Field(
         default="cached",

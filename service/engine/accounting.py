@@ -21,7 +21,7 @@ class Cost:
     Attributes:
         spent: what is executed.
         saved: against its initial widths.
-        trunk: of `spent`, the bare network up to its first live site, which tasks share.
+        trunk: of `spent`, the bare network up to its first live site, if tasks share it.
     """
 
     spent: int

@@ -1,7 +1,7 @@
 """The engine: task adapters in, answers to mixed batches out. Owns no thread, knows no queue and no task names."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
@@ -79,7 +79,9 @@ class Engine:
         """
         self.backbone, self._runtime = backbone, runtime or TorchRuntime(backbone)
         self._computing = Lock()  # an upload is verified while the worker computes; a device takes one batch at a time
-        self._residency, self._trunk = Residency(budgets), trunk_flops(backbone)
+        self._residency = Residency(budgets)
+        # What no runtime shares is not counted as shared: its trunk costs each row as much as it does alone.
+        self._trunk = trunk_flops(backbone) if self._runtime.shares_trunk else [0] * (len(backbone.sites) + 1)
 
     def find(self, sha256: str) -> Resident | None:
         """The content if it is on the device; never slow."""
@@ -146,7 +148,8 @@ class Engine:
     def run(self, rows: Sequence[Row]) -> list[RowResult]:
         """Answer rows of any mix of tasks in one forward pass, in the order given.
 
-        The bare trunk under rows of the same image is computed once, however the image came.
+        The bare trunk under rows of the same image is computed once, however the image came, if the runtime shares
+        trunks; a row that is there twice is computed once by any.
 
         Raises:
             ValueError: pixels of another shape or dtype than the backbone reads, or no row at all.
@@ -173,7 +176,7 @@ class Engine:
             initial_widths=manifest.provenance.initial_widths,
             classes=len(manifest.labels),
         )
-        return pack_file(adapter, sha256, cost)
+        return pack_file(adapter, sha256, cost if self._runtime.shares_trunk else replace(cost, trunk=0))
 
 
 def _result(alone: Cost, answer: tuple[np.ndarray, np.ndarray], spent: int) -> RowResult:

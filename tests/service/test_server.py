@@ -123,3 +123,11 @@ def test_a_taken_port_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
             listen("127.0.0.1", port)
+
+
+@starts_processes
+def test_onnx_runtime_answers_where_the_settings_choose_it(store: str) -> None:
+    with running("service", store=store, engine="onnx", precision="int8") as (_, address):
+        answer = httpx.post(f"{address}/v1/tasks/cats/predict", content=PNG, timeout=PATIENCE)
+        assert answer.status_code == 200
+        assert len(answer.json()["results"][0]["predictions"]) == 4

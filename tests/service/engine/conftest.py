@@ -10,9 +10,12 @@ from adapters_store import TaskAdapter
 from backbone import Backbone, load_backbone
 from benchmarks.synthetic import task_adapter
 from service.engine import Engine, Resident, Row
+from service.engine.onnx_runtime import OnnxRuntime
+from service.engine.runtime import Runtime, TorchRuntime
 from tests.service.engine.gate import Ask, Gate, Picture
 
 TASKS = 8
+TORCH_ONLY = pytest.mark.parametrize("runtime", ["torch"], indirect=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,9 +49,24 @@ def adapters(backbone: Backbone) -> list[TaskAdapter]:
     ]
 
 
+@pytest.fixture(scope="session")
+def onnx_runtime(backbone: Backbone) -> OnnxRuntime:
+    """One session for all tests, as for all tasks of a server."""
+    return OnnxRuntime(backbone)
+
+
+@pytest.fixture(params=["torch", "onnx"])
+def runtime(request: pytest.FixtureRequest, backbone: Backbone) -> Runtime:
+    """What computes; a test that looks into PyTorch's own forward takes `TORCH_ONLY`."""
+    if request.param == "torch":
+        return TorchRuntime(backbone)
+    found: OnnxRuntime = request.getfixturevalue("onnx_runtime")
+    return found
+
+
 @pytest.fixture
-def engine(backbone: Backbone) -> Engine:
-    return Engine(backbone)
+def engine(backbone: Backbone, runtime: Runtime) -> Engine:
+    return Engine(backbone, runtime)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from backbone import Backbone, flops_of
 from benchmarks.synthetic import task_adapter
 from service.engine import Cost, Engine, Resident, Row
 from service.engine.accounting import cost_of, spent_by, trunk_flops
-from tests.service.engine.conftest import TASKS
+from tests.service.engine.conftest import TASKS, TORCH_ONLY
 from tests.service.engine.gate import Picture
 
 
@@ -20,6 +20,7 @@ def executed(engine: Engine, rows: list[Row]) -> int:
     return int(counter.get_total_flops())
 
 
+@TORCH_ONLY
 @pytest.mark.parametrize("images", [1, 3])
 def test_flops_spent_are_the_flops_executed(
     engine: Engine, residents: list[Resident], pixels: Picture, images: int
@@ -28,6 +29,7 @@ def test_flops_spent_are_the_flops_executed(
     assert executed(engine, rows) == sum(result.flops_spent for result in engine.run(rows))
 
 
+@TORCH_ONLY
 @pytest.mark.parametrize("copies", [1, 2])
 def test_what_is_shared_is_executed_once_and_divided_among_those_who_share_it(
     engine: Engine, residents: list[Resident], pixels: Picture, copies: int
@@ -41,6 +43,7 @@ def test_what_is_shared_is_executed_once_and_divided_among_those_who_share_it(
     assert all(result.flops_shared > 0 for result in results[:-1])
 
 
+@TORCH_ONLY
 def test_a_pair_shares_the_trunk_up_to_the_earlier_fork_in_halves(
     engine: Engine, residents: list[Resident], pixels: Picture
 ) -> None:
@@ -72,6 +75,7 @@ def test_the_whole_trunk_is_the_bare_network(backbone: Backbone) -> None:
     assert trunk == sorted(trunk)
 
 
+@TORCH_ONLY
 def test_a_removed_site_costs_nothing(engine: Engine, backbone: Backbone, pixels: Picture) -> None:
     bare, one = [0] * 24, [0] * 20 + [5] + [0] * 3
     adapters = [task_adapter(backbone, widths, classes=3, seed=0) for widths in (bare, one)]

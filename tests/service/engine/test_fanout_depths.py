@@ -9,10 +9,13 @@ from backbone import Backbone
 from benchmarks.synthetic import task_adapter
 from service.engine import Engine, Resident, Row
 from service.engine.accounting import trunk_flops
+from tests.service.engine.conftest import TORCH_ONLY
 from tests.service.engine.gate import Picture
 from tests.service.engine.test_accounting import executed
 
 SITES = 24
+
+pytestmark = TORCH_ONLY  # it alone shares trunks, and its FLOPs can be counted
 
 
 @pytest.fixture(scope="module")

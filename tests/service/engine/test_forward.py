@@ -10,7 +10,7 @@ from backbone import Backbone, SiteWeights, adapt
 from service.engine import Engine, Resident, Row
 from service.engine.forward import adapt as adapt_rows
 from service.engine.planning import Live
-from tests.service.engine.conftest import TASKS
+from tests.service.engine.conftest import TASKS, TORCH_ONLY
 from tests.service.engine.gate import Picture
 
 
@@ -59,6 +59,7 @@ def test_any_mix_in_any_order_answers_as_each_row_alone(
         assert close(result.logits, answers[task][image])
 
 
+@TORCH_ONLY
 def test_one_image_for_every_task_computes_its_trunk_once(
     engine: Engine, residents: list[Resident], answers: list[list[np.ndarray]], pixels: Picture,
     monkeypatch: pytest.MonkeyPatch,
@@ -113,6 +114,7 @@ def test_a_transposed_activation_is_adapted_all_the_same() -> None:
     torch.testing.assert_close(adapt_rows(h, [Live(weights, slice(0, 2))]), adapt(h, weights))
 
 
+@TORCH_ONLY
 def test_a_batch_without_a_live_site_runs_the_bare_network(
     residents: list[Resident], engine: Engine, pixels: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
