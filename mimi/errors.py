@@ -6,6 +6,7 @@ CommandError
 ├── ServerUnreachable   nobody answers at the given address, or not in time
 ├── ServerRefused       the server answered with an error
 ├── ServerFailed        a server that the demo started did not get ready, or died
+├── ExportMismatch      an exported model does not give the golden logits of its task
 └── NoMatchingTask      no served task has the labels of the given images
 """
 
@@ -40,3 +41,7 @@ class ServerFailed(CommandError):
 
 class NoMatchingTask(CommandError):
     """No served task has the labels of the given images."""
+
+
+class ExportMismatch(CommandError):
+    """An exported model does not give the golden logits of its task."""

@@ -1,12 +1,13 @@
 """The commands of `mimi`: each module has a HELP line, its arguments, and a `run` that gives the exit status."""
 
-from mimi.commands import compare, compile, config, demo, inspect, publish, report, serve, train
+from mimi.commands import compare, compile, config, demo, export, inspect, publish, report, serve, train
 
 COMMANDS = {
     "compare": compare,
     "compile": compile,
     "config": config,
     "demo": demo,
+    "export": export,
     "inspect": inspect,
     "publish": publish,
     "report": report,

@@ -1,0 +1,122 @@
+"""`mimi export`: a task, or the backbone that all tasks share, as an ONNX model."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimi.errors import BadOption
+
+if TYPE_CHECKING:
+    import onnx
+
+    from adapters_store import TaskAdapter
+    from backbone import Backbone
+
+HELP = "write a task, or the backbone whose adapters are inputs, as an ONNX model"
+TOLERANCE = 1e-3  # of the golden logits, relative to max(1, max |golden logit|), as a server allows
+INT8_TOLERANCE = 0.1  # finds what is broken; what int8 costs in accuracy, only test images tell
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("file", type=Path, nargs="?", help="a task adapter file: everything in it becomes constant")
+    parser.add_argument("--shared", action="store_true", help="the backbone alone, with adapters and head as inputs")
+    parser.add_argument("--int8", action="store_true", help="compute the backbone's products with its weights in int8")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the model to write")
+    parser.add_argument("--backbone", help="a timm architecture [the task's; with --shared: the bundled backbone]")
+    parser.add_argument("--weights", type=Path, help="a safetensors file with the backbone's weights")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export, check what can be checked, and write."""
+    if (options.file is None) != options.shared:
+        raise BadOption("name a task adapter file, or give --shared, and not both")
+    model, told = _shared(options) if options.shared else _task(options)
+    for path in _save(model, options.out):
+        print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+    print(told)
+    return 0
+
+
+def _shared(options: argparse.Namespace) -> "tuple[onnx.ModelProto, str]":
+    from backbone import BUNDLED
+    from backbone.onnx import shared_model
+
+    backbone = _load(options.backbone or BUNDLED, options.weights)
+    return shared_model(
+        backbone
+    ), f"{backbone.name}, with adapters of {len(backbone.sites)} sites and the head as inputs"
+
+
+def _task(options: argparse.Namespace) -> "tuple[onnx.ModelProto, str]":
+    from adapters_store import digest, unpack
+    from mimi.files import read_file
+    from service.engine.admission import check
+
+    data = read_file(options.file)
+    adapter = unpack(data)
+    backbone = _load(options.backbone or adapter.manifest.backbone.name, options.weights)
+    check(backbone, adapter)
+    model = _model_of(backbone, adapter, digest(data), int8=options.int8)
+    off = _verify(model, backbone, adapter, INT8_TOLERANCE if options.int8 else TOLERANCE)
+    return model, f"golden sample: logits are off by {off:.1e} at most"
+
+
+def _model_of(backbone: "Backbone", adapter: "TaskAdapter", sha256: str, *, int8: bool) -> "onnx.ModelProto":
+    import numpy as np
+    import torch
+
+    from backbone import SiteWeights
+    from backbone.onnx import task_model
+
+    def tensor(array: "np.ndarray") -> torch.Tensor:
+        return torch.from_numpy(array.astype(np.float32))
+
+    return task_model(
+        backbone,
+        {index: SiteWeights(tensor(site.down), tensor(site.up)) for index, site in adapter.sites.items()},
+        (tensor(adapter.head_weight), tensor(adapter.head_bias)),
+        {"labels": adapter.manifest.labels, "description": adapter.manifest.description, "sha256": sha256},
+        int8=int8,
+    )
+
+
+def _verify(model: "onnx.ModelProto", backbone: "Backbone", adapter: "TaskAdapter", tolerance: float) -> float:
+    """How far the model is from the golden logits at most.
+
+    Raises:
+        ExportMismatch: it is too far, and must not be written.
+    """
+    import numpy as np
+    import torch
+    from onnxruntime import InferenceSession
+    from PIL import Image
+
+    from backbone.onnx import LOGITS, PIXELS
+    from mimi.errors import ExportMismatch
+
+    golden = adapter.golden_logits
+    pixels = torch.from_numpy(backbone.preprocessing.pixels(Image.fromarray(adapter.golden_image)).copy())
+    session = InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (logits,) = session.run([LOGITS], {PIXELS: backbone.preprocessing.normalize(pixels[None]).numpy()})
+    off = float(np.abs(logits[0] - golden).max())
+    if not off <= tolerance * max(1.0, float(np.abs(golden).max())):  # not `>`: NaN must fail
+        raise ExportMismatch(f"the exported model differs from the golden logits by {off:.3g}; nothing was written")
+    return off
+
+
+def _load(name: str, weights: Path | None) -> "Backbone":
+    from backbone import load_backbone
+
+    return load_backbone(name, weights=weights)
+
+
+def _save(model: "onnx.ModelProto", path: Path) -> list[Path]:
+    from backbone.onnx import save
+    from mimi.errors import UnwritableFile
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return save(model, path)
+    except OSError as error:
+        raise UnwritableFile(f"{path}: {error.strerror}") from error
