@@ -103,7 +103,7 @@ class Settings(BaseSettings):
         default=256, description="most adapters that may wait to be loaded"
     )
 
-    metrics_tasks: Count = Field(
+    metrics_tasks: Annotated[Count, Unit("tasks")] = Field(
         default=100, description="most tasks with series of their own in /metrics; the rest is counted as _other"
     )
 

@@ -32,7 +32,7 @@ def test_a_task_that_answers_as_another_is_caught() -> None:
     soak = Soak(load_backbone(), 2, toll)
     soak.table = [type(a)(b.resident, a.answers) for a, b in zip(soak.table, soak.table[::-1], strict=True)]
     asyncio.run(run(soak, 1.0))
-    assert toll.wrong == toll.answers > 0
+    assert 0 < toll.wrong <= toll.answers  # not all of them: a swap puts a task back in its place
     assert toll.failed
 
 
