@@ -1,13 +1,14 @@
 # syntax=docker/dockerfile:1
 # The server with every bundled task, as an unprivileged user over a root that may be read-only.
-#   docker build -t mimi-serving .                                   # for CPUs
+#   docker build -t mimi-serving --build-arg TORCH_CPU_INDEX=URL .   # for CPUs
 #   docker build -t mimi-serving:cuda --build-arg DEVICE=cuda .      # with CUDA's libraries, several gigabytes more
 ARG PYTHON_IMAGE=python:3.12.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 ARG DEVICE=cpu
-# PyTorch's own index, for wheels without CUDA; the default index of pip has those with it.
-ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+# The index of wheels without CUDA that PyTorch's installation page names. Without it the wheels of pip's own index are
+# taken: they work on a CPU too, and are several gigabytes larger.
+ARG TORCH_CPU_INDEX=
 WORKDIR /source
 RUN python -m venv /opt/mimi
 COPY pyproject.toml README.md LICENSE ./
@@ -15,7 +16,8 @@ COPY pyproject.toml README.md LICENSE ./
 RUN --mount=type=cache,target=/pip-cache \
     case "$DEVICE" in \
       cpu) sed -i 's/onnxruntime-gpu/onnxruntime/' pyproject.toml && \
-           /opt/mimi/bin/pip install --cache-dir /pip-cache --index-url "$TORCH_CPU_INDEX" torch torchvision ;; \
+           env ${TORCH_CPU_INDEX:+PIP_INDEX_URL="$TORCH_CPU_INDEX"} \
+             /opt/mimi/bin/pip install --cache-dir /pip-cache torch torchvision ;; \
       cuda) /opt/mimi/bin/pip install --cache-dir /pip-cache torch torchvision ;; \
       *) echo "DEVICE is cpu or cuda, not $DEVICE" >&2; exit 1 ;; \
     esac
