@@ -56,7 +56,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, object], Found]:
     """Everything measured, as JSON values."""
-    found, chosen = Found(), options.only or EXPERIMENTS
+    found, chosen, where = Found(), options.only or EXPERIMENTS, context(PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder), quick=options.quick)
         bench = Bench(Path(folder), options.rounds, options.threads, options.quick, dict(options.peer_python))
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, object], Found]:
                 import_module(f"benchmarks.engine.experiments.{name}").measure(bench, found)
             except (UnequalError, WorkerError) as error:
                 found.wrong.append(f"{name}: {error}")
-    return result_of(options, found), found
+    return {**result_of(options, found), **where}, found  # as it was when the run began
 
 
 def result_of(options: argparse.Namespace, found: Found) -> dict[str, object]:
