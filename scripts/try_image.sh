@@ -10,7 +10,7 @@ image=localhost/mimi-serving:try base=localhost/debian-python:bookworm work=$(mk
 say() { printf '==> %s\n' "$*"; }
 clean() {
     [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true
-    umount --recursive "$work/root" 2>/dev/null || true
+    umount --recursive "$work/rootfs" 2>/dev/null || true
     [ -z "${container:-}" ] || buildah rm "$container" >/dev/null
     rm -rf "$work"
 }
@@ -34,18 +34,18 @@ mapfile -t environment < <(field Env)
 mapfile -t command < <(field Entrypoint; field Cmd)
 mapfile -t health < <(buildah inspect --type image --format '{{range .Docker.Config.Healthcheck.Test}}{{println .}}{{end}}' "$image" |
     sed '1d;/^$/d')
-mkdir "$work/root" "$work/volume"
+mkdir "$work/rootfs" "$work/volume"
 chown "$user" "$work/volume"
-mount --bind "$(buildah mount "$container")" "$work/root"
-mount -o remount,bind,ro "$work/root"
-mount -t tmpfs -o size=64m,mode=1777 tmpfs "$work/root/tmp"
-mount -t proc proc "$work/root/proc"
-mount --bind /dev "$work/root/dev"
-mount --bind "$work/volume" "$work/root/var/lib/mimi"
+mount --bind "$(buildah mount "$container")" "$work/rootfs"
+mount -o remount,bind,ro "$work/rootfs"
+mount -t tmpfs -o size=64m,mode=1777 tmpfs "$work/rootfs/tmp"
+mount -t proc proc "$work/rootfs/proc"
+mount --bind /dev "$work/rootfs/dev"
+mount --bind "$work/volume" "$work/rootfs/var/lib/mimi"
 
 keys=(MIMI_PREDICT_KEY=try-predict-key-0001 MIMI_MANAGE_KEY=try-manage-key-00001 MIMI_METRICS_KEY=try-metrics-key-0001)
 inside() { # the image's own setpriv gives up root within the image's root
-    exec env -i "${environment[@]}" HOME=/var/lib/mimi "${keys[@]}" chroot "$work/root" setpriv --reuid "${user%:*}" \
+    exec env -i "${environment[@]}" HOME=/var/lib/mimi "${keys[@]}" chroot "$work/rootfs" setpriv --reuid "${user%:*}" \
         --regid "${user#*:}" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
         /bin/sh -c 'cd /var/lib/mimi && exec "$@"' sh "$@"
 }
