@@ -1,9 +1,11 @@
 """What tests of loading share: a small store whose reads they can hold up, over an engine with little memory."""
 
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
-from adapters_store import AdaptersStoreError, Store
+from adapters_store import AdaptersStoreError, Store, open_store
 from service.contents import Content
 from service.engine import Budgets, Engine, EngineError, Resident
 from service.loads import Loads
@@ -73,3 +75,14 @@ def publish(registry: Registry, store: Store, task: str, *files: Made) -> None:
     for made in files:
         store.publish(task, made.data)
         registry.sync()
+
+
+@contextmanager
+def opened_site(path: Path) -> Iterator[Site]:
+    """A site over a store at `path`; reads that are still held up go on at the end."""
+    with closing(open_store(str(path))) as store:
+        site = Site(store)
+        yield site
+        for event in site.closed.values():
+            event.set()
+        site.loads.close()

@@ -10,7 +10,7 @@ import pytest
 from adapters_store import open_store
 from adapters_store.store_errors import CorruptBlob, StoreUnavailable
 from service.errors import LoadBacklog
-from tests.service.loading import FILES, Site
+from tests.service.loading import FILES, Site, opened_site
 from tests.service.misfits import damage
 
 pytestmark = pytest.mark.anyio
@@ -23,12 +23,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def site(path: Path) -> Iterator[Site]:
-    with closing(open_store(str(path))) as store:
-        site = Site(store)
+    with opened_site(path) as site:
         yield site
-        for event in site.closed.values():
-            event.set()
-        site.loads.close()
 
 
 async def test_many_who_want_one_content_share_one_load(site: Site) -> None:

@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from adapters_store import open_store
 from service import contents as contents_module
 from service.prefetch import Prefetch
 from service.registry import Registry
 from tests.service.live import PATIENCE
-from tests.service.loading import FILES, Site
+from tests.service.loading import FILES, Site, opened_site
 from tests.service.misfits import damage
 
 pytestmark = pytest.mark.anyio
@@ -25,12 +23,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def site(path: Path) -> Iterator[Site]:
-    with closing(open_store(str(path))) as store:
-        site = Site(store)
+    with opened_site(path) as site:
         yield site
-        for event in site.closed.values():
-            event.set()
-        site.loads.close()
 
 
 def ahead(site: Site, *pins: str) -> tuple[Registry, Prefetch]:
