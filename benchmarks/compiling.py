@@ -6,7 +6,6 @@ the server would have.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import torch
 
 from backbone import BUNDLED, load_backbone
 from backbone.memory import keep_large_blocks
-from benchmarks.measure import context
+from benchmarks.measure import context, write_json
 from benchmarks.synthetic import task_adapter
 from service.engine import Engine, Row
 
@@ -106,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--most-seconds", type=float, default=300.0, help="of compiling (default: 300)")
     options = parser.parse_args(arguments)
     result = run(options)
-    options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     print(report(result))
     return 0
 

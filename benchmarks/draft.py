@@ -7,7 +7,6 @@ Over mosaics of real photographs, of a camera's size, and every bundled task.
 
 import argparse
 import io
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from sklearn.datasets import load_sample_images
 import adapters_store
 from adapters_store import digest, unpack
 from backbone import Preprocessing, decode, load_backbone
-from benchmarks.measure import context
+from benchmarks.measure import context, write_json
 from service.engine import Engine, Resident, Row
 
 BUNDLED = Path(adapters_store.__file__).parent / "bundled"
@@ -109,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--images", type=int, default=200, help="how many (default: 200)")
     options = parser.parse_args(arguments)
     result = run(options.images)
-    options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     print(report(result))
     return 0
 

@@ -14,7 +14,6 @@ channel); adapters, head, attention products and norms stay float32.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ from adapters_store import unpack
 from adapters_store.bundled import bundled_tasks
 from backbone import Backbone, load_backbone
 from backbone.onnx import LOGITS, PIXELS
-from benchmarks.measure import context, interleave, ratios
+from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.quantised import BATCH, PLAIN, VARIANTS, Sessions, load, variants_of
 from training.bundled import RECIPES
 from training.data import load_data
@@ -160,7 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, write the JSON file, print the table."""
     options = parse(arguments)
     result = run(options)
-    options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     print("\n".join(report(result)))
     return 0
 

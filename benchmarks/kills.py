@@ -7,7 +7,6 @@ intact, at most the one version that was on its way may have been added, and a s
 """
 
 import argparse
-import json
 import os
 import random
 import subprocess
@@ -26,7 +25,7 @@ from adapters_store.blobs import FOLDER
 from adapters_store.folder_bucket import STAGING, FolderBucket
 from adapters_store.opening import open_bucket
 from benchmarks.kill_victim import TASK
-from benchmarks.measure import context
+from benchmarks.measure import context, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_LIFE = 0.1  # seconds after the first acknowledgement, of those killed at a random moment
@@ -156,9 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", type=Path, required=True, help="file to write")
     options = parser.parse_args(arguments)
     result = run(options.count)
-    text = json.dumps(result, indent=1, allow_nan=False)
-    options.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(write_json(options.json, result))
     return int(any(isinstance(value, dict) and value.get("harm") for value in result.values()))
 
 

@@ -3,6 +3,7 @@
 Times on a shared machine have heavy tails, so medians and order statistics are used and no normality is assumed.
 """
 
+import json
 import os
 import platform
 import subprocess
@@ -72,6 +73,17 @@ def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> Estima
 def differences(left: Sequence[float], right: Sequence[float]) -> Estimate:
     """Paired differences, round by round."""
     return interval([a - b for a, b in zip(left, right, strict=True)])
+
+
+def write_json(path: Path, result: Mapping[str, object]) -> str:
+    """Write what was measured to `path`, and return the text.
+
+    Raises:
+        ValueError: it holds NaN or infinity, which JSON has not.
+    """
+    text = json.dumps(result, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    return text
 
 
 def context(packages: Sequence[str]) -> dict[str, object]:

@@ -8,7 +8,6 @@ adapter at all. FLOPs are counted while the pass runs, times are paired within i
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import adapters_store
 from adapters_store import digest, unpack
 from backbone import BUNDLED, Backbone, load_backbone
-from benchmarks.measure import Times, context, differences, interleave, ratios
+from benchmarks.measure import Times, context, differences, interleave, ratios, write_json
 from benchmarks.synthetic import task_adapter
 from service.engine import Engine, Resident
 from service.engine.planning import plan
@@ -173,7 +172,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, write the JSON file, print the table."""
     options = parse(arguments)
     result = run(options)
-    options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     print(report(result))
     return 0
 

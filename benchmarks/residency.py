@@ -10,7 +10,6 @@ memory when ten thousand others are scanned, or when it is one larger than the m
 
 import argparse
 import gc
-import json
 import mmap
 import random
 import sys
@@ -28,7 +27,7 @@ import torch
 from adapters_store import TaskAdapter, VersionInfo, open_store, pack
 from backbone import load_backbone
 from benchmarks.evictions import kept
-from benchmarks.measure import context, interleave, ratios
+from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.synthetic import task_adapter
 from service.contents import Content
 from service.engine import Budgets, Engine, Resident, Row
@@ -159,9 +158,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_SIZES} tasks instead of {SIZES}, fewer rounds")
     options = parser.parse_args(arguments)
     result = run(QUICK_SIZES, QUICK_ROUNDS) if options.quick else run(SIZES, ROUNDS)
-    text = json.dumps(result, indent=1, allow_nan=False)
-    options.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(write_json(options.json, result))
     return 0
 
 

@@ -9,7 +9,6 @@ watched. The run fails on a wrong answer, on an error that nobody asked for, and
 import argparse
 import asyncio
 import gc
-import json
 import random
 import sys
 import time
@@ -28,7 +27,7 @@ from benchmarks.engine.equality import TOLERANCE, difference
 from benchmarks.engine.ours.opened import references
 from benchmarks.engine.tasks import pruned_task
 from benchmarks.engine.worker import memory
-from benchmarks.measure import context
+from benchmarks.measure import context, write_json
 from service.engine import Batcher, DeadlineExceeded, Engine, Resident, Row, RowResult, TooMuchAhead
 
 PACKAGES = ("torch", "timm", "numpy")
@@ -189,7 +188,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = {"minutes": options.minutes, "tasks": options.tasks, "threads": options.threads}
     outcome = {"toll": asdict(toll), "growth": toll.growth, "failed": toll.failed}
     result = {"benchmark": "soak", **chosen, **context(PACKAGES), **outcome}
-    options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     print(report(result))
     return int(toll.failed)
 

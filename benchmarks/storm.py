@@ -7,7 +7,6 @@ wrong: another status, numbers of one file under the name of another, a version 
 """
 
 import argparse
-import json
 import random
 import tempfile
 import threading
@@ -22,7 +21,7 @@ import numpy as np
 
 from adapters_store import digest
 from adapters_store.bundled import bundled_tasks
-from benchmarks.measure import context
+from benchmarks.measure import context, write_json
 from benchmarks.swaps import PACKAGES
 from benchmarks.swaps.material import BASES, Material, prepare
 from mimi.demo.server import running_server
@@ -158,7 +157,5 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds instead of {ROUNDS}")
     options = parser.parse_args(arguments)
     result = run(THREADS, QUICK_ROUNDS if options.quick else ROUNDS)
-    text = json.dumps(result, indent=1, allow_nan=False)
-    options.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(write_json(options.json, result))
     return int(result["harm"] != 0)

@@ -8,7 +8,6 @@ the same first live site finds it there.
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 import torch
 
 from backbone import load_backbone
-from benchmarks.measure import context, interleave, ratios
+from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.plain_loop import PilImages, check_equal, plain_model, train_plainly
 from training.fit import Fitting, build_optimizer, train_epoch
 from training.model import AdaptedModel
@@ -185,7 +184,7 @@ def main(arguments: Sequence[str]) -> int:
         print(_peak())
         return 0
     result = run(options)
-    options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     print(report(result))
     return 0
 

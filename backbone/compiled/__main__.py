@@ -1,6 +1,6 @@
 """Compiles the sub-layers of a backbone at the lowest priority, and prints a line for each program.
 
-python -m backbone.compiled NAME [--weights FILE] [--cache FOLDER]
+python -m backbone.compiled [NAME] [--cache FOLDER]
 """
 
 import argparse

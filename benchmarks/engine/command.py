@@ -17,7 +17,7 @@ from benchmarks.engine.goals import EXPERIMENTS, GOALS
 from benchmarks.engine.material import make
 from benchmarks.engine.pipe import WorkerError
 from benchmarks.engine.report import table
-from benchmarks.measure import context
+from benchmarks.measure import context, write_json
 
 PACKAGES = ("torch", "timm", "numpy")
 ROUNDS, QUICK_ROUNDS, LEAST_ROUNDS = 25, 6, 15
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
         if not options.force:
             return REFUSED
     result, found = run(options)
-    options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     show(result, options.figures)
     print("\n".join(f"WRONG: {what}" for what in found.wrong), file=sys.stderr)
     return WRONG if found.wrong else OK

@@ -7,7 +7,6 @@ answers before anything is timed. Rounds take the servers in turn, each started 
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -17,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import context
+from benchmarks.measure import context, write_json
 from benchmarks.serving import rounds, scene
 from benchmarks.serving.asking import STYLES
 from benchmarks.serving.checking import WrongAnswer
@@ -137,6 +136,6 @@ def main(arguments: Sequence[str]) -> int:
     if not options.force:
         refuse_if_busy()
     result = run(options)
-    options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     print(report(result))
     return 0

@@ -12,14 +12,13 @@ Everything is judged from outside, by the clients' monotonic clock: it is the sa
 
 import argparse
 import asyncio
-import json
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import context
+from benchmarks.measure import context, write_json
 from benchmarks.swaps.changes import Swapper
 from benchmarks.swaps.clients import Log, asking
 from benchmarks.swaps.material import Material, prepare
@@ -87,7 +86,5 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="20 seconds instead of 10 minutes")
     options = parser.parse_args(arguments)
     result = run(QUICK if options.quick else Plan())
-    text = json.dumps(result, indent=1, allow_nan=False)
-    options.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(write_json(options.json, result))
     return int(result["harm"] != 0)
