@@ -60,8 +60,9 @@ class Program:
         # The handles are the library's from here on, whatever becomes of the call.
         if self._run(self._container, inputs, len(tensors), output, 1, None, None):
             raise ProgramUnusable("a compiled sub-layer failed")
-        result: Tensor = _aoti.alloc_tensor_by_stealing_from_void_ptr(_capsule_of(output[0], None, None))
-        return result
+        # The function for several handles: its twin for one keeps a reference, and with it every output for ever.
+        results: list[Tensor] = _aoti.alloc_tensors_by_stealing_from_void_ptrs([_capsule_of(output[0], None, None)])
+        return results[0]
 
 
 _pointer_of.restype, _pointer_of.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)

@@ -4,6 +4,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from timm.models.swin_transformer import SwinTransformer
@@ -60,6 +61,21 @@ def test_what_enters_need_not_be_contiguous(cache: Cache, network: Backbone) -> 
 def test_nothing_is_made_twice(cache: Cache, network: Backbone) -> None:
     assert cache.missing(network) == []
     assert list(cache.fill(network)) == []
+
+
+def test_neither_what_enters_nor_what_leaves_is_kept(cache: Cache, network: Backbone) -> None:
+    branch, process = cache.load(network).branches[1], psutil.Process()
+    size = torch.empty(1024, 8, 8, 16).nbytes
+
+    def call() -> None:
+        branch(torch.randn(1024, 8, 8, 16))
+
+    for _ in range(10):
+        call()
+    before = process.memory_info().rss
+    for _ in range(100):
+        call()
+    assert process.memory_info().rss - before < 20 * size
 
 
 def test_other_threads_go_on_while_a_program_runs(cache: Cache, network: Backbone) -> None:
