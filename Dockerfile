@@ -11,6 +11,8 @@ ARG DEVICE=cpu
 ARG TORCH_CPU_INDEX=
 WORKDIR /source
 RUN python -m venv /opt/mimi
+# A C++ compiler for the kernels; it stays behind in this stage.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 COPY pyproject.toml README.md LICENSE ./
 # PyTorch has a layer of its own: it is nearly all of the image, and changes rarely.
 RUN --mount=type=cache,target=/pip-cache \
@@ -27,6 +29,9 @@ COPY training training
 COPY service service
 COPY mimi mimi
 RUN --mount=type=cache,target=/pip-cache /opt/mimi/bin/pip install --cache-dir /pip-cache .
+# For every level of instructions, because an image does not know where it will run.
+RUN case "$(uname -m)" in x86_64) levels="x86-64-v3 x86-64-v4 plain" ;; *) levels=plain ;; esac && \
+    /opt/mimi/bin/mimi compile --folder /opt/mimi/kernels --level $levels && chmod -R a+rX /opt/mimi/kernels
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/mimi --create-home mimi
@@ -36,6 +41,7 @@ ENV PATH=/opt/mimi/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     MIMI_STORE=/var/lib/mimi/store.db \
+    MIMI_KERNELS_FOLDER=/opt/mimi/kernels \
     MALLOC_MMAP_THRESHOLD_=1073741824 \
     MALLOC_TRIM_THRESHOLD_=1073741824
 # By number, so that an orchestrator can see that it is not root.

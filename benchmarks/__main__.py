@@ -12,7 +12,7 @@ from importlib import import_module
 BENCHMARKS = {
     "draft": "what decoding a large JPEG at a fraction of its size changes",
     "serving": "HTTP serving against other servers and against the engine alone",
-    "compiling": "what requests notice of sub-layers being compiled beside them",
+    "compiling": "what requests notice of kernels being compiled beside them",
     "kills": "what kill -9 does to a store that publishes",
     "swaps": "whether an answer is lost while what is live changes every second",
     "storm": "uploads, deletions and predictions of one task by many threads at once",

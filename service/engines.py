@@ -1,24 +1,24 @@
-"""The engine that the settings choose: by which library, on which device, in which precision, compiled or not."""
+"""The engine that the settings choose: by which library, on which device, in which precision, with which kernels."""
 
 from typing import Final
 
 import torch
 
 from backbone import Backbone
-from backbone.compiled import default_folder
-from service.compiling import Compiling
+from backbone.kernels import default_folder
 from service.engine import Engine
 from service.engine.padded import PaddedRuntime
 from service.engine.residency import Budgets
 from service.engine.runtime import Runtime, TorchRuntime
 from service.errors import SettingsError
+from service.kernels import Kernels
 from service.settings import Settings
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def make_engine(settings: Settings, backbone: Backbone) -> tuple[Engine, Compiling | None]:
-    """An engine over `backbone`, and what looks after its compiled sub-layers where it has such.
+def make_engine(settings: Settings, backbone: Backbone) -> tuple[Engine, Kernels | None]:
+    """An engine over `backbone`, and what looks after its kernels where it has such.
 
     Raises:
         SettingsError: the chosen library or device is not there, or does not know the chosen precision.
@@ -36,7 +36,7 @@ def make_engine(settings: Settings, backbone: Backbone) -> tuple[Engine, Compili
     if settings.precision not in ("auto", "fp32"):
         raise SettingsError(f"precision: the CPU computes in fp32, not in {settings.precision}")
     runtime = TorchRuntime(backbone)
-    return Engine(backbone, runtime, budgets=budgets), _compiling(settings, backbone, runtime)
+    return Engine(backbone, runtime, budgets=budgets), _kernels(settings, backbone, runtime)
 
 
 def _onnx(settings: Settings, backbone: Backbone) -> Runtime:
@@ -62,14 +62,10 @@ def _device(settings: Settings) -> str:
     return "cuda" if available and settings.device != "cpu" else "cpu"
 
 
-def _compiling(settings: Settings, backbone: Backbone, runtime: TorchRuntime) -> Compiling | None:
-    if settings.compiled == "off":
+def _kernels(settings: Settings, backbone: Backbone, runtime: TorchRuntime) -> Kernels | None:
+    if settings.kernels == "off":
         return None
-    compiling = Compiling(
-        backbone,
-        settings.compiled_folder or default_folder(),
-        runtime.use,
-        background=settings.compiled == "background",
-    )
-    compiling.load()
-    return compiling
+    folder = settings.kernels_folder or default_folder()
+    kernels = Kernels(backbone, folder, runtime.use, compiles=settings.kernels == "compiled")
+    kernels.load()
+    return kernels

@@ -82,13 +82,13 @@ def build(settings: Settings) -> Service:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     name = settings.backbone or BUNDLED
-    engine, compiling = make_engine(settings, load_backbone(name, weights=settings.weights))
+    engine, kernels = make_engine(settings, load_backbone(name, weights=settings.weights))
     with ExitStack() as undo:
         store = open_store(settings.store)
         undo.callback(store.close)
         if name == BUNDLED:  # the tasks that ship were made for the backbone that ships
             bundled.seed(store)
-        service = Service(settings, engine, store, compiling=compiling)
+        service = Service(settings, engine, store, kernels=kernels)
         service.registry.sync()
         undo.pop_all()
     return service

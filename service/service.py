@@ -11,10 +11,10 @@ from adapters_store import Store
 from backbone import ImageLimits
 from service import openapi
 from service.catalogue import Catalogue
-from service.compiling import Compiling
 from service.decoding import Decoder
 from service.engine import Batcher, Engine, Limits, TierUsage, Usage
 from service.errors import NotReady, ReadBacklog
+from service.kernels import Kernels
 from service.keyring import Keyring
 from service.lifecycle import Lifecycle
 from service.line import Line
@@ -37,9 +37,9 @@ class Service:
         failure: why the engine died; None while it lives.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, store: Store, *, compiling: Compiling | None = None) -> None:
+    def __init__(self, settings: Settings, engine: Engine, store: Store, *, kernels: Kernels | None = None) -> None:
         """Put the parts together; nothing runs before `running`."""
-        self._compiling = compiling
+        self._kernels = kernels
         self.settings, self.engine, self.store = settings, engine, store
         self.keyring = Keyring(settings)
         self.metrics = Metrics(self, tasks=settings.metrics_tasks)
@@ -147,8 +147,8 @@ class Service:
         """Compute and follow the store inside; drain and close everything afterwards."""
         self._loop = asyncio.get_running_loop()
         self.batcher.start()
-        if self._compiling:
-            self._compiling.start()
+        if self._kernels:
+            self._kernels.start()
         followers = asyncio.gather(
             self.registrar.follow(self.settings.follow_seconds),
             self.registrar.sweep(self.store, self.settings.sweep_seconds),
@@ -166,8 +166,8 @@ class Service:
             await asyncio.to_thread(self.registrar.close)
             await asyncio.to_thread(self.loads.close)
             await asyncio.to_thread(self.reads.close, wait=True)
-            if self._compiling:
-                await asyncio.to_thread(self._compiling.close)
+            if self._kernels:
+                await asyncio.to_thread(self._kernels.close)
             self.decoder.close()
             self.store.close()
 

@@ -52,11 +52,11 @@ class Settings(BaseSettings):
         default="auto",
         description="of the forward pass; auto: bf16 with torch on cuda, else fp32; int8: with onnx, on the cpu",
     )
-    compiled: Literal["off", "cached", "background"] = Field(
-        default="cached",
-        description="compiled sub-layers on the cpu: none, those that `mimi compile` has made, or made while serving",
+    kernels: Literal["off", "cached", "compiled"] = Field(
+        default="compiled",
+        description="for the cpu: none, those that `mimi compile` has made, or compiled at start if missing",
     )
-    compiled_folder: Path | None = Field(default=None, description="where they lie; unset: the user's cache folder")
+    kernels_folder: Path | None = Field(default=None, description="where they lie; unset: the user's cache folder")
     threads: Annotated[int, Field(ge=0), Unit("threads")] = Field(
         default=0, description="threads of one forward pass; 0: one for each core"
     )

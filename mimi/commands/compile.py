@@ -1,31 +1,32 @@
-"""`mimi compile`: make the programs that let this machine's processor compute the backbone faster."""
+"""`mimi compile`: make the kernels that let this machine's processor compute a backbone faster."""
 
 import argparse
 from pathlib import Path
 
-HELP = "compile a backbone's sub-layers for this processor, so that `mimi serve` starts with them"
+HELP = "compile the CPU kernels, so that `mimi serve` starts with them"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which backbone, and where to."""
-    from backbone.compiled import default_folder
-    from backbone.loading import BUNDLED
+    """Where to, and for which processors."""
+    from backbone.kernels import PLAIN, default_folder, level
+    from backbone.kernels.build import LEVELS
 
-    parser.add_argument("--backbone", default=BUNDLED, help="a timm architecture (default: the bundled backbone)")
     parser.add_argument(
-        "--folder", type=Path, default=default_folder(), help="where programs are kept (default: %(default)s)"
+        "--folder", type=Path, default=default_folder(), help="where libraries are kept (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--level",
+        nargs="+",
+        choices=(*LEVELS.values(), PLAIN),
+        default=[level()],
+        help="instructions to compile for, several for an image that runs anywhere (default: this machine's)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make what is missing, a line for each program."""
-    from backbone import load_backbone
-    from backbone.compiled import Cache
+    """Make a library for each level, and print where it lies."""
+    from backbone.kernels import build
 
-    backbone = load_backbone(options.backbone, pretrained=False)  # programs do not depend on the weights' values
-    cache = Cache(options.folder)
-    missing = len(cache.missing(backbone))
-    for done, kind in enumerate(cache.fill(backbone), start=1):
-        print(f"{done} of {missing}: sub-layer {kind.site.index} and those like it", flush=True)
-    print(f"{options.folder}: every sub-layer of {backbone.name} is compiled for this processor")
+    for level in options.level:
+        print(build(options.folder, level))
     return 0

@@ -54,6 +54,18 @@ def test_its_health_is_whether_work_is_taken() -> None:
     assert "/health/ready" in words[-1]
 
 
+def test_the_kernels_it_made_are_those_it_uses() -> None:
+    (made,) = (rest for word, rest in STEPS if word == "RUN" and "mimi compile" in rest)
+    folder = re.search(r"MIMI_KERNELS_FOLDER=(\S+)", last("ENV"))
+    assert folder
+    assert f"compile --folder {folder[1]} " in made
+    assert f"chmod -R a+rX {folder[1]}" in made  # its user is not the one who made them
+    assert any(
+        word == "COPY" and rest.startswith("--from=build") and folder[1].startswith(rest.split()[1])
+        for word, rest in FINAL
+    )
+
+
 def test_what_it_keeps_lies_in_the_volume() -> None:
     volume = last("VOLUME")
     assert f"MIMI_STORE={volume}/store.db" in last("ENV")

@@ -16,7 +16,7 @@ from tests.service.adapters import bundled_backbone
 
 
 def chosen(**settings: Any) -> Engine:  # noqa: ANN401 - whatever a setting takes
-    return make_engine(Settings(compiled="off", **settings), bundled_backbone())[0]
+    return make_engine(Settings(kernels="off", **settings), bundled_backbone())[0]
 
 
 def test_pytorch_computes_unless_onnx_runtime_is_asked_for() -> None:

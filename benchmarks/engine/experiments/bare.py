@@ -53,6 +53,6 @@ def measure(bench: Bench, found: Found) -> None:
         details["flops"] = flops
         details["limit_flops_per_second"] = asdict(interval(rate))
         details["limit_by_shape"] = limit.facts["flops_per_second_by_shape"]
-        details["compiled_sub_layers"] = own[OURS].facts["compiled"]
+        details["sub_layers_over_kernels"] = own[OURS].facts["fast"]
         details["memory"] = {name: worker.memory() for name, worker in {**own, **equal}.items()}
         found.details["bare"] = details

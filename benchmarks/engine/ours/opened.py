@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backbone import Backbone, adapt, flatten
-from backbone.compiled import Cache, default_folder
+from backbone import Backbone, adapt, flatten, kernels
 from backbone.memory import keep_large_blocks
 from benchmarks.engine.job import SWIN, VIT, Job
 from benchmarks.engine.peers.timm_network import load, load_vit
@@ -25,7 +24,7 @@ class Opened:
 
     engine: Engine
     runtime: Runtime
-    compiled: int  # sub-layers, of those that `mimi compile` has made
+    fast: int  # sub-layers that compiled kernels compute
 
     @property
     def backbone(self) -> Backbone:
@@ -45,9 +44,12 @@ def open_vit(job: Job) -> Opened:
 
 def _open(backbone: Backbone) -> Opened:
     keep_large_blocks()
-    runtime, loaded = TorchRuntime(backbone), Cache(default_folder()).load(backbone)
+    folder = kernels.default_folder()
+    if not kernels.path_in(folder).is_file():  # as the server does
+        kernels.build(folder, kernels.level())
+    runtime, loaded = TorchRuntime(backbone), kernels.load(backbone, folder)
     runtime.use(loaded.branches)
-    return Opened(Engine(backbone, runtime), runtime, loaded.compiled)
+    return Opened(Engine(backbone, runtime), runtime, loaded.fast)
 
 
 def plain_backbone(job: Job) -> Backbone:

@@ -1,0 +1,78 @@
+"""Sub-layers over our own kernels: the same weights, the same results, fewer passes over memory.
+
+A sub-layer takes so many rows at a time that what lies between its products stays in the processor's cache. The
+products themselves remain PyTorch's.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from backbone.kernels.library import Library, Windows
+from backbone.layers import Branch, Mlp, WindowAttention
+
+Compute = Callable[[Tensor], Tensor]
+
+_ROWS = 3136  # tokens at a time: one image of Swin's first stage, whose hidden layer is 4.8 MB
+_MOST_TOKENS = 256  # of a window; beyond, a tile is too large for a core's own cache
+
+
+def fast(branch: Branch, library: Library) -> Compute | None:
+    """What computes `branch` over the kernels; None where they do not help."""
+    if isinstance(branch, WindowAttention) and branch.window[0] * branch.window[1] <= _MOST_TOKENS:
+        return FastWindowAttention(branch, library)
+    if isinstance(branch, Mlp) and _is_gelu(branch.act) and branch.fc1.out_features % library.lanes == 0:
+        return FastMlp(branch, library)
+    return None
+
+
+def _is_gelu(act: nn.Module) -> bool:
+    """Whether it is the exact one."""
+    return isinstance(act, nn.GELU) and act.approximate == "none"
+
+
+class FastMlp:
+    """`Mlp` with exact GELU; bias and activation are one pass."""
+
+    def __init__(self, branch: Mlp, library: Library) -> None:
+        self._branch, self._library = branch, library
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        branch, rows = self._branch, x.reshape(-1, x.shape[-1])
+        out = torch.empty_like(rows)
+        hidden = rows.new_empty(min(_ROWS, len(rows)), branch.fc1.out_features)
+        for tokens, result in zip(rows.split(_ROWS), out.split(_ROWS), strict=True):
+            a = hidden[: len(tokens)]
+            torch.mm(branch.norm(tokens), branch.fc1.weight.t(), out=a)
+            self._library.bias_gelu_(a, branch.fc1.bias)
+            torch.addmm(branch.fc2.bias, a, branch.fc2.weight.t(), out=result)
+        scaled: Tensor = branch.scale(out.view(x.shape))
+        return scaled
+
+
+class FastWindowAttention:
+    """`WindowAttention` while its bias table is frozen: windows are read and written where they lie in the map."""
+
+    def __init__(self, branch: WindowAttention, library: Library) -> None:
+        self._branch, self._library = branch, library
+        self._bias = library.pad(branch.bias[0])
+        depth = branch.proj.in_features // branch.heads
+        self._windows = Windows(branch.heads, depth, *branch.window, *branch.shift)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, H, W, C)."""
+        x = x.contiguous()
+        out, images = torch.empty_like(x), max(1, _ROWS // (x.shape[1] * x.shape[2]))
+        qkv = x.new_empty(min(images, len(x)), *x.shape[1:3], 3 * x.shape[3])
+        for maps, result in zip(x.split(images), out.split(images), strict=True):
+            self._attend(maps, qkv[: len(maps)], result)
+        return out
+
+    def _attend(self, x: Tensor, qkv: Tensor, out: Tensor) -> None:
+        branch, normed = self._branch, self._branch.norm(x)
+        torch.mm(normed.flatten(0, 2), branch.qkv.weight.t(), out=qkv.flatten(0, 2))
+        # The normed maps are spent: their place takes what attention gives.
+        self._library.window_attention(qkv, branch.qkv.bias, self._bias, self._windows, normed)
+        torch.addmm(branch.proj.bias, normed.flatten(0, 2), branch.proj.weight.t(), out=out.flatten(0, 2))

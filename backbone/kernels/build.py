@@ -1,0 +1,83 @@
+"""Makes the kernels: one shared library for each level of a processor's instructions, by any C++ compiler."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+from backbone.kernels.errors import CompilerMissing, KernelError
+
+_SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.cpp", "vectors.h"))
+_COMPILERS = ("c++", "g++", "clang++")
+_FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
+
+LEVELS = {  # of the x86-64 psABI, by what PyTorch says of the processor
+    "AVX2": "x86-64-v3",
+    "AVX512": "x86-64-v4",
+}
+PLAIN = "plain"  # whatever every processor of this kind has
+
+
+def level() -> str:
+    """The level of this machine's processor."""
+    return LEVELS.get(torch.backends.cpu.get_cpu_capability(), PLAIN)
+
+
+def library_name(level: str) -> str:
+    """File name of the library for a level: another one whenever the sources or the flags are others."""
+    digest = sha256(repr(_FLAGS).encode())
+    for source in _SOURCES:
+        digest.update(source.read_bytes())
+    return f"mimi-kernels-{level}-{digest.hexdigest()[:12]}.so"
+
+
+def build(folder: Path, level: str, *, defines: Sequence[str] = ()) -> Path:
+    """Compile the library for `level` into `folder`; the file is there whole or not at all.
+
+    Takes about a second, at the lowest priority.
+
+    Args:
+        folder: is made if it is not there.
+        level: see `level`.
+        defines: of the preprocessor, for tests.
+
+    Raises:
+        CompilerMissing: this machine has no C++ compiler.
+        KernelError: the compiler fails.
+        OSError: the folder cannot be written.
+    """
+    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if compiler is None:
+        raise CompilerMissing("no C++ compiler is installed (on Debian: apt install g++)")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / library_name(level)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as scratch:
+        part, objects = Path(scratch) / path.name, Path(scratch) / "kernels.o"
+        architecture = () if level == PLAIN else (f"-march={level}",)
+        flags = (*_FLAGS, *architecture, *(f"-D{define}" for define in defines))
+        _run(compiler, *flags, "-c", str(_SOURCES[0]), "-o", str(objects))
+        # OpenMP is not linked: the process has PyTorch's, and a second one would bring threads of its own.
+        _run(compiler, "-shared", str(objects), "-o", str(part))
+        part.replace(path)
+    return path
+
+
+def _run(*command: str) -> None:
+    made = subprocess.run((*_stepping_back(), *command), capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise KernelError(f"{Path(command[0]).name} fails: {made.stderr.strip() or made.returncode}")
+
+
+def _stepping_back() -> Sequence[str]:
+    """What to put before a command that is to take only what nobody else wants of the processor."""
+    return ("nice", "-n", "19") if shutil.which("nice") else ()
+
+
+def default_folder() -> Path:
+    """Where libraries are kept unless another folder is named: below the user's own cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mimi" / "kernels"

@@ -1,0 +1,192 @@
+// What lies between a sub-layer's matrix products, each in one pass over memory. Float32; threads by OpenMP.
+//
+// PyTorch's own operators cut a map into windows, shift it, turn the heads around and undo all of it with copies of
+// their own. Here a window is read from the map where it lies, and its result is written back there.
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "vectors.h"
+
+namespace {
+
+constexpr int ROWS = 2, VECTORS = 7;  // of a block of scores: its sums and what they need just fill 16 registers
+constexpr int MIXED = 3, WIDE = 4;    // of a block of outputs, likewise
+
+struct Map {
+    int64_t images, height, width, heads, depth;
+    int64_t window_height, window_width, shift_down, shift_right;
+
+    int tokens() const { return window_height * window_width; }
+    int padded() const { return (tokens() + LANES - 1) / LANES * LANES; }
+    int wide() const { return (depth + LANES - 1) / LANES * LANES; }
+    int64_t channels() const { return heads * depth; }
+    int64_t windows() const { return height / window_height * (width / window_width); }
+
+    // Where a window's tokens lie, as rows of the map of all images.
+    void locate(int64_t image, int64_t window, int64_t *at) const {
+        const int64_t across = width / window_width;
+        const int64_t top = window / across * window_height + shift_down, left = window % across * window_width + shift_right;
+        for (int64_t y = 0; y < window_height; y++)
+            for (int64_t x = 0; x < window_width; x++)
+                *at++ = (image * height + (top + y) % height) * width + (left + x) % width;
+    }
+};
+
+// One head of one window: queries, values (tokens, wide), keys (depth, padded), scores (tokens, padded).
+struct Tile {
+    std::vector<float> queries, keys, values, scores;
+
+    explicit Tile(const Map &map)
+        : queries(map.tokens() * map.wide()),
+          keys(map.depth * map.padded()),
+          values(map.tokens() * map.wide()),
+          scores(map.tokens() * map.padded()) {}
+
+    void read(const Map &map, const float *qkv, const float *bias, const int64_t *at) {
+        const float scale = 1.0f / std::sqrt(float(map.depth));
+        const int64_t channels = map.channels(), depth = map.depth;
+        const int padded = map.padded(), wide = map.wide();
+        for (int t = 0; t < map.tokens(); t++) {
+            const float *from = qkv + at[t] * 3 * channels;
+            for (int64_t d = 0; d < depth; d++) queries[t * wide + d] = (from[d] + bias[d]) * scale;
+            for (int64_t d = 0; d < depth; d++) keys[d * padded + t] = from[channels + d] + bias[channels + d];
+            for (int64_t d = 0; d < depth; d++) values[t * wide + d] = from[2 * channels + d] + bias[2 * channels + d];
+        }
+    }
+};
+
+template <int rows, int vectors>
+void score_block(int depth, int wide, int padded, const float *q, const float *k, const float *bias, float *s) {
+    vec sum[rows][vectors] = {};
+    for (int d = 0; d < depth; d++)
+        for (int v = 0; v < vectors; v++)
+            for (int r = 0; r < rows; r++) sum[r][v] += q[r * wide + d] * load(k + d * padded + v * LANES);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {  // the bias last: masks are large, and would round what is added to them
+            const int at = r * padded + v * LANES;
+            store(s + at, sum[r][v] + load(bias + at));
+        }
+}
+
+template <int rows, int vectors = VECTORS, typename... Rest>
+void score_columns(int left, Rest... rest) {
+    if constexpr (vectors > 1)
+        if (left < vectors) return score_columns<rows, vectors - 1>(left, rest...);
+    score_block<rows, vectors>(rest...);
+}
+
+// Scores: scaled queries times keys, plus the position bias, whose padding is -inf.
+void score(const Map &map, Tile &tile, const float *bias) {
+    const int tokens = map.tokens(), padded = map.padded(), wide = map.wide(), depth = map.depth;
+    for (int j = 0; j < padded; j += VECTORS * LANES) {
+        const int left = (padded - j) / LANES;
+        for (int t = 0; t < tokens; t += ROWS) {
+            const float *q = tile.queries.data() + t * wide, *k = tile.keys.data() + j, *b = bias + t * padded + j;
+            float *s = tile.scores.data() + t * padded + j;
+            if (t + ROWS <= tokens)
+                score_columns<ROWS>(left, depth, wide, padded, q, k, b, s);
+            else
+                score_columns<1>(left, depth, wide, padded, q, k, b, s);
+        }
+    }
+}
+
+void softmax(float *row, int padded) {
+    vec top = load(row);
+    for (int j = LANES; j < padded; j += LANES) top = greater(top, load(row + j));
+    float most = top[0];
+    for (int lane = 1; lane < LANES; lane++) most = most < top[lane] ? top[lane] : most;
+    vec total{};
+    for (int j = 0; j < padded; j += LANES) {
+        const vec e = exponential(load(row + j) - most);
+        store(row + j, e);
+        total += e;
+    }
+    float sum = 0.0f;
+    for (int lane = 0; lane < LANES; lane++) sum += total[lane];
+    for (int j = 0; j < padded; j += LANES) store(row + j, load(row + j) * (1.0f / sum));
+}
+
+template <int rows, int vectors>
+void mix_block(int tokens, int wide, int padded, const float *s, const float *values, float *out) {
+    vec sum[rows][vectors] = {};
+    for (int j = 0; j < tokens; j++)
+        for (int v = 0; v < vectors; v++)
+            for (int r = 0; r < rows; r++) sum[r][v] += s[r * padded + j] * load(values + j * wide + v * LANES);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) store(out + r * wide + v * LANES, sum[r][v]);
+}
+
+template <int rows, int vectors = WIDE, typename... Rest>
+void mix_columns(int left, Rest... rest) {
+    if constexpr (vectors > 1)
+        if (left < vectors) return mix_columns<rows, vectors - 1>(left, rest...);
+    mix_block<rows, vectors>(rest...);
+}
+
+// Outputs: values weighed by the scores. They take the place of the queries, which nobody needs any more.
+void mix(const Map &map, Tile &tile) {
+    const int tokens = map.tokens(), padded = map.padded(), wide = map.wide();
+    for (int c = 0; c < wide; c += WIDE * LANES) {
+        const int left = (wide - c) / LANES;
+        for (int t = 0; t < tokens;) {
+            const float *s = tile.scores.data() + t * padded, *v = tile.values.data() + c;
+            float *out = tile.queries.data() + t * wide + c;
+            if (t + MIXED <= tokens) {
+                mix_columns<MIXED>(left, tokens, wide, padded, s, v, out);
+                t += MIXED;
+            } else {
+                mix_columns<1>(left, tokens, wide, padded, s, v, out);
+                t++;
+            }
+        }
+    }
+}
+
+}  // namespace
+
+// Attention inside (shifted) windows.
+//
+// qkv        (images, height, width, 3 * heads * depth), without its bias
+// qkv_bias   (3 * heads * depth)
+// bias       (groups, heads, tokens, padded): position bias and mask; groups is 1, or the windows of an image
+// out        (images, height, width, heads * depth)
+extern "C" void mimi_window_attention(const float *qkv, const float *qkv_bias, const float *bias, int64_t groups,
+                                      const Map *map, float *out, int threads) {
+    const int64_t windows = map->windows(), depth = map->depth, channels = map->channels();
+    const int64_t head_bias = int64_t(map->tokens()) * map->padded();
+#pragma omp parallel num_threads(threads)
+    {
+        Tile tile(*map);
+        std::vector<int64_t> at(map->tokens());
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < map->images * windows; i++) {
+            map->locate(i / windows, i % windows, at.data());
+            for (int64_t head = 0; head < map->heads; head++) {
+                tile.read(*map, qkv + head * depth, qkv_bias + head * depth, at.data());
+                score(*map, tile, bias + (i % groups * map->heads + head) * head_bias);
+                for (int t = 0; t < map->tokens(); t++) softmax(tile.scores.data() + t * map->padded(), map->padded());
+                mix(*map, tile);
+                for (int t = 0; t < map->tokens(); t++)
+                    std::memcpy(out + at[t] * channels + head * depth, tile.queries.data() + t * map->wide(),
+                                depth * sizeof(float));
+            }
+        }
+    }
+}
+
+// x = GELU(x + bias), in place: x (rows, columns), bias (columns).
+extern "C" void mimi_bias_gelu(float *x, const float *bias, int64_t rows, int64_t columns, int threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t row = 0; row < rows; row++) {
+        float *at = x + row * columns;
+        for (int64_t c = 0; c < columns; c += LANES) {
+            const vec y = load(at + c) + load(bias + c);
+            store(at + c, 0.5f * y * (1.0f + error_function(y * 0.70710678118654752f)));
+        }
+    }
+}
+
+extern "C" int mimi_lanes() { return LANES; }

@@ -1,0 +1,69 @@
+"""Kernels of our own for the running engine: at once if they are there, else as soon as they have been compiled.
+
+The compiler runs at the lowest priority beside the server, and what it made comes into use between two batches.
+Whatever goes wrong with it, the network's own modules go on answering.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from backbone import Backbone
+from backbone.kernels import Compute, KernelError, build, level, load, path_in
+
+_log = logging.getLogger(__name__)
+
+
+class Kernels:
+    """Looks after the kernels of one backbone."""
+
+    def __init__(
+        self, backbone: Backbone, folder: Path, use: Callable[[Sequence[Compute]], None], *, compiles: bool
+    ) -> None:
+        """Nothing happens before `load` or `start`.
+
+        Args:
+            backbone: what is served.
+            folder: where libraries lie.
+            use: takes what computes each site's sub-layer, from any thread.
+            compiles: whether `start` has a missing library made.
+        """
+        self._backbone, self._folder, self._use, self._compiles = backbone, folder, use, compiles
+        self._thread = threading.Thread(target=self._make, name="mimi-kernels")
+
+    def load(self) -> int:
+        """Use what the folder holds for this processor; returns how many sub-layers it computes."""
+        try:
+            loaded = load(self._backbone, self._folder)
+        except (KernelError, OSError) as error:
+            _log.warning("kernels are not used: %s", error)
+            return 0
+        if loaded.fast:
+            self._use(loaded.branches)
+        _log.info("%d of %d sub-layers are computed by compiled kernels", loaded.fast, len(loaded.branches))
+        return loaded.fast
+
+    def start(self) -> None:
+        """Have a missing library made, and use it once it is there."""
+        if self._compiles and not self._is_there():
+            self._thread.start()
+
+    def close(self) -> None:
+        """Wait for what `start` began: a second or two."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _is_there(self) -> bool:
+        try:
+            return path_in(self._folder).is_file()
+        except OSError:  # a folder that nobody may look into; `load` has told
+            return True
+
+    def _make(self) -> None:
+        try:
+            build(self._folder, level())
+        except (KernelError, OSError) as error:
+            _log.warning("kernels could not be compiled, PyTorch's own operators go on: %s", error)
+        else:
+            self.load()

@@ -1,0 +1,77 @@
+"""What is used of a folder of libraries, and what is refused; how libraries are made."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from backbone.kernels import CompilerMissing, KernelError, KernelsUnusable, build, level, load, path_in
+from backbone.layers import WindowAttention
+from tests.backbone.kernels.networks import swin, vit
+
+
+def test_what_enters_may_lie_in_any_order_and_stays_as_it_is(folder: Path) -> None:
+    network = swin()
+    x = torch.randn(2, 16, 8, 8).permute(0, 2, 3, 1)
+    before = x.clone()
+    with torch.inference_mode():
+        for site, branch in zip(network.sites, load(network, folder).branches, strict=True):
+            torch.testing.assert_close(branch(x), site.branch(x), rtol=0, atol=1e-5)
+    assert torch.equal(x, before)
+
+
+def test_a_vit_has_its_mlps_computed_with_its_layer_scale(folder: Path) -> None:
+    assert load(vit(), folder).fast == 2  # what `load` uses it has compared
+
+
+def test_without_a_library_the_modules_compute(tmp_path: Path) -> None:
+    network = swin()
+    loaded = load(network, tmp_path)
+    assert loaded.fast == 0
+    assert loaded.branches == tuple(site.branch for site in network.sites)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a library"])
+def test_a_file_that_is_no_library_is_refused(tmp_path: Path, content: bytes) -> None:
+    path_in(tmp_path).write_bytes(content)
+    with pytest.raises(KernelsUnusable, match="cannot be loaded"):
+        load(swin(), tmp_path)
+
+
+def test_a_library_that_gives_something_else_is_refused(folder: Path) -> None:
+    network = swin()
+    network.sites[0].branch.bias.add_(1 + torch.rand(16, 16))  # type: ignore[operator]
+    shifted = network.sites[2].branch
+    assert isinstance(shifted, WindowAttention)
+    shifted.shift = (1, 2)
+    assert load(network, folder).fast == 4  # the module says what is right
+    shifted.forward = lambda x: 1.01 * WindowAttention.forward(shifted, x)  # type: ignore[method-assign]
+    with pytest.raises(KernelsUnusable, match="what sub-layer 2 gives"):
+        load(network, folder)
+
+
+def test_its_threads_are_pytorchs_own(folder: Path) -> None:
+    code = f"""
+import torch
+from pathlib import Path
+from backbone.kernels.library import Library
+Library(Path({str(path_in(folder))!r})).bias_gelu_(torch.zeros(64, 64), torch.zeros(64))
+print(len({{line.split()[-1] for line in open("/proc/self/maps") if "libgomp" in line or "libomp" in line}}))
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "1\n"
+
+
+def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CompilerMissing, match="install g"):
+        build(tmp_path / "kernels", level())
+    assert not (tmp_path / "kernels").exists()
+
+
+def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KernelError, match="LANES"):
+        build(tmp_path, level(), defines=["LANES=nonsense"])
+    assert list(tmp_path.iterdir()) == []
