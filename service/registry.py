@@ -18,7 +18,7 @@ from service.contents import Contents, Named
 from service.engine import Engine, EngineError
 from service.errors import TaskUnavailable, UnknownTask
 from service.loads import Loads
-from service.table import ALIAS, SUSPENDED, Entry, Hashes, Pointer, Table, hashes
+from service.table import ALIAS, SUSPENDED, Entry, Pointer, References, Table
 
 ALL = "*"
 
@@ -56,7 +56,7 @@ class Registry:
         self.pinned: frozenset[str] = frozenset()
         self._contents = Contents()
         self._suspended: frozenset[str] = frozenset()
-        self._hashes = Hashes()
+        self._references = References()
         self.generation = -1
 
     def resolve(self, task: str, alias: str = ALIAS) -> Named:
@@ -101,7 +101,12 @@ class Registry:
         if self.generation >= 0 and not self._store.changes(self.generation):
             return
         state = self._store.snapshot()
-        self._replace({task: self._entry(task, tasks) for task, tasks in state.tasks.items()})
+        changed = {
+            task: self._read(task, its)
+            for task, its in state.tasks.items()
+            if (known := self.table.get(task)) is None or known.generation != its.generation
+        }
+        self._replace(changed, gone=self.table.keys() - state.tasks.keys())
         self.generation = state.generation
 
     def suspend(self, task: str) -> None:
@@ -112,7 +117,7 @@ class Registry:
         """
         entry = self._entry_of(task)
         self._suspended |= {task}
-        self._replace({**self.table, task: Entry(entry.generation, dict.fromkeys([ALIAS, *entry.pointers], SUSPENDED))})
+        self._replace({task: Entry(entry.generation, dict.fromkeys([ALIAS, *entry.pointers], SUSPENDED))})
 
     def resume(self, task: str) -> None:
         """Look at a task afresh, load what its aliases point at, and serve it here again.
@@ -139,12 +144,13 @@ class Registry:
 
     def release(self, hashes: Iterable[str]) -> None:
         """Let go of contents that no alias points at any more; requests under way keep theirs."""
-        for sha256 in set(hashes) - self._hashes.aliases:
-            self._engine.evict(sha256)
+        for sha256 in set(hashes):
+            if not self._references.aliased(sha256):
+                self._engine.evict(sha256)
 
     def names(self, sha256: str) -> bool:
         """Whether any version of any task has this content."""
-        return sha256 in self._hashes.versions
+        return self._references.named(sha256)
 
     def live(self) -> Iterator[Named]:
         """Every version that an alias points at; one may come more than once."""
@@ -158,10 +164,6 @@ class Registry:
         if task not in self.table:
             raise UnknownTask("no task of this name is published")
         return self.table[task]
-
-    def _entry(self, task: str, state: TaskState) -> Entry:
-        known = self.table.get(task)
-        return known if known is not None and known.generation == state.generation else self._read(task, state)
 
     def _read(self, task: str, state: TaskState) -> Entry:
         if task in self._suspended:
@@ -178,13 +180,15 @@ class Registry:
             content.passed(resident)
         return Named(task, info, content)
 
-    def _replace(self, table: Table) -> None:
-        old, self.table = self.table, table
-        before, self._hashes = self._hashes, hashes(table)
-        self.pinned = self._pinned_in(table)
+    def _replace(self, changed: Mapping[str, Entry], gone: Collection[str] = ()) -> None:
+        old = self.table
+        left = {task: entry for task, entry in old.items() if task not in gone} if gone else old
+        self.table = {**left, **changed}
+        replaced = [old[task] for task in (*changed, *gone) if task in old]
+        lost = self._references.replace(replaced, changed.values())
+        self.pinned = self._pinned_in(self.table)
         self._engine.pin(self.pinned)
-        for sha256 in (before.aliases - self._hashes.aliases) | (before.versions - self._hashes.versions):
+        for sha256 in lost:
             self._engine.evict(sha256)
-        for task in old.keys() - table.keys():
-            self._suspended -= {task}  # another task of this name is another task
-        self._on_replaced(old, table)
+        self._suspended -= set(gone)  # another task of such a name is another task
+        self._on_replaced(old, self.table)

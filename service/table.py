@@ -3,7 +3,8 @@
 Plain immutable records, but for what is found out about a content while it is loaded.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from adapters_store import Manifest, VersionInfo
@@ -76,17 +77,47 @@ class Entry:
 Table = Mapping[str, Entry]
 
 
-@dataclass(frozen=True, slots=True)
-class Hashes:
-    """Contents that a table names: those that aliases point at, and those of all versions."""
+class References:
+    """How often a table's entries name each content, kept up entry by entry: a swap among thousands costs its own."""
 
-    aliases: frozenset[str] = frozenset()
-    versions: frozenset[str] = frozenset()
+    def __init__(self) -> None:
+        """Of an empty table."""
+        self._aliases: Counter[str] = Counter()
+        self._versions: Counter[str] = Counter()
+
+    def aliased(self, sha256: str) -> bool:
+        """Whether any alias points at it."""
+        return sha256 in self._aliases
+
+    def named(self, sha256: str) -> bool:
+        """Whether any version has it."""
+        return sha256 in self._versions
+
+    def replace(self, before: Iterable[Entry], after: Iterable[Entry]) -> set[str]:
+        """Count other entries in the place of some; returns the contents that lost their last alias or version."""
+        for entry in after:
+            self._aliases.update(_aliased(entry))
+            self._versions.update(_versions(entry))
+        lost: set[str] = set()
+        for entry in before:
+            lost |= _take(self._aliases, _aliased(entry)) | _take(self._versions, _versions(entry))
+        return lost
 
 
-def hashes(table: Table) -> Hashes:
-    """The contents that a table names."""
-    return Hashes(
-        frozenset(named.info.sha256 for entry in table.values() for named in entry.named()),
-        frozenset(info.sha256 for entry in table.values() for info in entry.versions.values()),
-    )
+def _aliased(entry: Entry) -> list[str]:
+    return [named.info.sha256 for named in entry.named()]
+
+
+def _versions(entry: Entry) -> list[str]:
+    return [info.sha256 for info in entry.versions.values()]
+
+
+def _take(counts: Counter[str], names: list[str]) -> set[str]:
+    """Count each name once less; returns those that are gone."""
+    gone = set()
+    for name in names:
+        counts[name] -= 1
+        if not counts[name]:
+            del counts[name]
+            gone.add(name)
+    return gone

@@ -27,33 +27,61 @@ struct Map {
     // Where a window's tokens lie, as rows of the map of all images.
     void locate(int64_t image, int64_t window, int64_t *at) const {
         const int64_t across = width / window_width;
-        const int64_t top = window / across * window_height + shift_down, left = window % across * window_width + shift_right;
+        const int64_t top = window / across * window_height + shift_down;
+        const int64_t left = window % across * window_width + shift_right;
         for (int64_t y = 0; y < window_height; y++)
             for (int64_t x = 0; x < window_width; x++)
                 *at++ = (image * height + (top + y) % height) * width + (left + x) % width;
     }
 };
 
-// One head of one window: queries, values (tokens, wide), keys (depth, padded), scores (tokens, padded).
+// One head of one window: queries, values, outputs (tokens, wide), keys (depth, padded), scores (tokens, padded).
 struct Tile {
-    std::vector<float> queries, keys, values, scores;
+    std::vector<float> queries, keys, values, outputs, scores;
 
     explicit Tile(const Map &map)
         : queries(map.tokens() * map.wide()),
           keys(map.depth * map.padded()),
           values(map.tokens() * map.wide()),
+          outputs(map.tokens() * map.wide()),
           scores(map.tokens() * map.padded()) {}
 
     void read(const Map &map, const float *qkv, const float *bias, const int64_t *at) {
         const float scale = 1.0f / std::sqrt(float(map.depth));
-        const int64_t channels = map.channels(), depth = map.depth;
-        const int padded = map.padded(), wide = map.wide();
+        const int64_t channels = map.channels();
+        const int wide = map.wide();
         for (int t = 0; t < map.tokens(); t++) {
             const float *from = qkv + at[t] * 3 * channels;
-            for (int64_t d = 0; d < depth; d++) queries[t * wide + d] = (from[d] + bias[d]) * scale;
-            for (int64_t d = 0; d < depth; d++) keys[d * padded + t] = from[channels + d] + bias[channels + d];
-            for (int64_t d = 0; d < depth; d++) values[t * wide + d] = from[2 * channels + d] + bias[2 * channels + d];
+            for (int part = 0; part < 3; part++) fetch(from + part * channels + map.depth, map.depth);
+            add(from, bias, map.depth, scale, queries.data() + t * wide);
+            add(from + channels, bias + channels, map.depth, 1.0f, outputs.data() + t * wide);
+            add(from + 2 * channels, bias + 2 * channels, map.depth, 1.0f, values.data() + t * wide);
         }
+        turn(outputs.data(), map.tokens(), map.depth, wide, map.padded(), keys.data());
+    }
+
+   private:
+    // The next head lies behind this one; its rows are too far apart for the processor to guess.
+    static void fetch(const float *from, int depth) {
+        for (int d = 0; d < depth; d += 64 / sizeof(float)) __builtin_prefetch(from + d);
+    }
+
+    static void add(const float *__restrict x, const float *__restrict bias, int depth, float scale,
+                    float *__restrict out) {
+        int d = 0;
+        for (; d + LANES <= depth; d += LANES) store(out + d, (load(x + d) + load(bias + d)) * scale);
+        for (; d < depth; d++) out[d] = (x[d] + bias[d]) * scale;
+    }
+
+    // Rows to columns; those of the padding repeat one, and the padding of the bias hides them.
+    static void turn(const float *__restrict rows, int tokens, int depth, int wide, int padded, float *__restrict out) {
+        for (int t = 0; t < tokens; t += LANES)
+            for (int d = 0; d < depth; d++) {
+                vec column;
+                for (int lane = 0; lane < LANES; lane++)
+                    column[lane] = rows[(t + lane < tokens ? t + lane : t) * wide + d];
+                store(out + d * padded + t, column);
+            }
     }
 };
 
@@ -126,14 +154,14 @@ void mix_columns(int left, Rest... rest) {
     mix_block<rows, vectors>(rest...);
 }
 
-// Outputs: values weighed by the scores. They take the place of the queries, which nobody needs any more.
+// Outputs: values weighed by the scores.
 void mix(const Map &map, Tile &tile) {
     const int tokens = map.tokens(), padded = map.padded(), wide = map.wide();
     for (int c = 0; c < wide; c += WIDE * LANES) {
         const int left = (wide - c) / LANES;
         for (int t = 0; t < tokens;) {
             const float *s = tile.scores.data() + t * padded, *v = tile.values.data() + c;
-            float *out = tile.queries.data() + t * wide + c;
+            float *out = tile.outputs.data() + t * wide + c;
             if (t + MIXED <= tokens) {
                 mix_columns<MIXED>(left, tokens, wide, padded, s, v, out);
                 t += MIXED;
@@ -170,7 +198,7 @@ extern "C" void mimi_window_attention(const float *qkv, const float *qkv_bias, c
                 for (int t = 0; t < map->tokens(); t++) softmax(tile.scores.data() + t * map->padded(), map->padded());
                 mix(*map, tile);
                 for (int t = 0; t < map->tokens(); t++)
-                    std::memcpy(out + at[t] * channels + head * depth, tile.queries.data() + t * map->wide(),
+                    std::memcpy(out + at[t] * channels + head * depth, tile.outputs.data() + t * map->wide(),
                                 depth * sizeof(float));
             }
         }

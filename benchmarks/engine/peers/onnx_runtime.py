@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from timm.layers import set_fused_attn
 
 from benchmarks.engine.job import Calls, Job
 from benchmarks.engine.peers.timm_network import is_fused, load
@@ -13,6 +14,7 @@ from benchmarks.engine.peers.timm_network import is_fused, load
 
 def build(job: Job) -> Calls:
     """`features`."""
+    set_fused_attn(enable=False)  # the fused product cannot be exported, and would mean nothing in a graph
     model, images = load(job), job.images(job.number("batch"))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = job.threads
