@@ -97,9 +97,11 @@ class Load:
             exchange.close()
 
     def _arrive(self, due: float) -> None:
-        if self._idle:
-            self._send(self._idle.pop(), due)
-            return
+        while self._idle:
+            exchange = self._idle.pop()
+            if exchange.open:  # servers close what has been idle for some seconds
+                self._send(exchange, due)
+                return
         self._due.append(due)
         if len(self._pending) + self._opening < _MOST_CONNECTIONS:
             self._opening += 1

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,16 +18,17 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @asynccontextmanager
-async def server(reply: Reply) -> AsyncIterator[int]:
-    """One that gives `reply` to the n-th request of all, whatever was asked."""
+async def server(reply: Reply, *, idle: float | None = None) -> AsyncIterator[int]:
+    """One that gives `reply` to the n-th request of all, whatever was asked, and closes what is `idle` (seconds)."""
     count, serving = 0, set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal count
         serving.add(asyncio.current_task())
-        while (await reader.read(65536)).endswith(b"!"):
-            count += 1
-            writer.write(await reply(count))
+        with suppress(TimeoutError):
+            while (await asyncio.wait_for(reader.read(65536), idle)).endswith(b"!"):
+                count += 1
+                writer.write(await reply(count))
         writer.close()
         await writer.wait_closed()
 
@@ -69,6 +70,13 @@ async def test_a_stall_makes_every_request_that_was_due_late(requests: str) -> N
     assert told["failed"] == 0
     assert 60 < told["requests"] < 140  # type: ignore[operator]
     assert told["p50_ms"] > 250  # type: ignore[operator]  # a closed loop would have seen one slow request
+
+
+async def test_a_connection_that_the_server_closed_for_idleness_is_not_asked(requests: str) -> None:
+    async with server(at_once, idle=0.02) as port:
+        told = await perform(Job(port, requests, 0.0, 2.0, rate=5.0))  # each request finds the one before it gone
+    assert told["failed"] == 0
+    assert told["requests"] > 3  # type: ignore[operator]
 
 
 async def test_refusals_and_broken_connections_count_as_failed(requests: str) -> None:
