@@ -53,17 +53,16 @@ def _applied(state: State, change: Change) -> State:
 
 
 def _add(state: State, change: Change, added: Iterable[VersionAdded]) -> State:
+    tasks, retired = dict(state.tasks), dict(state.retired)  # one copy for all: a seed brings thousands
     for one in added:
-        if one.version != state.last_version(one.task) + 1:
+        before = tasks.get(one.task) or TaskState(0, retired.pop(one.task, 0))
+        if one.version != before.last_version + 1:
             raise CorruptLog(f"entry {change.generation} adds version {one.version} out of order")
         info = VersionInfo(one.version, one.sha256, one.size, change.at, one.blob)
-        before = state.tasks.get(one.task, TaskState(0, 0))
         aliases = {**before.aliases, one.alias: {one.version: WHOLE}} if one.alias else before.aliases
         versions = {**before.versions, one.version: info}
-        after = TaskState(change.generation, one.version, versions, aliases, before.description)
-        retired = {task: last for task, last in state.retired.items() if task != one.task}
-        state = replace(state, tasks={**state.tasks, one.task: after}, retired=retired)
-    return state
+        tasks[one.task] = TaskState(change.generation, one.version, versions, aliases, before.description)
+    return replace(state, tasks=tasks, retired=retired)
 
 
 def _move(state: State, change: Change, moved: AliasMoved) -> State:
