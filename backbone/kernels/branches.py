@@ -20,11 +20,17 @@ _MOST_TOKENS = 256  # of a window; beyond, a tile is too large for a core's own 
 
 def fast(branch: Branch, library: Library) -> Compute | None:
     """What computes `branch` over the kernels; None where they do not help."""
-    if isinstance(branch, WindowAttention) and branch.window[0] * branch.window[1] <= _MOST_TOKENS:
-        return FastWindowAttention(branch, library)
-    if isinstance(branch, Mlp) and _is_gelu(branch.act) and branch.fc1.out_features % library.lanes == 0:
-        return FastMlp(branch, library)
+    if isinstance(branch, WindowAttention):
+        fits = branch.window[0] * branch.window[1] <= _MOST_TOKENS and _have_bias(branch.qkv, branch.proj)
+        return FastWindowAttention(branch, library) if fits else None
+    if isinstance(branch, Mlp):
+        whole = branch.fc1.out_features % library.lanes == 0 and _have_bias(branch.fc1, branch.fc2)
+        return FastMlp(branch, library) if whole and _is_gelu(branch.act) else None
     return None
+
+
+def _have_bias(*layers: nn.Linear) -> bool:
+    return all(isinstance(layer.bias, Tensor) for layer in layers)
 
 
 def _is_gelu(act: nn.Module) -> bool:
@@ -36,19 +42,21 @@ class FastMlp:
     """`Mlp` with exact GELU; bias and activation are one pass."""
 
     def __init__(self, branch: Mlp, library: Library) -> None:
-        self._branch, self._library = branch, library
+        self._library, self._norm, self._scale = library, branch.norm, branch.scale
+        self._up, self._up_bias = _columns(branch.fc1)
+        self._down, self._down_bias = _columns(branch.fc2)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C)."""
-        branch, rows = self._branch, x.reshape(-1, x.shape[-1])
+        rows = x.reshape(-1, x.shape[-1])
         out = torch.empty_like(rows)
-        hidden = rows.new_empty(min(_ROWS, len(rows)), branch.fc1.out_features)
+        hidden = rows.new_empty(min(_ROWS, len(rows)), self._up.shape[1])
         for tokens, result in zip(rows.split(_ROWS), out.split(_ROWS), strict=True):
             a = hidden[: len(tokens)]
-            torch.mm(branch.norm(tokens), branch.fc1.weight.t(), out=a)
-            self._library.bias_gelu_(a, branch.fc1.bias)
-            torch.addmm(branch.fc2.bias, a, branch.fc2.weight.t(), out=result)
-        scaled: Tensor = branch.scale(out.view(x.shape))
+            torch.mm(self._norm(tokens), self._up, out=a)
+            self._library.bias_gelu_(a, self._up_bias)
+            torch.addmm(self._down_bias, a, self._down, out=result)
+        scaled: Tensor = self._scale(out.view(x.shape))
         return scaled
 
 
@@ -56,7 +64,9 @@ class FastWindowAttention:
     """`WindowAttention` while its bias table is frozen: windows are read and written where they lie in the map."""
 
     def __init__(self, branch: WindowAttention, library: Library) -> None:
-        self._branch, self._library = branch, library
+        self._library, self._norm = library, branch.norm
+        self._qkv, self._qkv_bias = _columns(branch.qkv)
+        self._proj, self._proj_bias = _columns(branch.proj)
         self._bias = library.pad(branch.bias[0])
         depth = branch.proj.in_features // branch.heads
         self._windows = Windows(branch.heads, depth, *branch.window, *branch.shift)
@@ -71,8 +81,13 @@ class FastWindowAttention:
         return out
 
     def _attend(self, x: Tensor, qkv: Tensor, out: Tensor) -> None:
-        branch, normed = self._branch, self._branch.norm(x)
-        torch.mm(normed.flatten(0, 2), branch.qkv.weight.t(), out=qkv.flatten(0, 2))
+        normed: Tensor = self._norm(x)
+        torch.mm(normed.flatten(0, 2), self._qkv, out=qkv.flatten(0, 2))
         # The normed maps are spent: their place takes what attention gives.
-        self._library.window_attention(qkv, branch.qkv.bias, self._bias, self._windows, normed)
-        torch.addmm(branch.proj.bias, normed.flatten(0, 2), branch.proj.weight.t(), out=out.flatten(0, 2))
+        self._library.window_attention(qkv, self._qkv_bias, self._bias, self._windows, normed)
+        torch.addmm(self._proj_bias, normed.flatten(0, 2), self._proj, out=out.flatten(0, 2))
+
+
+def _columns(linear: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Weight (K, C) as a view, and bias (C): looked up once, because modules look theirs up slowly."""
+    return linear.weight.detach().t(), linear.bias.detach()

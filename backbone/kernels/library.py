@@ -5,8 +5,8 @@ contiguous; nobody checks that again.
 """
 
 import ctypes
-from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,8 +15,7 @@ from torch.nn import functional
 from backbone.kernels.errors import KernelsUnusable
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(NamedTuple):
     """How maps are cut: of how many heads of which depth, into windows of (height, width) shifted by (down, right)."""
 
     heads: int
@@ -71,7 +70,7 @@ class Library:
             out: (B, H, W, C), is written.
         """
         images, height, width, _ = qkv.shape
-        shape = _Map(images, height, width, *astuple(windows))
+        shape = _Map(images, height, width, *windows)
         groups = bias.shape[0] // windows.heads
         pointers = (qkv.data_ptr(), qkv_bias.data_ptr(), bias.data_ptr())
         self._attention(*pointers, groups, ctypes.byref(shape), out.data_ptr(), torch.get_num_threads())

@@ -89,11 +89,12 @@ def test_more_images_than_fit_the_cache_at_once_give_the_same(library: Library) 
             torch.testing.assert_close(branch(x), site.branch(x), rtol=0, atol=1e-5)
 
 
-def test_other_activations_and_windows_too_large_are_left_to_their_modules(library: Library) -> None:
+def test_what_the_kernels_do_not_compute_is_left_to_its_module(library: Library) -> None:
     linear = (nn.Linear(8, 16), nn.Linear(16, 8))
     for act in (nn.ReLU(), nn.GELU(approximate="tanh")):
         assert fast(Mlp(nn.LayerNorm(8), linear[0], act, linear[1]), library) is None
     assert fast(swin(img_size=128, window_size=32).sites[0].branch, library) is None
+    assert fast(swin(qkv_bias=False).sites[0].branch, library) is None
 
 
 def test_other_threads_go_on_while_a_kernel_runs(folder: Path) -> None:
