@@ -5,9 +5,13 @@ position bias anew in every forward and expands the shift mask over the batch. E
 first and knows its own FLOPs (2 per multiply-accumulate; matrix products only, attention products included).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+Compute = Callable[[Tensor], Tensor]  # a branch's output (B, ..., C) for what enters it: the branch, or a faster twin
 
 
 class Branch(nn.Module):

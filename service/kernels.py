@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from backbone import Backbone
-from backbone.kernels import Compute, KernelError, build, level, load, path_in
+from backbone.kernels import KernelError, build_missing, load
+from backbone.layers import Compute
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Kernels:
 
     def start(self) -> None:
         """Have a missing library made, and use it once it is there."""
-        if self._compiles and not self._is_there():
+        if self._compiles:
             self._thread.start()
 
     def close(self) -> None:
@@ -54,16 +55,11 @@ class Kernels:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def _is_there(self) -> bool:
-        try:
-            return path_in(self._folder).is_file()
-        except OSError:  # a folder that nobody may look into; `load` has told
-            return True
-
     def _make(self) -> None:
         try:
-            build(self._folder, level())
+            made = build_missing(self._folder)
         except (KernelError, OSError) as error:
             _log.warning("kernels could not be compiled, PyTorch's own operators go on: %s", error)
-        else:
+            return
+        if made:
             self.load()

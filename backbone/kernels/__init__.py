@@ -3,23 +3,22 @@
 A C++ compiler makes them in a second (`mimi compile`), for a level of x86-64 instructions or for any other processor;
 without them the sub-layers are computed by PyTorch's own operators.
 
-`kernels.cpp` is the arithmetic, `build` compiles it, `library` calls it, `branches` are sub-layers over it, `loading`
+`kernels.cpp` is the arithmetic, `build` compiles it, `bindings` calls it, `branches` are sub-layers over it, `loading`
 decides what is used.
 """
 
-from backbone.kernels.branches import Compute
 from backbone.kernels.build import PLAIN, build, default_folder, level
 from backbone.kernels.errors import CompilerMissing, KernelError, KernelsUnusable
-from backbone.kernels.loading import Loaded, load, path_in
+from backbone.kernels.loading import Loaded, build_missing, load, path_in
 
 __all__ = [
     "PLAIN",
     "CompilerMissing",
-    "Compute",
     "KernelError",
     "KernelsUnusable",
     "Loaded",
     "build",
+    "build_missing",
     "default_folder",
     "level",
     "load",

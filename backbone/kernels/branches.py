@@ -4,15 +4,11 @@ A sub-layer takes so many rows at a time that what lies between its products sta
 products themselves remain PyTorch's.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from backbone.kernels.library import Library, Windows
-from backbone.layers import Branch, Mlp, WindowAttention
-
-Compute = Callable[[Tensor], Tensor]
+from backbone.kernels.bindings import Library, Windows
+from backbone.layers import Branch, Compute, Mlp, WindowAttention
 
 _ROWS = 3136  # tokens at a time: one image of Swin's first stage, whose hidden layer is 4.8 MB
 _MOST_TOKENS = 256  # of a window; beyond, a tile is too large for a core's own cache

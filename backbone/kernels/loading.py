@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from backbone.kernels.branches import Compute, fast
-from backbone.kernels.build import level, library_name
+from backbone.kernels.bindings import Library
+from backbone.kernels.branches import fast
+from backbone.kernels.build import build, level, library_name
 from backbone.kernels.errors import KernelsUnusable
-from backbone.kernels.library import Library
+from backbone.layers import Compute
 from backbone.network import Backbone
 
 
@@ -32,6 +33,18 @@ class Loaded:
 def path_in(folder: Path) -> Path:
     """Where this machine's library lies, or would."""
     return folder / library_name(level())
+
+
+def build_missing(folder: Path) -> bool:
+    """Compile this machine's library into `folder` unless it is there; returns whether it was not.
+
+    Raises:
+        CompilerMissing, KernelError, OSError: see `build`.
+    """
+    if path_in(folder).is_file():
+        return False
+    build(folder, level())
+    return True
 
 
 def load(backbone: Backbone, folder: Path) -> Loaded:

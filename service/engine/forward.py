@@ -5,19 +5,20 @@ at a site are not touched there; a site where no row is live is the bare sub-lay
 images is one slice, the straight path. Knows tensors and slices; planning.py says which.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from backbone import Backbone
+from backbone.layers import Compute
 from service.engine.planning import Live, Plan
 
 
 @torch.inference_mode()
 def forward(
-    backbone: Backbone, images: Tensor, plan: Plan, *, branches: Sequence[Callable[[Tensor], Tensor]]
+    backbone: Backbone, images: Tensor, plan: Plan, *, branches: Sequence[Compute]
 ) -> list[tuple[Tensor, Tensor]]:
     """Logits (rows, K) and features (rows, F) of each group.
 

@@ -1,15 +1,14 @@
 """What computes a planned batch: the one part of the engine that another device or another library replaces."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
 
 from backbone import Backbone
+from backbone.layers import Compute
 from service.engine.forward import forward
 from service.engine.planning import Plan
-
-Branch = Callable[[Tensor], Tensor]  # a sub-layer's output (B, ..., C) from what enters it
 
 
 class Runtime(Protocol):
@@ -35,9 +34,9 @@ class TorchRuntime:
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
-        self._branches: tuple[Branch, ...] = tuple(site.branch for site in backbone.sites)
+        self._branches: tuple[Compute, ...] = tuple(site.branch for site in backbone.sites)
 
-    def use(self, branches: Sequence[Branch]) -> None:
+    def use(self, branches: Sequence[Compute]) -> None:
         """Compute the sub-layers with `branches`, one for each site, from the next batch on."""
         self._branches = tuple(branches)  # one pointer move: a batch under way goes on with what it began with
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from backbone import Backbone, load_backbone
-from backbone.kernels import Compute, path_in
+from backbone.kernels import path_in
+from backbone.layers import Compute
 from service.kernels import Kernels
 
 

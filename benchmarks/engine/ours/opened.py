@@ -45,8 +45,7 @@ def open_vit(job: Job) -> Opened:
 def _open(backbone: Backbone) -> Opened:
     keep_large_blocks()
     folder = kernels.default_folder()
-    if not kernels.path_in(folder).is_file():  # as the server does
-        kernels.build(folder, kernels.level())
+    kernels.build_missing(folder)  # as the server does
     runtime, loaded = TorchRuntime(backbone), kernels.load(backbone, folder)
     runtime.use(loaded.branches)
     return Opened(Engine(backbone, runtime), runtime, loaded.fast)

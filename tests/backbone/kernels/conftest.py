@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from backbone.kernels import PLAIN, build, level, path_in
-from backbone.kernels.library import Library
+from backbone.kernels.bindings import Library
 
 
 @pytest.fixture(scope="session")

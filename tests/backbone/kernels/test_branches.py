@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backbone.kernels import path_in
+from backbone.kernels.bindings import Library, Windows
 from backbone.kernels.branches import FastMlp, FastWindowAttention, fast
-from backbone.kernels.library import Library, Windows
 from backbone.layers import Mlp, WindowAttention
 from tests.backbone.kernels.networks import swin
 

@@ -56,7 +56,7 @@ def test_its_threads_are_pytorchs_own(folder: Path) -> None:
     code = f"""
 import torch
 from pathlib import Path
-from backbone.kernels.library import Library
+from backbone.kernels.bindings import Library
 Library(Path({str(path_in(folder))!r})).bias_gelu_(torch.zeros(64, 64), torch.zeros(64))
 print(len({{line.split()[-1] for line in open("/proc/self/maps") if "libgomp" in line or "libomp" in line}}))
 """
