@@ -5,17 +5,18 @@ position bias anew in every forward and expands the shift mask over the batch. E
 first and knows its own FLOPs (2 per multiply-accumulate; matrix products only, attention products included).
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Compute = Callable[[Tensor], Tensor]  # a branch's output (B, ..., C) for what enters it: the branch, or a faster twin
-
 
 class Branch(nn.Module):
     """One residual branch: the tokens of one image in, its contribution to the residual stream out."""
+
+    def added(self, x: Tensor) -> Tensor:
+        """`x` plus the branch's output, without a tensor of its own for the sum: for inference."""
+        out: Tensor = self(x)
+        return out.add_(x)
 
     def flops(self, tokens: int) -> int:
         """FLOPs for one image of `tokens` tokens."""

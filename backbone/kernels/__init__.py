@@ -1,22 +1,21 @@
-"""Kernels of our own for the CPU: what lies between a sub-layer's matrix products, each in one pass over memory.
+"""Kernels of our own for the CPU: a whole residual branch, or all adapters of a site, in one call each.
 
-A C++ compiler makes them in a second (`mimi compile`), for a level of x86-64 instructions or for any other processor;
-without them the sub-layers are computed by PyTorch's own operators.
+A C++ compiler makes them in two seconds (`mimi compile`), for a level of x86-64 instructions or for any other
+processor; without them everything is computed by PyTorch's own operators.
 
-`kernels.cpp` is the arithmetic, `build` compiles it, `bindings` calls it, `branches` are sub-layers over it, `loading`
-decides what is used.
+`kernels.cpp` and what it includes are the arithmetic, `build` compiles it, `bindings` calls it, `branches` are branches
+over it, `loading` decides what is used.
 """
 
 from backbone.kernels.build import PLAIN, build, default_folder, level
 from backbone.kernels.errors import CompilerMissing, KernelError, KernelsUnusable
-from backbone.kernels.loading import Loaded, build_missing, load, path_in
+from backbone.kernels.loading import build_missing, load, path_in
 
 __all__ = [
     "PLAIN",
     "CompilerMissing",
     "KernelError",
     "KernelsUnusable",
-    "Loaded",
     "build",
     "build_missing",
     "default_folder",

@@ -1,37 +1,65 @@
 """The compiled kernels as functions of tensors.
 
 Called through ctypes, which lets other threads of the interpreter run meanwhile. Tensors are float32, on the CPU and
-contiguous; nobody checks that again.
+contiguous; nobody checks that again. The structures are those of kernels.cpp, in the same order.
 """
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from backbone.arithmetic import Slice
 from backbone.kernels.errors import KernelsUnusable
 
-
-class Windows(NamedTuple):
-    """How maps are cut: of how many heads of which depth, into windows of (height, width) shifted by (down, right)."""
-
-    heads: int
-    depth: int
-    height: int
-    width: int
-    down: int
-    right: int
+_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 
 
-class _Map(ctypes.Structure):
-    """`Map` of kernels.cpp."""
+class Norm(ctypes.Structure):
+    """Weight (C), bias (C) and epsilon of a LayerNorm."""
+
+    _fields_ = [("weight", _POINTER), ("bias", _POINTER), ("epsilon", ctypes.c_double)]
+
+
+class Linear(ctypes.Structure):
+    """Weight (out, in), bias (out), and these two numbers, the input's first."""
+
+    _fields_ = [("weight", _POINTER), ("bias", _POINTER), ("inputs", _NUMBER), ("outputs", _NUMBER)]
+
+
+class Mlp(ctypes.Structure):
+    """An MLP branch; `scale` (C) may be null."""
+
+    _fields_ = [("norm", Norm), ("up", Linear), ("down", Linear), ("scale", _POINTER)]
+
+
+class Windows(ctypes.Structure):
+    """How maps are cut: of `heads` · `depth` channels, into windows (height, width) that are shifted down and right."""
+
+    _fields_ = [(name, _NUMBER) for name in ("heads", "depth", "height", "width", "down", "right")]
+
+
+class WindowAttention(ctypes.Structure):
+    """An attention branch; `bias` as `Library.pad` gives it, `groups` 1 or the windows of a map."""
 
     _fields_ = [
-        (name, ctypes.c_int64)
-        for name in ("images", "height", "width", "heads", "depth", "rows", "columns", "down", "right")
+        ("norm", Norm),
+        ("qkv", Linear),
+        ("proj", Linear),
+        ("bias", _POINTER),
+        ("groups", _NUMBER),
+        ("windows", Windows),
+    ]
+
+
+class _Adapter(ctypes.Structure):
+    _fields_ = [
+        ("down", _POINTER),
+        ("up", _POINTER),
+        *((name, _NUMBER) for name in ("width", "first", "tokens")),
     ]
 
 
@@ -42,39 +70,66 @@ class Library:
         """Load it.
 
         Raises:
-            KernelsUnusable: it is not a library that this process can load.
+            KernelsUnusable: it is not a library that this process can load, or PyTorch has no BLAS that it could call.
         """
         try:
             library = ctypes.CDLL(str(path))
-            self._attention, self._gelu = library.mimi_window_attention, library.mimi_bias_gelu
+            self._mlp, self._attention, self._adapt = (
+                library.mimi_mlp,
+                library.mimi_window_attention,
+                library.mimi_adapt,
+            )
             self.lanes: int = library.mimi_lanes()
+            library.mimi_open(_sgemm())
         except (OSError, AttributeError) as error:
             raise KernelsUnusable(f"{path.name} cannot be loaded: {error}") from error
-        pointer, number = ctypes.c_void_p, ctypes.c_int64
-        self._attention.argtypes = (pointer, pointer, pointer, number, ctypes.POINTER(_Map), pointer, ctypes.c_int)
-        self._gelu.argtypes = (pointer, pointer, number, number, ctypes.c_int)
-        self._attention.restype = self._gelu.restype = None
+        rest = (ctypes.c_bool, _POINTER, ctypes.c_int)
+        self._mlp.argtypes = (_POINTER, _POINTER, _NUMBER, *rest)
+        self._attention.argtypes = (_POINTER, _POINTER, _NUMBER, _NUMBER, _NUMBER, *rest)
+        self._adapt.argtypes = (_POINTER, _NUMBER, _POINTER, _NUMBER, _NUMBER, _POINTER, ctypes.c_int)
+        self._mlp.restype = self._attention.restype = self._adapt.restype = None
 
     def pad(self, bias: Tensor) -> Tensor:
         """Position bias (G·heads, T, T) as `window_attention` takes it: its last dimension padded to whole vectors."""
         return functional.pad(bias, (0, -bias.shape[-1] % self.lanes), value=-torch.inf).contiguous()
 
-    def window_attention(self, qkv: Tensor, qkv_bias: Tensor, bias: Tensor, windows: Windows, out: Tensor) -> None:
-        """Attention inside (shifted) windows of maps.
+    def mlp(self, branch: Mlp, x: Tensor, *, added: bool) -> Tensor:
+        """The MLP's output for `x` (..., C), plus `x` if it is to be added; channels are multiples of the lanes."""
+        out, tokens = torch.empty_like(x), x.numel() // x.shape[-1]
+        self._mlp(ctypes.byref(branch), x.data_ptr(), tokens, added, out.data_ptr(), torch.get_num_threads())
+        return out
 
-        Args:
-            qkv: (B, H, W, 3C) queries, keys and values, without their bias; H and W are multiples of the window's.
-            qkv_bias: (3C).
-            bias: see `pad`; G is 1, or the windows of one map.
-            windows: how maps are cut.
-            out: (B, H, W, C), is written.
-        """
-        images, height, width, _ = qkv.shape
-        shape = _Map(images, height, width, *windows)
-        groups = bias.shape[0] // windows.heads
-        pointers = (qkv.data_ptr(), qkv_bias.data_ptr(), bias.data_ptr())
-        self._attention(*pointers, groups, ctypes.byref(shape), out.data_ptr(), torch.get_num_threads())
+    def window_attention(self, branch: WindowAttention, x: Tensor, *, added: bool) -> Tensor:
+        """Attention inside the windows of maps (B, H, W, C), plus `x` if it is to be added; C as in `mlp`."""
+        out = torch.empty_like(x)
+        rest = (added, out.data_ptr(), torch.get_num_threads())
+        self._attention(ctypes.byref(branch), x.data_ptr(), *x.shape[:3], *rest)
+        return out
 
-    def bias_gelu_(self, x: Tensor, bias: Tensor) -> None:
-        """GELU of `x` (rows, columns) plus `bias` (columns), in place; columns are a multiple of the lanes."""
-        self._gelu(x.data_ptr(), bias.data_ptr(), *x.shape, torch.get_num_threads())
+    def adapt(self, h: Tensor, live: Sequence[Slice], x: Tensor) -> Tensor:
+        """As `backbone.arithmetic.adapt_slices`; `live` in the order of the slices, C as in `mlp`."""
+        h, x, channels = h.contiguous(), x.contiguous(), h.shape[-1]
+        tokens = h.numel() // channels
+        each = tokens // len(h)
+        adapters = (_Adapter * len(live))(*(_adapter(*part, each) for part in live))
+        pointers = (x.data_ptr(), tokens, channels, h.data_ptr())
+        self._adapt(ctypes.byref(adapters), len(live), *pointers, torch.get_num_threads())
+        return h
+
+
+def _adapter(weights: tuple[Tensor, Tensor], rows: slice, each: int) -> _Adapter:
+    down, up = weights
+    return _Adapter(down.data_ptr(), up.data_ptr(), len(down), rows.start * each, (rows.stop - rows.start) * each)
+
+
+def _sgemm() -> ctypes.c_void_p:
+    """The single-precision product of the BLAS that PyTorch computes with.
+
+    Raises:
+        AttributeError: it has none under the name that every BLAS gives it.
+        OSError: PyTorch's library does not lie where it should.
+    """
+    folder = Path(torch.__file__).parent / "lib"
+    names = ("libtorch_cpu.so", "libtorch_cpu.dylib")
+    path = next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
+    return ctypes.cast(ctypes.CDLL(str(path)).sgemm_, ctypes.c_void_p)

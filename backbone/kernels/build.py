@@ -12,7 +12,9 @@ import torch
 
 from backbone.kernels.errors import CompilerMissing, KernelError
 
-_SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.cpp", "vectors.h"))
+_SOURCES = tuple(
+    Path(__file__).with_name(name) for name in ("kernels.cpp", "attention.h", "products.h", "rows.h", "vectors.h")
+)
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 

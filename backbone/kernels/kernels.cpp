@@ -1,220 +1,146 @@
-// What lies between a sub-layer's matrix products, each in one pass over memory. Float32; threads by OpenMP.
+// Whole residual branches of a frozen network, and the adapters behind them. Float32; threads by OpenMP.
 //
-// PyTorch's own operators cut a map into windows, shift it, turn the heads around and undo all of it with copies of
-// their own. Here a window is read from the map where it lies, and its result is written back there.
+// PyTorch's operators read and write all tokens once for every norm, bias, activation and copy. Here a piece of them
+// goes through a whole branch while it lies in a core's own cache. The products are PyTorch's BLAS.
 
-#include <cmath>
-#include <cstring>
+#include <algorithm>
 #include <vector>
 
-#include "vectors.h"
+#include "attention.h"
+#include "products.h"
+#include "rows.h"
 
 namespace {
 
-constexpr int ROWS = 2, VECTORS = 7;  // of a block of scores: its sums and what they need just fill 16 registers
-constexpr int MIXED = 3, WIDE = 4;    // of a block of outputs, likewise
-
-struct Map {
-    int64_t images, height, width, heads, depth;
-    int64_t window_height, window_width, shift_down, shift_right;
-
-    int tokens() const { return window_height * window_width; }
-    int padded() const { return (tokens() + LANES - 1) / LANES * LANES; }
-    int wide() const { return (depth + LANES - 1) / LANES * LANES; }
-    int64_t channels() const { return heads * depth; }
-    int64_t windows() const { return height / window_height * (width / window_width); }
-
-    // Where a window's tokens lie, as rows of the map of all images.
-    void locate(int64_t image, int64_t window, int64_t *at) const {
-        const int64_t across = width / window_width;
-        const int64_t top = window / across * window_height + shift_down;
-        const int64_t left = window % across * window_width + shift_right;
-        for (int64_t y = 0; y < window_height; y++)
-            for (int64_t x = 0; x < window_width; x++)
-                *at++ = (image * height + (top + y) % height) * width + (left + x) % width;
-    }
+struct Mlp {
+    Norm norm;
+    Linear up, down;
+    const float *scale;  // of each channel of the result, or null
 };
 
-// One head of one window: queries, values, outputs (tokens, wide), keys (depth, padded), scores (tokens, padded).
-struct Tile {
-    std::vector<float> queries, keys, values, outputs, scores;
-
-    explicit Tile(const Map &map)
-        : queries(map.tokens() * map.wide()),
-          keys(map.depth * map.padded()),
-          values(map.tokens() * map.wide()),
-          outputs(map.tokens() * map.wide()),
-          scores(map.tokens() * map.padded()) {}
-
-    void read(const Map &map, const float *qkv, const float *bias, const int64_t *at) {
-        const float scale = 1.0f / std::sqrt(float(map.depth));
-        const int64_t channels = map.channels();
-        const int wide = map.wide();
-        for (int t = 0; t < map.tokens(); t++) {
-            const float *from = qkv + at[t] * 3 * channels;
-            for (int part = 0; part < 3; part++) fetch(from + part * channels + map.depth, map.depth);
-            add(from, bias, map.depth, scale, queries.data() + t * wide);
-            add(from + channels, bias + channels, map.depth, 1.0f, outputs.data() + t * wide);
-            add(from + 2 * channels, bias + 2 * channels, map.depth, 1.0f, values.data() + t * wide);
-        }
-        turn(outputs.data(), map.tokens(), map.depth, wide, map.padded(), keys.data());
-    }
-
-   private:
-    // The next head lies behind this one; its rows are too far apart for the processor to guess.
-    static void fetch(const float *from, int depth) {
-        for (int d = 0; d < depth; d += 64 / sizeof(float)) __builtin_prefetch(from + d);
-    }
-
-    static void add(const float *__restrict x, const float *__restrict bias, int depth, float scale,
-                    float *__restrict out) {
-        int d = 0;
-        for (; d + LANES <= depth; d += LANES) store(out + d, (load(x + d) + load(bias + d)) * scale);
-        for (; d < depth; d++) out[d] = (x[d] + bias[d]) * scale;
-    }
-
-    // Rows to columns; those of the padding repeat one, and the padding of the bias hides them.
-    static void turn(const float *__restrict rows, int tokens, int depth, int wide, int padded, float *__restrict out) {
-        for (int t = 0; t < tokens; t += LANES)
-            for (int d = 0; d < depth; d++) {
-                vec column;
-                for (int lane = 0; lane < LANES; lane++)
-                    column[lane] = rows[(t + lane < tokens ? t + lane : t) * wide + d];
-                store(out + d * padded + t, column);
-            }
-    }
+struct WindowAttention {
+    Norm norm;
+    Linear qkv, proj;
+    const float *bias;  // (groups, heads, tokens, padded): position bias and mask
+    int64_t groups;     // 1, or the windows of a map
+    Windows windows;
 };
 
-template <int rows, int vectors>
-void score_block(int depth, int wide, int padded, const float *q, const float *k, const float *bias, float *s) {
-    vec sum[rows][vectors] = {};
-    for (int d = 0; d < depth; d++)
-        for (int v = 0; v < vectors; v++)
-            for (int r = 0; r < rows; r++) sum[r][v] += q[r * wide + d] * load(k + d * padded + v * LANES);
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) {  // the bias last: masks are large, and would round what is added to them
-            const int at = r * padded + v * LANES;
-            store(s + at, sum[r][v] + load(bias + at));
-        }
-}
+// An adapter and the tokens that it acts on. One of no width leaves them as they are.
+struct Adapter {
+    const float *down, *up;  // (width, channels), (channels, width)
+    int64_t width, first, tokens;
+};
 
-template <int rows, int vectors = VECTORS, typename... Rest>
-void score_columns(int left, Rest... rest) {
-    if constexpr (vectors > 1)
-        if (left < vectors) return score_columns<rows, vectors - 1>(left, rest...);
-    score_block<rows, vectors>(rest...);
-}
-
-// Scores: scaled queries times keys, plus the position bias, whose padding is -inf.
-void score(const Map &map, Tile &tile, const float *bias) {
-    const int tokens = map.tokens(), padded = map.padded(), wide = map.wide(), depth = map.depth;
-    for (int j = 0; j < padded; j += VECTORS * LANES) {
-        const int left = (padded - j) / LANES;
-        for (int t = 0; t < tokens; t += ROWS) {
-            const float *q = tile.queries.data() + t * wide, *k = tile.keys.data() + j, *b = bias + t * padded + j;
-            float *s = tile.scores.data() + t * padded + j;
-            if (t + ROWS <= tokens)
-                score_columns<ROWS>(left, depth, wide, padded, q, k, b, s);
-            else
-                score_columns<1>(left, depth, wide, padded, q, k, b, s);
-        }
-    }
-}
-
-void softmax(float *row, int padded) {
-    vec top = load(row);
-    for (int j = LANES; j < padded; j += LANES) top = greater(top, load(row + j));
-    float most = top[0];
-    for (int lane = 1; lane < LANES; lane++) most = most < top[lane] ? top[lane] : most;
-    vec total{};
-    for (int j = 0; j < padded; j += LANES) {
-        const vec e = exponential(load(row + j) - most);
-        store(row + j, e);
-        total += e;
-    }
-    float sum = 0.0f;
-    for (int lane = 0; lane < LANES; lane++) sum += total[lane];
-    for (int j = 0; j < padded; j += LANES) store(row + j, load(row + j) * (1.0f / sum));
-}
-
-template <int rows, int vectors>
-void mix_block(int tokens, int wide, int padded, const float *s, const float *values, float *out) {
-    vec sum[rows][vectors] = {};
-    for (int j = 0; j < tokens; j++)
-        for (int v = 0; v < vectors; v++)
-            for (int r = 0; r < rows; r++) sum[r][v] += s[r * padded + j] * load(values + j * wide + v * LANES);
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) store(out + r * wide + v * LANES, sum[r][v]);
-}
-
-template <int rows, int vectors = WIDE, typename... Rest>
-void mix_columns(int left, Rest... rest) {
-    if constexpr (vectors > 1)
-        if (left < vectors) return mix_columns<rows, vectors - 1>(left, rest...);
-    mix_block<rows, vectors>(rest...);
-}
-
-// Outputs: values weighed by the scores.
-void mix(const Map &map, Tile &tile) {
-    const int tokens = map.tokens(), padded = map.padded(), wide = map.wide();
-    for (int c = 0; c < wide; c += WIDE * LANES) {
-        const int left = (wide - c) / LANES;
-        for (int t = 0; t < tokens;) {
-            const float *s = tile.scores.data() + t * padded, *v = tile.values.data() + c;
-            float *out = tile.outputs.data() + t * wide + c;
-            if (t + MIXED <= tokens) {
-                mix_columns<MIXED>(left, tokens, wide, padded, s, v, out);
-                t += MIXED;
-            } else {
-                mix_columns<1>(left, tokens, wide, padded, s, v, out);
-                t++;
+// x (windows * tokens, channels) becomes attention inside each window; qkv (windows * tokens, 3 * channels).
+void attend(const WindowAttention &branch, const Map &map, const float *qkv, int64_t first, int64_t windows, float *x,
+            int threads) {
+    const int64_t channels = map.channels(), tokens = map.tokens();
+#pragma omp parallel num_threads(threads)
+    {
+        Tile tile(map);
+#pragma omp for collapse(2) schedule(static)
+        for (int64_t window = 0; window < windows; window++)
+            for (int64_t head = 0; head < map.heads; head++) {
+                const int64_t bias = (first + window) % branch.groups * map.heads + head;
+                tile.read(map, qkv + window * tokens * 3 * channels + head * map.depth,
+                          branch.qkv.bias + head * map.depth);
+                tile.attend(map, branch.bias + bias * tokens * map.padded());
+                tile.write(map, x + window * tokens * channels + head * map.depth);
             }
-        }
     }
+}
+
+// h += up(GELU(down(h))) of one adapter, for `tokens` of its tokens.
+void adapt(const Adapter &adapter, int64_t tokens, int64_t channels, float *h) {
+    const int64_t size = tokens * adapter.width;
+    float *hidden = scratch(size + LANES);
+    multiply({adapter.down, nullptr, channels, adapter.width}, h, tokens, hidden);
+    std::fill_n(hidden + size, LANES, 0.0f);
+    for (int64_t i = 0; i < size; i += LANES) store(hidden + i, gelu(load(hidden + i)));
+    multiply({adapter.up, nullptr, adapter.width, channels}, hidden, tokens, h, 1.0f);
+}
+
+// Pieces of the adapters' tokens, and of the tokens between them.
+std::vector<Adapter> pieces_of(const Adapter *adapters, int64_t count, int64_t tokens) {
+    std::vector<Adapter> pieces;
+    const auto cut = [&](Adapter whole) {
+        for (int64_t done = 0; done < whole.tokens; done += MOST)
+            pieces.push_back({whole.down, whole.up, whole.width, whole.first + done, std::min(MOST, whole.tokens - done)});
+    };
+    int64_t end = 0;
+    for (const Adapter *adapter = adapters; adapter < adapters + count; adapter++) {
+        cut({nullptr, nullptr, 0, end, adapter->first - end});
+        cut(*adapter);
+        end = adapter->first + adapter->tokens;
+    }
+    cut({nullptr, nullptr, 0, end, tokens - end});
+    return pieces;
 }
 
 }  // namespace
 
-// Attention inside (shifted) windows.
-//
-// qkv        (images, height, width, 3 * heads * depth), without its bias
-// qkv_bias   (3 * heads * depth)
-// bias       (groups, heads, tokens, padded): position bias and mask; groups is 1, or the windows of an image
-// out        (images, height, width, heads * depth)
-extern "C" void mimi_window_attention(const float *qkv, const float *qkv_bias, const float *bias, int64_t groups,
-                                      const Map *map, float *out, int threads) {
-    const int64_t windows = map->windows(), depth = map->depth, channels = map->channels();
-    const int64_t head_bias = int64_t(map->tokens()) * map->padded();
-#pragma omp parallel num_threads(threads)
-    {
-        Tile tile(*map);
-        std::vector<int64_t> at(map->tokens());
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < map->images * windows; i++) {
-            map->locate(i / windows, i % windows, at.data());
-            for (int64_t head = 0; head < map->heads; head++) {
-                tile.read(*map, qkv + head * depth, qkv_bias + head * depth, at.data());
-                score(*map, tile, bias + (i % groups * map->heads + head) * head_bias);
-                for (int t = 0; t < map->tokens(); t++) softmax(tile.scores.data() + t * map->padded(), map->padded());
-                mix(*map, tile);
-                for (int t = 0; t < map->tokens(); t++)
-                    std::memcpy(out + at[t] * channels + head * depth, tile.outputs.data() + t * map->wide(),
-                                depth * sizeof(float));
-            }
-        }
-    }
-}
-
-// x = GELU(x + bias), in place: x (rows, columns), bias (columns).
-extern "C" void mimi_bias_gelu(float *x, const float *bias, int64_t rows, int64_t columns, int threads) {
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t row = 0; row < rows; row++) {
-        float *at = x + row * columns;
-        for (int64_t c = 0; c < columns; c += LANES) {
-            const vec y = load(at + c) + load(bias + c);
-            store(at + c, 0.5f * y * (1.0f + error_function(y * 0.70710678118654752f)));
-        }
-    }
-}
+// What multiplies matrices: `sgemm_` of a BLAS. To be called once, before all others.
+extern "C" void mimi_open(Sgemm blas) { sgemm = blas; }
 
 extern "C" int mimi_lanes() { return LANES; }
+
+// out = branch(x), plus x if `added`: x, out (tokens, channels), not the same memory.
+extern "C" void mimi_mlp(const Mlp *branch, const float *x, int64_t tokens, bool added, float *out, int threads) {
+    const int64_t channels = branch->up.in, wide = branch->up.out;
+    in_pieces(tokens, 1, threads, [=](int64_t first, int64_t rows, int threads) {
+        float *normed = scratch(rows * (channels + wide)), *hidden = normed + rows * channels;
+        const float *from = x + first * channels;
+        float *to = out + first * channels;
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t i = 0; i < rows; i++) normalise(branch->norm, from + i * channels, channels, normed + i * channels);
+        multiply(branch->up, normed, rows, hidden);
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t i = 0; i < rows; i++) activate(hidden + i * wide, branch->up.bias, wide);
+        multiply(branch->down, hidden, rows, to);
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t i = 0; i < rows; i++) {
+            const float *residual = added ? from + i * channels : nullptr;
+            finish(to + i * channels, branch->down.bias, branch->scale, residual, channels, to + i * channels);
+        }
+    });
+}
+
+// out = branch(x), plus x if `added`: x, out (images, height, width, channels), not the same memory.
+extern "C" void mimi_window_attention(const WindowAttention *branch, const float *x, int64_t images, int64_t height,
+                                      int64_t width, bool added, float *out, int threads) {
+    const Map map{branch->windows, height, width};
+    const int64_t channels = map.channels(), tokens = map.tokens();
+    in_pieces(images * map.windows(), tokens, threads, [=, &map](int64_t first, int64_t windows, int threads) {
+        const int64_t rows = windows * tokens;
+        float *inside = scratch(rows * 4 * channels), *qkv = inside + rows * channels;
+        std::vector<int64_t> at(rows);
+        for (int64_t window = 0; window < windows; window++) map.locate(first + window, at.data() + window * tokens);
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t i = 0; i < rows; i++)
+            normalise(branch->norm, x + at[i] * channels, channels, inside + i * channels);
+        multiply(branch->qkv, inside, rows, qkv);
+        attend(*branch, map, qkv, first, windows, inside, threads);
+        multiply(branch->proj, inside, rows, qkv);  // queries, keys and values are spent
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t i = 0; i < rows; i++) {
+            const float *residual = added ? x + at[i] * channels : nullptr;
+            finish(qkv + i * channels, branch->proj.bias, nullptr, residual, channels, out + at[i] * channels);
+        }
+    });
+}
+
+// h += x + what the adapters give for h: h, x (tokens, channels), the adapters in the order of their tokens.
+extern "C" void mimi_adapt(const Adapter *adapters, int64_t count, const float *x, int64_t tokens, int64_t channels,
+                           float *h, int threads) {
+    const std::vector<Adapter> pieces = pieces_of(adapters, count, tokens);
+    const int64_t many = pieces.size();
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (many >= threads)
+    for (int64_t i = 0; i < many; i++) {
+        const Adapter &piece = pieces[i];
+        float *to = h + piece.first * channels;
+        if (piece.width) adapt(piece, piece.tokens, channels, to);
+        const float *residual = x + piece.first * channels;
+        for (int64_t c = 0; c < piece.tokens * channels; c += LANES) store(to + c, load(to + c) + load(residual + c));
+    }
+}

@@ -3,31 +3,18 @@
 A library is native code that this process will run: the folder must be writable by the server's own user only.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from backbone.adapter import SiteWeights
+from backbone.arithmetic import Arithmetic, adapt_slices, by_modules
 from backbone.kernels.bindings import Library
 from backbone.kernels.branches import fast
 from backbone.kernels.build import build, level, library_name
 from backbone.kernels.errors import KernelsUnusable
-from backbone.layers import Compute
 from backbone.network import Backbone
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What computes the sub-layers of a backbone.
-
-    Attributes:
-        branches: one for each site; the module's own where kernels do not help.
-        fast: how many of them use the kernels.
-    """
-
-    branches: tuple[Compute, ...]
-    fast: int
 
 
 def path_in(folder: Path) -> Path:
@@ -47,36 +34,45 @@ def build_missing(folder: Path) -> bool:
     return True
 
 
-def load(backbone: Backbone, folder: Path) -> Loaded:
-    """Sub-layers over the library in `folder`; the backbone's own modules if there is none.
+def load(backbone: Backbone, folder: Path) -> Arithmetic:
+    """Sub-layers and adapters over the library in `folder`; the backbone's own modules if there is none.
 
     Raises:
         KernelsUnusable: there is one, but it does not load, or gives something else than the modules.
     """
     path = path_in(folder)
     if not path.is_file():
-        return Loaded(tuple(site.branch for site in backbone.sites), 0)
+        return by_modules(backbone)
     library = Library(path)
     over = [fast(site.branch, library) for site in backbone.sites]
-    branches = tuple(own or site.branch for own, site in zip(over, backbone.sites, strict=True))
-    compare(backbone, branches)
-    return Loaded(branches, sum(own is not None for own in over))
+    whole = not any(site.dim % library.lanes for site in backbone.sites)
+    arithmetic = Arithmetic(
+        branches=tuple(own or site.branch for own, site in zip(over, backbone.sites, strict=True)),
+        adapt=library.adapt if whole else adapt_slices,
+        fast=sum(own is not None for own in over),
+    )
+    compare(backbone, arithmetic)
+    return arithmetic
 
 
 @torch.inference_mode()
-def compare(backbone: Backbone, branches: tuple[Compute, ...]) -> None:
-    """Compute two random images by both, site by site.
+def compare(backbone: Backbone, arithmetic: Arithmetic) -> None:
+    """Compute two random images by both, site by site, one of them with an adapter.
 
     Raises:
         KernelsUnusable: somewhere they differ by more than float32 explains.
     """
-    images = torch.randn(2, 3, *backbone.preprocessing.size, generator=torch.Generator().manual_seed(0))
-    x = backbone.embed(images)
-    for site, branch in zip(backbone.sites, branches, strict=True):
-        x, expected = site.opened(x)
-        if not _close(branch(x), expected):
+    draws = torch.Generator().manual_seed(0)
+    x = backbone.embed(torch.randn(2, 3, *backbone.preprocessing.size, generator=draws))
+    for site, branch in zip(backbone.sites, arithmetic.branches, strict=True):
+        x, h = site.opened(x)
+        down, up = torch.randn(2, 3, site.dim, generator=draws)
+        live = [(SiteWeights(down, up.t().contiguous()), slice(1, 2))]
+        expected = adapt_slices(h.clone(), live, x)
+        given = arithmetic.adapt(branch(x), live, x)
+        if not (_close(branch.added(x), x + h) and _close(given, expected)):
             raise KernelsUnusable(f"kernels do not give what sub-layer {site.index} gives")
-        x = x + expected
+        x = x + h
 
 
 def _close(given: Tensor, expected: Tensor) -> bool:

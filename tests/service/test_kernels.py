@@ -1,15 +1,14 @@
 """Compiled kernels come into use while a server runs, and whatever goes wrong with them stops nothing."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from backbone import Backbone, load_backbone
+from backbone.arithmetic import Arithmetic
 from backbone.kernels import path_in
-from backbone.layers import Compute
 from service.kernels import Kernels
 
 
@@ -22,10 +21,10 @@ class Used:
     """Remembers what was handed over."""
 
     def __init__(self) -> None:
-        self.branches: list[tuple[Compute, ...]] = []
+        self.given: list[Arithmetic] = []
 
-    def __call__(self, branches: Sequence[Compute]) -> None:
-        self.branches.append(tuple(branches))
+    def __call__(self, arithmetic: Arithmetic) -> None:
+        self.given.append(arithmetic)
 
 
 def test_what_is_missing_is_compiled_once_and_used(network: Backbone, tmp_path: Path) -> None:
@@ -35,17 +34,17 @@ def test_what_is_missing_is_compiled_once_and_used(network: Backbone, tmp_path: 
     kernels.start()
     kernels.close()
     assert [path.name for path in (tmp_path / "kernels").iterdir()] == [path_in(tmp_path).name]
-    (branches,) = used.branches
+    (arithmetic,) = used.given
     x = torch.randn(2, 16, 16, 48)
     with torch.inference_mode():
-        for site, branch in zip(network.sites[:4], branches[:4], strict=True):
+        for site, branch in zip(network.sites[:4], arithmetic.branches[:4], strict=True):
             assert branch is not site.branch
             torch.testing.assert_close(branch(x), site.branch(x), rtol=0, atol=1e-5)
     again = Kernels(network, tmp_path / "kernels", used, compiles=True)
     assert again.load() == len(network.sites)
     again.start()
     again.close()
-    assert len(used.branches) == 2  # `load` alone handed something over
+    assert len(used.given) == 2  # `load` alone handed something over
 
 
 def test_only_what_is_there_is_used_unless_more_is_asked_for(network: Backbone, tmp_path: Path) -> None:
@@ -54,7 +53,7 @@ def test_only_what_is_there_is_used_unless_more_is_asked_for(network: Backbone, 
     assert kernels.load() == 0
     kernels.start()
     kernels.close()
-    assert used.branches == []
+    assert used.given == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -66,7 +65,7 @@ def test_a_damaged_library_is_told_of_and_not_used(
     with caplog.at_level(logging.WARNING):
         assert Kernels(network, tmp_path, used, compiles=False).load() == 0
     assert "cannot be loaded" in caplog.text
-    assert used.branches == []
+    assert used.given == []
 
 
 def test_without_a_compiler_the_server_says_so_and_goes_on(
@@ -79,4 +78,4 @@ def test_without_a_compiler_the_server_says_so_and_goes_on(
         kernels.start()
         kernels.close()
     assert "no C++ compiler is installed" in caplog.text
-    assert used.branches == []
+    assert used.given == []

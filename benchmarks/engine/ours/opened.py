@@ -47,7 +47,7 @@ def _open(backbone: Backbone) -> Opened:
     folder = kernels.default_folder()
     kernels.build_missing(folder)  # as the server does
     runtime, loaded = TorchRuntime(backbone), kernels.load(backbone, folder)
-    runtime.use(loaded.branches)
+    runtime.use(loaded)
     return Opened(Engine(backbone, runtime), runtime, loaded.fast)
 
 

@@ -1,9 +1,12 @@
-"""Small networks with random weights."""
+"""Small networks with random weights, and parts of such."""
 
+import torch
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
 
 from backbone import Backbone, flatten
+from backbone.layers import Mlp
 
 
 def swin(**changes: object) -> Backbone:
@@ -21,3 +24,21 @@ def vit() -> Backbone:
     model.pretrained_cfg = {"input_size": (3, 32, 32)}
     model.reset_classifier(0)
     return flatten("a small vit", model)
+
+
+class Scale(nn.Module):
+    """As timm's LayerScale."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.randn(channels), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
+def mlp(channels: int, hidden: int, scale: nn.Module | None = None) -> Mlp:
+    """A frozen one with random weights."""
+    linear = (nn.Linear(channels, hidden), nn.Linear(hidden, channels))
+    module = Mlp(nn.LayerNorm(channels), linear[0], nn.GELU(), linear[1], scale=scale)
+    return module.requires_grad_(requires_grad=False)

@@ -1,7 +1,10 @@
 """Sub-layers over kernels of our own: whatever the shapes and the lanes, they give what the modules give."""
 
+import itertools
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -10,17 +13,21 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backbone import SiteWeights
+from backbone.arithmetic import Slice, adapt_slices
 from backbone.kernels import path_in
-from backbone.kernels.bindings import Library, Windows
+from backbone.kernels.bindings import Library
 from backbone.kernels.branches import FastMlp, FastWindowAttention, fast
 from backbone.layers import Mlp, WindowAttention
-from tests.backbone.kernels.networks import swin
+from tests.backbone.kernels.networks import Scale, mlp, swin
+
+THREADS = st.sampled_from([1, 2, 3])
 
 
 @st.composite
 def attentions(draw: st.DrawFn) -> tuple[WindowAttention, Tensor]:
     """A module and what enters it."""
-    heads, depth = draw(st.integers(1, 3)), draw(st.integers(1, 70))
+    heads, depth = draw(st.sampled_from([(1, 16), (1, 64), (2, 8), (2, 40), (3, 16), (16, 1), (16, 3)]))
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     down, across = draw(st.integers(1, 3)), draw(st.integers(1, 2))
     shifted, images = draw(st.booleans()), draw(st.integers(1, 3))
@@ -39,48 +46,82 @@ def attentions(draw: st.DrawFn) -> tuple[WindowAttention, Tensor]:
     return module.requires_grad_(requires_grad=False), torch.randn(images, down * height, across * width, channels)
 
 
-@given(attentions())
+@given(attentions(), THREADS)
 @settings(deadline=None, max_examples=60)
-def test_attention_equals_the_modules(library: Library, case: tuple[WindowAttention, Tensor]) -> None:
+def test_attention_equals_the_modules(library: Library, case: tuple[WindowAttention, Tensor], threads: int) -> None:
     module, x = case
-    torch.testing.assert_close(FastWindowAttention(module, library)(x), module(x), rtol=1e-5, atol=1e-5)
+    with torch_threads(threads):
+        given = FastWindowAttention(module, library)
+        torch.testing.assert_close(given(x), module(x), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(given.added(x), x + module(x), rtol=1e-5, atol=1e-5)
 
 
-@given(st.integers(0, 4000), st.integers(1, 9))
-@settings(deadline=None, max_examples=30)
-def test_the_mlp_equals_the_modules(library: Library, tokens: int, sixteens: int) -> None:
-    module = Mlp(nn.LayerNorm(8), nn.Linear(8, 16 * sixteens), nn.GELU(), nn.Linear(16 * sixteens, 8))
-    module.requires_grad_(requires_grad=False)
-    x = torch.randn(tokens, 8)
-    torch.testing.assert_close(FastMlp(module, library)(x), module(x), rtol=1e-5, atol=1e-5)
+@given(st.integers(0, 2000), st.integers(1, 5), st.booleans(), THREADS)
+@settings(deadline=None, max_examples=40)
+def test_the_mlp_equals_the_modules(library: Library, tokens: int, sixteens: int, scaled: bool, threads: int) -> None:
+    module = mlp(16, 16 * sixteens, Scale(16) if scaled else None)
+    x = torch.randn(tokens, 16)
+    with torch_threads(threads):
+        given = FastMlp(module, library)
+        torch.testing.assert_close(given(x), module(x), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(given.added(x), x + module(x), rtol=1e-5, atol=1e-5)
+
+
+@st.composite
+def mixtures(draw: st.DrawFn) -> tuple[Tensor, list[Slice], Tensor]:
+    """Rows of tokens, adapters of any width on some of them, and what is to be added."""
+    edges = sorted(draw(st.lists(st.integers(0, 9), max_size=6, unique=True)))
+    shape = (draw(st.integers(max([1, *edges]), 9)), draw(st.integers(1, 300)), 32)
+    widths = draw(st.lists(st.integers(1, 20), min_size=len(edges), max_size=len(edges)))
+    pairs = itertools.pairwise(edges)
+    live = [
+        (SiteWeights(torch.randn(width, 32) / 6, torch.randn(32, width) / 6), slice(*pair))
+        for pair, width, acts in zip(pairs, widths, draw(st.lists(st.booleans(), min_size=9, max_size=9)), strict=False)
+        if acts
+    ]
+    return torch.randn(shape), live, torch.randn(shape)
+
+
+@given(mixtures(), THREADS)
+@settings(deadline=None, max_examples=60)
+def test_adapters_equal_pytorchs_operators(
+    library: Library, case: tuple[Tensor, list[Slice], Tensor], threads: int
+) -> None:
+    h, live, x = case
+    with torch_threads(threads):
+        given = library.adapt(h.clone(), live, x)
+    torch.testing.assert_close(given, adapt_slices(h, live, x), rtol=1e-5, atol=1e-5)
 
 
 def test_gelu_is_exact_over_all_magnitudes_and_keeps_nan(library: Library) -> None:
-    bias = torch.zeros(16)
     x = torch.cat([torch.linspace(-12, 12, 16000), torch.logspace(-30, 30, 16000), -torch.logspace(-30, 30, 16000)])
-    given = x.clone().view(-1, 16)
-    library.bias_gelu_(given, bias)
-    torch.testing.assert_close(given.view(-1), functional.gelu(x), rtol=1e-6, atol=2e-6)
-    special = torch.tensor([torch.nan, torch.inf, 0.0, -0.0] * 4).view(1, 16)
-    library.bias_gelu_(special, bias)
-    assert special.isnan().view(-1, 4)[:, 0].all()
-    assert (special.view(-1, 4)[:, 1:] == torch.tensor([torch.inf, 0.0, 0.0])).all()
+    torch.testing.assert_close(gelu(library, x), functional.gelu(x), rtol=1e-6, atol=2e-6)
+    assert gelu(library, torch.full((16,), torch.nan)).isnan().all()
+
+
+def gelu(library: Library, x: Tensor) -> Tensor:
+    """GELU of `x` (16·n), by an adapter that reads half of the channels and writes into the other half."""
+    h, one = torch.zeros(len(x) // 16, 32), torch.eye(16)
+    h[:, :16] = x.view(-1, 16)
+    weights = SiteWeights(torch.cat([one, 0 * one], 1), torch.cat([0 * one, one]))
+    return library.adapt(h, [(weights, slice(0, len(h)))], torch.zeros_like(h))[:, 16:].flatten()
 
 
 def test_scores_far_apart_and_not_finite_do_as_they_do_in_pytorch(library: Library) -> None:
-    qkv = 200 * torch.randn(2, 4, 4, 3 * 8)  # softmax of scores in the hundreds is all but a choice
-    qkv[1, 1, 2, 3] = torch.nan
-    out, bias = torch.empty(2, 4, 4, 8), torch.zeros(1, 16, 16)
-    library.window_attention(qkv, torch.zeros(24), library.pad(bias), Windows(1, 8, 4, 4, 0, 0), out)
-    q, k, v = qkv.view(2, 16, 3, 8).unbind(2)
-    expected = functional.scaled_dot_product_attention(q, k, v).view(2, 4, 4, 8)
-    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-3, equal_nan=True)
+    with torch.no_grad():
+        module = swin(img_size=32, embed_dim=16).sites[0].branch
+        assert isinstance(module, WindowAttention)
+        module.qkv.weight.mul_(1000)  # softmax of scores in the hundreds is all but a choice
+        x = torch.randn(2, 8, 8, 16)
+        x[1, 1, 2, 3] = torch.nan
+        out = FastWindowAttention(module, library)(x)
+        torch.testing.assert_close(out, module(x), rtol=1e-4, atol=1e-3, equal_nan=True)
     assert out[0].isfinite().all()
     assert out[1].isnan().any()
 
 
-def test_more_images_than_fit_the_cache_at_once_give_the_same(library: Library) -> None:
-    network = swin(img_size=128)  # 1,024 tokens an image, so three are computed together
+def test_more_tokens_than_a_piece_has_give_the_same(library: Library) -> None:
+    network = swin(img_size=128)  # 1,024 tokens an image
     x = torch.randn(8, 32, 32, 16)
     with torch.inference_mode():
         for site in network.sites:
@@ -90,21 +131,37 @@ def test_more_images_than_fit_the_cache_at_once_give_the_same(library: Library) 
 
 
 def test_what_the_kernels_do_not_compute_is_left_to_its_module(library: Library) -> None:
-    linear = (nn.Linear(8, 16), nn.Linear(16, 8))
+    linear = (nn.Linear(16, 32), nn.Linear(32, 16))
     for act in (nn.ReLU(), nn.GELU(approximate="tanh")):
-        assert fast(Mlp(nn.LayerNorm(8), linear[0], act, linear[1]), library) is None
+        assert fast(Mlp(nn.LayerNorm(16), linear[0], act, linear[1]), library) is None
+    assert fast(Mlp(nn.BatchNorm1d(16), linear[0], nn.GELU(), linear[1]), library) is None
+    assert fast(Mlp(nn.LayerNorm(16, bias=False), linear[0], nn.GELU(), linear[1]), library) is None
+    assert fast(mlp(14, 32), library) is None
+    assert fast(mlp(16, 30), library) is None
     assert fast(swin(img_size=128, window_size=32).sites[0].branch, library) is None
     assert fast(swin(qkv_bias=False).sites[0].branch, library) is None
+    assert fast(swin(embed_dim=18).sites[0].branch, library) is None
 
 
 def test_other_threads_go_on_while_a_kernel_runs(folder: Path) -> None:
-    library, x, bias = Library(path_in(folder)), torch.randn(100_000, 512), torch.zeros(512)
+    branch, x = FastMlp(mlp(64, 256), Library(path_in(folder))), torch.randn(100_000, 64)
     with Beating() as beats:
         start = time.monotonic()
-        library.bias_gelu_(x, bias)
+        branch(x)
         took = time.monotonic() - start
         inside = [beat for beat in beats if start < beat < start + took]
     assert inside, f"no other thread ran during {took:.3f} s"
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for each operation."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Beating:

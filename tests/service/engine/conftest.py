@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from adapters_store import TaskAdapter
-from backbone import Backbone, load_backbone
+from backbone import Backbone, kernels, load_backbone
+from backbone.arithmetic import Arithmetic
 from benchmarks.synthetic import task_adapter
 from service.engine import Engine, Resident, Row
 from service.engine.onnx_runtime import OnnxRuntime
@@ -55,11 +56,24 @@ def onnx_runtime(backbone: Backbone) -> OnnxRuntime:
     return OnnxRuntime(backbone)
 
 
-@pytest.fixture(params=["torch", "onnx"])
+@pytest.fixture(scope="session")
+def arithmetic(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Arithmetic:
+    """All sub-layers and adapters over compiled kernels."""
+    folder = tmp_path_factory.mktemp("kernels")
+    kernels.build(folder, kernels.level())
+    loaded = kernels.load(backbone, folder)
+    assert loaded.fast == len(backbone.sites)
+    return loaded
+
+
+@pytest.fixture(params=["torch", "kernels", "onnx"])
 def runtime(request: pytest.FixtureRequest, backbone: Backbone) -> Runtime:
     """What computes; a test that looks into PyTorch's own forward takes `TORCH_ONLY`."""
-    if request.param == "torch":
-        return TorchRuntime(backbone)
+    if request.param != "onnx":
+        computing = TorchRuntime(backbone)
+        if request.param == "kernels":
+            computing.use(request.getfixturevalue("arithmetic"))
+        return computing
     found: OnnxRuntime = request.getfixturevalue("onnx_runtime")
     return found
 

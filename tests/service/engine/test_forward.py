@@ -1,15 +1,19 @@
 """Mixed batches answer as each task alone does, and a removed site is not computed."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backbone import Backbone, SiteWeights, adapt
+from adapters_store import TaskAdapter
+from backbone import Backbone, adapt
+from backbone.arithmetic import Slice, by_modules
 from service.engine import Engine, Resident, Row
-from service.engine.forward import adapt as adapt_rows
-from service.engine.planning import Live
+from service.engine.runtime import TorchRuntime
 from tests.service.engine.conftest import TASKS, TORCH_ONLY
 from tests.service.engine.gate import Picture
 
@@ -98,34 +102,20 @@ def test_a_task_changes_its_answer_with_its_adapters_only(
     assert answers[0].logits.shape != answers[1].logits.shape
 
 
-def test_rows_without_a_live_adapter_are_not_touched() -> None:
-    h = torch.randn(4, 3, 3, 8)
-    before = h.clone()
-    weights = SiteWeights(torch.randn(2, 8), torch.randn(8, 2))
-    out = adapt_rows(h, [Live(weights, slice(1, 2)), Live(weights, slice(3, 4))])
-    assert out.data_ptr() == h.data_ptr()
-    assert torch.equal(out[[0, 2]], before[[0, 2]])
-    torch.testing.assert_close(out[[1, 3]], adapt(before[[1, 3]], weights))
-
-
-def test_a_transposed_activation_is_adapted_all_the_same() -> None:
-    h = torch.randn(8, 5, 2).transpose(0, 2)  # (2, 5, 8), not contiguous
-    weights = SiteWeights(torch.randn(3, 8), torch.randn(8, 3))
-    torch.testing.assert_close(adapt_rows(h, [Live(weights, slice(0, 2))]), adapt(h, weights))
-
-
-@TORCH_ONLY
 def test_a_batch_without_a_live_site_runs_the_bare_network(
-    residents: list[Resident], engine: Engine, pixels: Picture, monkeypatch: pytest.MonkeyPatch
+    backbone: Backbone, adapters: list[TaskAdapter], pixels: Picture
 ) -> None:
-    calls: list[Live] = []
+    calls: list[Slice] = []
 
-    def counted(h: torch.Tensor, live: list[Live]) -> torch.Tensor:
+    def counted(h: torch.Tensor, live: Sequence[Slice], x: torch.Tensor) -> torch.Tensor:
         calls.extend(live)
-        return h
+        return h + x
 
-    monkeypatch.setattr("service.engine.forward.adapt", counted)
-    engine.run([Row(residents[7], pixels(0))])
+    runtime = TorchRuntime(backbone)
+    runtime.use(replace(by_modules(backbone), adapt=counted))
+    engine = Engine(backbone, runtime)
+    engine.run([Row(engine.admit(adapters[7], "bare"), pixels(0))])
     assert not calls
-    engine.run([Row(residents[0], pixels(0))])
-    assert len(calls) == len(residents[0].sites)
+    adapted = engine.admit(adapters[0], "adapted")
+    engine.run([Row(adapted, pixels(0))])
+    assert len(calls) == len(adapted.sites)

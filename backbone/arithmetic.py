@@ -1,0 +1,70 @@
+"""What computes a frozen network's sub-layers and the adapters behind them: its own modules, or something faster."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backbone.adapter import SiteWeights
+from backbone.network import Backbone
+
+
+class Compute(Protocol):
+    """What computes a residual branch: its module, or a faster twin."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The branch's output (B, ..., C) for what enters it; it may be overwritten."""
+        ...
+
+    def added(self, x: Tensor) -> Tensor:
+        """`x` (B, ..., C) plus the branch's output."""
+        ...
+
+
+Slice = tuple[SiteWeights, slice]  # an adapter, and the rows of a batch that it acts on
+Adapt = Callable[[Tensor, Sequence[Slice], Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How the sub-layers of one backbone are computed.
+
+    Attributes:
+        branches: one for each site.
+        adapt: see `adapt_slices`.
+        fast: how many of the branches are not the backbone's own modules.
+    """
+
+    branches: tuple[Compute, ...]
+    adapt: Adapt
+    fast: int = 0
+
+
+def by_modules(backbone: Backbone) -> Arithmetic:
+    """The backbone's own modules, and PyTorch's operators."""
+    return Arithmetic(tuple(site.branch for site in backbone.sites), adapt_slices)
+
+
+def adapt_slices(h: Tensor, live: Sequence[Slice], x: Tensor) -> Tensor:
+    """`x` plus `h`, both (B, ..., M), plus what each adapter of `live` gives for its rows of `h`, which is overwritten.
+
+    The slices do not overlap; rows outside of them have no adapter.
+    """
+    h = h.contiguous()
+    tokens = [h[rows].view(-1, h.shape[-1]) for _, rows in live]  # each (rows·tokens, M)
+    hidden = [functional.linear(part, weights.down) for part, (weights, _) in zip(tokens, live, strict=True)]
+    for part, a, (weights, _) in zip(tokens, _activate(hidden), live, strict=True):
+        torch.addmm(part, a, weights.up.t(), out=part)
+    return h.add_(x)
+
+
+def _activate(hidden: Sequence[Tensor]) -> Sequence[Tensor]:
+    """GELU of each, in one call: on the CPU a call costs as much as a small task's products."""
+    if len(hidden) <= 1:
+        return [functional.gelu(a) for a in hidden]
+    activated = functional.gelu(torch.cat([a.flatten() for a in hidden]))
+    parts = torch.split(activated, [a.numel() for a in hidden])
+    return [part.view_as(a) for part, a in zip(parts, hidden, strict=True)]

@@ -1,0 +1,192 @@
+// Attention inside windows, one head at a time: every product is of a few dozen numbers, too small for a BLAS.
+
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "rows.h"
+
+constexpr int ROWS = 2, VECTORS = 7;  // of a block of scores: its sums and what they need just fill 16 registers
+constexpr int MIXED = 3, WIDE = 4;    // of a block of outputs, likewise
+
+// How maps are cut.
+struct Windows {
+    int64_t heads, depth;
+    int64_t window_height, window_width, shift_down, shift_right;
+};
+
+struct Map : Windows {
+    int64_t height, width;
+
+    int tokens() const { return window_height * window_width; }
+    int padded() const { return (tokens() + LANES - 1) / LANES * LANES; }
+    int wide() const { return (depth + LANES - 1) / LANES * LANES; }
+    int64_t channels() const { return heads * depth; }
+    int64_t windows() const { return height / window_height * (width / window_width); }
+
+    // Where the tokens of a window lie, as rows of the maps; windows are counted through all images.
+    void locate(int64_t window, int64_t *at) const {
+        const int64_t image = window / windows(), across = width / window_width;
+        window %= windows();
+        const int64_t top = window / across * window_height + shift_down;
+        const int64_t left = window % across * window_width + shift_right;
+        for (int64_t y = 0; y < window_height; y++)
+            for (int64_t x = 0; x < window_width; x++)
+                *at++ = (image * height + (top + y) % height) * width + (left + x) % width;
+    }
+};
+
+// One head of one window: queries, values, outputs (tokens, wide), keys (depth, padded), scores (tokens, padded).
+struct Tile {
+    std::vector<float> queries, keys, values, outputs, scores;
+
+    explicit Tile(const Map &map)
+        : queries(map.tokens() * map.wide()),
+          keys(map.depth * map.padded()),
+          values(map.tokens() * map.wide()),
+          outputs(map.tokens() * map.wide()),
+          scores(map.tokens() * map.padded()) {}
+
+    // From rows of queries, keys and values of all heads, without their bias.
+    void read(const Map &map, const float *qkv, const float *bias) {
+        const float scale = 1.0f / std::sqrt(float(map.depth));
+        const int64_t channels = map.channels();
+        const int wide = map.wide();
+        for (int t = 0; t < map.tokens(); t++) {
+            const float *from = qkv + t * 3 * channels;
+            for (int part = 0; part < 3; part++) fetch(from + part * channels + map.depth, map.depth);
+            add(from, bias, map.depth, scale, queries.data() + t * wide);
+            add(from + channels, bias + channels, map.depth, 1.0f, outputs.data() + t * wide);
+            add(from + 2 * channels, bias + 2 * channels, map.depth, 1.0f, values.data() + t * wide);
+        }
+        turn(outputs.data(), map.tokens(), map.depth, wide, map.padded(), keys.data());
+    }
+
+    void attend(const Map &map, const float *bias);
+
+    // To rows of all heads.
+    void write(const Map &map, float *to) const {
+        for (int t = 0; t < map.tokens(); t++)
+            std::memcpy(to + t * map.channels(), outputs.data() + t * map.wide(), map.depth * sizeof(float));
+    }
+
+   private:
+    // The next head lies behind this one; its rows are too far apart for the processor to guess.
+    static void fetch(const float *from, int depth) {
+        for (int d = 0; d < depth; d += 64 / sizeof(float)) __builtin_prefetch(from + d);
+    }
+
+    static void add(const float *__restrict x, const float *__restrict bias, int depth, float scale,
+                    float *__restrict out) {
+        int d = 0;
+        for (; d + LANES <= depth; d += LANES) store(out + d, (load(x + d) + load(bias + d)) * scale);
+        for (; d < depth; d++) out[d] = (x[d] + bias[d]) * scale;
+    }
+
+    // Rows to columns; those of the padding repeat one, and the padding of the bias hides them.
+    static void turn(const float *__restrict rows, int tokens, int depth, int wide, int padded, float *__restrict out) {
+        for (int t = 0; t < tokens; t += LANES)
+            for (int d = 0; d < depth; d++) {
+                vec column;
+                for (int lane = 0; lane < LANES; lane++)
+                    column[lane] = rows[(t + lane < tokens ? t + lane : t) * wide + d];
+                store(out + d * padded + t, column);
+            }
+    }
+};
+
+template <int rows, int vectors>
+void score_block(int depth, int wide, int padded, const float *q, const float *k, const float *bias, float *s) {
+    vec sum[rows][vectors] = {};
+    for (int d = 0; d < depth; d++)
+        for (int v = 0; v < vectors; v++)
+            for (int r = 0; r < rows; r++) sum[r][v] += q[r * wide + d] * load(k + d * padded + v * LANES);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {  // the bias last: masks are large, and would round what is added to them
+            const int at = r * padded + v * LANES;
+            store(s + at, sum[r][v] + load(bias + at));
+        }
+}
+
+template <int rows, int vectors = VECTORS, typename... Rest>
+void score_columns(int left, Rest... rest) {
+    if constexpr (vectors > 1)
+        if (left < vectors) return score_columns<rows, vectors - 1>(left, rest...);
+    score_block<rows, vectors>(rest...);
+}
+
+// Scores: scaled queries times keys, plus the position bias, whose padding is -inf.
+static void score(const Map &map, Tile &tile, const float *bias) {
+    const int tokens = map.tokens(), padded = map.padded(), wide = map.wide(), depth = map.depth;
+    for (int j = 0; j < padded; j += VECTORS * LANES) {
+        const int left = (padded - j) / LANES;
+        for (int t = 0; t < tokens; t += ROWS) {
+            const float *q = tile.queries.data() + t * wide, *k = tile.keys.data() + j, *b = bias + t * padded + j;
+            float *s = tile.scores.data() + t * padded + j;
+            if (t + ROWS <= tokens)
+                score_columns<ROWS>(left, depth, wide, padded, q, k, b, s);
+            else
+                score_columns<1>(left, depth, wide, padded, q, k, b, s);
+        }
+    }
+}
+
+static void softmax(float *row, int padded) {
+    vec top = load(row);
+    for (int j = LANES; j < padded; j += LANES) top = greater(top, load(row + j));
+    float most = top[0];
+    for (int lane = 1; lane < LANES; lane++) most = most < top[lane] ? top[lane] : most;
+    vec total{};
+    for (int j = 0; j < padded; j += LANES) {
+        const vec e = exponential(load(row + j) - most);
+        store(row + j, e);
+        total += e;
+    }
+    float sum = 0.0f;
+    for (int lane = 0; lane < LANES; lane++) sum += total[lane];
+    for (int j = 0; j < padded; j += LANES) store(row + j, load(row + j) * (1.0f / sum));
+}
+
+template <int rows, int vectors>
+void mix_block(int tokens, int wide, int padded, const float *s, const float *values, float *out) {
+    vec sum[rows][vectors] = {};
+    for (int j = 0; j < tokens; j++)
+        for (int v = 0; v < vectors; v++)
+            for (int r = 0; r < rows; r++) sum[r][v] += s[r * padded + j] * load(values + j * wide + v * LANES);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) store(out + r * wide + v * LANES, sum[r][v]);
+}
+
+template <int rows, int vectors = WIDE, typename... Rest>
+void mix_columns(int left, Rest... rest) {
+    if constexpr (vectors > 1)
+        if (left < vectors) return mix_columns<rows, vectors - 1>(left, rest...);
+    mix_block<rows, vectors>(rest...);
+}
+
+// Outputs: values weighed by the scores.
+static void mix(const Map &map, Tile &tile) {
+    const int tokens = map.tokens(), padded = map.padded(), wide = map.wide();
+    for (int c = 0; c < wide; c += WIDE * LANES) {
+        const int left = (wide - c) / LANES;
+        for (int t = 0; t < tokens;) {
+            const float *s = tile.scores.data() + t * padded, *v = tile.values.data() + c;
+            float *out = tile.outputs.data() + t * wide + c;
+            if (t + MIXED <= tokens) {
+                mix_columns<MIXED>(left, tokens, wide, padded, s, v, out);
+                t += MIXED;
+            } else {
+                mix_columns<1>(left, tokens, wide, padded, s, v, out);
+                t++;
+            }
+        }
+    }
+}
+
+inline void Tile::attend(const Map &map, const float *bias) {
+    score(map, *this, bias);
+    for (int t = 0; t < map.tokens(); t++) softmax(scores.data() + t * map.padded(), map.padded());
+    mix(map, *this);
+}
