@@ -137,6 +137,7 @@ def _config(service: Service) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here asks who the client is
+        timeout_keep_alive=settings.idle_seconds,
         h11_max_incomplete_event_size=4 * settings.header_bytes,  # up to there, our own answer names the limit
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )

@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     request_seconds: Seconds = Field(default=5.0, description="time from a complete request to its answer")
     header_seconds: Seconds = Field(default=10.0, description="time for a request's headers to arrive")
     body_seconds: Seconds = Field(default=10.0, description="time for a request's body to arrive")
+    idle_seconds: Annotated[Count, Unit("seconds")] = Field(
+        default=75, description="time that an idle connection stays open; a proxy in front must give up sooner"
+    )
     drain_seconds: Seconds = Field(default=30.0, description="time to finish work in flight when stopped")
 
     @classmethod

@@ -48,6 +48,7 @@ def tight(made: "dict[str, Made]", tmp_path_factory: pytest.TempPathFactory) -> 
         connections=12,
         body_seconds=1.0,
         header_seconds=1.0,
+        idle_seconds=1,
     )
     with import_module("tests.service.live").serving(settings, {"cats": made["cats"]}) as server:
         yield server

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from service.settings import Settings
 from tests.service.asking import answer, predict, raw
 from tests.service.live import Live
 from tests.service.wire import ask, chunked, read, request, send
@@ -26,6 +27,19 @@ def test_the_second_request_of_a_connection_has_the_same_deadline(tight: Live) -
         assert read(connection).status == 200
         send(connection, b"GET /health/live HTTP/1.1\r\nX-Slow: ")
         assert read(connection).status == 408
+
+
+def test_an_idle_connection_is_closed_after_its_time_and_not_before(tight: Live) -> None:
+    with tight.connect() as connection:
+        send(connection, request("GET", "/health/live"))
+        assert not read(connection).closed
+        start = time.monotonic()
+        assert connection.recv(1) == b""
+        assert 0.8 < time.monotonic() - start < 30
+
+
+def test_connections_outlive_the_patience_of_proxies_unless_told_otherwise() -> None:
+    assert Settings().idle_seconds > 60  # what nginx and load balancers of clouds wait before they let go
 
 
 @pytest.mark.parametrize(
