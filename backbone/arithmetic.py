@@ -1,7 +1,6 @@
-"""What computes a frozen network's sub-layers and the adapters behind them: its own modules, or something faster."""
+"""What computes a frozen network's branches and the adapters behind them: its own modules, or something faster."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -9,49 +8,50 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbone.adapter import SiteWeights
+from backbone.layers import Branch
 from backbone.network import Backbone
+
+Slice = tuple[SiteWeights, slice]  # an adapter, and the rows of a batch that it acts on
 
 
 class Compute(Protocol):
-    """What computes a residual branch: its module, or a faster twin."""
+    """What computes a residual branch."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """The branch's output (B, ..., C) for what enters it; it may be overwritten."""
         ...
 
-    def added(self, x: Tensor) -> Tensor:
-        """`x` (B, ..., C) plus the branch's output."""
+    def added(self, x: Tensor, live: Sequence[Slice] = ()) -> Tensor:
+        """`x` (B, ..., C) plus the branch's output, on which adapters have acted; see `adapt_slices`."""
         ...
 
 
-Slice = tuple[SiteWeights, slice]  # an adapter, and the rows of a batch that it acts on
-Adapt = Callable[[Tensor, Sequence[Slice], Tensor], Tensor]
+class Plain:
+    """The branch's own module, and PyTorch's operators."""
+
+    def __init__(self, branch: Branch) -> None:
+        """Compute `branch`."""
+        self._branch = branch
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The branch's output."""
+        out: Tensor = self._branch(x)
+        return out
+
+    def added(self, x: Tensor, live: Sequence[Slice] = ()) -> Tensor:
+        """`x` plus the adapted output."""
+        return adapt_slices(self(x), live, x)
 
 
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
-    """How the sub-layers of one backbone are computed.
-
-    Attributes:
-        branches: one for each site.
-        adapt: see `adapt_slices`.
-        fast: how many of the branches are not the backbone's own modules.
-    """
-
-    branches: tuple[Compute, ...]
-    adapt: Adapt
-    fast: int = 0
-
-
-def by_modules(backbone: Backbone) -> Arithmetic:
-    """The backbone's own modules, and PyTorch's operators."""
-    return Arithmetic(tuple(site.branch for site in backbone.sites), adapt_slices)
+def by_modules(backbone: Backbone) -> tuple[Compute, ...]:
+    """Each site's branch by its own module."""
+    return tuple(Plain(site.branch) for site in backbone.sites)
 
 
 def adapt_slices(h: Tensor, live: Sequence[Slice], x: Tensor) -> Tensor:
     """`x` plus `h`, both (B, ..., M), plus what each adapter of `live` gives for its rows of `h`, which is overwritten.
 
-    The slices do not overlap; rows outside of them have no adapter.
+    The slices are in order and do not overlap; rows outside of them have no adapter.
     """
     h = h.contiguous()
     tokens = [h[rows].view(-1, h.shape[-1]) for _, rows in live]  # each (rows·tokens, M)

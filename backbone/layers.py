@@ -13,11 +13,6 @@ from torch.nn import functional
 class Branch(nn.Module):
     """One residual branch: the tokens of one image in, its contribution to the residual stream out."""
 
-    def added(self, x: Tensor) -> Tensor:
-        """`x` plus the branch's output, without a tensor of its own for the sum: for inference."""
-        out: Tensor = self(x)
-        return out.add_(x)
-
     def flops(self, tokens: int) -> int:
         """FLOPs for one image of `tokens` tokens."""
         raise NotImplementedError

@@ -6,12 +6,12 @@ Whatever goes wrong with it, the network's own modules go on answering.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from backbone import Backbone
-from backbone.arithmetic import Arithmetic
-from backbone.kernels import KernelError, build_missing, load
+from backbone.arithmetic import Compute
+from backbone.kernels import KernelError, build_missing, load, used_by
 
 _log = logging.getLogger(__name__)
 
@@ -19,13 +19,15 @@ _log = logging.getLogger(__name__)
 class Kernels:
     """Looks after the kernels of one backbone."""
 
-    def __init__(self, backbone: Backbone, folder: Path, use: Callable[[Arithmetic], None], *, compiles: bool) -> None:
+    def __init__(
+        self, backbone: Backbone, folder: Path, use: Callable[[Sequence[Compute]], None], *, compiles: bool
+    ) -> None:
         """Nothing happens before `load` or `start`.
 
         Args:
             backbone: what is served.
             folder: where libraries lie.
-            use: takes what computes the sub-layers and adapters, from any thread.
+            use: takes what computes each site's branch, from any thread.
             compiles: whether `start` has a missing library made.
         """
         self._backbone, self._folder, self._use, self._compiles = backbone, folder, use, compiles
@@ -34,14 +36,14 @@ class Kernels:
     def load(self) -> int:
         """Use what the folder holds for this processor; returns how many sub-layers it computes."""
         try:
-            loaded = load(self._backbone, self._folder)
+            branches = load(self._backbone, self._folder)
         except (KernelError, OSError) as error:
             _log.warning("kernels are not used: %s", error)
             return 0
-        if loaded.fast:
-            self._use(loaded)
-        _log.info("%d of %d sub-layers are computed by compiled kernels", loaded.fast, len(loaded.branches))
-        return loaded.fast
+        if count := used_by(branches):
+            self._use(branches)
+        _log.info("%d of %d sub-layers are computed by compiled kernels", count, len(branches))
+        return count
 
     def start(self) -> None:
         """Have a missing library made, and use it once it is there."""

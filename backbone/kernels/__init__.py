@@ -1,4 +1,4 @@
-"""Kernels of our own for the CPU: a whole residual branch, or all adapters of a site, in one call each.
+"""Kernels of our own for the CPU: a whole residual branch with the adapters behind it in one call.
 
 A C++ compiler makes them in two seconds (`mimi compile`), for a level of x86-64 instructions or for any other
 processor; without them everything is computed by PyTorch's own operators.
@@ -9,7 +9,7 @@ over it, `loading` decides what is used.
 
 from backbone.kernels.build import PLAIN, build, default_folder, level
 from backbone.kernels.errors import CompilerMissing, KernelError, KernelsUnusable
-from backbone.kernels.loading import build_missing, load, path_in
+from backbone.kernels.loading import build_missing, load, path_in, used_by
 
 __all__ = [
     "PLAIN",
@@ -22,4 +22,5 @@ __all__ = [
     "level",
     "load",
     "path_in",
+    "used_by",
 ]

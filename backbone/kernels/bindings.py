@@ -56,11 +56,17 @@ class WindowAttention(ctypes.Structure):
 
 
 class _Adapter(ctypes.Structure):
-    _fields_ = [
-        ("down", _POINTER),
-        ("up", _POINTER),
-        *((name, _NUMBER) for name in ("width", "first", "tokens")),
-    ]
+    _fields_ = [("down", _POINTER), ("up", _POINTER), ("width", _NUMBER), ("first", _NUMBER), ("images", _NUMBER)]
+
+
+class Ending(ctypes.Structure):
+    """What becomes of a branch's output; see `sum_of`."""
+
+    _fields_ = [("adapters", ctypes.POINTER(_Adapter)), ("count", _NUMBER), ("added", ctypes.c_bool)]
+
+
+BARE = Ending(None, 0, False)  # the output as it is
+_ADDED = Ending(None, 0, True)
 
 
 class Library:
@@ -74,52 +80,47 @@ class Library:
         """
         try:
             library = ctypes.CDLL(str(path))
-            self._mlp, self._attention, self._adapt = (
-                library.mimi_mlp,
-                library.mimi_window_attention,
-                library.mimi_adapt,
-            )
+            self._mlp, self._attention = library.mimi_mlp, library.mimi_window_attention
             self.lanes: int = library.mimi_lanes()
             library.mimi_open(_sgemm())
         except (OSError, AttributeError) as error:
             raise KernelsUnusable(f"{path.name} cannot be loaded: {error}") from error
-        rest = (ctypes.c_bool, _POINTER, ctypes.c_int)
-        self._mlp.argtypes = (_POINTER, _POINTER, _NUMBER, *rest)
+        rest = (ctypes.POINTER(Ending), _POINTER, ctypes.c_int)
+        self._mlp.argtypes = (_POINTER, _POINTER, _NUMBER, _NUMBER, *rest)
         self._attention.argtypes = (_POINTER, _POINTER, _NUMBER, _NUMBER, _NUMBER, *rest)
-        self._adapt.argtypes = (_POINTER, _NUMBER, _POINTER, _NUMBER, _NUMBER, _POINTER, ctypes.c_int)
-        self._mlp.restype = self._attention.restype = self._adapt.restype = None
+        self._mlp.restype = self._attention.restype = None
 
     def pad(self, bias: Tensor) -> Tensor:
         """Position bias (G·heads, T, T) as `window_attention` takes it: its last dimension padded to whole vectors."""
         return functional.pad(bias, (0, -bias.shape[-1] % self.lanes), value=-torch.inf).contiguous()
 
-    def mlp(self, branch: Mlp, x: Tensor, *, added: bool) -> Tensor:
-        """The MLP's output for `x` (..., C), plus `x` if it is to be added; channels are multiples of the lanes."""
-        out, tokens = torch.empty_like(x), x.numel() // x.shape[-1]
-        self._mlp(ctypes.byref(branch), x.data_ptr(), tokens, added, out.data_ptr(), torch.get_num_threads())
+    def mlp(self, branch: Mlp, x: Tensor, ending: Ending) -> Tensor:
+        """What becomes of the MLP's output for `x` (B, ..., C); channels are multiples of the lanes."""
+        out, images = torch.empty_like(x), len(x)
+        tokens = x.numel() // (max(images, 1) * x.shape[-1])
+        rest = (ctypes.byref(ending), out.data_ptr(), torch.get_num_threads())
+        self._mlp(ctypes.byref(branch), x.data_ptr(), images, tokens, *rest)
         return out
 
-    def window_attention(self, branch: WindowAttention, x: Tensor, *, added: bool) -> Tensor:
-        """Attention inside the windows of maps (B, H, W, C), plus `x` if it is to be added; C as in `mlp`."""
+    def window_attention(self, branch: WindowAttention, x: Tensor, ending: Ending) -> Tensor:
+        """What becomes of attention inside the windows of maps (B, H, W, C); C as in `mlp`."""
         out = torch.empty_like(x)
-        rest = (added, out.data_ptr(), torch.get_num_threads())
+        rest = (ctypes.byref(ending), out.data_ptr(), torch.get_num_threads())
         self._attention(ctypes.byref(branch), x.data_ptr(), *x.shape[:3], *rest)
         return out
 
-    def adapt(self, h: Tensor, live: Sequence[Slice], x: Tensor) -> Tensor:
-        """As `backbone.arithmetic.adapt_slices`; `live` in the order of the slices, C as in `mlp`."""
-        h, x, channels = h.contiguous(), x.contiguous(), h.shape[-1]
-        tokens = h.numel() // channels
-        each = tokens // len(h)
-        adapters = (_Adapter * len(live))(*(_adapter(*part, each) for part in live))
-        pointers = (x.data_ptr(), tokens, channels, h.data_ptr())
-        self._adapt(ctypes.byref(adapters), len(live), *pointers, torch.get_num_threads())
-        return h
+
+def sum_of(live: Sequence[Slice]) -> Ending:
+    """The ending where adapters act and what entered is added; `live` in the order of the slices."""
+    if not live:
+        return _ADDED
+    adapters = (_Adapter * len(live))(*(_adapter(*part) for part in live))
+    return Ending(adapters, len(live), True)
 
 
-def _adapter(weights: tuple[Tensor, Tensor], rows: slice, each: int) -> _Adapter:
+def _adapter(weights: tuple[Tensor, Tensor], rows: slice) -> _Adapter:
     down, up = weights
-    return _Adapter(down.data_ptr(), up.data_ptr(), len(down), rows.start * each, (rows.stop - rows.start) * each)
+    return _Adapter(down.data_ptr(), up.data_ptr(), len(down), rows.start, rows.stop - rows.start)
 
 
 def _sgemm() -> ctypes.c_void_p:

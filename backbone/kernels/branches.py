@@ -1,13 +1,14 @@
 """Branches over our own kernels: the same weights, the same results, one call for each."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from backbone.arithmetic import Compute
+from backbone.arithmetic import Compute, Slice
 from backbone.kernels import bindings
-from backbone.kernels.bindings import Library
+from backbone.kernels.bindings import BARE, Library, sum_of
 from backbone.layers import Branch, Mlp, WindowAttention
 
 _MOST_TOKENS = 256  # of a window; beyond, a tile is too large for a core's own cache
@@ -54,12 +55,12 @@ class FastMlp:
         )
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(..., C) -> (..., C)."""
-        return self._library.mlp(self._branch, x.contiguous(), added=False)
+        """(B, ..., C) -> (B, ..., C)."""
+        return self._library.mlp(self._branch, x.contiguous(), BARE)
 
-    def added(self, x: Tensor) -> Tensor:
-        """`x` plus that."""
-        return self._library.mlp(self._branch, x.contiguous(), added=True)
+    def added(self, x: Tensor, live: Sequence[Slice] = ()) -> Tensor:
+        """`x` plus that, adapted; `live` in the order of the slices."""
+        return self._library.mlp(self._branch, x.contiguous(), sum_of(live))
 
 
 class FastWindowAttention:
@@ -80,11 +81,11 @@ class FastWindowAttention:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
-        return self._library.window_attention(self._branch, x.contiguous(), added=False)
+        return self._library.window_attention(self._branch, x.contiguous(), BARE)
 
-    def added(self, x: Tensor) -> Tensor:
-        """`x` plus that."""
-        return self._library.window_attention(self._branch, x.contiguous(), added=True)
+    def added(self, x: Tensor, live: Sequence[Slice] = ()) -> Tensor:
+        """`x` plus that, adapted; `live` in the order of the slices."""
+        return self._library.window_attention(self._branch, x.contiguous(), sum_of(live))
 
 
 def _norm(module: nn.Module) -> bindings.Norm:

@@ -26,10 +26,17 @@ struct WindowAttention {
     Windows windows;
 };
 
-// An adapter and the tokens that it acts on. One of no width leaves them as they are.
+// An adapter and the images that it acts on.
 struct Adapter {
     const float *down, *up;  // (width, channels), (channels, width)
-    int64_t width, first, tokens;
+    int64_t width, first, images;
+};
+
+// What becomes of a branch's output: nothing, or else adapters act on it and what entered the branch is added.
+struct Ending {
+    const Adapter *adapters;
+    int64_t count;
+    bool added;
 };
 
 // x (windows * tokens, channels) becomes attention inside each window; qkv (windows * tokens, 3 * channels).
@@ -51,31 +58,52 @@ void attend(const WindowAttention &branch, const Map &map, const float *qkv, int
     }
 }
 
-// h += up(GELU(down(h))) of one adapter, for `tokens` of its tokens.
+// h += up(GELU(down(h))): h (tokens, channels).
 void adapt(const Adapter &adapter, int64_t tokens, int64_t channels, float *h) {
     const int64_t size = tokens * adapter.width;
-    float *hidden = scratch(size + LANES);
+    float *hidden = scratch<1>(size + LANES);
     multiply({adapter.down, nullptr, channels, adapter.width}, h, tokens, hidden);
     std::fill_n(hidden + size, LANES, 0.0f);
     for (int64_t i = 0; i < size; i += LANES) store(hidden + i, gelu(load(hidden + i)));
     multiply({adapter.up, nullptr, adapter.width, channels}, hidden, tokens, h, 1.0f);
 }
 
-// Pieces of the adapters' tokens, and of the tokens between them.
-std::vector<Adapter> pieces_of(const Adapter *adapters, int64_t count, int64_t tokens) {
-    std::vector<Adapter> pieces;
-    const auto cut = [&](Adapter whole) {
-        for (int64_t done = 0; done < whole.tokens; done += MOST)
-            pieces.push_back({whole.down, whole.up, whole.width, whole.first + done, std::min(MOST, whole.tokens - done)});
-    };
-    int64_t end = 0;
-    for (const Adapter *adapter = adapters; adapter < adapters + count; adapter++) {
-        cut({nullptr, nullptr, 0, end, adapter->first - end});
-        cut(*adapter);
-        end = adapter->first + adapter->tokens;
+// Some of the items for which a branch is computed: every image has `each` of them, of so many tokens.
+struct Piece {
+    int64_t first, items, each, tokens;
+    int threads;
+
+    int64_t rows() const { return items * tokens; }
+
+    // Lets adapters act on h (rows, channels).
+    void adapt(const Ending &ending, int64_t channels, float *h) const {
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (ending.count >= threads)
+        for (int64_t i = 0; i < ending.count; i++) {
+            const Adapter &adapter = ending.adapters[i];
+            const int64_t from = std::max(first, adapter.first * each);
+            const int64_t to = std::min(first + items, (adapter.first + adapter.images) * each);
+            if (from < to) ::adapt(adapter, (to - from) * tokens, channels, h + (from - first) * tokens * channels);
+        }
     }
-    cut({nullptr, nullptr, 0, end, tokens - end});
-    return pieces;
+};
+
+// From h (rows, channels), the last product of a branch without its bias, to the result. Row i of it belongs at row
+// at(i) of x, which entered the branch, and of out, of which h may be a part.
+template <typename At>
+void end(const Piece &piece, const Ending &ending, const Linear &last, const float *scale, const float *x, float *h,
+         float *out, At at) {
+    const int64_t channels = last.out;
+    const bool adapted = ending.count > 0;
+#pragma omp parallel for schedule(static) num_threads(piece.threads)
+    for (int64_t i = 0; i < piece.rows(); i++) {
+        float *row = h + i * channels;
+        const float *residual = ending.added && !adapted ? x + at(i) * channels : nullptr;
+        finish(row, last.bias, scale, residual, channels, adapted ? row : out + at(i) * channels);
+    }
+    if (!adapted) return;
+    piece.adapt(ending, channels, h);
+#pragma omp parallel for schedule(static) num_threads(piece.threads)
+    for (int64_t i = 0; i < piece.rows(); i++) add(h + i * channels, x + at(i) * channels, channels, out + at(i) * channels);
 }
 
 }  // namespace
@@ -85,11 +113,12 @@ extern "C" void mimi_open(Sgemm blas) { sgemm = blas; }
 
 extern "C" int mimi_lanes() { return LANES; }
 
-// out = branch(x), plus x if `added`: x, out (tokens, channels), not the same memory.
-extern "C" void mimi_mlp(const Mlp *branch, const float *x, int64_t tokens, bool added, float *out, int threads) {
+// out = what becomes of branch(x): x, out (images, tokens, channels), not the same memory.
+extern "C" void mimi_mlp(const Mlp *branch, const float *x, int64_t images, int64_t tokens, const Ending *ending,
+                         float *out, int threads) {
     const int64_t channels = branch->up.in, wide = branch->up.out;
-    in_pieces(tokens, 1, threads, [=](int64_t first, int64_t rows, int threads) {
-        float *normed = scratch(rows * (channels + wide)), *hidden = normed + rows * channels;
+    in_pieces(images * tokens, 1, threads, [=](int64_t first, int64_t rows, int threads) {
+        float *normed = scratch<0>(rows * (channels + wide)), *hidden = normed + rows * channels;
         const float *from = x + first * channels;
         float *to = out + first * channels;
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -98,49 +127,27 @@ extern "C" void mimi_mlp(const Mlp *branch, const float *x, int64_t tokens, bool
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (int64_t i = 0; i < rows; i++) activate(hidden + i * wide, branch->up.bias, wide);
         multiply(branch->down, hidden, rows, to);
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (int64_t i = 0; i < rows; i++) {
-            const float *residual = added ? from + i * channels : nullptr;
-            finish(to + i * channels, branch->down.bias, branch->scale, residual, channels, to + i * channels);
-        }
+        const Piece piece{first, rows, tokens, 1, threads};
+        end(piece, *ending, branch->down, branch->scale, x, to, out, [=](int64_t i) { return first + i; });
     });
 }
 
-// out = branch(x), plus x if `added`: x, out (images, height, width, channels), not the same memory.
+// out = what becomes of branch(x): x, out (images, height, width, channels), not the same memory.
 extern "C" void mimi_window_attention(const WindowAttention *branch, const float *x, int64_t images, int64_t height,
-                                      int64_t width, bool added, float *out, int threads) {
+                                      int64_t width, const Ending *ending, float *out, int threads) {
     const Map map{branch->windows, height, width};
     const int64_t channels = map.channels(), tokens = map.tokens();
     in_pieces(images * map.windows(), tokens, threads, [=, &map](int64_t first, int64_t windows, int threads) {
-        const int64_t rows = windows * tokens;
-        float *inside = scratch(rows * 4 * channels), *qkv = inside + rows * channels;
-        std::vector<int64_t> at(rows);
+        const Piece piece{first, windows, map.windows(), tokens, threads};
+        float *inside = scratch<0>(piece.rows() * 4 * channels), *qkv = inside + piece.rows() * channels;
+        std::vector<int64_t> at(piece.rows());
         for (int64_t window = 0; window < windows; window++) map.locate(first + window, at.data() + window * tokens);
 #pragma omp parallel for schedule(static) num_threads(threads)
-        for (int64_t i = 0; i < rows; i++)
+        for (int64_t i = 0; i < piece.rows(); i++)
             normalise(branch->norm, x + at[i] * channels, channels, inside + i * channels);
-        multiply(branch->qkv, inside, rows, qkv);
+        multiply(branch->qkv, inside, piece.rows(), qkv);
         attend(*branch, map, qkv, first, windows, inside, threads);
-        multiply(branch->proj, inside, rows, qkv);  // queries, keys and values are spent
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (int64_t i = 0; i < rows; i++) {
-            const float *residual = added ? x + at[i] * channels : nullptr;
-            finish(qkv + i * channels, branch->proj.bias, nullptr, residual, channels, out + at[i] * channels);
-        }
+        multiply(branch->proj, inside, piece.rows(), qkv);  // queries, keys and values are spent
+        end(piece, *ending, branch->proj, nullptr, x, qkv, out, [&](int64_t i) { return at[i]; });
     });
-}
-
-// h += x + what the adapters give for h: h, x (tokens, channels), the adapters in the order of their tokens.
-extern "C" void mimi_adapt(const Adapter *adapters, int64_t count, const float *x, int64_t tokens, int64_t channels,
-                           float *h, int threads) {
-    const std::vector<Adapter> pieces = pieces_of(adapters, count, tokens);
-    const int64_t many = pieces.size();
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (many >= threads)
-    for (int64_t i = 0; i < many; i++) {
-        const Adapter &piece = pieces[i];
-        float *to = h + piece.first * channels;
-        if (piece.width) adapt(piece, piece.tokens, channels, to);
-        const float *residual = x + piece.first * channels;
-        for (int64_t c = 0; c < piece.tokens * channels; c += LANES) store(to + c, load(to + c) + load(residual + c));
-    }
 }

@@ -3,13 +3,14 @@
 A library is native code that this process will run: the folder must be writable by the server's own user only.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from backbone.adapter import SiteWeights
-from backbone.arithmetic import Arithmetic, adapt_slices, by_modules
+from backbone.arithmetic import Compute, Plain, adapt_slices, by_modules
 from backbone.kernels.bindings import Library
 from backbone.kernels.branches import fast
 from backbone.kernels.build import build, level, library_name
@@ -34,29 +35,28 @@ def build_missing(folder: Path) -> bool:
     return True
 
 
-def load(backbone: Backbone, folder: Path) -> Arithmetic:
-    """Sub-layers and adapters over the library in `folder`; the backbone's own modules if there is none.
+def load(backbone: Backbone, folder: Path) -> tuple[Compute, ...]:
+    """What computes each site's branch over the library in `folder`; its own module where that does not help.
 
     Raises:
-        KernelsUnusable: there is one, but it does not load, or gives something else than the modules.
+        KernelsUnusable: there is a library, but it does not load, or gives something else than the modules.
     """
     path = path_in(folder)
     if not path.is_file():
         return by_modules(backbone)
     library = Library(path)
-    over = [fast(site.branch, library) for site in backbone.sites]
-    whole = not any(site.dim % library.lanes for site in backbone.sites)
-    arithmetic = Arithmetic(
-        branches=tuple(own or site.branch for own, site in zip(over, backbone.sites, strict=True)),
-        adapt=library.adapt if whole else adapt_slices,
-        fast=sum(own is not None for own in over),
-    )
-    compare(backbone, arithmetic)
-    return arithmetic
+    branches = tuple(fast(site.branch, library) or Plain(site.branch) for site in backbone.sites)
+    compare(backbone, branches)
+    return branches
+
+
+def used_by(branches: Sequence[Compute]) -> int:
+    """How many of the branches are computed by a library."""
+    return sum(not isinstance(branch, Plain) for branch in branches)
 
 
 @torch.inference_mode()
-def compare(backbone: Backbone, arithmetic: Arithmetic) -> None:
+def compare(backbone: Backbone, branches: tuple[Compute, ...]) -> None:
     """Compute two random images by both, site by site, one of them with an adapter.
 
     Raises:
@@ -64,13 +64,12 @@ def compare(backbone: Backbone, arithmetic: Arithmetic) -> None:
     """
     draws = torch.Generator().manual_seed(0)
     x = backbone.embed(torch.randn(2, 3, *backbone.preprocessing.size, generator=draws))
-    for site, branch in zip(backbone.sites, arithmetic.branches, strict=True):
+    for site, branch in zip(backbone.sites, branches, strict=True):
         x, h = site.opened(x)
         down, up = torch.randn(2, 3, site.dim, generator=draws)
         live = [(SiteWeights(down, up.t().contiguous()), slice(1, 2))]
-        expected = adapt_slices(h.clone(), live, x)
-        given = arithmetic.adapt(branch(x), live, x)
-        if not (_close(branch.added(x), x + h) and _close(given, expected)):
+        pairs = ((branch(x), h), (branch.added(x), x + h), (branch.added(x, live), adapt_slices(h.clone(), live, x)))
+        if not all(_close(*pair) for pair in pairs):
             raise KernelsUnusable(f"kernels do not give what sub-layer {site.index} gives")
         x = x + h
 

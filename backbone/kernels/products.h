@@ -22,8 +22,9 @@ static void multiply(const Linear &layer, const float *x, int64_t rows, float *o
     sgemm("T", "N", &m, &n, &k, &one, layer.weight, &k, x, &k, &kept, out, &m);  // columns first, as Fortran has them
 }
 
-// Memory of this thread for `count` floats; what the last call gave is lost.
-static float *scratch(int64_t count) {
+// Memory of this thread for `count` floats, in two places; what the last call for a place gave is lost.
+template <int place>
+float *scratch(int64_t count) {
     static thread_local std::unique_ptr<float[]> memory;
     static thread_local int64_t size = 0;
     if (count > size) {

@@ -49,3 +49,8 @@ INLINE void finish(const float *x, const float *bias, const float *scale, const 
         store(out + c, y);
     }
 }
+
+// out = x + y
+INLINE void add(const float *x, const float *y, int64_t channels, float *out) {
+    for (int64_t c = 0; c < channels; c += LANES) store(out + c, load(x + c) + load(y + c));
+}

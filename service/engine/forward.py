@@ -12,30 +12,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbone import Backbone
-from backbone.arithmetic import Arithmetic
+from backbone.arithmetic import Compute, adapt_slices
 from service.engine.planning import Plan
 
 
 @torch.inference_mode()
-def forward(backbone: Backbone, images: Tensor, plan: Plan, arithmetic: Arithmetic) -> list[tuple[Tensor, Tensor]]:
+def forward(backbone: Backbone, images: Tensor, plan: Plan, branches: Sequence[Compute]) -> list[tuple[Tensor, Tensor]]:
     """Logits (rows, K) and features (rows, F) of each group.
 
     Args:
         backbone: the frozen network.
         images: (B, 3, H, W), normalised, in the order of the plan's images.
         plan: what to share and where to fork.
-        arithmetic: what computes the sub-layers and adapters.
+        branches: what computes each sub-layer.
     """
     x, sites = backbone.embed(images), backbone.sites
-    for site, branch in zip(sites, arithmetic.branches, strict=True):
-        x = site.enter(x)
-        if site.index not in plan.forks and site.index not in plan.live:
-            x = branch.added(x)
-            continue
-        h = branch(x)
+    for site, branch in zip(sites, branches, strict=True):
+        x, live = site.enter(x), plan.live.get(site.index, ())
         if site.index in plan.forks:
-            x, h = fork(x, plan.forks[site.index]), fork(h, plan.forks[site.index])
-        x = arithmetic.adapt(h, plan.live.get(site.index, ()), x)
+            x, h = (fork(tensor, plan.forks[site.index]) for tensor in (x, branch(x)))
+            x = adapt_slices(h, live, x)
+        else:
+            x = branch.added(x, live)
     features = backbone.pool(x)  # (B, F)
     if len(sites) in plan.forks:  # tasks without a live site part only here
         features = fork(features, plan.forks[len(sites)])

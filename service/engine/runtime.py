@@ -1,11 +1,12 @@
 """What computes a planned batch: the one part of the engine that another device or another library replaces."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
 
 from backbone import Backbone
-from backbone.arithmetic import Arithmetic, by_modules
+from backbone.arithmetic import Compute, by_modules
 from service.engine.forward import forward
 from service.engine.planning import Plan
 
@@ -33,11 +34,11 @@ class TorchRuntime:
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
-        self._arithmetic = by_modules(backbone)
+        self._branches = by_modules(backbone)
 
-    def use(self, arithmetic: Arithmetic) -> None:
-        """Compute sub-layers and adapters so from the next batch on."""
-        self._arithmetic = arithmetic  # one pointer move: a batch under way goes on with what it began with
+    def use(self, branches: Sequence[Compute]) -> None:
+        """Compute the sub-layers by `branches`, one for each site, from the next batch on."""
+        self._branches = tuple(branches)  # one pointer move: a batch under way goes on with what it began with
 
     @property
     def shares_trunk(self) -> bool:
@@ -46,4 +47,4 @@ class TorchRuntime:
 
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
         """As `Runtime.forward`; the trunk that rows share is computed once."""
-        return forward(self._backbone, images, plan, self._arithmetic)
+        return forward(self._backbone, images, plan, self._branches)

@@ -46,9 +46,9 @@ def _open(backbone: Backbone) -> Opened:
     keep_large_blocks()
     folder = kernels.default_folder()
     kernels.build_missing(folder)  # as the server does
-    runtime, loaded = TorchRuntime(backbone), kernels.load(backbone, folder)
-    runtime.use(loaded)
-    return Opened(Engine(backbone, runtime), runtime, loaded.fast)
+    runtime, branches = TorchRuntime(backbone), kernels.load(backbone, folder)
+    runtime.use(branches)
+    return Opened(Engine(backbone, runtime), runtime, kernels.used_by(branches))
 
 
 def plain_backbone(job: Job) -> Backbone:

@@ -1,6 +1,6 @@
 """One small real backbone and a few real task adapters, made once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import torch
 
 from adapters_store import TaskAdapter
 from backbone import Backbone, kernels, load_backbone
-from backbone.arithmetic import Arithmetic
+from backbone.arithmetic import Compute
 from benchmarks.synthetic import task_adapter
 from service.engine import Engine, Resident, Row
 from service.engine.onnx_runtime import OnnxRuntime
@@ -57,13 +57,13 @@ def onnx_runtime(backbone: Backbone) -> OnnxRuntime:
 
 
 @pytest.fixture(scope="session")
-def arithmetic(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Arithmetic:
-    """All sub-layers and adapters over compiled kernels."""
+def compiled(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Sequence[Compute]:
+    """All sub-layers over compiled kernels."""
     folder = tmp_path_factory.mktemp("kernels")
     kernels.build(folder, kernels.level())
-    loaded = kernels.load(backbone, folder)
-    assert loaded.fast == len(backbone.sites)
-    return loaded
+    branches = kernels.load(backbone, folder)
+    assert kernels.used_by(branches) == len(backbone.sites)
+    return branches
 
 
 @pytest.fixture(params=["torch", "kernels", "onnx"])
@@ -72,7 +72,7 @@ def runtime(request: pytest.FixtureRequest, backbone: Backbone) -> Runtime:
     if request.param != "onnx":
         computing = TorchRuntime(backbone)
         if request.param == "kernels":
-            computing.use(request.getfixturevalue("arithmetic"))
+            computing.use(request.getfixturevalue("compiled"))
         return computing
     found: OnnxRuntime = request.getfixturevalue("onnx_runtime")
     return found

@@ -1,7 +1,6 @@
 """Mixed batches answer as each task alone does, and a removed site is not computed."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters_store import TaskAdapter
 from backbone import Backbone, adapt
-from backbone.arithmetic import Slice, by_modules
+from backbone.arithmetic import Plain, Slice
 from service.engine import Engine, Resident, Row
 from service.engine.runtime import TorchRuntime
 from tests.service.engine.conftest import TASKS, TORCH_ONLY
@@ -107,12 +106,13 @@ def test_a_batch_without_a_live_site_runs_the_bare_network(
 ) -> None:
     calls: list[Slice] = []
 
-    def counted(h: torch.Tensor, live: Sequence[Slice], x: torch.Tensor) -> torch.Tensor:
-        calls.extend(live)
-        return h + x
+    class Counting(Plain):
+        def added(self, x: torch.Tensor, live: Sequence[Slice] = ()) -> torch.Tensor:
+            calls.extend(live)
+            return super().added(x, live)
 
     runtime = TorchRuntime(backbone)
-    runtime.use(replace(by_modules(backbone), adapt=counted))
+    runtime.use([Counting(site.branch) for site in backbone.sites])
     engine = Engine(backbone, runtime)
     engine.run([Row(engine.admit(adapters[7], "bare"), pixels(0))])
     assert not calls
