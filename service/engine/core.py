@@ -93,7 +93,12 @@ class Engine:
 
     def restore(self, sha256: str) -> Resident | None:
         """The content if it is in memory, brought to the device if need be."""
-        return self.peek(sha256) or self._residency.restore(sha256)
+        if (found := self.peek(sha256)) is not None:
+            return found
+        resident = self._residency.restore(sha256)
+        if resident is not None:
+            self._runtime.prepare(resident)
+        return resident
 
     def admit(self, adapter: TaskAdapter, sha256: str) -> Resident:
         """Make a task adapter resident; the one already there is returned where the content is not new.
@@ -101,7 +106,11 @@ class Engine:
         Raises:
             AdmissionError: it was made for another backbone or preprocessing, or its shapes do not fit.
         """
-        return self.peek(sha256) or self._residency.put(place(self._load(adapter, sha256)))
+        if (found := self.peek(sha256)) is not None:
+            return found
+        resident = self._residency.put(place(self._load(adapter, sha256)))
+        self._runtime.prepare(resident)
+        return resident
 
     def offer(self, adapter: TaskAdapter, sha256: str) -> tuple[Resident, bool]:
         """Admit a task adapter as far as there is room, so that nothing goes for it.
@@ -112,7 +121,10 @@ class Engine:
         Raises:
             AdmissionError: as `admit`.
         """
-        return self._residency.offer(self._load(adapter, sha256))
+        resident, kept = self._residency.offer(self._load(adapter, sha256))
+        if kept:
+            self._runtime.prepare(resident)
+        return resident, kept
 
     def verify(self, adapter: TaskAdapter) -> GoldenCheck:
         """Recompute the golden sample of an adapter, without making it resident.

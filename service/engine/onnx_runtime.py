@@ -52,6 +52,9 @@ class OnnxRuntime:
         model = shared_model(backbone, int8=int8).SerializeToString()
         self._session = InferenceSession(model, options, providers=[_CUDA, _CPU] if cuda else [_CPU])
 
+    def prepare(self, resident: Resident) -> None:
+        """Nothing: its weights are wrapped when they are first asked for, and never copied."""
+
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
         """As `Runtime.forward`."""
         pixels, entered = images.numpy(), origins(plan)

@@ -7,16 +7,21 @@ from torch import Tensor
 
 from backbone import Backbone
 from backbone.arithmetic import Compute, by_modules
+from service.engine.bank import Resident
 from service.engine.forward import forward
 from service.engine.planning import Plan
 
 
 class Runtime(Protocol):
-    """Computes planned batches; called by one thread at a time."""
+    """Computes planned batches, by one thread at a time."""
 
     @property
     def shares_trunk(self) -> bool:
         """Whether rows of other tasks on the same image share what they can; rows of the same task always do."""
+        ...
+
+    def prepare(self, resident: Resident) -> None:
+        """A task has become resident: bring its weights to where they are computed with. Called by any thread."""
         ...
 
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
@@ -44,6 +49,9 @@ class TorchRuntime:
     def shares_trunk(self) -> bool:
         """Yes: it is computed once."""
         return True
+
+    def prepare(self, resident: Resident) -> None:
+        """Nothing: they lie where they are computed with."""
 
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
         """As `Runtime.forward`; the trunk that rows share is computed once."""

@@ -84,6 +84,7 @@ class Graphs:
                 function(*inputs)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # thread_local: weights are sent by other threads meanwhile, which a capture of the whole process would forbid
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             output = function(*inputs)
         return Recording(graph, list(inputs), output)

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbone import Backbone, SubLayer
+from service.engine.bank import Resident
 from service.engine.padded.bank import HEAD, Bank, Key, width_class
 from service.engine.padded.graphs import Direct, Graphs, Player
+from service.engine.padded.lanes import Inline, Lane, Stream
 from service.engine.padded.layout import Layout, lay_out
 from service.engine.planning import Plan
 
@@ -28,7 +30,13 @@ class PaddedRuntime:
     """A copy of the backbone on `device`, in `dtype`, and the weights of the tasks that have been asked for."""
 
     def __init__(
-        self, backbone: Backbone, *, device: torch.device, dtype: torch.dtype, player: Player | None = None
+        self,
+        backbone: Backbone,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        player: Player | None = None,
+        lane: Lane | None = None,
     ) -> None:
         """Copy the backbone to the device.
 
@@ -37,11 +45,14 @@ class PaddedRuntime:
             device: where batches are computed.
             dtype: of weights and activations; logits and features come back in float32.
             player: records launches; CUDA graphs on a CUDA device where None, and nothing elsewhere.
+            lane: sends weights; a stream of its own on a CUDA device where None, and the calling thread elsewhere.
         """
         self._backbone = deepcopy(backbone).to(device=device, dtype=dtype)
         self._device, self._dtype = device, dtype
-        self._player = player or (Graphs(most=RECORDINGS) if device.type == "cuda" else Direct())
-        self._bank, self._recorded = Bank(device=device, dtype=dtype), 0
+        on_gpu = device.type == "cuda"
+        self._player = player or (Graphs(most=RECORDINGS) if on_gpu else Direct())
+        lane = lane or (Stream if on_gpu else Inline)(device, dtype)
+        self._bank, self._recorded = Bank(device=device, dtype=dtype, lane=lane), 0
         self._seen: Counter[object] = Counter()
 
     @property
@@ -53,6 +64,11 @@ class PaddedRuntime:
     def shares_trunk(self) -> bool:
         """Yes: it is computed once."""
         return True
+
+    @torch.inference_mode()
+    def prepare(self, resident: Resident) -> None:
+        """Begin to send a task's weights, beside the batch that is being computed, if there is room for them."""
+        self._bank.prepare(resident)
 
     @torch.inference_mode()
     def forward(self, images: Tensor, plan: Plan) -> Answers:
