@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from backbone import Backbone
+from training.bare import branches_of
 from training.precision import autocast
 
 
@@ -28,7 +29,7 @@ START = Cut(0)
 @torch.no_grad()  # not inference_mode: its tensors cannot be saved for a backward pass
 def advanced(backbone: Backbone, x: Tensor, start: Cut, stop: Cut) -> Tensor:
     """From what stands at `start`, on the bare backbone, to what stands at the later `stop`."""
-    device = next(backbone.parameters()).device
+    device, branches = next(backbone.parameters()).device, branches_of(backbone)
     x = x.to(device, non_blocking=True)
     site = start.site
     with autocast(device):
@@ -36,5 +37,9 @@ def advanced(backbone: Backbone, x: Tensor, start: Cut, stop: Cut) -> Tensor:
             x = backbone.embed(backbone.preprocessing.normalize(x))
         elif start.branch:
             x, site = x[:, 0] + x[:, 1], site + 1
-        x = backbone.advance(x, site, stop.site)
-        return torch.stack(backbone.sites[stop.site].opened(x), 1) if stop.branch else x
+        for each, branch in zip(backbone.sites[site : stop.site], branches[site : stop.site], strict=True):
+            x = branch.added(each.enter(x))
+        if not stop.branch:
+            return x
+        x = backbone.sites[stop.site].enter(x)
+        return torch.stack((x, branches[stop.site](x)), 1)

@@ -39,8 +39,9 @@ def _is_layer_norm(norm: nn.Module) -> bool:
     return isinstance(norm, nn.LayerNorm) and isinstance(norm.weight, Tensor) and isinstance(norm.bias, Tensor)
 
 
-def _have_bias(*layers: nn.Linear) -> bool:
-    return all(isinstance(layer.bias, Tensor) for layer in layers)
+def _have_bias(*layers: nn.Module) -> bool:
+    """Whether they are linear layers and nothing more, such as ones that a training method stands around."""
+    return all(type(layer) is nn.Linear and isinstance(layer.bias, Tensor) for layer in layers)
 
 
 class FastMlp:
