@@ -27,7 +27,8 @@ def test_the_plain_model_is_ours_and_another_one_is_refused() -> None:
 
 def test_the_next_cycle_computes_no_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     contestants = scene().contestants(0)
-    contestants["ours, cached before"]()  # the cycle before
+    for contestant in contestants.values():  # the cycle before; and kernels are compared with the modules once
+        contestant()
     embedded: list[int] = []
     embed = Backbone.embed
 

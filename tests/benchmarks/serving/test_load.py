@@ -73,7 +73,7 @@ async def test_a_stall_makes_every_request_that_was_due_late(requests: str) -> N
 
 
 async def test_a_connection_that_the_server_closed_for_idleness_is_not_asked(requests: str) -> None:
-    async with server(at_once, idle=0.02) as port:
+    async with server(at_once, idle=0.001) as port:
         told = await perform(Job(port, requests, 0.0, 2.0, rate=5.0))  # each request finds the one before it gone
     assert told["failed"] == 0
     assert told["requests"] > 3  # type: ignore[operator]
