@@ -1,7 +1,7 @@
 """A long run under everything at once: many resident tasks, a swap every second, mixed requests, cancellations.
 
-Every answer is compared with what its task answers alone, by the loop that defines it, computed beforehand; memory is
-watched. The run fails on a wrong answer, on an error that nobody asked for, and where memory grows.
+Engine and process are set up as the server sets them up. Every answer is compared with what its task answers alone, by
+the loop that defines it, computed beforehand; memory is watched. The run fails on a wrong answer, on an error that nobody asked for, and where memory grows.
 
     python -m benchmarks soak --minutes 30 --json soak.json
 """
@@ -24,11 +24,11 @@ from torch import Tensor
 
 from backbone import Backbone, load_backbone
 from benchmarks.engine.equality import TOLERANCE, difference
-from benchmarks.engine.ours.opened import references
+from benchmarks.engine.ours.opened import open_over, references
 from benchmarks.engine.tasks import pruned_task
 from benchmarks.engine.worker import memory
 from benchmarks.measure import context, write_json
-from service.engine import Batcher, DeadlineExceeded, Engine, Resident, Row, RowResult, TooMuchAhead
+from service.engine import Batcher, DeadlineExceeded, Resident, Row, RowResult, TooMuchAhead
 
 PACKAGES = ("torch", "timm", "numpy")
 IMAGES, MOST_ROWS, CLIENTS = 4, 12, 8
@@ -86,7 +86,7 @@ class Soak:
 
     def __init__(self, backbone: Backbone, tasks: int, toll: Toll, *, seed: int = 0) -> None:
         """Make `tasks` tasks resident, each with the answers that it must give."""
-        self.engine, self.toll = Engine(backbone), toll
+        self.engine, self.toll = open_over(backbone).engine, toll
         self.batcher = Batcher(self.engine)
         self._plain = load_backbone()  # computes what must be answered, and nothing else
         self._dice, self._made = random.Random(seed), 0

@@ -34,15 +34,16 @@ class Opened:
 
 def open_engine(job: Job) -> Opened:
     """An engine over Swin with the shared weights and this job's threads."""
-    return _open(plain_backbone(job))
+    return open_over(plain_backbone(job))
 
 
 def open_vit(job: Job) -> Opened:
     """An engine over the ViT, likewise."""
-    return _open(flatten(VIT, load_vit(job)))
+    return open_over(flatten(VIT, load_vit(job)))
 
 
-def _open(backbone: Backbone) -> Opened:
+def open_over(backbone: Backbone) -> Opened:
+    """An engine over a network, in a process that keeps its memory and computes by kernels, as the server's does."""
     keep_large_blocks()
     folder = kernels.default_folder()
     kernels.build_missing(folder)  # as the server does
