@@ -40,15 +40,15 @@ constexpr int64_t LEAST = 64;  // tokens for each thread below which reading the
 
 // Calls compute(first, count, threads) until all `items`, of so many tokens each, are done.
 //
-// Each thread takes pieces of its own, from the first norm to the last sum. Few items are one piece, over which the
-// threads are left to share every product.
+// A thread takes one piece after the other, each from the first norm to the last sum; one that other work of the
+// machine holds up takes fewer. Few items are one piece, over which the threads are left to share every product.
 template <typename Compute>
 void in_pieces(int64_t items, int64_t tokens, int threads, Compute compute) {
     const bool uneven = items < 4 * threads && items % threads;
     if (threads > 1 && (uneven || items * tokens < threads * LEAST)) return compute(int64_t(0), items, threads);
     const int64_t most = MOST < tokens ? 1 : MOST / tokens, round = most * threads;
     const int64_t pieces = (items + round - 1) / round * threads;
-#pragma omp parallel for schedule(static) num_threads(threads)
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (int64_t piece = 0; piece < pieces; piece++) {
         const int64_t first = items * piece / pieces, last = items * (piece + 1) / pieces;
         if (first < last) compute(first, last - first, 1);
