@@ -1,7 +1,8 @@
 """A long run under everything at once: many resident tasks, a swap every second, mixed requests, cancellations.
 
 Engine and process are set up as the server sets them up. Every answer is compared with what its task answers alone, by
-the loop that defines it, computed beforehand; memory is watched. The run fails on a wrong answer, on an error that nobody asked for, and where memory grows.
+the loop that defines it, computed beforehand; memory is watched. The run fails on a wrong answer, on an error that
+nobody asked for, and where memory grows.
 
     python -m benchmarks soak --minutes 30 --json soak.json
 """
