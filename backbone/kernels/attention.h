@@ -144,9 +144,8 @@ static void softmax(float *row, int padded) {
         store(row + j, e);
         total += e;
     }
-    float sum = 0.0f;
-    for (int lane = 0; lane < LANES; lane++) sum += total[lane];
-    for (int j = 0; j < padded; j += LANES) store(row + j, load(row + j) * (1.0f / sum));
+    const float share = 1.0f / sum(total);
+    for (int j = 0; j < padded; j += LANES) store(row + j, load(row + j) * share);
 }
 
 template <int rows, int vectors>
