@@ -35,7 +35,6 @@ PACKAGES = ("torch", "timm", "numpy")
 IMAGES, MOST_ROWS, CLIENTS = 4, 12, 8
 CANCELLED, HURRIED = 0.1, 0.1  # shares of requests that are given up, and that have a deadline
 PATIENCE = 0.05  # seconds, at most, until a request is given up
-SWAP_SECONDS = 1.0
 MOST_GROWTH = 0.02  # of resident memory, from the second quarter of the run to the last
 
 
@@ -148,12 +147,12 @@ async def until(end: float, step: Callable[[], Coroutine[Any, Any, None]], toll:
         await asyncio.sleep(max(0.0, start + every - time.monotonic()))
 
 
-async def run(soak: Soak, seconds: float) -> None:
-    """Ask and swap for so long."""
+async def run(soak: Soak, seconds: float, swap_seconds: float) -> None:
+    """Ask for so long, and swap at most once every `swap_seconds`."""
     soak.batcher.start()
     end = time.monotonic() + seconds
     clients = [until(end, soak.ask, soak.toll) for _ in range(CLIENTS)]
-    await asyncio.gather(until(end, soak.swap, soak.toll, every=SWAP_SECONDS), *clients)
+    await asyncio.gather(until(end, soak.swap, soak.toll, every=swap_seconds), *clients)
     await soak.batcher.drain(60.0)
     gc.collect()
     soak.toll.lingering = soak.engine.usage().lingering
@@ -165,6 +164,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, required=True, help="file to write")
     parser.add_argument("--minutes", type=float, default=30.0, help="of asking (default: 30)")
     parser.add_argument("--tasks", type=int, default=1000, help="resident at once (default: 1000)")
+    parser.add_argument("--swap-seconds", type=float, default=1.0, help="between swaps, at least (default: 1)")
     parser.add_argument("--threads", type=int, default=2, help="of the engine (default: 2)")
     return parser.parse_args(arguments)
 
@@ -185,8 +185,8 @@ def main(arguments: Sequence[str]) -> int:
     options, toll = parse(arguments), Toll()
     torch.set_num_threads(options.threads)
     soak = Soak(load_backbone(), options.tasks, toll)
-    asyncio.run(run(soak, 60 * options.minutes))
-    chosen = {"minutes": options.minutes, "tasks": options.tasks, "threads": options.threads}
+    asyncio.run(run(soak, 60 * options.minutes, options.swap_seconds))
+    chosen = {name: value for name, value in vars(options).items() if name != "json"}
     outcome = {"toll": asdict(toll), "growth": toll.growth, "failed": toll.failed}
     result = {"benchmark": "soak", **chosen, **context(PACKAGES), **outcome}
     write_json(options.json, result)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backbone import Backbone
 from backbone.arithmetic import Compute
-from backbone.kernels import KernelError, build_missing, load, used_by
+from backbone.kernels import best, path_in, used_by
 
 _log = logging.getLogger(__name__)
 
@@ -35,19 +35,11 @@ class Kernels:
 
     def load(self) -> int:
         """Use what the folder holds for this processor; returns how many sub-layers it computes."""
-        try:
-            branches = load(self._backbone, self._folder)
-        except (KernelError, OSError) as error:
-            _log.warning("kernels are not used: %s", error)
-            return 0
-        if count := used_by(branches):
-            self._use(branches)
-        _log.info("%d of %d sub-layers are computed by compiled kernels", count, len(branches))
-        return count
+        return self._take(compiles=False)
 
     def start(self) -> None:
         """Have a missing library made, and use it once it is there."""
-        if self._compiles:
+        if self._compiles and not path_in(self._folder).is_file():
             self._thread.start()
 
     def close(self) -> None:
@@ -56,10 +48,11 @@ class Kernels:
             self._thread.join()
 
     def _make(self) -> None:
-        try:
-            made = build_missing(self._folder)
-        except (KernelError, OSError) as error:
-            _log.warning("kernels could not be compiled, PyTorch's own operators go on: %s", error)
-            return
-        if made:
-            self.load()
+        self._take(compiles=True)
+
+    def _take(self, *, compiles: bool) -> int:
+        branches = best(self._backbone, self._folder, compiles=compiles)
+        if count := used_by(branches):
+            self._use(branches)
+        _log.info("%d of %d sub-layers are computed by compiled kernels", count, len(branches))
+        return count

@@ -1,6 +1,5 @@
 """The bare network where nothing is differentiated: on a CPU, over the kernels that serving computes with."""
 
-import logging
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
@@ -8,9 +7,8 @@ import torch
 
 from backbone import Backbone
 from backbone.arithmetic import Compute, by_modules
-from backbone.kernels import KernelError, build_missing, default_folder, load
+from backbone.kernels import best, default_folder
 
-_log = logging.getLogger(__name__)
 _known: WeakKeyDictionary[Backbone, Sequence[Compute]] = WeakKeyDictionary()
 
 
@@ -27,10 +25,4 @@ def branches_of(backbone: Backbone) -> Sequence[Compute]:
 def _found(backbone: Backbone) -> Sequence[Compute]:
     if any(weight.device.type != "cpu" or weight.dtype != torch.float32 for weight in backbone.parameters()):
         return by_modules(backbone)
-    folder = default_folder()
-    try:
-        build_missing(folder)
-        return load(backbone, folder)
-    except (KernelError, OSError) as error:
-        _log.warning("kernels are not used: %s", error)
-        return by_modules(backbone)
+    return best(backbone, default_folder(), compiles=True)

@@ -9,13 +9,14 @@ over it, `loading` decides what is used.
 
 from backbone.kernels.build import PLAIN, build, default_folder, level
 from backbone.kernels.errors import CompilerMissing, KernelError, KernelsUnusable
-from backbone.kernels.loading import build_missing, load, path_in, used_by
+from backbone.kernels.loading import best, build_missing, load, path_in, used_by
 
 __all__ = [
     "PLAIN",
     "CompilerMissing",
     "KernelError",
     "KernelsUnusable",
+    "best",
     "build",
     "build_missing",
     "default_folder",

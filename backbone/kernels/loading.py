@@ -3,6 +3,7 @@
 A library is native code that this process will run: the folder must be writable by the server's own user only.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from backbone.arithmetic import Compute, Plain, adapt_slices, by_modules
 from backbone.kernels.bindings import Library
 from backbone.kernels.branches import fast
 from backbone.kernels.build import build, level, library_name
-from backbone.kernels.errors import KernelsUnusable
+from backbone.kernels.errors import KernelError, KernelsUnusable
 from backbone.network import Backbone
+
+_log = logging.getLogger(__name__)
 
 
 def path_in(folder: Path) -> Path:
@@ -48,6 +51,23 @@ def load(backbone: Backbone, folder: Path) -> tuple[Compute, ...]:
     branches = tuple(fast(site.branch, library) or Plain(site.branch) for site in backbone.sites)
     compare(backbone, branches)
     return branches
+
+
+def best(backbone: Backbone, folder: Path, *, compiles: bool) -> tuple[Compute, ...]:
+    """What computes each site's branch fastest here; whatever goes wrong with kernels, the log says, and modules do it.
+
+    Args:
+        backbone: the network.
+        folder: where libraries lie.
+        compiles: whether a missing library is made, which takes two seconds.
+    """
+    try:
+        if compiles:
+            build_missing(folder)
+        return load(backbone, folder)
+    except (KernelError, OSError) as error:
+        _log.warning("kernels are not used: %s", error)
+        return by_modules(backbone)
 
 
 def used_by(branches: Sequence[Compute]) -> int:

@@ -1,7 +1,7 @@
 """One task's weights in its two forms: packed as its file has them, and placed for a forward pass.
 
-Both are one block of memory; where the file holds float32 they are the same block, and going from one form to the
-other moves a pointer.
+Both are one block of memory, in pages of its own because it outlives batches by far. Where the file holds float32 they
+are the same block, and going from one form to the other moves a pointer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from adapters_store import Manifest, TaskAdapter
 from backbone import SiteWeights
+from backbone.memory import in_pages
 from service.engine.accounting import Cost
 
 Shape = tuple[int, ...]
@@ -85,7 +86,7 @@ def pack_file(adapter: TaskAdapter, sha256: str, cost: Cost) -> Packed:
     for index in sorted(adapter.sites):
         arrays += [adapter.sites[index].down, adapter.sites[index].up]
     shapes = tuple(array.shape for array in arrays)
-    block = torch.empty(sum(array.size for array in arrays), dtype=_DTYPES[arrays[0].dtype])
+    block = in_pages(sum(array.size for array in arrays), _DTYPES[arrays[0].dtype])
     for array, part in zip(arrays, _parts(block, shapes), strict=True):
         np.copyto(part.numpy(), array)  # through NumPy: the arrays are read-only, which torch warns about
     return Packed(sha256, adapter.manifest, cost, block, shapes)
@@ -95,13 +96,13 @@ def pack(resident: Resident) -> Packed:
     """A resident as its file has it; nothing is lost, for it was nothing else before."""
     pairs = [resident.sites[index] for index in sorted(resident.sites)]
     shapes = tuple(tuple(part.shape) for part in (*resident.head, *(part for pair in pairs for part in pair)))
-    block = resident.block.to(resident.dtype)
+    block = _as(resident.block, resident.dtype)
     return Packed(resident.sha256, resident.manifest, resident.cost, block, shapes)
 
 
 def place(packed: Packed) -> Resident:
     """Weights ready for a forward pass."""
-    block = packed.block.to(torch.float32)
+    block = _as(packed.block, torch.float32)
     weight, bias, *parts = _parts(block, packed.shapes)
     live = packed.manifest.live_sites
     pairs = zip(parts[::2], parts[1::2], strict=True)
@@ -116,6 +117,11 @@ def place(packed: Packed) -> Resident:
         block=block,
         dtype=packed.block.dtype,
     )
+
+
+def _as(block: Tensor, dtype: torch.dtype) -> Tensor:
+    """The block itself if that is its dtype, or a copy."""
+    return block if block.dtype == dtype else in_pages(block.numel(), dtype).copy_(block)
 
 
 def _parts(block: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:

@@ -1,11 +1,14 @@
-"""Large blocks are kept: a second use of the same size, in any thread, asks the kernel for next to nothing."""
+"""What every batch uses is kept and asks the kernel for next to nothing; what has pages of its own gives them back."""
 
 import subprocess
 import sys
 
 import pytest
+import torch
 
-PROGRAM = """
+from backbone.memory import in_pages
+
+USED_AGAIN = """
 import resource, sys, threading
 from backbone.memory import keep_large_blocks
 if "keep" in sys.argv and not keep_large_blocks():
@@ -26,11 +29,31 @@ thread = threading.Thread(target=measure)
 thread.start()
 thread.join()
 """
+HELD_AMONG_OTHERS = """
+import sys
+from backbone.memory import in_pages, keep_large_blocks
+if not keep_large_blocks():
+    sys.exit(3)
+import torch
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+allocate = in_pages if "pages" in sys.argv else lambda count, dtype: torch.zeros(count, dtype=dtype)
+held, others = [], []
+for _ in range(100):
+    held.append(allocate(250_000, torch.float32).fill_(1.0))
+    others.append(torch.ones(1_000))  # holds the heap open between them
+before = resident()
+held.clear()
+print(before - resident())
+"""
+HELD = 100 * 1_000_000
 PAGES = 5 * 100_000_000 // 4096
 
 
-def page_faults(*arguments: str) -> int:
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, *arguments]
+def printed(program: str, *arguments: str) -> int:
+    command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode == 3:
         pytest.skip("the C library is not glibc")
@@ -39,4 +62,18 @@ def page_faults(*arguments: str) -> int:
 
 
 def test_a_thread_gets_the_same_pages_again() -> None:
-    assert page_faults("keep") < PAGES / 2 < page_faults()  # not none: the kernel may take idle pages back by itself
+    again = printed(USED_AGAIN, "keep")
+    assert again < PAGES / 2 < printed(USED_AGAIN)  # not none: the kernel may take idle pages back by itself
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel does not tell a process what it holds")
+def test_pages_of_its_own_go_back_whatever_lies_around_them() -> None:
+    assert printed(HELD_AMONG_OTHERS, "pages") > 0.9 * HELD > 0.1 * HELD > printed(HELD_AMONG_OTHERS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_they_begin_as_zeros_and_hold_what_is_written(dtype: torch.dtype) -> None:
+    block = in_pages(5_000, dtype)
+    assert (block.shape, block.dtype) == ((5_000,), dtype)
+    assert torch.equal(block, torch.zeros(5_000, dtype=dtype))
+    assert torch.equal(block.copy_(torch.arange(5_000) % 100), (torch.arange(5_000) % 100).to(dtype))
