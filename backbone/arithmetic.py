@@ -1,6 +1,9 @@
-"""What computes a frozen network's branches and the adapters behind them: its own modules, or something faster."""
+"""What computes a frozen network between its stem and its pooling: its own modules, or something faster.
 
-from collections.abc import Sequence
+Adapters act on slices of a batch; rows outside of them have none.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -8,44 +11,63 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbone.adapter import SiteWeights
-from backbone.layers import Branch
 from backbone.network import Backbone
 
 Slice = tuple[SiteWeights, slice]  # an adapter, and the rows of a batch that it acts on
+Live = Mapping[int, Sequence[Slice]]  # of a site, in the order of the slices, which do not overlap
+
+BARE: Live = {}
 
 
-class Compute(Protocol):
-    """What computes a residual branch."""
+class Arithmetic(Protocol):
+    """What computes the sub-layers of one network. Tokens are (B, H, W, C) or (B, L, C)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The branch's output (B, ..., C) for what enters it; it may be overwritten."""
+    @property
+    def compiled(self) -> int:
+        """How many of the sub-layers are computed by something else than their modules."""
         ...
 
-    def added(self, x: Tensor, live: Sequence[Slice] = ()) -> Tensor:
-        """`x` (B, ..., C) plus the branch's output, on which adapters have acted; see `adapt_slices`."""
+    def enter(self, site: int, x: Tensor) -> Tensor:
+        """Tokens that stand before the branch of a site, from those that enter the site."""
+        ...
+
+    def branch(self, site: int, x: Tensor) -> Tensor:
+        """The branch's output for what `enter` gives; it may be overwritten."""
+        ...
+
+    def advance(self, x: Tensor, start: int, stop: int, live: Live = BARE) -> Tensor:
+        """Tokens that enter site `stop`, or the pooling, from those that enter site `start`, adapters included."""
         ...
 
 
-class Plain:
-    """The branch's own module, and PyTorch's operators."""
+class ByModules:
+    """The network's own modules, and PyTorch's operators."""
 
-    def __init__(self, branch: Branch) -> None:
-        """Compute `branch`."""
-        self._branch = branch
+    def __init__(self, backbone: Backbone) -> None:
+        """Compute `backbone`."""
+        self._sites = backbone.sites
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The branch's output."""
-        out: Tensor = self._branch(x)
+    @property
+    def compiled(self) -> int:
+        """None."""
+        return 0
+
+    def enter(self, site: int, x: Tensor) -> Tensor:
+        """As `Arithmetic.enter`."""
+        entered: Tensor = self._sites[site].enter(x)
+        return entered
+
+    def branch(self, site: int, x: Tensor) -> Tensor:
+        """As `Arithmetic.branch`."""
+        out: Tensor = self._sites[site].branch(x)
         return out
 
-    def added(self, x: Tensor, live: Sequence[Slice] = ()) -> Tensor:
-        """`x` plus the adapted output."""
-        return adapt_slices(self(x), live, x)
-
-
-def by_modules(backbone: Backbone) -> tuple[Compute, ...]:
-    """Each site's branch by its own module."""
-    return tuple(Plain(site.branch) for site in backbone.sites)
+    def advance(self, x: Tensor, start: int, stop: int, live: Live = BARE) -> Tensor:
+        """As `Arithmetic.advance`."""
+        for site in range(start, stop):
+            x = self.enter(site, x)
+            x = adapt_slices(self.branch(site, x), live.get(site, ()), x)
+        return x
 
 
 def adapt_slices(h: Tensor, live: Sequence[Slice], x: Tensor) -> Tensor:

@@ -142,6 +142,22 @@ class WindowAttention(Branch):
         return 2 * (tokens * (self.qkv.weight.numel() + self.proj.weight.numel()) + products)
 
 
+class Merge(nn.Module):
+    """Patch merging between stages: (B, H, W, C) -> (B, H/2, W/2, 2C)."""
+
+    def __init__(self, norm: nn.Module, reduction: nn.Linear) -> None:
+        """Take over timm's layers."""
+        super().__init__()
+        self.norm, self.reduction = norm, reduction
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, H/2, W/2, 2C)."""
+        batch, height, width, channels = x.shape
+        x = x.view(batch, height // 2, 2, width // 2, 2, channels).permute(0, 1, 3, 4, 2, 5).flatten(3)
+        merged: Tensor = self.reduction(self.norm(x))
+        return merged
+
+
 def partition(x: Tensor, window: tuple[int, int]) -> Tensor:
     """(B, H, W, C) -> (B·windows, T, C), windows in row-major order."""
     batch, height, width, channels = x.shape

@@ -7,7 +7,7 @@ from timm.models.swin_transformer import PatchMerging, SwinTransformer, SwinTran
 from torch import Tensor, nn
 
 from backbone.errors import UnsupportedBackbone
-from backbone.layers import Mlp, WindowAttention
+from backbone.layers import Merge, Mlp, WindowAttention
 from backbone.network import Stem, SubLayer
 
 
@@ -24,22 +24,6 @@ class SwinStem(Stem):
         """(B, 3, H, W) -> (B, H', W', C)."""
         x: Tensor = self.patch(images)
         return x
-
-
-class Merge(nn.Module):
-    """Patch merging between stages: (B, H, W, C) -> (B, H/2, W/2, 2C)."""
-
-    def __init__(self, merging: PatchMerging) -> None:
-        """Take over timm's layers."""
-        super().__init__()
-        self.norm, self.reduction = merging.norm, merging.reduction
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, H/2, W/2, 2C)."""
-        batch, height, width, channels = x.shape
-        x = x.view(batch, height // 2, 2, width // 2, 2, channels).permute(0, 1, 3, 4, 2, 5).flatten(3)
-        merged: Tensor = self.reduction(self.norm(x))
-        return merged
 
 
 class MapTail(nn.Module):
@@ -86,7 +70,7 @@ def _sub_layers(block: SwinTransformerBlock, index: int, merging: PatchMerging |
         window=block.window_size,
         shift=(block.shift_size, block.attn_mask),
     )
-    enter = Merge(merging) if merging else None
+    enter = Merge(merging.norm, merging.reduction) if merging else None
     flops = 2 * tokens * merging.reduction.weight.numel() if merging else 0
     yield SubLayer(index, attention, shape=(tokens, block.dim), enter=enter, enter_flops=flops)
     yield SubLayer(index + 1, Mlp(block.norm2, mlp.fc1, mlp.act, mlp.fc2), shape=(tokens, block.dim))

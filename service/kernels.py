@@ -6,12 +6,12 @@ Whatever goes wrong with it, the network's own modules go on answering.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from backbone import Backbone
-from backbone.arithmetic import Compute
-from backbone.kernels import best, path_in, used_by
+from backbone.arithmetic import Arithmetic
+from backbone.kernels import best, path_in
 
 _log = logging.getLogger(__name__)
 
@@ -19,15 +19,13 @@ _log = logging.getLogger(__name__)
 class Kernels:
     """Looks after the kernels of one backbone."""
 
-    def __init__(
-        self, backbone: Backbone, folder: Path, use: Callable[[Sequence[Compute]], None], *, compiles: bool
-    ) -> None:
+    def __init__(self, backbone: Backbone, folder: Path, use: Callable[[Arithmetic], None], *, compiles: bool) -> None:
         """Nothing happens before `load` or `start`.
 
         Args:
             backbone: what is served.
             folder: where libraries lie.
-            use: takes what computes each site's branch, from any thread.
+            use: takes what computes the network, from any thread.
             compiles: whether `start` has a missing library made.
         """
         self._backbone, self._folder, self._use, self._compiles = backbone, folder, use, compiles
@@ -51,8 +49,8 @@ class Kernels:
         self._take(compiles=True)
 
     def _take(self, *, compiles: bool) -> int:
-        branches = best(self._backbone, self._folder, compiles=compiles)
-        if count := used_by(branches):
-            self._use(branches)
-        _log.info("%d of %d sub-layers are computed by compiled kernels", count, len(branches))
-        return count
+        found = best(self._backbone, self._folder, compiles=compiles)
+        if found.compiled:
+            self._use(found)
+        _log.info("%d of %d sub-layers are computed by compiled kernels", found.compiled, len(self._backbone.sites))
+        return found.compiled

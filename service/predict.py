@@ -60,7 +60,8 @@ class Predictor:
         """
         start = time.monotonic()
         deadline = start + min(self._seconds, self._seconds if seconds is None else seconds)
-        pixels = await self._decode(images, deadline)
+        with self._batcher.coming(len(tasks) * len(images)):
+            pixels = await self._decode(images, deadline)
         decoded = time.monotonic()
         rows = [Row(served.resident, image) for served in tasks for image in pixels]
         results = await self._batcher.submit(rows, deadline=deadline, priority=priority)

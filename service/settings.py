@@ -79,7 +79,9 @@ class Settings(BaseSettings):
     connections: Annotated[Count, Unit("connections")] = Field(default=900, description="most open connections")
     images_per_request: Images = Field(default=16, description="most images in one request")
 
-    queue_images: Images = Field(default=256, description="most images that may wait for the engine")
+    queue_images: Images = Field(
+        default=256, description="most images that may wait for the engine, those being decoded included"
+    )
     batch_images: Images = Field(default=16, description="most images in one forward pass")
     decode_threads: Threads = Field(default=2, description="threads that decode images")
     decode_images: Images = Field(default=256, description="most images that may wait to be decoded")

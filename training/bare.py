@@ -1,19 +1,18 @@
 """The bare network where nothing is differentiated: on a CPU, over the kernels that serving computes with."""
 
-from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import torch
 
 from backbone import Backbone
-from backbone.arithmetic import Compute, by_modules
+from backbone.arithmetic import Arithmetic, ByModules
 from backbone.kernels import best, default_folder
 
-_known: WeakKeyDictionary[Backbone, Sequence[Compute]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Backbone, Arithmetic] = WeakKeyDictionary()
 
 
-def branches_of(backbone: Backbone) -> Sequence[Compute]:
-    """What computes each site's branch without gradients; looked for once, so that a run has the same numbers.
+def bare(backbone: Backbone) -> Arithmetic:
+    """What computes a network without gradients; looked for once, so that a run has the same numbers.
 
     The kernels are compiled if they are not there: two seconds, once. Without a compiler the modules compute.
     """
@@ -22,7 +21,7 @@ def branches_of(backbone: Backbone) -> Sequence[Compute]:
     return _known[backbone]
 
 
-def _found(backbone: Backbone) -> Sequence[Compute]:
+def _found(backbone: Backbone) -> Arithmetic:
     if any(weight.device.type != "cpu" or weight.dtype != torch.float32 for weight in backbone.parameters()):
-        return by_modules(backbone)
+        return ByModules(backbone)
     return best(backbone, default_folder(), compiles=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from backbone import Backbone
-from training.bare import branches_of
+from training.bare import bare
 from training.precision import autocast
 
 
@@ -29,7 +29,7 @@ START = Cut(0)
 @torch.no_grad()  # not inference_mode: its tensors cannot be saved for a backward pass
 def advanced(backbone: Backbone, x: Tensor, start: Cut, stop: Cut) -> Tensor:
     """From what stands at `start`, on the bare backbone, to what stands at the later `stop`."""
-    device, branches = next(backbone.parameters()).device, branches_of(backbone)
+    device, arithmetic = next(backbone.parameters()).device, bare(backbone)
     x = x.to(device, non_blocking=True)
     site = start.site
     with autocast(device):
@@ -37,9 +37,8 @@ def advanced(backbone: Backbone, x: Tensor, start: Cut, stop: Cut) -> Tensor:
             x = backbone.embed(backbone.preprocessing.normalize(x))
         elif start.branch:
             x, site = x[:, 0] + x[:, 1], site + 1
-        for each, branch in zip(backbone.sites[site : stop.site], branches[site : stop.site], strict=True):
-            x = branch.added(each.enter(x))
+        x = arithmetic.advance(x, site, stop.site)
         if not stop.branch:
             return x
-        x = backbone.sites[stop.site].enter(x)
-        return torch.stack((x, branches[stop.site](x)), 1)
+        x = arithmetic.enter(stop.site, x)
+        return torch.stack((x, arithmetic.branch(stop.site, x)), 1)

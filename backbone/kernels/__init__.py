@@ -1,15 +1,15 @@
-"""Kernels of our own for the CPU: a whole residual branch with the adapters behind it in one call.
+"""Kernels of our own for the CPU: sub-layers in a row, with the adapters behind them, in one call.
 
 A C++ compiler makes them in two seconds (`mimi compile`), for a level of x86-64 instructions or for any other
 processor; without them everything is computed by PyTorch's own operators.
 
-`kernels.cpp` and what it includes are the arithmetic, `build` compiles it, `bindings` calls it, `branches` are branches
-over it, `loading` decides what is used.
+`kernels.cpp` and what it includes are the arithmetic, `build` compiles it, `bindings` calls it, `steps` puts sub-layers
+into its words, `compiled` is a network over it, `loading` decides what is used.
 """
 
 from backbone.kernels.build import PLAIN, build, default_folder, level
 from backbone.kernels.errors import CompilerMissing, KernelError, KernelsUnusable
-from backbone.kernels.loading import best, build_missing, load, path_in, used_by
+from backbone.kernels.loading import best, build_missing, load, path_in
 
 __all__ = [
     "PLAIN",
@@ -23,5 +23,4 @@ __all__ = [
     "level",
     "load",
     "path_in",
-    "used_by",
 ]

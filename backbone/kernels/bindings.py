@@ -6,6 +6,7 @@ contiguous; nobody checks that again. The structures are those of kernels.cpp, i
 
 import ctypes
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 import torch
@@ -55,6 +56,12 @@ class WindowAttention(ctypes.Structure):
     ]
 
 
+class Merging(ctypes.Structure):
+    """Patch merging: of four tokens (4C) one (2C); the reduction has no bias."""
+
+    _fields_ = [("norm", Norm), ("reduction", Linear)]
+
+
 class _Adapter(ctypes.Structure):
     _fields_ = [("down", _POINTER), ("up", _POINTER), ("width", _NUMBER), ("first", _NUMBER), ("images", _NUMBER)]
 
@@ -65,8 +72,29 @@ class Ending(ctypes.Structure):
     _fields_ = [("adapters", ctypes.POINTER(_Adapter)), ("count", _NUMBER), ("added", ctypes.c_bool)]
 
 
-BARE = Ending(None, 0, False)  # the output as it is
-_ADDED = Ending(None, 0, True)
+OUTPUT = Ending(None, 0, False)  # the branch's output as it is
+ADDED = Ending(None, 0, True)  # and what entered is added
+
+
+class Step(ctypes.Structure):
+    """A sub-layer: a merging or null, one of the two branches, what becomes of its output."""
+
+    _fields_ = [
+        ("merging", ctypes.POINTER(Merging)),
+        ("mlp", ctypes.POINTER(Mlp)),
+        ("attention", ctypes.POINTER(WindowAttention)),
+        ("ending", Ending),
+    ]
+
+    memory: tuple[object, ...] = ()  # what the pointers point into
+
+    def ending_in(self, ending: Ending) -> "Step":
+        """The same with another ending; the original keeps the memory."""
+        return Step(self.merging, self.mlp, self.attention, ending)
+
+    def only_branch(self, ending: Ending) -> "Step":
+        """Likewise, without the merging."""
+        return Step(None, self.mlp, self.attention, ending)
 
 
 class Library:
@@ -80,42 +108,49 @@ class Library:
         """
         try:
             library = ctypes.CDLL(str(path))
-            self._mlp, self._attention = library.mimi_mlp, library.mimi_window_attention
+            self._run = library.mimi_run
             self.lanes: int = library.mimi_lanes()
             library.mimi_open(_sgemm())
         except (OSError, AttributeError) as error:
             raise KernelsUnusable(f"{path.name} cannot be loaded: {error}") from error
-        rest = (ctypes.POINTER(Ending), _POINTER, ctypes.c_int)
-        self._mlp.argtypes = (_POINTER, _POINTER, _NUMBER, _NUMBER, *rest)
-        self._attention.argtypes = (_POINTER, _POINTER, _NUMBER, _NUMBER, _NUMBER, *rest)
-        self._mlp.restype = self._attention.restype = None
+        sizes = (_NUMBER,) * 3
+        self._run.argtypes = (ctypes.POINTER(Step), _NUMBER, _POINTER, *sizes, _POINTER, _POINTER, ctypes.c_int)
+        self._run.restype = None
 
     def pad(self, bias: Tensor) -> Tensor:
-        """Position bias (G·heads, T, T) as `window_attention` takes it: its last dimension padded to whole vectors."""
+        """Position bias (G·heads, T, T) as attention takes it: its last dimension padded to whole vectors."""
         return functional.pad(bias, (0, -bias.shape[-1] % self.lanes), value=-torch.inf).contiguous()
 
-    def mlp(self, branch: Mlp, x: Tensor, ending: Ending) -> Tensor:
-        """What becomes of the MLP's output for `x` (B, ..., C); channels are multiples of the lanes."""
-        out, images = torch.empty_like(x), len(x)
-        tokens = x.numel() // (max(images, 1) * x.shape[-1])
-        rest = (ctypes.byref(ending), out.data_ptr(), torch.get_num_threads())
-        self._mlp(ctypes.byref(branch), x.data_ptr(), images, tokens, *rest)
-        return out
+    def run(self, steps: Sequence[Step], x: Tensor) -> Tensor:
+        """Tokens behind sub-layers in a row for `x` (B, H, W, C), or (B, ..., C) where all of them are MLPs: one call.
 
-    def window_attention(self, branch: WindowAttention, x: Tensor, ending: Ending) -> Tensor:
-        """What becomes of attention inside the windows of maps (B, H, W, C); C as in `mlp`."""
-        out = torch.empty_like(x)
-        rest = (ctypes.byref(ending), out.data_ptr(), torch.get_num_threads())
-        self._attention(ctypes.byref(branch), x.data_ptr(), *x.shape[:3], *rest)
-        return out
+        Channels are multiples of the lanes; where tokens are merged, height and width are even.
+        """
+        images, height, width, channels = _map_of(x)
+        merged = sum(bool(step.merging) for step in steps)
+        shape = (images, height >> merged, width >> merged, channels << merged) if merged else x.shape
+        x = x.contiguous()
+        buffers = x.new_empty(
+            (min(2, len(steps) + merged), x.numel() >> bool(steps[0].merging))
+        )  # it only gets smaller
+        self._run(
+            (Step * len(steps))(*steps), len(steps), x.data_ptr(), images, height, width,
+            buffers[0].data_ptr(), buffers[-1].data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+        return buffers[0, : x.numel() >> merged].view(shape)
 
 
 def sum_of(live: Sequence[Slice]) -> Ending:
     """The ending where adapters act and what entered is added; `live` in the order of the slices."""
-    if not live:
-        return _ADDED
     adapters = (_Adapter * len(live))(*(_adapter(*part) for part in live))
     return Ending(adapters, len(live), True)
+
+
+def _map_of(x: Tensor) -> tuple[int, int, int, int]:
+    """Images, height, width and channels of tokens; those in another order than a map's are one column of it."""
+    images, *places, channels = x.shape
+    height, width = places if len(places) > 1 else (prod(places), 1)
+    return images, height, width, channels
 
 
 def _adapter(weights: tuple[Tensor, Tensor], rows: slice) -> _Adapter:

@@ -1,9 +1,10 @@
-// Whole residual branches of a frozen network, and the adapters behind them. Float32; threads by OpenMP.
+// Sub-layers of a frozen network in a row, and the adapters behind them. Float32; threads by OpenMP.
 //
 // PyTorch's operators read and write all tokens once for every norm, bias, activation and copy. Here a piece of them
 // goes through a whole branch while it lies in a core's own cache. The products are PyTorch's BLAS.
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "attention.h"
@@ -37,6 +38,20 @@ struct Ending {
     const Adapter *adapters;
     int64_t count;
     bool added;
+};
+
+// Of four tokens one, at the start of a stage.
+struct Merging {
+    Norm norm;
+    Linear reduction;  // without bias
+};
+
+// A sub-layer: what enters it is merged or not, and goes through one of the branches.
+struct Step {
+    const Merging *merging;  // or null
+    const Mlp *mlp;          // or null, and then
+    const WindowAttention *attention;
+    Ending ending;
 };
 
 // x (windows * tokens, channels) becomes attention inside each window; qkv (windows * tokens, 3 * channels).
@@ -106,6 +121,65 @@ void end(const Piece &piece, const Ending &ending, const Linear &last, const flo
     for (int64_t i = 0; i < piece.rows(); i++) add(h + i * channels, x + at(i) * channels, channels, out + at(i) * channels);
 }
 
+// out = what becomes of branch(x): x, out (images, tokens, channels), not the same memory.
+void forward(const Mlp &branch, const Ending &ending, const float *x, int64_t images, int64_t tokens, float *out,
+             int threads) {
+    const int64_t channels = branch.up.in, wide = branch.up.out;
+    in_pieces(images * tokens, 1, threads, [=, &branch, &ending](int64_t first, int64_t rows, int threads) {
+        float *normed = scratch<0>(rows * (channels + wide)), *hidden = normed + rows * channels;
+        const float *from = x + first * channels;
+        float *to = out + first * channels;
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t i = 0; i < rows; i++) normalise(branch.norm, from + i * channels, channels, normed + i * channels);
+        multiply(branch.up, normed, rows, hidden);
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t i = 0; i < rows; i++) activate(hidden + i * wide, branch.up.bias, wide);
+        multiply(branch.down, hidden, rows, to);
+        const Piece piece{first, rows, tokens, 1, threads};
+        end(piece, ending, branch.down, branch.scale, x, to, out, [=](int64_t i) { return first + i; });
+    });
+}
+
+// out = what becomes of branch(x): x, out (images, height, width, channels), not the same memory.
+void forward(const WindowAttention &branch, const Ending &ending, const float *x, int64_t images, int64_t height,
+             int64_t width, float *out, int threads) {
+    const Map map{branch.windows, height, width};
+    const int64_t channels = map.channels(), tokens = map.tokens();
+    in_pieces(images * map.windows(), tokens, threads, [=, &branch, &ending, &map](int64_t first, int64_t windows, int threads) {
+        const Piece piece{first, windows, map.windows(), tokens, threads};
+        float *inside = scratch<0>(piece.rows() * 4 * channels), *qkv = inside + piece.rows() * channels;
+        std::vector<int64_t> at(piece.rows());
+        for (int64_t window = 0; window < windows; window++) map.locate(first + window, at.data() + window * tokens);
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t i = 0; i < piece.rows(); i++)
+            normalise(branch.norm, x + at[i] * channels, channels, inside + i * channels);
+        multiply(branch.qkv, inside, piece.rows(), qkv);
+        attend(branch, map, qkv, first, windows, inside, threads);
+        multiply(branch.proj, inside, piece.rows(), qkv);  // queries, keys and values are spent
+        end(piece, ending, branch.proj, nullptr, x, qkv, out, [&](int64_t i) { return at[i]; });
+    });
+}
+
+// From x (images, height, width, channels) to out (images, height / 2, width / 2, 2 * channels).
+void merge(const Merging &merging, const float *x, int64_t images, int64_t height, int64_t width, float *out,
+           int threads) {
+    const int64_t four = merging.reduction.in, channels = four / 4, across = width / 2;
+    in_pieces(images * (height / 2) * across, 1, threads, [=, &merging](int64_t first, int64_t rows, int threads) {
+        float *normed = scratch<0>(rows * four);
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t i = 0; i < rows; i++) {
+            // Heights are even, so that rows of tokens can be counted through all images.
+            const int64_t top = (first + i) / across * 2, left = (first + i) % across * 2;
+            float *to = normed + i * four;
+            for (int64_t corner = 0; corner < 4; corner++)  // down the left column first, as Swin has them
+                std::memcpy(to + corner * channels,
+                            x + ((top + corner % 2) * width + left + corner / 2) * channels, channels * sizeof(float));
+            normalise(merging.norm, to, four, to);
+        }
+        multiply(merging.reduction, normed, rows, out + first * merging.reduction.out);
+    });
+}
+
 }  // namespace
 
 // What multiplies matrices: `sgemm_` of a BLAS. To be called once, before all others.
@@ -113,41 +187,25 @@ extern "C" void mimi_open(Sgemm blas) { sgemm = blas; }
 
 extern "C" int mimi_lanes() { return LANES; }
 
-// out = what becomes of branch(x): x, out (images, tokens, channels), not the same memory.
-extern "C" void mimi_mlp(const Mlp *branch, const float *x, int64_t images, int64_t tokens, const Ending *ending,
-                         float *out, int threads) {
-    const int64_t channels = branch->up.in, wide = branch->up.out;
-    in_pieces(images * tokens, 1, threads, [=](int64_t first, int64_t rows, int threads) {
-        float *normed = scratch<0>(rows * (channels + wide)), *hidden = normed + rows * channels;
-        const float *from = x + first * channels;
-        float *to = out + first * channels;
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (int64_t i = 0; i < rows; i++) normalise(branch->norm, from + i * channels, channels, normed + i * channels);
-        multiply(branch->up, normed, rows, hidden);
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (int64_t i = 0; i < rows; i++) activate(hidden + i * wide, branch->up.bias, wide);
-        multiply(branch->down, hidden, rows, to);
-        const Piece piece{first, rows, tokens, 1, threads};
-        end(piece, *ending, branch->down, branch->scale, x, to, out, [=](int64_t i) { return first + i; });
-    });
-}
-
-// out = what becomes of branch(x): x, out (images, height, width, channels), not the same memory.
-extern "C" void mimi_window_attention(const WindowAttention *branch, const float *x, int64_t images, int64_t height,
-                                      int64_t width, const Ending *ending, float *out, int threads) {
-    const Map map{branch->windows, height, width};
-    const int64_t channels = map.channels(), tokens = map.tokens();
-    in_pieces(images * map.windows(), tokens, threads, [=, &map](int64_t first, int64_t windows, int threads) {
-        const Piece piece{first, windows, map.windows(), tokens, threads};
-        float *inside = scratch<0>(piece.rows() * 4 * channels), *qkv = inside + piece.rows() * channels;
-        std::vector<int64_t> at(piece.rows());
-        for (int64_t window = 0; window < windows; window++) map.locate(first + window, at.data() + window * tokens);
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (int64_t i = 0; i < piece.rows(); i++)
-            normalise(branch->norm, x + at[i] * channels, channels, inside + i * channels);
-        multiply(branch->qkv, inside, piece.rows(), qkv);
-        attend(*branch, map, qkv, first, windows, inside, threads);
-        multiply(branch->proj, inside, piece.rows(), qkv);  // queries, keys and values are spent
-        end(piece, *ending, branch->proj, nullptr, x, qkv, out, [&](int64_t i) { return at[i]; });
-    });
+// out = x (images, height, width, channels) behind all steps. `out` and `spare` are as large as x, or as x merged where
+// the first step does that; tokens in another order than that of a map are MLPs' alone, as maps of width 1.
+extern "C" void mimi_run(const Step *steps, int64_t count, const float *x, int64_t images, int64_t height, int64_t width,
+                         float *out, float *spare, int threads) {
+    int64_t left = count;
+    for (int64_t i = 0; i < count; i++) left += steps[i].merging != nullptr;
+    const auto next = [&] { return left-- % 2 ? out : spare; };  // the last of them is `out`
+    for (int64_t i = 0; i < count; i++) {
+        const Step &step = steps[i];
+        if (step.merging) {
+            float *merged = next();
+            merge(*step.merging, x, images, height, width, merged, threads);
+            x = merged, height /= 2, width /= 2;
+        }
+        float *to = next();
+        if (step.mlp)
+            forward(*step.mlp, step.ending, x, images, height * width, to, threads);
+        else
+            forward(*step.attention, step.ending, x, images, height, width, to, threads);
+        x = to;
+    }
 }

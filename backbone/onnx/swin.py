@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from backbone.layers import WindowAttention, partition
+from backbone.layers import Merge, WindowAttention, partition
 from backbone.onnx.builder import Graph
 from backbone.onnx.layers import Value, emit, mean, patches, permute, self_attention
-from backbone.swin import MapTail, Merge, SwinStem
+from backbone.swin import MapTail, SwinStem
 
 
 @emit.register

@@ -6,9 +6,8 @@ Knows rows; knows no HTTP and no task names.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from enum import Enum
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from service.engine.core import Row, RowResult
@@ -16,6 +15,7 @@ from service.engine.errors import DeadlineExceeded, Draining, EngineDown, Engine
 from service.engine.isolation import Runner
 from service.engine.limits import Limits
 from service.engine.queueing import DEFAULT_PRIORITY, Done, Request
+from service.engine.state import State
 from service.engine.worker import Worker
 
 
@@ -25,19 +25,6 @@ class Stats(Protocol):
     def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
         """A batch of `images` rows of `tasks` distinct adapters took `seconds`; its rows had waited for `waits`."""
         ...
-
-
-class State(Enum):
-    """Life of a batcher."""
-
-    NEW = "not started"
-    RUNNING = "running"
-    DRAINING = "draining"
-    STOPPED = "stopped"
-    DEAD = "dead"
-
-
-_REFUSALS = {State.NEW: EngineDown, State.DEAD: EngineDown, State.DRAINING: Draining, State.STOPPED: Draining}
 
 
 class Batcher:
@@ -63,6 +50,7 @@ class Batcher:
         """
         self._limits, self._stats, self._on_death = limits or Limits(), stats, on_death
         self._state = State.NEW
+        self._coming = 0  # rows that are being prepared
         self._pending: set[Request] = set()
         self._watch: asyncio.TimerHandle | None = None
         self._worker = Worker(
@@ -118,9 +106,24 @@ class Batcher:
         finally:
             self._pending.discard(request)
 
+    @contextmanager
+    def coming(self, rows: int) -> Iterator[None]:
+        """Whoever prepares rows tells beforehand: what would not fit is refused before work is lost on it.
+
+        Raises:
+            QueueFull: so many do not fit beside those that wait and those that others prepare.
+            RequestTooLarge, Draining, EngineDown: as of `submit`.
+        """
+        self._refuse(rows, None)
+        self._worker.check_room(self._coming + rows)
+        self._coming += rows
+        try:
+            yield
+        finally:
+            self._coming -= rows
+
     def _refuse(self, images: int, deadline: float | None) -> None:
-        if self._state in _REFUSALS:
-            raise _REFUSALS[self._state](f"the engine is {self._state.value}")
+        self._state.check()
         if images > self._limits.queue_images:
             most = self._limits.queue_images
             raise RequestTooLarge(f"{images} images times tasks in one request, at most {most} can wait")

@@ -1,12 +1,11 @@
 """What computes a planned batch: the one part of the engine that another device or another library replaces."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
 
 from backbone import Backbone
-from backbone.arithmetic import Compute, by_modules
+from backbone.arithmetic import Arithmetic, ByModules
 from service.engine.bank import Resident
 from service.engine.forward import forward
 from service.engine.planning import Plan
@@ -35,15 +34,15 @@ class Runtime(Protocol):
 
 
 class TorchRuntime:
-    """PyTorch, in float32 on the CPU. Its sub-layers may be replaced by faster ones at any time."""
+    """PyTorch, in float32 on the CPU. What computes the sub-layers may be replaced by something faster at any time."""
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
-        self._branches = by_modules(backbone)
+        self._arithmetic: Arithmetic = ByModules(backbone)
 
-    def use(self, branches: Sequence[Compute]) -> None:
-        """Compute the sub-layers by `branches`, one for each site, from the next batch on."""
-        self._branches = tuple(branches)  # one pointer move: a batch under way goes on with what it began with
+    def use(self, arithmetic: Arithmetic) -> None:
+        """Compute the sub-layers by `arithmetic`, from the next batch on."""
+        self._arithmetic = arithmetic  # one pointer move: a batch under way goes on with what it began with
 
     @property
     def shares_trunk(self) -> bool:
@@ -55,4 +54,4 @@ class TorchRuntime:
 
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
         """As `Runtime.forward`; the trunk that rows share is computed once."""
-        return forward(self._backbone, images, plan, self._branches)
+        return forward(self._backbone, images, plan, self._arithmetic)

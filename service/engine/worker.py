@@ -83,12 +83,24 @@ class Worker:
             self._queue.put(rows, request)
             self._wake.notify()
 
-    def _refuse(self, rows: Sequence[Row], request: Request) -> None:
+    def check_room(self, rows: int) -> None:
+        """See whether so many rows would fit now.
+
+        Raises:
+            QueueFull: they would not.
+        """
+        with self._wake:
+            self._check_room(rows)
+
+    def _check_room(self, rows: int) -> None:
         waiting, most = len(self._queue), self._limits.queue_images
-        if waiting + len(rows) > most:
-            until = self._expected(waiting + len(rows) - most)
+        if waiting + rows > most:
+            until = self._expected(waiting + rows - most)
             raise QueueFull(f"{waiting} of {most} images wait already", seconds=until)
-        if request.deadline is None or not waiting:  # who is next is never refused: a model that errs must learn
+
+    def _refuse(self, rows: Sequence[Row], request: Request) -> None:
+        self._check_room(len(rows))
+        if request.deadline is None or not self._queue:  # who is next is never refused: a model that errs must learn
             return
         images = self._queue.ahead(rows, request.priority) + bulk_of(rows)
         late = time.monotonic() + self._expected(images) - request.deadline

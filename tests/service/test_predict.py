@@ -69,12 +69,14 @@ async def test_a_deadline_that_passes_while_decoding_is_kept(served: Served, mos
     busy = asyncio.ensure_future(decoder.offload(hold))
     while not running.is_set():  # the only thread must be taken before the prediction asks for it
         await asyncio.sleep(0)
-    predictor = Predictor(decoder, Batcher(engine, Limits()), seconds=most)
+    batcher = Batcher(engine, Limits())
+    batcher.start()
     with pytest.raises(DeadlineExceeded):
-        await predictor.predict([served], [encode(picture())], seconds=asked)
+        await Predictor(decoder, batcher, seconds=most).predict([served], [encode(picture())], seconds=asked)
     blocked.set()
     await busy
     decoder.close()
+    await batcher.drain(PATIENCE)
 
 
 @given(arrays(np.float32, st.integers(1, 9), elements=FINITE))

@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from backbone import Backbone, SubLayer
 from backbone.errors import UnsupportedBackbone
-from backbone.layers import GlobalAttention, Mlp, WindowAttention, partition, unpartition
-from backbone.swin import Merge
+from backbone.layers import GlobalAttention, Merge, Mlp, WindowAttention, partition, unpartition
 from training.methods.parts import Around, AroundBranch, fork, grid_of
 from training.model import TaskModel
 

@@ -47,9 +47,9 @@ def open_over(backbone: Backbone) -> Opened:
     keep_large_blocks()
     folder = kernels.default_folder()
     kernels.build_missing(folder)  # as the server does
-    runtime, branches = TorchRuntime(backbone), kernels.load(backbone, folder)
-    runtime.use(branches)
-    return Opened(Engine(backbone, runtime), runtime, kernels.used_by(branches))
+    runtime, compiled = TorchRuntime(backbone), kernels.load(backbone, folder)
+    runtime.use(compiled)
+    return Opened(Engine(backbone, runtime), runtime, compiled.compiled)
 
 
 def plain_backbone(job: Job) -> Backbone:

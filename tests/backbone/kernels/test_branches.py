@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,14 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backbone import SiteWeights
-from backbone.arithmetic import Plain, Slice
+from backbone.arithmetic import Slice, adapt_slices
 from backbone.kernels import path_in
 from backbone.kernels.bindings import Library
-from backbone.kernels.branches import FastMlp, FastWindowAttention, fast
-from backbone.layers import Mlp, WindowAttention
+from backbone.layers import WindowAttention
+from tests.backbone.kernels.computing import THREADS, added, assert_close, output, torch_threads
 from tests.backbone.kernels.networks import Scale, mlp, swin
-
-THREADS = st.sampled_from([1, 2, 3])
 
 
 @st.composite
@@ -51,9 +47,8 @@ def attentions(draw: st.DrawFn) -> tuple[WindowAttention, Tensor]:
 def test_attention_equals_the_modules(library: Library, case: tuple[WindowAttention, Tensor], threads: int) -> None:
     module, x = case
     with torch_threads(threads):
-        given = FastWindowAttention(module, library)
-        torch.testing.assert_close(given(x), module(x), rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(given.added(x), x + module(x), rtol=1e-5, atol=1e-5)
+        assert_close(output(library, module, x), module(x))
+        assert_close(added(library, module, x), x + module(x))
 
 
 @given(st.integers(0, 2000), st.integers(1, 5), st.booleans(), THREADS)
@@ -62,9 +57,8 @@ def test_the_mlp_equals_the_modules(library: Library, tokens: int, sixteens: int
     module = mlp(16, 16 * sixteens, Scale(16) if scaled else None)
     x = torch.randn(tokens, 16)
     with torch_threads(threads):
-        given = FastMlp(module, library)
-        torch.testing.assert_close(given(x), module(x), rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(given.added(x), x + module(x), rtol=1e-5, atol=1e-5)
+        assert_close(output(library, module, x), module(x))
+        assert_close(added(library, module, x), x + module(x))
 
 
 @st.composite
@@ -89,8 +83,8 @@ def test_adapters_behind_an_mlp_equal_pytorchs_operators(
 ) -> None:
     module, x, live = mlp(16, 32), torch.randn(images, tokens, 16), data.draw(slices(images, 16))
     with torch_threads(threads):
-        given = FastMlp(module, library).added(x, live)
-    torch.testing.assert_close(given, Plain(module).added(x, live), rtol=1e-5, atol=1e-5)
+        given = added(library, module, x, live)
+    assert_close(given, adapt_slices(module(x), live, x))
 
 
 @given(st.data(), attentions(), THREADS)
@@ -101,8 +95,8 @@ def test_adapters_behind_attention_equal_pytorchs_operators(
     module, x = case
     live = data.draw(slices(len(x), x.shape[-1]))
     with torch_threads(threads):
-        given = FastWindowAttention(module, library).added(x, live)
-    torch.testing.assert_close(given, Plain(module).added(x, live), rtol=1e-5, atol=1e-5)
+        given = added(library, module, x, live)
+    assert_close(given, adapt_slices(module(x), live, x))
 
 
 def test_gelu_is_exact_over_all_magnitudes_and_keeps_nan(library: Library) -> None:
@@ -119,7 +113,7 @@ def gelu(library: Library, x: Tensor) -> Tensor:
     module.fc2.bias.zero_()
     for part in functional.pad(x, (0, -len(x) % 512)).split(512):
         module.fc1.bias.copy_(part)
-        results.append(FastMlp(module, library)(token).flatten())
+        results.append(output(library, module, token).flatten())
     return torch.cat(results)[: len(x)]
 
 
@@ -130,7 +124,7 @@ def test_scores_far_apart_and_not_finite_do_as_they_do_in_pytorch(library: Libra
         module.qkv.weight.mul_(1000)  # softmax of scores in the hundreds is all but a choice
         x = torch.randn(2, 8, 8, 16)
         x[1, 1, 2, 3] = torch.nan
-        out = FastWindowAttention(module, library)(x)
+        out = output(library, module, x)
         torch.testing.assert_close(out, module(x), rtol=1e-4, atol=1e-3, equal_nan=True)
     assert out[0].isfinite().all()
     assert out[1].isnan().any()
@@ -141,43 +135,17 @@ def test_more_tokens_than_a_piece_has_give_the_same(library: Library) -> None:
     x = torch.randn(8, 32, 32, 16)
     with torch.inference_mode():
         for site in network.sites:
-            branch = fast(site.branch, library)
-            assert branch is not None
-            torch.testing.assert_close(branch(x), site.branch(x), rtol=0, atol=1e-5)
-
-
-def test_what_the_kernels_do_not_compute_is_left_to_its_module(library: Library) -> None:
-    linear = (nn.Linear(16, 32), nn.Linear(32, 16))
-    for act in (nn.ReLU(), nn.GELU(approximate="tanh")):
-        assert fast(Mlp(nn.LayerNorm(16), linear[0], act, linear[1]), library) is None
-    assert fast(Mlp(nn.BatchNorm1d(16), linear[0], nn.GELU(), linear[1]), library) is None
-    assert fast(Mlp(nn.LayerNorm(16, bias=False), linear[0], nn.GELU(), linear[1]), library) is None
-    assert fast(mlp(14, 32), library) is None
-    assert fast(mlp(16, 30), library) is None
-    assert fast(swin(img_size=128, window_size=32).sites[0].branch, library) is None
-    assert fast(swin(qkv_bias=False).sites[0].branch, library) is None
-    assert fast(swin(embed_dim=18).sites[0].branch, library) is None
+            torch.testing.assert_close(output(library, site.branch, x), site.branch(x), rtol=0, atol=1e-5)
 
 
 def test_other_threads_go_on_while_a_kernel_runs(folder: Path) -> None:
-    branch, x = FastMlp(mlp(64, 256), Library(path_in(folder))), torch.randn(100_000, 64)
+    library, module, x = Library(path_in(folder)), mlp(64, 256), torch.randn(100_000, 64)
     with Beating() as beats:
         start = time.monotonic()
-        branch(x)
+        output(library, module, x)
         took = time.monotonic() - start
         inside = [beat for beat in beats if start < beat < start + took]
     assert inside, f"no other thread ran during {took:.3f} s"
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """So many threads for each operation."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Beating:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from backbone.kernels import CompilerMissing, KernelError, KernelsUnusable, build, level, load, path_in, used_by
+from backbone.kernels import CompilerMissing, KernelError, KernelsUnusable, build, level, load, path_in
 from backbone.layers import WindowAttention
 from tests.backbone.kernels.networks import swin, vit
 
@@ -17,21 +17,23 @@ def test_what_enters_may_lie_in_any_order_and_stays_as_it_is(folder: Path) -> No
     x = torch.randn(2, 16, 8, 8).permute(0, 2, 3, 1)
     before = x.clone()
     with torch.inference_mode():
-        for site, branch in zip(network.sites, load(network, folder), strict=True):
-            torch.testing.assert_close(branch(x), site.branch(x), rtol=0, atol=1e-5)
+        compiled = load(network, folder)
+        for site in network.sites:
+            torch.testing.assert_close(compiled.branch(site.index, x), site.branch(x), rtol=0, atol=1e-5)
+        compiled.advance(x, 0, len(network.sites))
     assert torch.equal(x, before)
 
 
 def test_a_vit_has_its_mlps_computed_with_its_layer_scale(folder: Path) -> None:
-    assert used_by(load(vit(), folder)) == 2  # what `load` uses it has compared
+    assert load(vit(), folder).compiled == 2  # what `load` uses it has compared
 
 
 def test_without_a_library_the_modules_compute(tmp_path: Path) -> None:
     network = swin()
-    branches = load(network, tmp_path)
-    assert used_by(branches) == 0
+    plain = load(network, tmp_path)
+    assert plain.compiled == 0
     x = torch.randn(1, 8, 8, 16)
-    assert torch.equal(branches[0](x), network.sites[0].branch(x))
+    assert torch.equal(plain.branch(0, x), network.sites[0].branch(x))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a library"])
@@ -47,7 +49,7 @@ def test_a_library_that_gives_something_else_is_refused(folder: Path) -> None:
     shifted = network.sites[2].branch
     assert isinstance(shifted, WindowAttention)
     shifted.shift = (1, 2)
-    assert used_by(load(network, folder)) == 4  # the module says what is right
+    assert load(network, folder).compiled == 4  # the module says what is right
     shifted.forward = lambda x: 1.01 * WindowAttention.forward(shifted, x)  # type: ignore[method-assign]
     with pytest.raises(KernelsUnusable, match="what sub-layer 2 gives"):
         load(network, folder)
@@ -56,9 +58,9 @@ def test_a_library_that_gives_something_else_is_refused(folder: Path) -> None:
 def test_its_threads_are_pytorchs_own(folder: Path) -> None:
     code = f"""
 from pathlib import Path
-from backbone.kernels import load, used_by
+from backbone.kernels import load
 from tests.backbone.kernels.networks import swin
-assert used_by(load(swin(), Path({str(folder)!r})))
+assert load(swin(), Path({str(folder)!r})).compiled
 print(len({{line.split()[-1] for line in open("/proc/self/maps") if "libgomp" in line or "libomp" in line}}))
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

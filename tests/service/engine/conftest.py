@@ -1,6 +1,6 @@
 """One small real backbone and a few real task adapters, made once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import torch
 
 from adapters_store import TaskAdapter
 from backbone import Backbone, kernels, load_backbone
-from backbone.arithmetic import Compute
+from backbone.arithmetic import Arithmetic
 from benchmarks.synthetic import task_adapter
 from service.engine import Engine, Resident, Row
 from service.engine.onnx_runtime import OnnxRuntime
@@ -57,13 +57,13 @@ def onnx_runtime(backbone: Backbone) -> OnnxRuntime:
 
 
 @pytest.fixture(scope="session")
-def compiled(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Sequence[Compute]:
+def compiled(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Arithmetic:
     """All sub-layers over compiled kernels."""
     folder = tmp_path_factory.mktemp("kernels")
     kernels.build(folder, kernels.level())
-    branches = kernels.load(backbone, folder)
-    assert kernels.used_by(branches) == len(backbone.sites)
-    return branches
+    found = kernels.load(backbone, folder)
+    assert found.compiled == len(backbone.sites)
+    return found
 
 
 @pytest.fixture(params=["torch", "kernels", "onnx"])

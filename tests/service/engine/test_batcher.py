@@ -79,6 +79,21 @@ async def test_the_queue_takes_exactly_its_limit(gate: Gate, rows: Ask) -> None:
         assert [len(results) for results in await asyncio.gather(*tasks)] == [1, 2, 1]
 
 
+async def test_rows_that_are_being_prepared_hold_their_places(gate: Gate, rows: Ask) -> None:
+    async with serving(gate, Limits(queue_images=3)) as batcher:
+        tasks = [await occupy(batcher, gate, rows(0)), await queue(batcher, rows(1))]
+        with batcher.coming(2), pytest.raises(QueueFull), batcher.coming(1):
+            pass
+        with batcher.coming(1):  # those before have gone, and so has the one that was refused
+            tasks.append(await queue(batcher, rows(2)))
+        with pytest.raises(RequestTooLarge), batcher.coming(4):
+            pass
+        gate.opened.set()
+        await asyncio.gather(*tasks)
+    with pytest.raises(Draining), batcher.coming(1):
+        pass
+
+
 async def test_a_request_that_could_never_fit_is_refused_as_such(gate: Gate, rows: Ask) -> None:
     gate.opened.set()
     async with serving(gate, Limits(queue_images=3)) as batcher:

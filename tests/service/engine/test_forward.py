@@ -1,7 +1,5 @@
 """Mixed batches answer as each task alone does, and a removed site is not computed."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapters_store import TaskAdapter
 from backbone import Backbone, adapt
-from backbone.arithmetic import Plain, Slice
+from backbone.arithmetic import BARE, ByModules, Live, Slice
 from service.engine import Engine, Resident, Row
 from service.engine.runtime import TorchRuntime
 from tests.service.engine.conftest import TASKS, TORCH_ONLY
@@ -106,13 +104,13 @@ def test_a_batch_without_a_live_site_runs_the_bare_network(
 ) -> None:
     calls: list[Slice] = []
 
-    class Counting(Plain):
-        def added(self, x: torch.Tensor, live: Sequence[Slice] = ()) -> torch.Tensor:
-            calls.extend(live)
-            return super().added(x, live)
+    class Counting(ByModules):
+        def advance(self, x: torch.Tensor, start: int, stop: int, live: Live = BARE) -> torch.Tensor:
+            calls.extend(each for site in range(start, stop) for each in live.get(site, ()))
+            return super().advance(x, start, stop, live)
 
     runtime = TorchRuntime(backbone)
-    runtime.use([Counting(site.branch) for site in backbone.sites])
+    runtime.use(Counting(backbone))
     engine = Engine(backbone, runtime)
     engine.run([Row(engine.admit(adapters[7], "bare"), pixels(0))])
     assert not calls
