@@ -77,7 +77,7 @@ ADDED = Ending(None, 0, True)  # and what entered is added
 
 
 class Step(ctypes.Structure):
-    """A sub-layer: a merging or null, one of the two branches, what becomes of its output."""
+    """A sub-layer or a part of it: a merging or null, one of the two branches or none, what becomes of the output."""
 
     _fields_ = [
         ("merging", ctypes.POINTER(Merging)),
@@ -95,6 +95,10 @@ class Step(ctypes.Structure):
     def only_branch(self, ending: Ending) -> "Step":
         """Likewise, without the merging."""
         return Step(None, self.mlp, self.attention, ending)
+
+    def only_merging(self) -> "Step":
+        """Likewise, without the branch."""
+        return Step(self.merging, None, None, OUTPUT)
 
 
 class Library:

@@ -25,6 +25,11 @@ class Compiled(ByModules):
         """How many sub-layers the library computes."""
         return sum(step is not None for step in self._steps)
 
+    def enter(self, site: int, x: Tensor) -> Tensor:
+        """As `Arithmetic.enter`; to the bit what `advance` computes on its way."""
+        step = self._steps[site]
+        return self._library.run([step.only_merging()], x) if step and step.merging else super().enter(site, x)
+
     def branch(self, site: int, x: Tensor) -> Tensor:
         """As `Arithmetic.branch`."""
         step = self._steps[site]

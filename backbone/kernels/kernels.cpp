@@ -46,12 +46,14 @@ struct Merging {
     Linear reduction;  // without bias
 };
 
-// A sub-layer: what enters it is merged or not, and goes through one of the branches.
+// A sub-layer, or a part of it: what enters is merged or not, and goes through one of the branches or none.
 struct Step {
-    const Merging *merging;  // or null
-    const Mlp *mlp;          // or null, and then
+    const Merging *merging;  // or null, as the two others
+    const Mlp *mlp;
     const WindowAttention *attention;
     Ending ending;
+
+    bool branches() const { return mlp || attention; }
 };
 
 // x (windows * tokens, channels) becomes attention inside each window; qkv (windows * tokens, 3 * channels).
@@ -191,8 +193,8 @@ extern "C" int mimi_lanes() { return LANES; }
 // the first step does that; tokens in another order than that of a map are MLPs' alone, as maps of width 1.
 extern "C" void mimi_run(const Step *steps, int64_t count, const float *x, int64_t images, int64_t height, int64_t width,
                          float *out, float *spare, int threads) {
-    int64_t left = count;
-    for (int64_t i = 0; i < count; i++) left += steps[i].merging != nullptr;
+    int64_t left = 0;
+    for (int64_t i = 0; i < count; i++) left += (steps[i].merging != nullptr) + steps[i].branches();
     const auto next = [&] { return left-- % 2 ? out : spare; };  // the last of them is `out`
     for (int64_t i = 0; i < count; i++) {
         const Step &step = steps[i];
@@ -201,6 +203,7 @@ extern "C" void mimi_run(const Step *steps, int64_t count, const float *x, int64
             merge(*step.merging, x, images, height, width, merged, threads);
             x = merged, height /= 2, width /= 2;
         }
+        if (!step.branches()) continue;
         float *to = next();
         if (step.mlp)
             forward(*step.mlp, step.ending, x, images, height * width, to, threads);

@@ -82,6 +82,7 @@ def compare(backbone: Backbone, compiled: Arithmetic) -> None:
         down, up = torch.randn(2, 3, site.dim, generator=draws)
         live = [(SiteWeights(down, up.t().contiguous()), slice(1, 2))]
         pairs = (
+            (compiled.enter(index, x), entered),
             (compiled.branch(index, entered), h),
             (compiled.advance(x, index, index + 1), entered + h),
             (compiled.advance(x, index, index + 1, {index: live}), adapt_slices(h.clone(), live, entered)),

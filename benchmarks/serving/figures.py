@@ -60,7 +60,8 @@ def answered_per_second(times: Sequence[float]) -> float:
 def summary(calls: Sequence[Call], *, warmup: float, seconds: float) -> dict[str, float]:
     """What the requests that were due after the warm-up say; a request without a good answer has none to give.
 
-    The rate looks only at answers within the `seconds` after the warm-up: behind them the load ends.
+    The rate looks at all answers within the `seconds` after the warm-up, whenever they were due: behind them the load
+    ends, and a server that falls behind answers requests of the warm-up for a while.
     """
     counted = [call for call in calls if call.due >= warmup]
     good = [call for call in counted if call.status == 200]  # noqa: PLR2004
@@ -69,8 +70,8 @@ def summary(calls: Sequence[Call], *, warmup: float, seconds: float) -> dict[str
         for percent in PERCENTILES:
             figures[f"p{percent}_ms"] = percentile([call.latency for call in good], percent) * 1e3
         figures["sent_late_p99_ms"] = percentile([call.sent - call.due for call in counted], 99) * 1e3
-        within = [call.done for call in good if call.done <= warmup + seconds]
-        figures["per_second"] = answered_per_second(within) if len(within) > 1 else 0.0
+        done = [call.done for call in calls if call.status == 200 and 0 <= call.done - warmup <= seconds]  # noqa: PLR2004
+        figures["per_second"] = answered_per_second(done) if len(done) > 1 else 0.0
     return figures
 
 

@@ -26,6 +26,8 @@ def headlines(rounds: Mapping[str, Sequence[Round]]) -> dict[str, Any]:
         "vs_litserve_swin_t": _against_litserve(swin),
         "p99_at_60_vs_forward": [_p99_at_60(each) for each in swin if "ours" in each],
         "added_latency_p50_ms": [each["ours"]["unloaded"]["added_p50_ms"] for each in swin if "ours" in each],
+        "goodput_at_200_bundled": [_goodput(each["ours"]) for each in bundled if "open" in each.get("ours", ())],
+        "goodput_at_200_swin_t": [_goodput(each["ours"]) for each in swin if "open" in each.get("ours", ())],
         "tasks64_vs_1": [_many_against_one(each["ours"]) for each in swin if "ours" in each],
     }
     spreads = {key: asdict(spread(values)) if values else None for key, values in series.items()}
@@ -44,6 +46,12 @@ def _against_litserve(rounds: Sequence[Round]) -> list[float]:
 
 def _p99_at_60(each: Round) -> float:
     ratio: float = each["ours"]["open"]["60"]["p99_ms"] / each["alone"]["forward_ms"]
+    return ratio
+
+
+def _goodput(ours: Mapping[str, Any]) -> float:
+    """What is answered while twice as much is asked as can be, against what is at saturation."""
+    ratio: float = ours["open"]["200"]["per_second"] / ours["closed"]["per_second"]
     return ratio
 
 

@@ -20,7 +20,7 @@ from benchmarks.serving.scene import Scene
 from benchmarks.serving.servers import ROOT, Plan, Running, environment, running
 
 CLIENTS = 32
-SHARES = (30, 60, 90)  # percent of a server's own capacity
+SHARES = (30, 60, 90, 200)  # percent of a server's own capacity
 
 Figures = dict[str, Any]
 

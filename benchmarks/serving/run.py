@@ -121,7 +121,7 @@ def report(result: Mapping[str, Any]) -> str:
     lines = [f"{key:22} {it['median']:.3f} ({it['lowest']:.3f} … {it['highest']:.3f})" if it else f"{key:22} -"
              for key, it in result["spreads"].items()]  # fmt: skip
     for backbone, measured in result["rounds"].items():
-        lines.append(f"{backbone}: answers a second at saturation; p50 / p95 / p99 in ms at 30, 60, 90 % of that")
+        lines.append(f"{backbone}: answers a second at saturation; p50 / p95 / p99 in ms at 30, 60, 90, 200 % of that")
         for name, told in measured[-1].items():
             if name != "alone":
                 loads = ["{p50_ms:.0f}/{p95_ms:.0f}/{p99_ms:.0f}".format(**it) for it in told["open"].values()]
