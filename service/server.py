@@ -8,6 +8,7 @@ Exit codes:
     3  the engine died: start again
 """
 
+import gc
 import logging
 import signal
 import socket
@@ -97,6 +98,8 @@ def build(settings: Settings) -> Service:
 def serve(service: Service, listener: socket.socket, *, started: float | None = None) -> int:
     """Answer on `listener` until a signal or the engine's death; returns the exit code."""
     server = Server(service, started=time.perf_counter() if started is None else started)
+    gc.collect()
+    gc.freeze()  # what is here stays: a collection that looked through it would stop every thread for 0.3 s
     server.run(sockets=[listener])
     return ENGINE_DIED if service.failure else OK
 

@@ -1,5 +1,6 @@
 """The server as a process: it starts or says why not, drains on SIGTERM, and ends when its engine is lost."""
 
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -7,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from subprocess import Popen
+from types import SimpleNamespace
 
 import httpx2 as httpx
 import pytest
 
 from adapters_store import open_store
+from service import server
 from service.__main__ import run
 from service.server import listen
 from tests.service.adapters import make
@@ -43,6 +46,24 @@ def test_a_killed_server_comes_back_whole_and_a_stopped_one_finishes_what_is_und
         assert httpx.get(f"{address}/v1/tasks/dogs").json()["sha256"] == upload.sha256
         _stop_with_work_under_way(server, httpx.URL(address))
         assert server.wait(PATIENCE) == 0
+
+
+def test_what_lives_as_long_as_the_server_is_not_looked_through_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[int] = []
+
+    class Started:
+        def __init__(self, service: object, *, started: float) -> None: ...
+
+        def run(self, *, sockets: list[socket.socket]) -> None:
+            frozen.append(gc.get_freeze_count())
+
+    monkeypatch.setattr(server, "Server", Started)
+    with closing(listen("127.0.0.1", 0)) as listener:
+        try:
+            assert server.serve(SimpleNamespace(failure=None), listener) == 0  # type: ignore[arg-type]
+        finally:
+            gc.unfreeze()
+    assert frozen[0] > 10_000
 
 
 def _stop_with_work_under_way(server: Popen[str], url: httpx.URL) -> None:
