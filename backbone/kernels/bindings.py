@@ -134,9 +134,8 @@ class Library:
         merged = sum(bool(step.merging) for step in steps)
         shape = (images, height >> merged, width >> merged, channels << merged) if merged else x.shape
         x = x.contiguous()
-        buffers = x.new_empty(
-            (min(2, len(steps) + merged), x.numel() >> bool(steps[0].merging))
-        )  # it only gets smaller
+        size = x.numel() >> bool(steps[0].merging)  # from there on it only gets smaller
+        buffers = x.new_empty((min(2, len(steps) + merged), size))
         self._run(
             (Step * len(steps))(*steps), len(steps), x.data_ptr(), images, height, width,
             buffers[0].data_ptr(), buffers[-1].data_ptr(), torch.get_num_threads(),
