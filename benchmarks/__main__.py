@@ -20,6 +20,7 @@ BENCHMARKS = {
     "residency": "how fast a server knows its tasks, how fast a task comes to the device, and what stays there",
     "training": "training throughput against a plain loop",
     "engine": "every task at the price of one: the engine against its goals and its peers",
+    "layouts": "adapters of a mixed batch at exact widths, padded, or all in one product, on the CPU",
     "launches": "how many launches a batch asks of a GPU, as it is and recorded",
     "pruned": "the forward pass of a pruned adapter against its cycle 0 and against spread neurons",
     "int8": "accuracy, time and size of an int8 backbone, for every task that ships",
