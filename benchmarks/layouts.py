@@ -4,7 +4,7 @@ Every site of the bundled backbone in turn, one image a row; what is timed is th
 same numbers. *Exact* is two products for each task on its rows. *Padded* takes each row's matrices out of a bank
 whose slots are as wide as the widest task, for one batched product; that is the layout for CUDA, where a launch costs
 more than what it multiplies in vain. *Together* multiplies every row by the neurons of all tasks and masks those of
-others.
+others. What serves on a CPU is exact inside our kernels: what that takes is the network with adapters less the bare.
 
     python -m benchmarks layouts --json layouts.json
 """
@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backbone import Backbone, SiteWeights, load_backbone
-from backbone.arithmetic import adapt_slices
+from backbone import Backbone, SiteWeights, kernels, load_backbone
+from backbone.arithmetic import Slice, adapt_slices
 from benchmarks.engine.tasks import HALVINGS, full_widths, pruned_widths
-from benchmarks.measure import context, interleave, ratios, write_json
+from benchmarks.measure import context, differences, interleave, ratios, write_json
 
 PACKAGES = ("torch", "numpy")
 ROWS = 16
@@ -45,10 +45,14 @@ class Site:
     x: Tensor
     tasks: Sequence[SiteWeights]
 
+    def slices(self) -> list[Slice]:
+        """The live adapters, each with its rows."""
+        each = ROWS // len(self.tasks)
+        return [(task, slice(i * each, (i + 1) * each)) for i, task in enumerate(self.tasks) if len(task.down)]
+
     def exact(self) -> Callable[[], Tensor]:
         """Each task at its own width, removed adapters not at all."""
-        each = ROWS // len(self.tasks)
-        slices = [(task, slice(i * each, (i + 1) * each)) for i, task in enumerate(self.tasks) if len(task.down)]
+        slices = self.slices()
         return lambda: adapt_slices(self.h.clone(), slices, self.x)
 
     def padded(self) -> Callable[[], Tensor]:
@@ -125,6 +129,24 @@ def measure(sites: Sequence[Site], *, rounds: int) -> dict[str, Any]:
     }
 
 
+@torch.inference_mode()
+def in_kernels(backbone: Backbone, sites: Sequence[Site], *, rounds: int) -> dict[str, Any]:
+    """Milliseconds that the adapters of all sites add to the network inside our kernels."""
+    kernels.build_missing(kernels.default_folder())
+    compiled, live = (
+        kernels.load(backbone, kernels.default_folder()),
+        {i: site.slices() for i, site in enumerate(sites)},
+    )
+    x = backbone.embed(torch.randn(ROWS, 3, *backbone.preprocessing.size))
+    ways = {
+        "bare": partial(compiled.advance, x, 0, len(sites)),
+        "adapted": partial(compiled.advance, x, 0, len(sites), live),
+    }
+    times = {name: each.seconds for name, each in interleave(ways, rounds=rounds).items()}
+    added = differences(times["adapted"], times["bare"])
+    return {name: 1e3 * value for name, value in asdict(added).items()}
+
+
 def _all(runs: Sequence[Callable[[], Tensor]]) -> None:
     for run in runs:
         run()
@@ -141,10 +163,12 @@ def main(arguments: Sequence[str]) -> int:
     backbone, found = load_backbone(), {}
     for widths in ("full", "pruned"):
         for case, tasks in CASES.items():
-            told = measure(sites_of(backbone, tasks, pruned=widths == "pruned"), rounds=options.rounds)
+            sites = sites_of(backbone, tasks, pruned=widths == "pruned")
+            told = measure(sites, rounds=options.rounds)
+            told["in_kernels_ms"] = in_kernels(backbone, sites, rounds=options.rounds)
             found[f"{widths}, {case}"] = told
             shares = "  ".join(f"{name} {value:.1f} ms" for name, value in told["milliseconds"].items())
-            print(f"{widths + ', ' + case:28} {shares}")
+            print(f"{widths + ', ' + case:28} {shares}  in kernels {told['in_kernels_ms']['median']:.1f} ms")
     chosen = {"threads": options.threads, "rounds": options.rounds}
     write_json(options.json, {"benchmark": "layouts", **chosen, **context(PACKAGES), "cases": found})
     return 0
