@@ -94,13 +94,17 @@ struct Piece {
 
     // Lets adapters act on h (rows, channels).
     void adapt(const Ending &ending, int64_t channels, float *h) const {
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (ending.count >= threads)
-        for (int64_t i = 0; i < ending.count; i++) {
-            const Adapter &adapter = ending.adapters[i];
+        const auto act = [&](const Adapter &adapter) {
             const int64_t from = std::max(first, adapter.first * each);
             const int64_t to = std::min(first + items, (adapter.first + adapter.images) * each);
             if (from < to) ::adapt(adapter, (to - from) * tokens, channels, h + (from - first) * tokens * channels);
+        };
+        if (ending.count < threads) {  // by no region of one thread, in which the BLAS would start threads of its own
+            std::for_each_n(ending.adapters, ending.count, act);
+            return;
         }
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+        for (int64_t i = 0; i < ending.count; i++) act(ending.adapters[i]);
     }
 };
 
