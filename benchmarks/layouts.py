@@ -62,7 +62,7 @@ class Site:
             return self._nothing
         down = torch.stack([functional.pad(task.down, (0, 0, 0, widest - len(task.down))) for task in self.tasks])
         up = torch.stack([functional.pad(task.up, (0, widest - len(task.down))) for task in self.tasks])
-        slots = torch.arange(len(self.tasks)).repeat_interleave(ROWS // len(self.tasks))
+        slots = self._task_of_row()
 
         def run() -> Tensor:
             hidden = functional.gelu(self.h @ down[slots].mT)  # (ROWS, T, widest)
@@ -78,9 +78,11 @@ class Site:
         of_task = torch.repeat_interleave(
             torch.arange(len(self.tasks)), torch.tensor([len(task.down) for task in self.tasks])
         )
-        of_row = torch.arange(len(self.tasks)).repeat_interleave(ROWS // len(self.tasks))
-        own = (of_row[:, None] == of_task).float()[:, None]  # (ROWS, 1, neurons)
+        own = (self._task_of_row()[:, None] == of_task).float()[:, None]  # (ROWS, 1, neurons)
         return lambda: functional.linear(functional.gelu(functional.linear(self.h, down)) * own, up) + self.h + self.x
+
+    def _task_of_row(self) -> Tensor:
+        return torch.arange(len(self.tasks)).repeat_interleave(ROWS // len(self.tasks))
 
     def _nothing(self) -> Tensor:
         return self.h + self.x

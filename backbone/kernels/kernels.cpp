@@ -151,7 +151,8 @@ void forward(const WindowAttention &branch, const Ending &ending, const float *x
              int64_t width, float *out, int threads) {
     const Map map{branch.windows, height, width};
     const int64_t channels = map.channels(), tokens = map.tokens();
-    in_pieces(images * map.windows(), tokens, threads, [=, &branch, &ending, &map](int64_t first, int64_t windows, int threads) {
+    const int64_t all = images * map.windows();
+    in_pieces(all, tokens, threads, [=, &branch, &ending, &map](int64_t first, int64_t windows, int threads) {
         const Piece piece{first, windows, map.windows(), tokens, threads};
         float *inside = scratch<0>(piece.rows() * 4 * channels), *qkv = inside + piece.rows() * channels;
         std::vector<int64_t> at(piece.rows());
