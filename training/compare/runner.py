@@ -25,6 +25,9 @@ from training.prepare import Prepared
 from training.progress import Console, ProgressFile, Reporter, Several
 
 
+Tried = dict[str, float | None]  # learning rate -> validation top-1 after one cycle; None: it diverged
+
+
 @dataclass(frozen=True, slots=True)
 class Runner:
     """What is compared, and by what means.
@@ -94,15 +97,20 @@ class Runner:
         for path in (cell.folder / f"seed{cell.seed}").rglob("checkpoint.safetensors"):
             path.unlink()  # of no more use, and a whole network's is large
 
-    def _rates(self, cell: Cell, *, patient: bool) -> dict[str, float | None] | None:
-        """Validation top-1 after one cycle by learning rate; None while another process chooses."""
+    def _rates(self, cell: Cell, *, patient: bool) -> Tried | None:
+        """Validation top-1 after one cycle by learning rate; None while another process chooses.
+
+        Rows of another seed say it too, so that a comparison goes on from its rows alone, on another machine.
+        """
+        if known := tried_before(self.config.runs, cell.digest):
+            return known
         path = cell.folder / "rates.json"
         with locked(cell.folder / "rates.lock", patient=patient) as mine:
             if mine and not path.exists():
                 at = replace(cell, seed=RATE_SEED)
                 scores = {str(rate): self._score(at, rate) for rate in cell.entry.rates}
                 write_atomic(path, json.dumps(scores).encode())
-            found: dict[str, float | None] | None = json.loads(path.read_text()) if path.exists() else None
+            found: Tried | None = json.loads(path.read_text()) if path.exists() else None
             return found
 
     def _score(self, cell: Cell, rate: float) -> float | None:
@@ -127,7 +135,7 @@ class Runner:
         )
 
 
-def best(tried: dict[str, float | None]) -> float:
+def best(tried: Tried) -> float:
     """The learning rate of the best score, the smaller of equals.
 
     Raises:
@@ -146,11 +154,23 @@ def finished(runs: Path) -> set[Key]:
     Raises:
         UnreadableRuns: a line of the file is no row.
     """
+    return {(row.get("cell", ""), row.get("purpose", ""), row["method"], row["seed"]) for row in _rows(runs)}
+
+
+def tried_before(runs: Path, cell: str) -> Tried | None:
+    """What the rows of a cell, at any seed, say of the learning rates that were tried; None where there are none.
+
+    Raises:
+        UnreadableRuns: a line of the file is no row.
+    """
+    return next((row["rates"] for row in _rows(runs) if row.get("cell") == cell), None)
+
+
+def _rows(runs: Path) -> list[Row]:
     try:
-        rows = read_lines(runs)
+        return read_lines(runs)
     except ValueError as error:
         raise UnreadableRuns(str(error)) from error
-    return {(row.get("cell", ""), row.get("purpose", ""), row["method"], row["seed"]) for row in rows}
 
 
 @contextmanager

@@ -51,6 +51,15 @@ def test_the_rate_is_chosen_on_seed_0_after_one_cycle_and_kept(tmp_path: Path) -
     assert rows(chosen)[0]["rates"] == {"0.25": 0.25, "0.75": 0.75, "2.0": None}
 
 
+def test_a_rate_that_rows_know_is_not_looked_for_again(tmp_path: Path) -> None:
+    fake = Fake()
+    for name, seeds in (("here", "[0]"), ("elsewhere", "[0, 1]")):
+        chosen = config("fake = { rates = [0.25, 0.75] }", tmp_path, seeds=seeds, work=f'"{tmp_path}/{name}"')
+        assert runner(chosen, {"fake": fake}).work()
+    assert fake.calls == [("first", 0, 0.25), ("first", 0, 0.75), ("train", 0, 0.75), ("train", 1, 0.75)]
+    assert rows(chosen)[-1]["rates"] == rows(chosen)[0]["rates"] == {"0.25": 0.25, "0.75": 0.75}
+
+
 def test_rates_are_the_method_s_in_the_file_then_the_file_s_then_the_method_s_own(tmp_path: Path) -> None:
     makers: dict[str, Make] = {"a": Fake(), "b": Fake(), "c": Fake(())}
     chosen = config("a = {}\nb = { rates = [9.0] }\nc = {}", tmp_path)
