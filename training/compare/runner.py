@@ -24,7 +24,6 @@ from training.lines import Row, add_lines, read_lines
 from training.prepare import Prepared
 from training.progress import Console, ProgressFile, Reporter, Several
 
-
 Tried = dict[str, float | None]  # learning rate -> validation top-1 after one cycle; None: it diverged
 
 
