@@ -135,10 +135,8 @@ def measure(sites: Sequence[Site], *, rounds: int) -> dict[str, Any]:
 def in_kernels(backbone: Backbone, sites: Sequence[Site], *, rounds: int) -> dict[str, Any]:
     """Milliseconds that the adapters of all sites add to the network inside our kernels."""
     kernels.build_missing(kernels.default_folder())
-    compiled, live = (
-        kernels.load(backbone, kernels.default_folder()),
-        {i: site.slices() for i, site in enumerate(sites)},
-    )
+    compiled = kernels.load(backbone, kernels.default_folder())
+    live = {index: site.slices() for index, site in enumerate(sites)}
     x = backbone.embed(torch.randn(ROWS, 3, *backbone.preprocessing.size))
     ways = {
         "bare": partial(compiled.advance, x, 0, len(sites)),

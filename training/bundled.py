@@ -3,8 +3,8 @@
     python -m training.bundled --data DIR --work DIR [--only TASK …]
 
 `DIR` holds one folder of Parquet files per data set; the digits come with scikit-learn. Options and seed stand here,
-the table is written from the files themselves. All but one are pruned for serving:
-neurons are scored by how far training has moved them, and stand behind a trunk of bare sites that tasks share.
+the table is written from the files themselves. All but one are pruned for serving: neurons are scored by how far
+training has moved them, and stand behind a trunk of bare sites that tasks share.
 """
 
 import argparse

@@ -87,7 +87,7 @@ def _png(figure: "Figure") -> bytes:
 
 
 def look(place: int) -> dict[str, Any]:
-    """Colour and marker of the series at `place`; 64 differ, and two of one colour that are near in the legend most."""
+    """Colour and marker of the series at `place`; 64 differ. Each other round of colours has hollow markers."""
     row, column = divmod(place, len(_COLOURS))
     marker = _MARKERS[(column + row) % len(_MARKERS)]
     return {"color": _COLOURS[column], "marker": marker, "fillstyle": "none" if row % 2 else "full"}
