@@ -33,13 +33,13 @@ def _mirror(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 def _move(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
     """Moved by up to `shift` pixels each way; edges are repeated."""
-    batch, height, width, _ = pixels.shape
-    padded = functional.pad(pixels.permute(0, 3, 1, 2).float(), (shift,) * 4, mode="replicate").to(torch.uint8)
-    top, left = torch.randint(0, 2 * shift + 1, (2, batch, 1), generator=generator).to(pixels.device)
-    rows = (top + torch.arange(height, device=pixels.device))[:, :, None]  # (B, H, 1)
-    columns = (left + torch.arange(width, device=pixels.device))[:, None, :]  # (B, 1, W)
-    image = torch.arange(batch, device=pixels.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[image, rows, columns]
+    batch, height, width, channels = pixels.shape
+    down, right = torch.randint(0, 2 * shift + 1, (2, batch, 1), generator=generator).to(pixels.device) - shift
+    rows = (down + torch.arange(height, device=pixels.device)).clamp_(0, height - 1)  # (B, H)
+    columns = (right + torch.arange(width, device=pixels.device)).clamp_(0, width - 1)  # (B, W)
+    rows += height * torch.arange(batch, device=pixels.device)[:, None]
+    places = width * rows[:, :, None] + columns[:, None, :]  # (B, H, W), in all pixels of the batch
+    return pixels.reshape(-1, channels).index_select(0, places.flatten()).view(pixels.shape)
 
 
 def _turn(pixels: Tensor, degrees: float, zoom: float, generator: torch.Generator) -> Tensor:
@@ -57,8 +57,7 @@ def _turn(pixels: Tensor, degrees: float, zoom: float, generator: torch.Generato
 def _relight(pixels: Tensor, jitter: float, generator: torch.Generator) -> Tensor:
     """Brightness, then contrast about the image's mean, each times its own factor in 1 ± `jitter`."""
     light, contrast = (1 + jitter * (2 * torch.rand(2, len(pixels), generator=generator) - 1)).to(pixels.device)
-    values = pixels.float() * light[:, None, None, None]
+    values = pixels.float().mul_(light[:, None, None, None])
     mean = values.mean((1, 2, 3), keepdim=True)
-    values = mean + (values - mean) * contrast[:, None, None, None]
-    relit: Tensor = values.round().clamp(0, 255).to(torch.uint8)
-    return relit
+    values.sub_(mean).mul_(contrast[:, None, None, None]).add_(mean)  # in place: new memory costs most of the time
+    return values.round_().clamp_(0, 255).to(torch.uint8)
