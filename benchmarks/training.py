@@ -24,8 +24,9 @@ from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.plain_loop import PilImages, check_equal, plain_model, train_plainly
 from training.fit import Fitting, build_optimizer, train_epoch
 from training.model import AdaptedModel
-from training.options import FitOptions
+from training.options import FitOptions, Precision
 from training.pixels import PixelSet
+from training.precision import resident
 from training.prefix import PrefixCache, augmented_views
 
 PACKAGES = ("torch", "torchvision", "timm", "pillow")
@@ -36,6 +37,7 @@ SCENES = {
     "first live site in stage 4": 20,
 }
 PLAIN = "plain"
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 CLASSES = 10
 FRACTION = 16  # N = M / 16 from the first live site on: what is left after one pruning
 FIT = FitOptions(
@@ -50,12 +52,15 @@ class Scene:
     first: int
     images: PixelSet
     views: int
+    device: str = "cpu"
 
-    def model(self) -> AdaptedModel:
+    def model(self, precision: Precision = "fp32") -> AdaptedModel:
         """Adapters from the first live site on."""
-        backbone = load_backbone()
+        backbone = load_backbone().to(self.device)
         widths = [site.dim // FRACTION if site.index >= self.first else 0 for site in backbone.sites]
-        return AdaptedModel(backbone, widths, CLASSES)
+        model = AdaptedModel(resident(backbone, precision), widths, CLASSES).to(self.device)
+        model.precision = precision
+        return model
 
     def plain(self, workers: int) -> Callable[[], float]:
         """One epoch of the plain loop."""
@@ -67,18 +72,18 @@ class Scene:
         images = PilImages(self.images.pixels, self.images.targets, FIT, statistics)
         return partial(train_plainly, rival, images, FIT, workers=workers)
 
-    def ours(self) -> Callable[[], float]:
+    def ours(self, precision: Precision) -> Callable[[], float]:
         """One epoch, augmented anew, nothing cached."""
-        return partial(self._epochs, self.model(), FIT, 1)
+        return partial(self._epochs, self.model(precision), FIT, 1)
 
-    def cached(self) -> Callable[[], float]:
+    def cached(self, precision: Precision) -> Callable[[], float]:
         """A whole cycle with an empty cache at its start."""
-        return partial(self._epochs, self.model(), self._fit, FIT.epochs)
+        return partial(self._epochs, self.model(precision), self._fit, FIT.epochs)
 
-    def cached_before(self) -> Callable[[], float]:
+    def cached_before(self, precision: Precision) -> Callable[[], float]:
         """A whole cycle that finds in the cache what the cycle before it has computed."""
         cache = PrefixCache(self.images, augmented_views(self._fit, 0))
-        return partial(self._epochs, self.model(), self._fit, FIT.epochs, cache)
+        return partial(self._epochs, self.model(precision), self._fit, FIT.epochs, cache)
 
     @property
     def _fit(self) -> FitOptions:
@@ -92,12 +97,12 @@ class Scene:
 
     def contestants(self, workers: int) -> dict[str, Callable[[], float]]:
         """What is timed, by name; all are called once before."""
-        return {
-            PLAIN: self.plain(workers),
-            "ours": self.ours(),
-            "ours, cached": self.cached(),
-            "ours, cached before": self.cached_before(),
-        }
+        found = {PLAIN: self.plain(workers)}
+        for precision in PRECISIONS:
+            found[f"{precision}"] = self.ours(precision)
+            found[f"{precision}, cached"] = self.cached(precision)
+            found[f"{precision}, cached before"] = self.cached_before(precision)
+        return found
 
 
 def measure(scene: Scene, *, workers: int, rounds: int) -> dict[str, object]:

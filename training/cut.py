@@ -7,6 +7,7 @@ from torch import Tensor
 
 from backbone import Backbone
 from training.bare import bare
+from training.options import Precision
 from training.precision import autocast
 
 
@@ -27,12 +28,12 @@ START = Cut(0)
 
 
 @torch.no_grad()  # not inference_mode: its tensors cannot be saved for a backward pass
-def advanced(backbone: Backbone, x: Tensor, start: Cut, stop: Cut) -> Tensor:
+def advanced(backbone: Backbone, x: Tensor, start: Cut, stop: Cut, precision: Precision = "auto") -> Tensor:
     """From what stands at `start`, on the bare backbone, to what stands at the later `stop`."""
     device, arithmetic = next(backbone.parameters()).device, bare(backbone)
     x = x.to(device, non_blocking=True)
     site = start.site
-    with autocast(device):
+    with autocast(device, precision):
         if start == START:
             x = backbone.embed(backbone.preprocessing.normalize(x))
         elif start.branch:

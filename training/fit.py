@@ -120,7 +120,7 @@ def _forward(fitting: Fitting, train: PixelSet, epoch: int, generator: torch.Gen
         return lambda rows: logits_of(model, augment(train.pixels[rows], fit, generator))
     cache = fitting.cache = fitting.cache or PrefixCache(train, augmented_views(fit, fitting.seed))
     cut = model.cut
-    inputs = cache.inputs(model.backbone, epoch % fit.views, cut)
+    inputs = cache.inputs(model.backbone, epoch % fit.views, cut, model.precision)
     return lambda rows: logits_of(model, inputs[rows], cut)
 
 
@@ -146,7 +146,7 @@ def logits_of(model: TaskModel, inputs: Tensor, cut: Cut = START) -> Tensor:
     """float32 logits (B, K) of uint8 pixels (B, H, W, 3), or of what stands at a later `cut`."""
     device = model.head.weight.device
     inputs = inputs.to(device, non_blocking=True)
-    with autocast(device):
+    with autocast(device, model.precision):
         if cut != START:
             return model.forward_from(inputs, cut).float()
         logits: Tensor = model(model.backbone.preprocessing.normalize(inputs))
@@ -190,7 +190,7 @@ def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 64, cache:
     """Top-1 accuracy in [0, 1] without augmentation; `cache`, of these images, spares their prefix the next time."""
     model.eval()
     cut = model.cut if cache else START
-    inputs = cache.inputs(model.backbone, 0, cut) if cache and cut != START else images.pixels
+    inputs = cache.inputs(model.backbone, 0, cut, model.precision) if cache and cut != START else images.pixels
     right = sum(
         int((logits_of(model, x, cut).argmax(1) == targets.to(model.head.weight.device)).sum().item())
         for x, targets in zip(inputs.split(batch_size), images.targets.split(batch_size), strict=True)

@@ -146,7 +146,7 @@ def _hidden(model: AdaptedModel, pixels: Tensor) -> dict[int, Tensor]:
         return model.adapt(site, h)
 
     device = model.head.weight.device
-    with autocast(device):
+    with autocast(device, model.precision):
         model.backbone(model.backbone.preprocessing.normalize(pixels.to(device)), adapt)
     return found
 

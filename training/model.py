@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from backbone import Backbone
 from training.adapter import Adapter
 from training.cut import START, Cut
-from training.options import Init
+from training.options import Init, Precision
 
 
 @runtime_checkable
@@ -29,6 +29,7 @@ class TaskModel(nn.Module):
         head: linear (F -> K), drawn as PyTorch's default is, but from the given generator.
         drop_path: stochastic depth of the last branch, growing linearly from the first; only while training.
         noise: generator of stochastic depth; see `draw_from`.
+        precision: in which its backbone was made resident.
     """
 
     def __init__(self, backbone: Backbone, classes: int, generator: torch.Generator) -> None:
@@ -37,6 +38,7 @@ class TaskModel(nn.Module):
         self.backbone = backbone
         self.drop_path = 0.0
         self.noise: torch.Generator | None = None
+        self.precision: Precision = "auto"
         self.head = nn.utils.skip_init(nn.Linear, backbone.feature_dim, classes)  # no draw from the global generator
         bound = backbone.feature_dim**-0.5
         for parameter in self.head.parameters():

@@ -18,7 +18,7 @@ from torch import Tensor
 from backbone import Backbone
 from training.augment import augment
 from training.cut import START, Cut, advanced
-from training.options import FitOptions
+from training.options import FitOptions, Precision
 from training.pixels import PixelSet
 
 CHUNK = 256  # images whose augmentation is drawn together
@@ -61,7 +61,7 @@ class PrefixCache:
     memory_limit: int = 4 * 2**30
     _stored: dict[int, tuple[Cut, Tensor]] = field(default_factory=dict)  # view -> (cut, what stands there)
 
-    def inputs(self, backbone: Backbone, view: int, cut: Cut) -> Tensor:
+    def inputs(self, backbone: Backbone, view: int, cut: Cut, precision: Precision = "auto") -> Tensor:
         """What stands at `cut` (n, …); at START the view's pixels (n, H, W, 3).
 
         Another backbone, or other images, need another cache.
@@ -71,7 +71,7 @@ class PrefixCache:
             reached, stored = self._viewed(view)
         if reached < cut:
             start = reached
-            stored = self._chunked(stored, BATCH, lambda x, _: advanced(backbone, x, start, cut))
+            stored = self._chunked(stored, BATCH, lambda x, _: advanced(backbone, x, start, cut, precision))
         self._stored[view] = (cut, stored)
         return stored
 

@@ -77,7 +77,10 @@ class Run:
             CheckpointMismatch: `folder` holds a run with other options, data or backbone.
         """
         widths = options.initial_widths(tuple(site.dim for site in backbone.sites))
-        model = AdaptedModel(resident(backbone), widths, len(prepared.labels), init=options.init, seed=options.seed)
+        model = AdaptedModel(
+            resident(backbone, options.precision), widths, len(prepared.labels), init=options.init, seed=options.seed
+        )
+        model.precision = options.precision
         model.to(next(backbone.parameters()).device)
         optimizer = build_optimizer(model, options.fit)
         run = cls(prepared, backbone, options, folder, model, optimizer, starting_weights(model), world=world)

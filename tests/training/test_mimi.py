@@ -79,7 +79,9 @@ class StopAt(Silent):
             raise Stop
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "rebuild"}, {"select": "best"}, {"prune_last": True}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "rebuild"}, {"select": "best"}, {"prune_last": True}, {"precision": "bf16"}]
+)
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path, changes: dict[str, object], epochs: int) -> None:
     whole = run(tmp_path / "whole", **changes)

@@ -6,7 +6,16 @@ rate the ranking of neurons is still that of their random initialisation, and pr
 """
 
 from training.options.fit import FitOptions
-from training.options.mimi import Init, MiMiOptions, SigmaDefinition
+from training.options.mimi import Init, MiMiOptions, Precision, SigmaDefinition
 from training.options.prune import Criterion, Normalise, PruneOptions
 
-__all__ = ["Criterion", "FitOptions", "Init", "MiMiOptions", "Normalise", "PruneOptions", "SigmaDefinition"]
+__all__ = [
+    "Criterion",
+    "FitOptions",
+    "Init",
+    "MiMiOptions",
+    "Normalise",
+    "Precision",
+    "PruneOptions",
+    "SigmaDefinition",
+]

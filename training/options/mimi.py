@@ -10,6 +10,7 @@ from training.options.require import require
 
 Init = Literal["trunc_normal", "small", "zero_up", "linear"]
 SigmaDefinition = Literal["mlp", "dim"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,8 @@ class MiMiOptions:
             "zero_up", or "linear" (PyTorch's default, the code's on ViT).
         validation: share of the training images held out for validation.
         learning_rates: rates tried for the first cycle, the best on validation goes on; empty: `fit.learning_rate`.
+        precision: of the frozen products; "auto" is bf16 on CUDA and fp32 on a CPU, where bf16 pays if the processor
+            multiplies it (AVX-512 BF16, AMX). What trains is float32.
         seed: of the validation split, the initialisation, and every epoch's order and augmentation.
     """
 
@@ -47,6 +50,7 @@ class MiMiOptions:
     init: Init = "trunc_normal"
     validation: float = 0.1
     learning_rates: tuple[float, ...] = ()
+    precision: Precision = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
