@@ -51,7 +51,3 @@ def _parser(words: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
             command.add_arguments(sub)
         sub.set_defaults(run=command.run)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

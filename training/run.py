@@ -13,6 +13,7 @@ from torch import Tensor
 from adapters_store import unpack
 from backbone import Backbone, SiteWeights
 from training.checkpoint import load_checkpoint, restore_task, save_checkpoint
+from training.compiling import compiled
 from training.export import Origin, to_file
 from training.fit import build_optimizer, evaluate
 from training.importance import Evidence
@@ -77,9 +78,10 @@ class Run:
             CheckpointMismatch: `folder` holds a run with other options, data or backbone.
         """
         widths = options.initial_widths(tuple(site.dim for site in backbone.sites))
-        model = AdaptedModel(
-            resident(backbone, options.precision), widths, len(prepared.labels), init=options.init, seed=options.seed
-        )
+        network = resident(backbone, options.precision)
+        if options.compile:
+            network = compiled(network)
+        model = AdaptedModel(network, widths, len(prepared.labels), init=options.init, seed=options.seed)
         model.precision = options.precision
         model.to(next(backbone.parameters()).device)
         optimizer = build_optimizer(model, options.fit)

@@ -102,7 +102,7 @@ def running(name: str, scene: Scene, plan: Plan, *, python: str = sys.executable
 
 def command(name: str) -> Sequence[str]:
     """What to run: the real `mimi serve`, or a peer's module."""
-    return ["-m", "mimi.cli", "serve"] if name == "ours" else ["-m", f"benchmarks.serving.peers.{name}"]
+    return ["-m", "mimi", "serve"] if name == "ours" else ["-m", f"benchmarks.serving.peers.{name}"]
 
 
 def free_port() -> int:

@@ -50,7 +50,7 @@ def running_server(folder: Path, *, port: int = 0, options: Sequence[str] = ()) 
     """
     port = _free_port(port)
     log = folder / "server.log"
-    command = [sys.executable, "-m", "mimi.cli", "serve", "--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "mimi", "serve", "--host", HOST, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--store", str(folder / "store.db"), *options],

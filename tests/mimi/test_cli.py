@@ -33,6 +33,11 @@ def test_the_version_is_the_distribution_s(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == f"mimi {version('mimi-serving')}\n"
 
 
+def test_it_is_a_module_too_as_torchrun_starts_it() -> None:
+    command = [sys.executable, "-m", "mimi", "--version"]
+    assert subprocess.check_output(command, text=True) == f"mimi {version('mimi-serving')}\n"
+
+
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["inspect"], ["inspect", "f", "--jso"], ["serve", "extra"]])
 def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):

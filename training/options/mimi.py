@@ -34,6 +34,7 @@ class MiMiOptions:
         learning_rates: rates tried for the first cycle, the best on validation goes on; empty: `fit.learning_rate`.
         precision: of the frozen products; "auto" is bf16 on CUDA and fp32 on a CPU, where bf16 pays if the processor
             multiplies it (AVX-512 BF16, AMX). What trains is float32.
+        compile: the frozen sub-layers with torch.compile.
         seed: of the validation split, the initialisation, and every epoch's order and augmentation.
     """
 
@@ -51,6 +52,7 @@ class MiMiOptions:
     validation: float = 0.1
     learning_rates: tuple[float, ...] = ()
     precision: Precision = "auto"
+    compile: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -62,7 +62,7 @@ def first_answer(picture: bytes) -> float:
 def serving(folder: Path) -> Iterator["subprocess.Popen[str]"]:
     """The server with its defaults, stopped at the end."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MIMI_")}
-    command = [sys.executable, "-m", "mimi.cli", "serve", "--port", "0", "--store", str(folder / "store.db")]
+    command = [sys.executable, "-m", "mimi", "serve", "--port", "0", "--store", str(folder / "store.db")]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, env={**kept, "PYTHONPATH": str(ROOT)}, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=log

@@ -13,7 +13,7 @@ from mimi.commands.demo import TERMINATED
 
 
 def test_a_demo_that_is_terminated_takes_its_server_along() -> None:
-    command = [sys.executable, "-u", "-m", "mimi.cli", "demo"]
+    command = [sys.executable, "-u", "-m", "mimi", "demo"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = next(filter(None, (re.search(r"127\.0\.0\.1:(\d+) serves", line) for line in process.stdout)))
