@@ -71,7 +71,7 @@ class PilImages(Dataset[tuple[Tensor, int]]):
     """Decoded images, augmented one by one when they are asked for."""
 
     def __init__(self, pixels: Tensor, targets: Tensor, fit: FitOptions, statistics: tuple[list[float], ...]) -> None:
-        self.images = [Image.fromarray(np.asarray(image)) for image in pixels]
+        self.images = [Image.fromarray(np.asarray(image)) for image in pixels.cpu()]
         self.targets = targets.tolist()
         size, reach = pixels.shape[1], (1 - fit.jitter, 1 + fit.jitter)
         self.transform = transforms.Compose(
@@ -100,11 +100,13 @@ def train_plainly(model: nn.Module, images: PilImages, fit: FitOptions, *, worke
     """One epoch; the mean loss."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=fit.peak_rate, weight_decay=fit.weight_decay)
-    loader = DataLoader(images, fit.batch_size, shuffle=True, num_workers=workers)
+    device = trained[0].device
+    loader = DataLoader(images, fit.batch_size, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda")
     total = 0.0
     model.train()
     for batch, targets in loader:
-        loss = functional.cross_entropy(model(batch), targets, label_smoothing=fit.label_smoothing)
+        logits, classes = model(batch.to(device, non_blocking=True)), targets.to(device, non_blocking=True)
+        loss = functional.cross_entropy(logits, classes, label_smoothing=fit.label_smoothing)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(trained, fit.clip)

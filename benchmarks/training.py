@@ -1,10 +1,10 @@
 """Training throughput: ours, with and without the cached prefix, against the loop that most people would write.
 
 Cycles of MiMi whose first live site lies at the input, in the third stage, and in the fourth. All train the same
-model with the same augmentation on the same images; a cached cycle counts the computing of its cache, the next one at
-the same first live site finds it there.
+model with the same augmentation on the same images, ours with frozen products in fp32 and in bf16; a cached cycle
+counts the computing of its cache, the next one at the same first live site finds it there.
 
-    python -m benchmarks.training --json training.json
+    python -m benchmarks.training --json training.json [--device cuda --workers 8]
 """
 
 import argparse
@@ -22,6 +22,7 @@ import torch
 from backbone import load_backbone
 from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.plain_loop import PilImages, check_equal, plain_model, train_plainly
+from training.compiling import compiled
 from training.fit import Fitting, build_optimizer, train_epoch
 from training.model import AdaptedModel
 from training.options import FitOptions, Precision
@@ -37,12 +38,25 @@ SCENES = {
     "first live site in stage 4": 20,
 }
 PLAIN = "plain"
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+PEAKS = (PLAIN, "fp32", "fp32, cached", "bf16, cached")  # whose memory is measured
 CLASSES = 10
 FRACTION = 16  # N = M / 16 from the first live site on: what is left after one pruning
 FIT = FitOptions(
     epochs=10, warmup_epochs=1, batch_size=32, learning_rate=1e-3, reference_batch=None, rotate=10, zoom=0.1, jitter=0.4
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How our loop computes."""
+
+    name: str
+    precision: Precision
+    compiled: bool = False
+
+
+FP32, BF16 = Way("fp32", "fp32"), Way("bf16", "bf16")
+COMPILED = Way("bf16, compiled", "bf16", compiled=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +67,41 @@ class Scene:
     images: PixelSet
     views: int
     device: str = "cpu"
+    workers: int = 0
+    compiles: bool = False
 
-    def model(self, precision: Precision = "fp32") -> AdaptedModel:
+    def model(self, way: Way = FP32) -> AdaptedModel:
         """Adapters from the first live site on."""
         backbone = load_backbone().to(self.device)
         widths = [site.dim // FRACTION if site.index >= self.first else 0 for site in backbone.sites]
-        model = AdaptedModel(resident(backbone, precision), widths, CLASSES).to(self.device)
-        model.precision = precision
+        backbone = resident(backbone, way.precision)
+        model = AdaptedModel(compiled(backbone) if way.compiled else backbone, widths, CLASSES).to(self.device)
+        model.precision = way.precision
         return model
 
-    def plain(self, workers: int) -> Callable[[], float]:
+    def plain(self) -> Callable[[], float]:
         """One epoch of the plain loop."""
         model = self.model()
         rival = plain_model({site: adapter.weights for site, adapter in model.live.items()}, model.head)
+        rival.to(self.device)
         check_equal(model, rival, self.images.pixels[:8])
         preprocessing = model.backbone.preprocessing
         statistics = (list(preprocessing.mean), list(preprocessing.std))
         images = PilImages(self.images.pixels, self.images.targets, FIT, statistics)
-        return partial(train_plainly, rival, images, FIT, workers=workers)
+        return partial(train_plainly, rival, images, FIT, workers=self.workers)
 
-    def ours(self, precision: Precision) -> Callable[[], float]:
+    def ours(self, way: Way) -> Callable[[], float]:
         """One epoch, augmented anew, nothing cached."""
-        return partial(self._epochs, self.model(precision), FIT, 1)
+        return partial(self._epochs, self.model(way), FIT, 1)
 
-    def cached(self, precision: Precision) -> Callable[[], float]:
+    def cached(self, way: Way) -> Callable[[], float]:
         """A whole cycle with an empty cache at its start."""
-        return partial(self._epochs, self.model(precision), self._fit, FIT.epochs)
+        return partial(self._epochs, self.model(way), self._fit, FIT.epochs)
 
-    def cached_before(self, precision: Precision) -> Callable[[], float]:
+    def cached_before(self, way: Way) -> Callable[[], float]:
         """A whole cycle that finds in the cache what the cycle before it has computed."""
         cache = PrefixCache(self.images, augmented_views(self._fit, 0))
-        return partial(self._epochs, self.model(precision), self._fit, FIT.epochs, cache)
+        return partial(self._epochs, self.model(way), self._fit, FIT.epochs, cache)
 
     @property
     def _fit(self) -> FitOptions:
@@ -95,19 +113,19 @@ class Scene:
             loss = train_epoch(fitting, self.images, cycle=0, epoch=epoch, on_step=lambda progress: None).loss
         return loss
 
-    def contestants(self, workers: int) -> dict[str, Callable[[], float]]:
+    def contestants(self) -> dict[str, Callable[[], float]]:
         """What is timed, by name; all are called once before."""
-        found = {PLAIN: self.plain(workers)}
-        for precision in PRECISIONS:
-            found[f"{precision}"] = self.ours(precision)
-            found[f"{precision}, cached"] = self.cached(precision)
-            found[f"{precision}, cached before"] = self.cached_before(precision)
+        found = {PLAIN: self.plain()}
+        for way in (FP32, BF16, COMPILED) if self.compiles else (FP32, BF16):
+            found[way.name] = self.ours(way)
+            found[f"{way.name}, cached"] = self.cached(way)
+            found[f"{way.name}, cached before"] = self.cached_before(way)
         return found
 
 
-def measure(scene: Scene, *, workers: int, rounds: int) -> dict[str, object]:
+def measure(scene: Scene, *, rounds: int) -> dict[str, object]:
     """Images a second of each contestant, and ours as multiples of the plain loop's."""
-    times = interleave(scene.contestants(workers), rounds=rounds)
+    times = interleave(scene.contestants(), rounds=rounds)
     images = {name: len(scene.images) * (FIT.epochs if "cached" in name else 1) for name in times}
     rates = {name: [images[name] / seconds for seconds in each.seconds] for name, each in times.items()}
     return {
@@ -119,25 +137,27 @@ def measure(scene: Scene, *, workers: int, rounds: int) -> dict[str, object]:
 
 
 def peak_memory(first: int, name: str, options: argparse.Namespace) -> int:
-    """Largest resident set, in bytes, of a process of its own that does nothing but train."""
+    """Largest resident set, or most memory of the device, in bytes: of a process that does nothing but train."""
     command = [sys.executable, "-m", "benchmarks.training", "--json", "-", "--alone", name, "--site", str(first)]
-    command += ["--images", str(options.images), "--views", str(options.views), "--workers", str(options.workers)]
+    command += [f"--{key}={getattr(options, key)}" for key in ("images", "views", "workers", "device")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
-def _peak() -> int:
+def _peak(device: str) -> int:
     """Bytes; from the kernel's own mark, because getrusage goes on from that of the process before exec."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
 
 
-def random_images(count: int) -> PixelSet:
+def random_images(count: int, device: str = "cpu") -> PixelSet:
     """Noise of the backbone's size: throughput does not depend on what is seen."""
     generator = torch.Generator().manual_seed(0)
     size = load_backbone().preprocessing.size
     pixels = torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8, generator=generator)
-    return PixelSet(pixels, torch.arange(count) % CLASSES)
+    return PixelSet(pixels.to(device), torch.arange(count) % CLASSES)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -148,6 +168,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--views", type=int, default=5, help=f"of each image, in {FIT.epochs} epochs (default: 5)")
     parser.add_argument("--threads", type=int, default=1, help="of the process that trains (default: 1)")
     parser.add_argument("--workers", type=int, default=0, help="processes of the plain loop's loader (default: 0)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="to train on (default: cpu)")
+    parser.add_argument("--compile", action="store_true", help="also with compiled sub-layers, which takes minutes")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds, at least 6 (default: 7)")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     parser.add_argument("--site", type=int, default=0, help=argparse.SUPPRESS)
@@ -156,14 +178,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> dict[str, object]:
     """Everything measured, as JSON values."""
-    images = random_images(options.images)
+    images = random_images(options.images, options.device)
     found: dict[str, object] = {}
     for name, first in SCENES.items():
-        scene = Scene(first, images, options.views)
-        peaks = {each: peak_memory(first, each, options) for each in (PLAIN, "ours", "ours, cached")}
-        found[name] = {**measure(scene, workers=options.workers, rounds=options.rounds), "peak_bytes": peaks}
-    chosen = {key: getattr(options, key) for key in ("images", "views", "threads", "workers", "rounds")}
+        scene = scene_of(first, images, options)
+        peaks = {each: peak_memory(first, each, options) for each in PEAKS}
+        found[name] = {**measure(scene, rounds=options.rounds), "peak_bytes": peaks}
+    chosen = {key: getattr(options, key) for key in ("images", "views", "device", "threads", "workers", "rounds")}
     return {"benchmark": "training", **chosen, "fit": asdict(FIT), **context(PACKAGES), "scenes": found}
+
+
+def scene_of(first: int, images: PixelSet, options: argparse.Namespace) -> Scene:
+    """The scene that the command line asks for."""
+    return Scene(first, images, options.views, options.device, options.workers, options.compile)
 
 
 def report(result: Mapping[str, Any]) -> str:
@@ -175,7 +202,7 @@ def report(result: Mapping[str, Any]) -> str:
             ratio, peak = scene["against_plain"].get(each), scene["peak_bytes"].get(each)
             versus = "{median:.2f} ({low:.2f} … {high:.2f})".format(**ratio) if ratio else ""
             memory = f"{peak / 2**20:7.0f} MiB" if peak else ""
-            lines.append(f"  {each:20}{rate:8.1f}  {versus:22} {memory}".rstrip())
+            lines.append(f"  {each:29}{rate:8.1f}  {versus:22} {memory}".rstrip())
     return "\n".join(lines)
 
 
@@ -184,9 +211,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     if options.alone:
-        scene = Scene(options.site, random_images(options.images), options.views)
-        scene.contestants(options.workers)[options.alone]()
-        print(_peak())
+        scene_of(options.site, random_images(options.images, options.device), options).contestants()[options.alone]()
+        print(_peak(options.device))
         return 0
     result = run(options)
     write_json(options.json, result)

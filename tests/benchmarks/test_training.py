@@ -26,7 +26,7 @@ def test_the_plain_model_is_ours_and_another_one_is_refused() -> None:
 
 
 def test_the_next_cycle_computes_no_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
-    contestants = scene().contestants(0)
+    contestants = scene().contestants()
     for contestant in contestants.values():  # the cycle before; and kernels are compared with the modules once
         contestant()
     embedded: list[int] = []
@@ -37,7 +37,7 @@ def test_the_next_cycle_computes_no_prefix(monkeypatch: pytest.MonkeyPatch) -> N
         return embed(self, images)
 
     monkeypatch.setattr(Backbone, "embed", counted)
-    for name, expected in {"ours, cached before": 0, "ours, cached": 2 * 4, "ours": 4}.items():
+    for name, expected in {"bf16, cached before": 0, "fp32, cached": 2 * 4, "bf16": 4}.items():
         embedded.clear()
         contestants[name]()
         assert sum(embedded) == expected, name
@@ -46,10 +46,10 @@ def test_the_next_cycle_computes_no_prefix(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_report_names_every_contestant() -> None:
     ratio = {"median": 2.0, "low": 1.9, "high": 2.1}
     found = {
-        "images_per_second": {PLAIN: 10.0, "ours": 20.0, "ours, cached before": 30.0},
-        "against_plain": {"ours": ratio, "ours, cached before": ratio},
-        "peak_bytes": {PLAIN: 2**20, "ours": 2**21},
+        "images_per_second": {PLAIN: 10.0, "fp32": 20.0, "fp32, cached before": 30.0},
+        "against_plain": {"fp32": ratio, "fp32, cached before": ratio},
+        "peak_bytes": {PLAIN: 2**20, "fp32": 2**21},
     }
     lines = report({"scenes": {"late": found}}).splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["late", PLAIN, "ours", "ours,"]
+    assert [line.split()[0] for line in lines[1:]] == ["late", PLAIN, "fp32", "fp32,"]
     assert "2.00 (1.90 … 2.10)" in lines[-1]
