@@ -5,7 +5,7 @@ from typing import Final
 import torch
 
 from backbone import Backbone
-from backbone.kernels import default_folder
+from backbone.kernels import default_folder, multiplies_bf16
 from service.engine import Engine
 from service.engine.padded import PaddedRuntime
 from service.engine.residency import Budgets
@@ -33,8 +33,12 @@ def make_engine(settings: Settings, backbone: Backbone) -> tuple[Engine, Kernels
         return Engine(
             backbone, PaddedRuntime(backbone, device=torch.device("cuda"), dtype=dtype), budgets=budgets
         ), None
-    if settings.precision not in ("auto", "fp32"):
-        raise SettingsError(f"precision: the CPU computes in fp32, not in {settings.precision}")
+    if settings.precision not in ("auto", "fp32", "bf16"):
+        raise SettingsError(f"precision: the CPU computes in fp32 or bf16, not in {settings.precision}")
+    if settings.precision == "bf16" and settings.kernels == "off":
+        raise SettingsError("precision: bf16 on the CPU is computed by kernels, which are off")
+    if settings.precision == "bf16" and not multiplies_bf16():
+        raise SettingsError("precision: this processor does not multiply bf16 (it has no AVX-512 BF16)")
     runtime = TorchRuntime(backbone)
     return Engine(backbone, runtime, budgets=budgets), _kernels(settings, backbone, runtime)
 
@@ -66,6 +70,7 @@ def _kernels(settings: Settings, backbone: Backbone, runtime: TorchRuntime) -> K
     if settings.kernels == "off":
         return None
     folder = settings.kernels_folder or default_folder()
-    kernels = Kernels(backbone, folder, runtime.use, compiles=settings.kernels == "compiled")
+    bf16 = settings.precision == "bf16"
+    kernels = Kernels(backbone, folder, runtime.use, compiles=settings.kernels == "compiled", bf16=bf16)
     kernels.load()
     return kernels

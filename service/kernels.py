@@ -19,7 +19,15 @@ _log = logging.getLogger(__name__)
 class Kernels:
     """Looks after the kernels of one backbone."""
 
-    def __init__(self, backbone: Backbone, folder: Path, use: Callable[[Arithmetic], None], *, compiles: bool) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        folder: Path,
+        use: Callable[[Arithmetic], None],
+        *,
+        compiles: bool,
+        bf16: bool = False,
+    ) -> None:
         """Nothing happens before `load` or `start`.
 
         Args:
@@ -27,8 +35,9 @@ class Kernels:
             folder: where libraries lie.
             use: takes what computes the network, from any thread.
             compiles: whether `start` has a missing library made.
+            bf16: whether products with the backbone's weights are computed in bfloat16.
         """
-        self._backbone, self._folder, self._use, self._compiles = backbone, folder, use, compiles
+        self._backbone, self._folder, self._use, self._compiles, self._bf16 = backbone, folder, use, compiles, bf16
         self._thread = threading.Thread(target=self._make, name="mimi-kernels")
 
     def load(self) -> int:
@@ -49,7 +58,7 @@ class Kernels:
         self._take(compiles=True)
 
     def _take(self, *, compiles: bool) -> int:
-        found = best(self._backbone, self._folder, compiles=compiles)
+        found = best(self._backbone, self._folder, compiles=compiles, bf16=self._bf16)
         if found.compiled:
             self._use(found)
         _log.info("%d of %d sub-layers are computed by compiled kernels", found.compiled, len(self._backbone.sites))

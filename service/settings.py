@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         default="auto",
-        description="of the forward pass; auto: bf16 with torch on cuda, else fp32; int8: with onnx, on the cpu",
+        description="of the forward pass; auto: bf16 with torch on cuda, else fp32; bf16 on the cpu: by kernels, on a "
+        "processor with AVX-512 BF16; int8: with onnx, on the cpu",
     )
     kernels: Literal["off", "cached", "compiled"] = Field(
         default="compiled",

@@ -9,6 +9,12 @@ from backbone.arithmetic import Arithmetic, ByModules
 from backbone.kernels import best, default_folder
 
 _known: WeakKeyDictionary[Backbone, Arithmetic] = WeakKeyDictionary()
+_originals: WeakKeyDictionary[Backbone, Backbone] = WeakKeyDictionary()  # of those whose products are in bfloat16
+
+
+def lower_bare(lowered: Backbone, original: Backbone) -> None:
+    """Have `bare` compute `lowered` in bfloat16 from the weights of the network that it is a copy of."""
+    _originals[lowered] = original
 
 
 def bare(backbone: Backbone) -> Arithmetic:
@@ -22,6 +28,8 @@ def bare(backbone: Backbone) -> Arithmetic:
 
 
 def _found(backbone: Backbone) -> Arithmetic:
+    if backbone in _originals:
+        return best(_originals[backbone], default_folder(), compiles=True, bf16=True)
     if any(weight.device.type != "cpu" or weight.dtype != torch.float32 for weight in backbone.parameters()):
         return ByModules(backbone)
     return best(backbone, default_folder(), compiles=True)

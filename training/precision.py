@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from backbone import Backbone
+from training.bare import lower_bare
 from training.frozen import freeze_products
 from training.options import Precision
 
@@ -34,7 +35,11 @@ def resident(backbone: Backbone, precision: Precision = "auto") -> Backbone:
     if not lowers(device, precision):
         return backbone
     lowered = copy.deepcopy(backbone)
-    (_store if _casts(device) else freeze_products)(lowered)
+    if _casts(device):
+        _store(lowered)
+    else:
+        freeze_products(lowered)
+        lower_bare(lowered, backbone)
     return lowered
 
 

@@ -7,7 +7,7 @@ processor; without them everything is computed by PyTorch's own operators.
 into its words, `compiled` is a network over it, `loading` decides what is used.
 """
 
-from backbone.kernels.build import PLAIN, build, default_folder, level
+from backbone.kernels.build import PLAIN, build, default_folder, level, multiplies_bf16
 from backbone.kernels.errors import CompilerMissing, KernelError, KernelsUnusable
 from backbone.kernels.loading import best, build_missing, load, path_in
 
@@ -22,5 +22,6 @@ __all__ = [
     "default_folder",
     "level",
     "load",
+    "multiplies_bf16",
     "path_in",
 ]

@@ -10,13 +10,14 @@ from math import prod
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from backbone.arithmetic import Slice
 from backbone.kernels.errors import KernelsUnusable
 
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
+_WIDE = (64, 48, 32, 16)  # outputs of a panel: the most of these that divide a layer's
 
 
 class Norm(ctypes.Structure):
@@ -26,9 +27,16 @@ class Norm(ctypes.Structure):
 
 
 class Linear(ctypes.Structure):
-    """Weight (out, in), bias (out), and these two numbers, the input's first."""
+    """Weight (out, in), bias (out), these two numbers, the input's first; panels and their width, or null and 0."""
 
-    _fields_ = [("weight", _POINTER), ("bias", _POINTER), ("inputs", _NUMBER), ("outputs", _NUMBER)]
+    _fields_ = [
+        ("weight", _POINTER),
+        ("bias", _POINTER),
+        ("inputs", _NUMBER),
+        ("outputs", _NUMBER),
+        ("panels", _POINTER),
+        ("wide", _NUMBER),
+    ]
 
 
 class Mlp(ctypes.Structure):
@@ -102,21 +110,28 @@ class Step(ctypes.Structure):
 
 
 class Library:
-    """A loaded library. Stays loaded as long as the process."""
+    """A loaded library, which stays loaded as long as the process, and the weights that it has in its own order."""
 
-    def __init__(self, path: Path) -> None:
-        """Load it.
+    def __init__(self, path: Path, *, bf16: bool = False) -> None:
+        """Load it; with `bf16` products with frozen weights are in bfloat16, the sums of products in float32.
 
         Raises:
-            KernelsUnusable: it is not a library that this process can load, or PyTorch has no BLAS that it could call.
+            KernelsUnusable: it is not a library that this process can load, PyTorch has no BLAS that it could call, or
+                the processor does not multiply bfloat16.
         """
+        self._bf16 = bf16
+        self._packed: list[Tensor] = []
         try:
             library = ctypes.CDLL(str(path))
             self._run = library.mimi_run
             self.lanes: int = library.mimi_lanes()
             library.mimi_open(_sgemm())
+            library.mimi_bfloat16.restype = ctypes.c_bool
+            multiplies = library.mimi_bfloat16()
         except (OSError, AttributeError) as error:
             raise KernelsUnusable(f"{path.name} cannot be loaded: {error}") from error
+        if bf16 and not multiplies:
+            raise KernelsUnusable("this processor does not multiply bfloat16 (no AVX-512 BF16)")
         sizes = (_NUMBER,) * 3
         self._run.argtypes = (ctypes.POINTER(Step), _NUMBER, _POINTER, *sizes, _POINTER, _POINTER, ctypes.c_int)
         self._run.restype = None
@@ -124,6 +139,16 @@ class Library:
     def pad(self, bias: Tensor) -> Tensor:
         """Position bias (G·heads, T, T) as attention takes it: its last dimension padded to whole vectors."""
         return functional.pad(bias, (0, -bias.shape[-1] % self.lanes), value=-torch.inf).contiguous()
+
+    def linear(self, layer: nn.Linear) -> Linear:
+        """A frozen layer, whose weights stay where they lie; in bfloat16 a copy is kept, in the order of products."""
+        panels, wide = 0, 0
+        if self._bf16:
+            wide = next(wide for wide in _WIDE if layer.out_features % wide == 0)
+            self._packed.append(_panels(layer.weight, wide))
+            panels = self._packed[-1].data_ptr()
+        bias = None if layer.bias is None else layer.bias.data_ptr()
+        return Linear(layer.weight.data_ptr(), bias, layer.in_features, layer.out_features, panels, wide)
 
     def run(self, steps: Sequence[Step], x: Tensor) -> Tensor:
         """Tokens behind sub-layers in a row for `x` (B, H, W, C), or (B, ..., C) where all of them are MLPs: one call.
@@ -147,6 +172,12 @@ def sum_of(live: Sequence[Slice]) -> Ending:
     """The ending where adapters act and what entered is added; `live` in the order of the slices."""
     adapters = (_Adapter * len(live))(*(_adapter(*part) for part in live))
     return Ending(adapters, len(live), True)
+
+
+def _panels(weight: Tensor, wide: int) -> Tensor:
+    """(out, in) -> (out / wide, in / 2, wide, 2), bfloat16: two channels of an output lie side by side."""
+    outputs, inputs = weight.shape
+    return weight.to(torch.bfloat16).view(outputs // wide, wide, inputs // 2, 2).transpose(1, 2).contiguous()
 
 
 def _map_of(x: Tensor) -> tuple[int, int, int, int]:

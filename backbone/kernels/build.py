@@ -13,7 +13,8 @@ import torch
 from backbone.kernels.errors import CompilerMissing, KernelError
 
 _SOURCES = tuple(
-    Path(__file__).with_name(name) for name in ("kernels.cpp", "attention.h", "products.h", "rows.h", "vectors.h")
+    Path(__file__).with_name(name)
+    for name in ("kernels.cpp", "attention.h", "bfloat16.h", "products.h", "rows.h", "vectors.h")
 )
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
@@ -28,6 +29,11 @@ PLAIN = "plain"  # whatever every processor of this kind has
 def level() -> str:
     """The level of this machine's processor."""
     return LEVELS.get(torch.backends.cpu.get_cpu_capability(), PLAIN)
+
+
+def multiplies_bf16() -> bool:
+    """Whether this machine's processor has AVX-512 BF16."""
+    return level() == LEVELS["AVX512"] and torch.cpu._is_avx512_bf16_supported()
 
 
 def library_name(level: str) -> str:

@@ -1,7 +1,8 @@
-// Sub-layers of a frozen network in a row, and the adapters behind them. Float32; threads by OpenMP.
+// Sub-layers of a frozen network in a row, and the adapters behind them. Float32, and if asked for, products with
+// frozen weights in bfloat16; threads by OpenMP.
 //
 // PyTorch's operators read and write all tokens once for every norm, bias, activation and copy. Here a piece of them
-// goes through a whole branch while it lies in a core's own cache. The products are PyTorch's BLAS.
+// goes through a whole branch while it lies in a core's own cache. The products in float32 are PyTorch's BLAS.
 
 #include <algorithm>
 #include <cstring>
@@ -79,10 +80,10 @@ void attend(const WindowAttention &branch, const Map &map, const float *qkv, int
 void adapt(const Adapter &adapter, int64_t tokens, int64_t channels, float *h) {
     const int64_t size = tokens * adapter.width;
     float *hidden = scratch<1>(size + LANES);
-    multiply({adapter.down, nullptr, channels, adapter.width}, h, tokens, hidden);
+    multiply_floats({adapter.down, nullptr, channels, adapter.width}, h, tokens, hidden, 0.0f);
     std::fill_n(hidden + size, LANES, 0.0f);
     for (int64_t i = 0; i < size; i += LANES) store(hidden + i, gelu(load(hidden + i)));
-    multiply({adapter.up, nullptr, adapter.width, channels}, hidden, tokens, h, 1.0f);
+    multiply_floats({adapter.up, nullptr, adapter.width, channels}, hidden, tokens, h, 1.0f);
 }
 
 // Some of the items for which a branch is computed: every image has `each` of them, of so many tokens.
@@ -137,10 +138,10 @@ void forward(const Mlp &branch, const Ending &ending, const float *x, int64_t im
         float *to = out + first * channels;
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (int64_t i = 0; i < rows; i++) normalise(branch.norm, from + i * channels, channels, normed + i * channels);
-        multiply(branch.up, normed, rows, hidden);
+        multiply(branch.up, normed, rows, hidden, threads);
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (int64_t i = 0; i < rows; i++) activate(hidden + i * wide, branch.up.bias, wide);
-        multiply(branch.down, hidden, rows, to);
+        multiply(branch.down, hidden, rows, to, threads);
         const Piece piece{first, rows, tokens, 1, threads};
         end(piece, ending, branch.down, branch.scale, x, to, out, [=](int64_t i) { return first + i; });
     });
@@ -160,9 +161,9 @@ void forward(const WindowAttention &branch, const Ending &ending, const float *x
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (int64_t i = 0; i < piece.rows(); i++)
             normalise(branch.norm, x + at[i] * channels, channels, inside + i * channels);
-        multiply(branch.qkv, inside, piece.rows(), qkv);
+        multiply(branch.qkv, inside, piece.rows(), qkv, threads);
         attend(branch, map, qkv, first, windows, inside, threads);
-        multiply(branch.proj, inside, piece.rows(), qkv);  // queries, keys and values are spent
+        multiply(branch.proj, inside, piece.rows(), qkv, threads);  // queries, keys and values are spent
         end(piece, ending, branch.proj, nullptr, x, qkv, out, [&](int64_t i) { return at[i]; });
     });
 }
@@ -183,7 +184,7 @@ void merge(const Merging &merging, const float *x, int64_t images, int64_t heigh
                             x + ((top + corner % 2) * width + left + corner / 2) * channels, channels * sizeof(float));
             normalise(merging.norm, to, four, to);
         }
-        multiply(merging.reduction, normed, rows, out + first * merging.reduction.out);
+        multiply(merging.reduction, normed, rows, out + first * merging.reduction.out, threads);
     });
 }
 
@@ -193,6 +194,9 @@ void merge(const Merging &merging, const float *x, int64_t images, int64_t heigh
 extern "C" void mimi_open(Sgemm blas) { sgemm = blas; }
 
 extern "C" int mimi_lanes() { return LANES; }
+
+// Whether layers may have panels.
+extern "C" bool mimi_bfloat16() { return multiplies_bfloat16(); }
 
 // out = x (images, height, width, channels) behind all steps. `out` and `spare` are as large as x, or as x merged where
 // the first step does that; tokens in another order than that of a map are MLPs' alone, as maps of width 1.

@@ -19,6 +19,9 @@ from backbone.network import Backbone
 
 _log = logging.getLogger(__name__)
 
+_FP32 = 1e-5  # what a sub-layer in float32 may be away
+_BF16 = 2e-2  # and one whose products are in bfloat16, as a share of its largest number; most that was seen is 0.0044
+
 
 def path_in(folder: Path) -> Path:
     """Where this machine's library lies, or would."""
@@ -37,44 +40,59 @@ def build_missing(folder: Path) -> bool:
     return True
 
 
-def load(backbone: Backbone, folder: Path) -> Arithmetic:
+def load(backbone: Backbone, folder: Path, *, bf16: bool = False) -> Arithmetic:
     """What computes a network over the library in `folder`; its own modules where that does not help.
 
+    Args:
+        backbone: the network, in float32.
+        folder: where libraries lie.
+        bf16: whether products with its weights are computed in bfloat16.
+
     Raises:
-        KernelsUnusable: there is a library, but it does not load, or gives something else than the modules.
+        KernelsUnusable: there is a library, but it does not load, gives something else than the modules, or is asked
+            for bfloat16 on a processor that does not multiply it.
     """
     path = path_in(folder)
     if not path.is_file():
         return ByModules(backbone)
-    compiled = Compiled(backbone, Library(path))
-    compare(backbone, compiled)
+    compiled = Compiled(backbone, Library(path, bf16=bf16))
+    compare(backbone, compiled, rounding=_BF16 if bf16 else 0.0)
     return compiled
 
 
-def best(backbone: Backbone, folder: Path, *, compiles: bool) -> Arithmetic:
+def best(backbone: Backbone, folder: Path, *, compiles: bool, bf16: bool = False) -> Arithmetic:
     """What computes a network fastest here; whatever goes wrong with kernels, the log says, and modules do it.
 
     Args:
         backbone: the network.
         folder: where libraries lie.
         compiles: whether a missing library is made, which takes two seconds.
+        bf16: as in `load`.
     """
     try:
         if compiles:
             build_missing(folder)
-        return load(backbone, folder)
+        return load(backbone, folder, bf16=bf16)
     except (KernelError, OSError) as error:
         _log.warning("kernels are not used: %s", error)
         return ByModules(backbone)
 
 
 @torch.inference_mode()
-def compare(backbone: Backbone, compiled: Arithmetic) -> None:
+def compare(backbone: Backbone, compiled: Arithmetic, *, rounding: float) -> None:
     """Compute two random images by both: site by site, one of them with an adapter, and all sites in a row.
 
+    `rounding` is the share of its largest number that a sub-layer may be away, beside what float32 explains.
+
     Raises:
-        KernelsUnusable: somewhere they differ by more than float32 explains.
+        KernelsUnusable: somewhere they differ by more than the numbers explain that are computed in.
     """
+
+    def close(given: Tensor, expected: Tensor, sites: int = 1) -> bool:
+        most = float(expected.abs().max())
+        limit = sites * (_FP32 * max(1.0, most) + rounding * most)
+        return given.shape == expected.shape and torch.allclose(given, expected, rtol=0, atol=limit)
+
     draws = torch.Generator().manual_seed(0)
     first = x = backbone.embed(torch.randn(2, 3, *backbone.preprocessing.size, generator=draws))
     for index, site in enumerate(backbone.sites):
@@ -87,14 +105,8 @@ def compare(backbone: Backbone, compiled: Arithmetic) -> None:
             (compiled.advance(x, index, index + 1), entered + h),
             (compiled.advance(x, index, index + 1, {index: live}), adapt_slices(h.clone(), live, entered)),
         )
-        if not all(_close(*pair) for pair in pairs):
+        if not all(close(*pair) for pair in pairs):
             raise KernelsUnusable(f"kernels do not give what sub-layer {index} gives")
         x = entered + h
-    if not _close(compiled.advance(first, 0, len(backbone.sites)), x, len(backbone.sites)):
+    if not close(compiled.advance(first, 0, len(backbone.sites)), x, len(backbone.sites)):
         raise KernelsUnusable("kernels do not give what the network gives")
-
-
-def _close(given: Tensor, expected: Tensor, times: int = 1) -> bool:
-    """Whether they are as near as so many sub-layers leave them."""
-    tolerance = times * 1e-5 * max(1.0, float(expected.abs().max()))
-    return given.shape == expected.shape and torch.allclose(given, expected, rtol=0, atol=tolerance)

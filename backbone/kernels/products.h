@@ -1,9 +1,12 @@
-// Matrix products by the BLAS that PyTorch itself computes with, and how rows are shared out among threads.
+// Matrix products by the BLAS that PyTorch itself computes with, or in bfloat16 by our own; and how rows are shared out
+// among threads.
 
 #pragma once
 
 #include <cstdint>
 #include <memory>
+
+#include "bfloat16.h"
 
 using Sgemm = void (*)(const char *, const char *, const int *, const int *, const int *, const float *, const float *,
                        const int *, const float *, const int *, const float *, float *, const int *);
@@ -13,14 +16,9 @@ inline Sgemm sgemm;
 struct Linear {
     const float *weight, *bias;  // (out, in), (out)
     int64_t in, out;
+    const uint16_t *panels = nullptr;  // (out / wide, in / 2, wide, 2) in bfloat16, or null: products are in float32
+    int64_t wide = 0;
 };
-
-// out (rows, layer.out) = x (rows, layer.in) times the weight turned around, plus `kept` times what is there.
-static void multiply(const Linear &layer, const float *x, int64_t rows, float *out, float kept = 0.0f) {
-    const int m = layer.out, n = rows, k = layer.in;
-    const float one = 1.0f;
-    sgemm("T", "N", &m, &n, &k, &one, layer.weight, &k, x, &k, &kept, out, &m);  // columns first, as Fortran has them
-}
 
 // Memory of this thread for `count` floats, in two places; what the last call for a place gave is lost.
 template <int place>
@@ -33,6 +31,23 @@ float *scratch(int64_t count) {
         size = count;
     }
     return memory.get();
+}
+
+// out (rows, layer.out) = x (rows, layer.in) times the weight turned around, plus `kept` times what is there.
+static void multiply_floats(const Linear &layer, const float *x, int64_t rows, float *out, float kept) {
+    const int m = layer.out, n = rows, k = layer.in;
+    const float one = 1.0f;
+    sgemm("T", "N", &m, &n, &k, &one, layer.weight, &k, x, &k, &kept, out, &m);  // columns first, as Fortran has them
+}
+
+// out (rows, layer.out) = x (rows, layer.in) times the weight turned around, in the numbers that the layer asks for.
+static void multiply(const Linear &layer, const float *x, int64_t rows, float *out, int threads) {
+    if (!layer.panels) return multiply_floats(layer, x, rows, out, 0.0f);
+    auto *rounded = reinterpret_cast<uint16_t *>(scratch<2>((rows * layer.in + 1) / 2));
+    round_all(x, rows * layer.in, rounded);
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+    for (int64_t first = 0; first < layer.out; first += layer.wide)
+        multiply_panel(rounded, rows, layer.panels + first * layer.in, layer.in, layer.wide, out + first, layer.out);
 }
 
 constexpr int64_t MOST = 256;  // tokens of a piece: what is computed from them stays in a core's own cache

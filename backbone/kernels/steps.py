@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from backbone.kernels.bindings import ADDED, Library, Linear, Merging, Mlp, Norm, Step, WindowAttention, Windows
+from backbone.kernels.bindings import ADDED, Library, Merging, Mlp, Norm, Step, WindowAttention, Windows
 from backbone.layers import Branch, Merge
 from backbone.layers import Mlp as MlpModule
 from backbone.layers import WindowAttention as AttentionModule
@@ -22,7 +22,7 @@ def step_of(site: SubLayer, library: Library) -> Step | None:
         return step
     if not (isinstance(site.enter, Merge) and _knows_merge(site.enter, library)):
         return None
-    step.merging = ctypes.pointer(Merging(_norm(site.enter.norm), _linear(site.enter.reduction)))
+    step.merging = ctypes.pointer(Merging(_norm(site.enter.norm), library.linear(site.enter.reduction)))
     return step
 
 
@@ -31,7 +31,7 @@ def branch_step(branch: Branch, library: Library) -> Step | None:
     if isinstance(branch, AttentionModule) and _knows_attention(branch, library):
         return _attention(branch, library)
     if isinstance(branch, MlpModule) and _knows_mlp(branch, library):
-        return _mlp(branch)
+        return _mlp(branch, library)
     return None
 
 
@@ -64,13 +64,24 @@ def _have_bias(*layers: nn.Module) -> bool:
 def _attention(branch: AttentionModule, library: Library) -> Step:
     bias, depth = library.pad(branch.bias[0]), branch.proj.in_features // branch.heads
     windows = Windows(branch.heads, depth, *branch.window, *branch.shift)
-    parts = (_norm(branch.norm), _linear(branch.qkv), _linear(branch.proj), bias.data_ptr(), len(bias) // branch.heads)
+    parts = (
+        _norm(branch.norm),
+        library.linear(branch.qkv),
+        library.linear(branch.proj),
+        bias.data_ptr(),
+        len(bias) // branch.heads,
+    )
     return _held(Step(attention=ctypes.pointer(WindowAttention(*parts, windows)), ending=ADDED), branch, bias)
 
 
-def _mlp(branch: MlpModule) -> Step:
+def _mlp(branch: MlpModule, library: Library) -> Step:
     scale = None if isinstance(branch.scale, nn.Identity) else branch.scale(torch.ones(branch.fc2.out_features))
-    parts = (_norm(branch.norm), _linear(branch.fc1), _linear(branch.fc2), None if scale is None else scale.data_ptr())
+    parts = (
+        _norm(branch.norm),
+        library.linear(branch.fc1),
+        library.linear(branch.fc2),
+        None if scale is None else scale.data_ptr(),
+    )
     return _held(Step(mlp=ctypes.pointer(Mlp(*parts)), ending=ADDED), branch, scale)
 
 
@@ -83,8 +94,3 @@ def _held(step: Step, *memory: object) -> Step:
 def _norm(module: nn.Module) -> Norm:
     norm = cast(nn.LayerNorm, module)
     return Norm(norm.weight.data_ptr(), norm.bias.data_ptr(), norm.eps)
-
-
-def _linear(layer: nn.Linear) -> Linear:
-    bias = None if layer.bias is None else layer.bias.data_ptr()
-    return Linear(layer.weight.data_ptr(), bias, layer.in_features, layer.out_features)

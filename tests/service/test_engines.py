@@ -29,12 +29,19 @@ def test_pytorch_computes_unless_onnx_runtime_is_asked_for() -> None:
     [
         ({"precision": "int8"}, "int8 needs engine onnx"),
         ({"precision": "bf16", "engine": "onnx"}, "onnx computes in fp32 or int8, not in bf16"),
-        ({"precision": "bf16", "device": "cpu"}, "the CPU computes in fp32, not in bf16"),
+        ({"precision": "fp16", "device": "cpu"}, "the CPU computes in fp32 or bf16, not in fp16"),
+        ({"precision": "bf16", "device": "cpu"}, "bf16 on the CPU is computed by kernels, which are off"),
     ],
 )
 def test_a_precision_that_the_engine_does_not_know_is_refused(settings: dict[str, str], reason: str) -> None:
     with pytest.raises(SettingsError, match=f"precision: .*{reason}"):
         chosen(**settings)
+
+
+def test_bf16_is_refused_on_a_processor_that_does_not_multiply_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.engines.multiplies_bf16", lambda: False)
+    with pytest.raises(SettingsError, match="precision: this processor does not multiply bf16"):
+        make_engine(Settings(device="cpu", precision="bf16"), bundled_backbone())
 
 
 def test_a_device_that_the_engine_cannot_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

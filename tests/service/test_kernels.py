@@ -8,7 +8,7 @@ import torch
 
 from backbone import Backbone, load_backbone
 from backbone.arithmetic import Arithmetic
-from backbone.kernels import path_in
+from backbone.kernels import multiplies_bf16, path_in
 from service.kernels import Kernels
 
 
@@ -44,6 +44,19 @@ def test_what_is_missing_is_compiled_once_and_used(network: Backbone, tmp_path: 
     again.start()
     again.close()
     assert len(used.given) == 2  # `load` alone handed something over
+
+
+@pytest.mark.skipif(not multiplies_bf16(), reason="needs a processor with AVX-512 BF16")
+def test_in_bf16_it_hands_over_what_rounds(network: Backbone, tmp_path: Path) -> None:
+    used = Used()
+    kernels = Kernels(network, tmp_path, used, compiles=True, bf16=True)
+    kernels.start()
+    kernels.close()
+    (compiled,) = used.given
+    x = torch.randn(2, 16, 16, 48)
+    with torch.inference_mode():
+        exact = network.advance(x, 0, 8)
+        assert 1e-4 < (compiled.advance(x, 0, 8) - exact).norm() / exact.norm() < 1e-2
 
 
 def test_only_what_is_there_is_used_unless_more_is_asked_for(network: Backbone, tmp_path: Path) -> None:

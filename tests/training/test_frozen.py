@@ -1,10 +1,14 @@
 """Frozen products in bfloat16 on a CPU: the bits of autocast, and close to float32."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from backbone import load_backbone
+from backbone.kernels import multiplies_bf16
+from training.bare import bare
 from training.fit import logits_of
 from training.frozen import FrozenLinear
 from training.model import AdaptedModel
@@ -49,3 +53,18 @@ def test_logits_and_gradients_stay_near_those_of_float32() -> None:
     for exact, rounded in zip(*found, strict=True):
         assert 0 < (exact - rounded).norm() / exact.norm() < 0.02
     assert {layer.weight.dtype for layer in backbone.modules() if isinstance(layer, nn.Linear)} == {torch.float32}
+
+
+@pytest.mark.skipif(not multiplies_bf16(), reason="needs a processor with AVX-512 BF16")
+def test_the_prefix_is_computed_by_kernels_in_bf16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    backbone = load_backbone()
+    lowered = resident(backbone, "bf16")
+    kernels, exact = bare(lowered), bare(backbone)
+    assert kernels.compiled == len(backbone.sites)
+    x = torch.randn(2, 16, 16, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        by_kernels, by_layers = kernels.advance(x, 0, 8), lowered.advance(x, 0, 8)
+        expected = exact.advance(x, 0, 8)
+    for given in (by_kernels, by_layers):
+        assert 1e-4 < (given - expected).norm() / expected.norm() < 1e-2
