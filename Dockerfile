@@ -30,7 +30,7 @@ COPY service service
 COPY mimi mimi
 RUN --mount=type=cache,target=/pip-cache /opt/mimi/bin/pip install --cache-dir /pip-cache .
 # For every level of instructions, because an image does not know where it will run.
-RUN case "$(uname -m)" in x86_64) levels="x86-64-v3 x86-64-v4 plain" ;; *) levels=plain ;; esac && \
+RUN case "$(uname -m)" in x86_64) levels="x86-64-v3 x86-64-v4 x86-64-v4-bf16 plain" ;; *) levels=plain ;; esac && \
     /opt/mimi/bin/mimi compile --folder /opt/mimi/kernels --level $levels && chmod -R a+rX /opt/mimi/kernels
 
 FROM ${PYTHON_IMAGE}

@@ -17,7 +17,6 @@ from backbone.arithmetic import Slice
 from backbone.kernels.errors import KernelsUnusable
 
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
-_WIDE = (64, 48, 32, 16)  # outputs of a panel: the most of these that divide a layer's
 
 
 class Norm(ctypes.Structure):
@@ -27,15 +26,15 @@ class Norm(ctypes.Structure):
 
 
 class Linear(ctypes.Structure):
-    """Weight (out, in), bias (out), these two numbers, the input's first; panels and their width, or null and 0."""
+    """Panels of the weight as `Library.linear` gives them, bias (out); the width of a panel."""
 
     _fields_ = [
-        ("weight", _POINTER),
+        ("panels", _POINTER),
         ("bias", _POINTER),
         ("inputs", _NUMBER),
         ("outputs", _NUMBER),
-        ("panels", _POINTER),
         ("wide", _NUMBER),
+        ("rounded", ctypes.c_bool),
     ]
 
 
@@ -110,7 +109,7 @@ class Step(ctypes.Structure):
 
 
 class Library:
-    """A loaded library, which stays loaded as long as the process, and the weights that it has in its own order."""
+    """A loaded library, which stays loaded as long as the process, and weights in the order in which it wants them."""
 
     def __init__(self, path: Path, *, bf16: bool = False) -> None:
         """Load it; with `bf16` products with frozen weights are in bfloat16, the sums of products in float32.
@@ -120,14 +119,15 @@ class Library:
                 the processor does not multiply bfloat16.
         """
         self._bf16 = bf16
-        self._packed: list[Tensor] = []
+        self._panels: list[Tensor] = []  # what layers' pointers point into
         try:
             library = ctypes.CDLL(str(path))
             self._run = library.mimi_run
             self.lanes: int = library.mimi_lanes()
-            library.mimi_open(_sgemm())
+            self._vectors: int = library.mimi_vectors()
             library.mimi_bfloat16.restype = ctypes.c_bool
             multiplies = library.mimi_bfloat16()
+            library.mimi_open(_sgemm())
         except (OSError, AttributeError) as error:
             raise KernelsUnusable(f"{path.name} cannot be loaded: {error}") from error
         if bf16 and not multiplies:
@@ -141,14 +141,13 @@ class Library:
         return functional.pad(bias, (0, -bias.shape[-1] % self.lanes), value=-torch.inf).contiguous()
 
     def linear(self, layer: nn.Linear) -> Linear:
-        """A frozen layer, whose weights stay where they lie; in bfloat16 a copy is kept, in the order of products."""
-        panels, wide = 0, 0
-        if self._bf16:
-            wide = next(wide for wide in _WIDE if layer.out_features % wide == 0)
-            self._packed.append(_panels(layer.weight, wide))
-            panels = self._packed[-1].data_ptr()
+        """A frozen layer; a copy of its weight is kept, cut into panels."""
+        outputs, inputs = layer.out_features, layer.in_features
+        wide = next(w for w in range(self._vectors * self.lanes, 0, -self.lanes) if outputs % w == 0)
+        panels = _panels(layer.weight.detach(), wide, bf16=self._bf16)
+        self._panels.append(panels)
         bias = None if layer.bias is None else layer.bias.data_ptr()
-        return Linear(layer.weight.data_ptr(), bias, layer.in_features, layer.out_features, panels, wide)
+        return Linear(panels.data_ptr(), bias, inputs, outputs, wide, self._bf16)
 
     def run(self, steps: Sequence[Step], x: Tensor) -> Tensor:
         """Tokens behind sub-layers in a row for `x` (B, H, W, C), or (B, ..., C) where all of them are MLPs: one call.
@@ -174,10 +173,10 @@ def sum_of(live: Sequence[Slice]) -> Ending:
     return Ending(adapters, len(live), True)
 
 
-def _panels(weight: Tensor, wide: int) -> Tensor:
-    """(out, in) -> (out / wide, in / 2, wide, 2), bfloat16: two channels of an output lie side by side."""
-    outputs, inputs = weight.shape
-    return weight.to(torch.bfloat16).view(outputs // wide, wide, inputs // 2, 2).transpose(1, 2).contiguous()
+def _panels(weight: Tensor, wide: int, *, bf16: bool) -> Tensor:
+    """(out, in) -> (out / wide, in, wide, 1); in bfloat16 (out / wide, in / 2, wide, 2)."""
+    dtype, channels = (torch.bfloat16, 2) if bf16 else (torch.float32, 1)
+    return weight.to(dtype).view(len(weight) // wide, wide, -1, channels).transpose(1, 2).contiguous()
 
 
 def _map_of(x: Tensor) -> tuple[int, int, int, int]:

@@ -14,31 +14,36 @@ from backbone.kernels.errors import CompilerMissing, KernelError
 
 _SOURCES = tuple(
     Path(__file__).with_name(name)
-    for name in ("kernels.cpp", "attention.h", "bfloat16.h", "products.h", "rows.h", "vectors.h")
+    for name in ("kernels.cpp", "attention.h", "numbers.h", "products.h", "rows.h", "vectors.h")
 )
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 
-LEVELS = {  # of the x86-64 psABI, by what PyTorch says of the processor
-    "AVX2": "x86-64-v3",
-    "AVX512": "x86-64-v4",
-}
 PLAIN = "plain"  # whatever every processor of this kind has
+BF16 = "x86-64-v4-bf16"
+LEVELS = {  # of the x86-64 psABI, and one beyond; what the compiler is told of each
+    PLAIN: (),
+    "x86-64-v3": ("-march=x86-64-v3",),
+    "x86-64-v4": ("-march=x86-64-v4",),
+    BF16: ("-march=x86-64-v4", "-mavx512bf16"),
+}
 
 
 def level() -> str:
     """The level of this machine's processor."""
-    return LEVELS.get(torch.backends.cpu.get_cpu_capability(), PLAIN)
+    if torch.cpu._is_avx512_bf16_supported():
+        return BF16
+    return {"AVX2": "x86-64-v3", "AVX512": "x86-64-v4"}.get(torch.backends.cpu.get_cpu_capability(), PLAIN)
 
 
 def multiplies_bf16() -> bool:
-    """Whether this machine's processor has AVX-512 BF16."""
-    return level() == LEVELS["AVX512"] and torch.cpu._is_avx512_bf16_supported()
+    """Whether kernels can multiply in bfloat16 here."""
+    return level() == BF16
 
 
 def library_name(level: str) -> str:
     """File name of the library for a level: another one whenever the sources or the flags are others."""
-    digest = sha256(repr(_FLAGS).encode())
+    digest = sha256(repr((_FLAGS, LEVELS[level])).encode())
     for source in _SOURCES:
         digest.update(source.read_bytes())
     return f"mimi-kernels-{level}-{digest.hexdigest()[:12]}.so"
@@ -66,8 +71,7 @@ def build(folder: Path, level: str, *, defines: Sequence[str] = ()) -> Path:
     path = folder / library_name(level)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as scratch:
         part, objects = Path(scratch) / path.name, Path(scratch) / "kernels.o"
-        architecture = () if level == PLAIN else (f"-march={level}",)
-        flags = (*_FLAGS, *architecture, *(f"-D{define}" for define in defines))
+        flags = (*_FLAGS, *LEVELS[level], *(f"-D{define}" for define in defines))
         _run(compiler, *flags, "-c", str(_SOURCES[0]), "-o", str(objects))
         # OpenMP is not linked: the process has PyTorch's, and a second one would bring threads of its own.
         _run(compiler, "-shared", str(objects), "-o", str(part))

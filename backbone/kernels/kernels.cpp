@@ -1,8 +1,8 @@
-// Sub-layers of a frozen network in a row, and the adapters behind them. Float32, and if asked for, products with
-// frozen weights in bfloat16; threads by OpenMP.
+// Sub-layers of a frozen network in a row, and the adapters behind them. Float32, and if asked for, factors of products
+// with frozen weights in bfloat16; threads by OpenMP.
 //
 // PyTorch's operators read and write all tokens once for every norm, bias, activation and copy. Here a piece of them
-// goes through a whole branch while it lies in a core's own cache. The products in float32 are PyTorch's BLAS.
+// goes through a whole branch while it lies in a core's own cache.
 
 #include <algorithm>
 #include <cstring>
@@ -80,10 +80,10 @@ void attend(const WindowAttention &branch, const Map &map, const float *qkv, int
 void adapt(const Adapter &adapter, int64_t tokens, int64_t channels, float *h) {
     const int64_t size = tokens * adapter.width;
     float *hidden = scratch<1>(size + LANES);
-    multiply_floats({adapter.down, nullptr, channels, adapter.width}, h, tokens, hidden, 0.0f);
+    multiply_by_blas(adapter.down, adapter.width, channels, h, tokens, hidden, 0.0f);
     std::fill_n(hidden + size, LANES, 0.0f);
     for (int64_t i = 0; i < size; i += LANES) store(hidden + i, gelu(load(hidden + i)));
-    multiply_floats({adapter.up, nullptr, adapter.width, channels}, hidden, tokens, h, 1.0f);
+    multiply_by_blas(adapter.up, channels, adapter.width, hidden, tokens, h, 1.0f);
 }
 
 // Some of the items for which a branch is computed: every image has `each` of them, of so many tokens.
@@ -195,8 +195,11 @@ extern "C" void mimi_open(Sgemm blas) { sgemm = blas; }
 
 extern "C" int mimi_lanes() { return LANES; }
 
-// Whether layers may have panels.
-extern "C" bool mimi_bfloat16() { return multiplies_bfloat16(); }
+// The most vectors of a panel.
+extern "C" int mimi_vectors() { return MOST_VECTORS; }
+
+// Whether panels may be in bfloat16.
+extern "C" bool mimi_bfloat16() { return MULTIPLIES_BFLOAT16; }
 
 // out = x (images, height, width, channels) behind all steps. `out` and `spare` are as large as x, or as x merged where
 // the first step does that; tokens in another order than that of a map are MLPs' alone, as maps of width 1.

@@ -1,26 +1,31 @@
-// Matrix products by the BLAS that PyTorch itself computes with, or in bfloat16 by our own; and how rows are shared out
-// among threads.
+// Matrix products, and how rows are shared out among threads.
+//
+// Products with frozen weights are our own. A BLAS sorts the weights anew in every call, which costs more than the
+// products where rows are few; ours lie ready in the order in which they are multiplied. Those with an adapter's weights,
+// which come and go, are done by the BLAS that PyTorch itself computes with.
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
-#include "bfloat16.h"
+#include "numbers.h"
 
 using Sgemm = void (*)(const char *, const char *, const int *, const int *, const int *, const float *, const float *,
                        const int *, const float *, const int *, const float *, float *, const int *);
 
 inline Sgemm sgemm;
 
-struct Linear {
-    const float *weight, *bias;  // (out, in), (out)
-    int64_t in, out;
-    const uint16_t *panels = nullptr;  // (out / wide, in / 2, wide, 2) in bfloat16, or null: products are in float32
-    int64_t wide = 0;
-};
+// out (rows, outputs) = x (rows, inputs) times weight (outputs, inputs) turned around, plus `kept` times what is there.
+static void multiply_by_blas(const float *weight, int64_t outputs, int64_t inputs, const float *x, int64_t rows,
+                             float *out, float kept) {
+    const int m = outputs, n = rows, k = inputs;
+    const float one = 1.0f;
+    sgemm("T", "N", &m, &n, &k, &one, weight, &k, x, &k, &kept, out, &m);  // columns first, as Fortran has them
+}
 
-// Memory of this thread for `count` floats, in two places; what the last call for a place gave is lost.
+// Memory of this thread for `count` floats, in three places; what the last call for a place gave is lost.
 template <int place>
 float *scratch(int64_t count) {
     static thread_local std::unique_ptr<float[]> memory;
@@ -33,21 +38,61 @@ float *scratch(int64_t count) {
     return memory.get();
 }
 
-// out (rows, layer.out) = x (rows, layer.in) times the weight turned around, plus `kept` times what is there.
-static void multiply_floats(const Linear &layer, const float *x, int64_t rows, float *out, float kept) {
-    const int m = layer.out, n = rows, k = layer.in;
-    const float one = 1.0f;
-    sgemm("T", "N", &m, &n, &k, &one, layer.weight, &k, x, &k, &kept, out, &m);  // columns first, as Fortran has them
+constexpr int SUMS = LANES == 16 ? 24 : 12;       // vectors of a block's sums: with its factors they fill the registers
+constexpr int MOST_VECTORS = LANES == 16 ? 4 : 2;  // of a panel, which a block is as wide as
+
+// A layer with frozen weights, cut into panels of `wide` outputs, a multiple of the lanes.
+struct Linear {
+    const void *panels;  // (out / wide, in / channels, wide, channels), of the numbers' channels
+    const float *bias;   // (out), or null
+    int64_t in, out, wide;
+    bool rounded;  // the panels are in bfloat16
+};
+
+// A block of a result that has `outputs` columns: from rows of x, of so many factors each, and from a panel.
+template <typename Numbers, int rows, int vectors>
+void multiply_block(const typename Numbers::Factor *x, const typename Numbers::Factor *panel, int64_t factors,
+                    float *out, int64_t outputs) {
+    vec sum[rows][vectors] = {};
+    for (int64_t f = 0; f < factors; f++)
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vectors; v++)
+                sum[r][v] = Numbers::add(sum[r][v], x[r * factors + f], panel + (f * vectors + v) * LANES);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) store(out + r * outputs + v * LANES, sum[r][v]);
 }
 
-// out (rows, layer.out) = x (rows, layer.in) times the weight turned around, in the numbers that the layer asks for.
-static void multiply(const Linear &layer, const float *x, int64_t rows, float *out, int threads) {
-    if (!layer.panels) return multiply_floats(layer, x, rows, out, 0.0f);
-    auto *rounded = reinterpret_cast<uint16_t *>(scratch<2>((rows * layer.in + 1) / 2));
-    round_all(x, rows * layer.in, rounded);
+// The same for any number of rows.
+template <typename Numbers, int vectors, int block = std::min(8, SUMS / vectors)>
+void multiply_rows(const typename Numbers::Factor *x, int64_t rows, const typename Numbers::Factor *panel,
+                   int64_t factors, float *out, int64_t outputs) {
+    for (; rows >= block; rows -= block, x += block * factors, out += block * outputs)
+        multiply_block<Numbers, block, vectors>(x, panel, factors, out, outputs);
+    if constexpr (block > 1) multiply_rows<Numbers, vectors, block - 1>(x, rows, panel, factors, out, outputs);
+}
+
+template <typename Numbers, int vectors = MOST_VECTORS, typename... Rest>
+void multiply_panel(int64_t wide, Rest... rest) {
+    if constexpr (vectors > 1)
+        if (wide < vectors * LANES) return multiply_panel<Numbers, vectors - 1>(wide, rest...);
+    multiply_rows<Numbers, vectors>(rest...);
+}
+
+template <typename Numbers>
+void multiply_panels(const Linear &layer, const typename Numbers::Factor *x, int64_t rows, float *out, int threads) {
+    const auto *panels = static_cast<const typename Numbers::Factor *>(layer.panels);
+    const int64_t factors = layer.in / Numbers::channels;
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
     for (int64_t first = 0; first < layer.out; first += layer.wide)
-        multiply_panel(rounded, rows, layer.panels + first * layer.in, layer.in, layer.wide, out + first, layer.out);
+        multiply_panel<Numbers>(layer.wide, x, rows, panels + first * factors, factors, out + first, layer.out);
+}
+
+// out (rows, layer.out) = x (rows, layer.in) times the weight turned around; the bias is not added.
+static void multiply(const Linear &layer, const float *x, int64_t rows, float *out, int threads) {
+    if (!layer.rounded) return multiply_panels<Float32>(layer, x, rows, out, threads);
+    auto *rounded = reinterpret_cast<int32_t *>(scratch<2>(rows * layer.in / 2));
+    Bfloat16::round(x, rows * layer.in, rounded);
+    multiply_panels<Bfloat16>(layer, rounded, rows, out, threads);
 }
 
 constexpr int64_t MOST = 256;  // tokens of a piece: what is computed from them stays in a core's own cache

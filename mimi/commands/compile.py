@@ -8,7 +8,7 @@ HELP = "compile the CPU kernels, so that `mimi serve` starts with them"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to, and for which processors."""
-    from backbone.kernels import PLAIN, default_folder, level
+    from backbone.kernels import default_folder, level
     from backbone.kernels.build import LEVELS
 
     parser.add_argument(
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--level",
         nargs="+",
-        choices=(*LEVELS.values(), PLAIN),
+        choices=tuple(LEVELS),
         default=[level()],
         help="instructions to compile for, several for an image that runs anywhere (default: this machine's)",
     )
