@@ -48,15 +48,17 @@ def answers(session: InferenceSession, pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([session.run([LOGITS], {PIXELS: batch})[0].argmax(1) for batch in batches])
 
 
-def accuracy(found: Mapping[str, np.ndarray], targets: np.ndarray) -> dict[str, dict[str, float]]:
-    """Of each variant: top-1, and on how many images it alone, or float32 alone, is right."""
+def accuracy(
+    found: Mapping[str, np.ndarray], targets: np.ndarray, *, against: str = PLAIN
+) -> dict[str, dict[str, float]]:
+    """Of each variant: top-1, and on how many images it alone, or `against` alone, is right."""
     right = {name: labels == targets for name, labels in found.items()}
     return {
         name: {
             "top1": float(each.mean()),
-            "same_label": float((found[name] == found[PLAIN]).mean()),
-            "lost": int((right[PLAIN] & ~each).sum()),
-            "won": int((each & ~right[PLAIN]).sum()),
+            "same_label": float((found[name] == found[against]).mean()),
+            "lost": int((right[against] & ~each).sum()),
+            "won": int((each & ~right[against]).sum()),
         }
         for name, each in right.items()
     }
