@@ -100,7 +100,7 @@ struct Piece {
             const int64_t to = std::min(first + items, (adapter.first + adapter.images) * each);
             if (from < to) ::adapt(adapter, (to - from) * tokens, channels, h + (from - first) * tokens * channels);
         };
-        if (ending.count < threads) {  // by no region of one thread, in which the BLAS would start threads of its own
+        if (threads == 1 || ending.count < threads) {  // by no region of one thread: the BLAS would start its own there
             std::for_each_n(ending.adapters, ending.count, act);
             return;
         }
@@ -132,7 +132,8 @@ void end(const Piece &piece, const Ending &ending, const Linear &last, const flo
 void forward(const Mlp &branch, const Ending &ending, const float *x, int64_t images, int64_t tokens, float *out,
              int threads) {
     const int64_t channels = branch.up.in, wide = branch.up.out;
-    in_pieces(images * tokens, 1, threads, [=, &branch, &ending](int64_t first, int64_t rows, int threads) {
+    const double flops = branch.up.flops() + branch.down.flops();
+    in_pieces(images * tokens, 1, flops, threads, [=, &branch, &ending](int64_t first, int64_t rows, int threads) {
         float *normed = scratch<0>(rows * (channels + wide)), *hidden = normed + rows * channels;
         const float *from = x + first * channels;
         float *to = out + first * channels;
@@ -153,7 +154,8 @@ void forward(const WindowAttention &branch, const Ending &ending, const float *x
     const Map map{branch.windows, height, width};
     const int64_t channels = map.channels(), tokens = map.tokens();
     const int64_t all = images * map.windows();
-    in_pieces(all, tokens, threads, [=, &branch, &ending, &map](int64_t first, int64_t windows, int threads) {
+    const double flops = branch.qkv.flops() + branch.proj.flops();
+    in_pieces(all, tokens, flops, threads, [=, &branch, &ending, &map](int64_t first, int64_t windows, int threads) {
         const Piece piece{first, windows, map.windows(), tokens, threads};
         float *inside = scratch<0>(piece.rows() * 4 * channels), *qkv = inside + piece.rows() * channels;
         std::vector<int64_t> at(piece.rows());
@@ -172,7 +174,8 @@ void forward(const WindowAttention &branch, const Ending &ending, const float *x
 void merge(const Merging &merging, const float *x, int64_t images, int64_t height, int64_t width, float *out,
            int threads) {
     const int64_t four = merging.reduction.in, channels = four / 4, across = width / 2;
-    in_pieces(images * (height / 2) * across, 1, threads, [=, &merging](int64_t first, int64_t rows, int threads) {
+    const double flops = merging.reduction.flops();
+    in_pieces(images * (height / 2) * across, 1, flops, threads, [=, &merging](int64_t first, int64_t rows, int threads) {
         float *normed = scratch<0>(rows * four);
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (int64_t i = 0; i < rows; i++) {

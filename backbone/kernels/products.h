@@ -1,8 +1,8 @@
 // Matrix products, and how rows are shared out among threads.
 //
 // Products with frozen weights are our own. A BLAS sorts the weights anew in every call, which costs more than the
-// products where rows are few; ours lie ready in the order in which they are multiplied. Those with an adapter's weights,
-// which come and go, are done by the BLAS that PyTorch itself computes with.
+// products where rows are few; ours lie ready in the order in which they are multiplied. Those with an adapter's
+// weights, which come and go, are done by the BLAS that PyTorch itself computes with.
 
 #pragma once
 
@@ -47,6 +47,8 @@ struct Linear {
     const float *bias;   // (out), or null
     int64_t in, out, wide;
     bool rounded;  // the panels are in bfloat16
+
+    double flops() const { return 2.0 * in * out; }  // of a row
 };
 
 // A block of a result that has `outputs` columns: from rows of x, of so many factors each, and from a panel.
@@ -96,19 +98,26 @@ static void multiply(const Linear &layer, const float *x, int64_t rows, float *o
 }
 
 constexpr int64_t MOST = 256;  // tokens of a piece: what is computed from them stays in a core's own cache
-constexpr int64_t LEAST = 64;  // tokens for each thread below which reading the weights costs more than the products
+constexpr int64_t LEAST = 16;  // tokens for each thread below which reading the weights costs more than the products
+
+// FLOPs for each thread below which waking it costs more than it computes: once, or for every part of a branch.
+constexpr double WORTH = 5e6, WORTH_SHARING = 6 * WORTH;
 
 // Calls compute(first, count, threads) until all `items`, of so many tokens each, are done.
 //
 // A thread takes one piece after the other, each from the first norm to the last sum; one that other work of the
-// machine holds up takes fewer. Few items are one piece, over which the threads are left to share every product.
+// machine holds up takes fewer. Few items are one piece, over which the threads are left to share every product, if
+// there is enough to share.
 template <typename Compute>
-void in_pieces(int64_t items, int64_t tokens, int threads, Compute compute) {
+void in_pieces(int64_t items, int64_t tokens, double flops, int threads, Compute compute) {
+    const double work = items * tokens * flops;
     const bool uneven = items < 4 * threads && items % threads;
-    if (threads > 1 && (uneven || items * tokens < threads * LEAST)) return compute(int64_t(0), items, threads);
+    if (threads > 1 && (uneven || items * tokens < threads * LEAST))
+        return compute(int64_t(0), items, work < threads * WORTH_SHARING ? 1 : threads);
+    if (work < threads * WORTH) threads = 1;
     const int64_t most = MOST < tokens ? 1 : MOST / tokens, round = most * threads;
     const int64_t pieces = (items + round - 1) / round * threads;
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
     for (int64_t piece = 0; piece < pieces; piece++) {
         const int64_t first = items * piece / pieces, last = items * (piece + 1) / pieces;
         if (first < last) compute(first, last - first, 1);
