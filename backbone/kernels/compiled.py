@@ -15,7 +15,7 @@ class Compiled(ByModules):
     """Sub-layers over a library where it knows them, by their modules elsewhere."""
 
     def __init__(self, backbone: Backbone, library: Library) -> None:
-        """Compute `backbone`, whose weights stay where they lie."""
+        """Compute `backbone`, of whose layers' weights the library keeps a copy."""
         super().__init__(backbone)
         self._library = library
         self._steps = tuple(step_of(site, library) for site in backbone.sites)

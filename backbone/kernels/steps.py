@@ -1,4 +1,4 @@
-"""Sub-layers as our own kernels know them: the same weights, where they lie, and the same results."""
+"""Sub-layers as our own kernels know them: with the same results."""
 
 import ctypes
 from typing import cast

@@ -16,9 +16,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=[None, 4, 16], ids=["own lanes", "4 lanes", "16 lanes"])
+@pytest.fixture(scope="session", params=[None, 4, 8, 16], ids=["own lanes", "4 lanes", "8 lanes", "16 lanes"])
 def library(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Library:
-    """With vectors of this machine, of one without AVX, and of one with AVX-512, which the compiler takes apart."""
+    """With vectors of this machine, of one without AVX, with AVX2, with AVX-512, which the compiler takes apart."""
     if request.param is None:
         return Library(path_in(folder))
     narrow = tmp_path_factory.mktemp("lanes")

@@ -43,15 +43,23 @@ def away(given: Tensor, expected: Tensor) -> float:
 @multiplies
 @given(st.integers(1, 300), st.integers(1, 9), st.integers(1, 9), THREADS)
 @settings(deadline=None, max_examples=60)
-def test_products_are_those_of_rounded_numbers(
+def test_products_of_any_shape_are_near_those_of_rounded_numbers(
     lowered: Library, tokens: int, sixteens: int, hidden: int, threads: int
 ) -> None:
     module, x = mlp(16 * sixteens, 16 * hidden), torch.randn(tokens, 16 * sixteens)
     with torch_threads(threads):
         given = output(lowered, module, x)
+    assert away(given, by_rounding(module, x)) < 1e-2
+    assert 1e-5 < away(given, module(x)) < 2e-2
+
+
+@multiplies
+def test_products_are_those_of_rounded_numbers(lowered: Library) -> None:
+    torch.manual_seed(0)
+    module, x = mlp(144, 576), torch.randn(5000, 144)
+    given = output(lowered, module, x)
     # Seldom a number that lies between two is rounded to the other one, because the norm differs in its last bit.
-    assert away(given, by_rounding(module, x)) < 5e-4
-    assert 1e-4 < away(given, module(x)) < 2e-2
+    assert away(given, by_rounding(module, x)) < 0.1 * away(given, module(x))
 
 
 @multiplies
