@@ -6,7 +6,7 @@ network gives for an image does not depend on what is computed with it. Products
 they are asked for and the processor has them.
 
 `kernels.cpp` and what it includes are the arithmetic, `build` compiles it, `bindings` calls it, `steps` puts sub-layers
-into its words, `compiled` is a network over it, `loading` decides what is used.
+into its words (`structures`), `compiled` is a network over it, `loading` decides what is used.
 """
 
 from backbone.kernels.build import PLAIN, build, default_folder, level, multiplies_bf16

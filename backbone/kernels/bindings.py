@@ -1,7 +1,7 @@
 """The compiled kernels as functions of tensors.
 
 Called through ctypes, which lets other threads of the interpreter run meanwhile. Tensors are float32, on the CPU and
-contiguous; nobody checks that again. The structures are those of kernels.cpp, in the same order.
+contiguous; nobody checks that again.
 """
 
 import ctypes
@@ -15,97 +15,7 @@ from torch.nn import functional
 
 from backbone.arithmetic import Slice
 from backbone.kernels.errors import KernelsUnusable
-
-_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
-
-
-class Norm(ctypes.Structure):
-    """Weight (C), bias (C) and epsilon of a LayerNorm."""
-
-    _fields_ = [("weight", _POINTER), ("bias", _POINTER), ("epsilon", ctypes.c_double)]
-
-
-class Linear(ctypes.Structure):
-    """Panels of the weight as `Library.linear` gives them, bias (out); the width of a panel."""
-
-    _fields_ = [
-        ("panels", _POINTER),
-        ("bias", _POINTER),
-        ("inputs", _NUMBER),
-        ("outputs", _NUMBER),
-        ("wide", _NUMBER),
-        ("rounded", ctypes.c_bool),
-    ]
-
-
-class Mlp(ctypes.Structure):
-    """An MLP branch; `scale` (C) may be null."""
-
-    _fields_ = [("norm", Norm), ("up", Linear), ("down", Linear), ("scale", _POINTER)]
-
-
-class Windows(ctypes.Structure):
-    """How maps are cut: of `heads` · `depth` channels, into windows (height, width) that are shifted down and right."""
-
-    _fields_ = [(name, _NUMBER) for name in ("heads", "depth", "height", "width", "down", "right")]
-
-
-class WindowAttention(ctypes.Structure):
-    """An attention branch; `bias` as `Library.pad` gives it, `groups` 1 or the windows of a map."""
-
-    _fields_ = [
-        ("norm", Norm),
-        ("qkv", Linear),
-        ("proj", Linear),
-        ("bias", _POINTER),
-        ("groups", _NUMBER),
-        ("windows", Windows),
-    ]
-
-
-class Merging(ctypes.Structure):
-    """Patch merging: of four tokens (4C) one (2C); the reduction has no bias."""
-
-    _fields_ = [("norm", Norm), ("reduction", Linear)]
-
-
-class _Adapter(ctypes.Structure):
-    _fields_ = [("down", _POINTER), ("up", _POINTER), ("width", _NUMBER), ("first", _NUMBER), ("images", _NUMBER)]
-
-
-class Ending(ctypes.Structure):
-    """What becomes of a branch's output; see `sum_of`."""
-
-    _fields_ = [("adapters", ctypes.POINTER(_Adapter)), ("count", _NUMBER), ("added", ctypes.c_bool)]
-
-
-OUTPUT = Ending(None, 0, False)  # the branch's output as it is
-ADDED = Ending(None, 0, True)  # and what entered is added
-
-
-class Step(ctypes.Structure):
-    """A sub-layer or a part of it: a merging or null, one of the two branches or none, what becomes of the output."""
-
-    _fields_ = [
-        ("merging", ctypes.POINTER(Merging)),
-        ("mlp", ctypes.POINTER(Mlp)),
-        ("attention", ctypes.POINTER(WindowAttention)),
-        ("ending", Ending),
-    ]
-
-    memory: tuple[object, ...] = ()  # what the pointers point into
-
-    def ending_in(self, ending: Ending) -> "Step":
-        """The same with another ending; the original keeps the memory."""
-        return Step(self.merging, self.mlp, self.attention, ending)
-
-    def only_branch(self, ending: Ending) -> "Step":
-        """Likewise, without the merging."""
-        return Step(None, self.mlp, self.attention, ending)
-
-    def only_merging(self) -> "Step":
-        """Likewise, without the branch."""
-        return Step(self.merging, None, None, OUTPUT)
+from backbone.kernels.structures import NUMBER, POINTER, Adapter, Ending, Linear, Step
 
 
 class Library:
@@ -132,8 +42,8 @@ class Library:
             raise KernelsUnusable(f"{path.name} cannot be loaded: {error}") from error
         if bf16 and not multiplies:
             raise KernelsUnusable("this processor does not multiply bfloat16 (no AVX-512 BF16)")
-        sizes = (_NUMBER,) * 3
-        self._run.argtypes = (ctypes.POINTER(Step), _NUMBER, _POINTER, *sizes, _POINTER, _POINTER, ctypes.c_int)
+        sizes = (NUMBER,) * 3
+        self._run.argtypes = (ctypes.POINTER(Step), NUMBER, POINTER, *sizes, POINTER, POINTER, ctypes.c_int)
         self._run.restype = None
 
     def pad(self, bias: Tensor) -> Tensor:
@@ -169,7 +79,7 @@ class Library:
 
 def sum_of(live: Sequence[Slice]) -> Ending:
     """The ending where adapters act and what entered is added; `live` in the order of the slices."""
-    adapters = (_Adapter * len(live))(*(_adapter(*part) for part in live))
+    adapters = (Adapter * len(live))(*(_adapter(*part) for part in live))
     return Ending(adapters, len(live), True)
 
 
@@ -186,9 +96,9 @@ def _map_of(x: Tensor) -> tuple[int, int, int, int]:
     return images, height, width, channels
 
 
-def _adapter(weights: tuple[Tensor, Tensor], rows: slice) -> _Adapter:
+def _adapter(weights: tuple[Tensor, Tensor], rows: slice) -> Adapter:
     down, up = weights
-    return _Adapter(down.data_ptr(), up.data_ptr(), len(down), rows.start, rows.stop - rows.start)
+    return Adapter(down.data_ptr(), up.data_ptr(), len(down), rows.start, rows.stop - rows.start)
 
 
 def _sgemm() -> ctypes.c_void_p:

@@ -6,8 +6,9 @@ from itertools import groupby
 from torch import Tensor
 
 from backbone.arithmetic import BARE, ByModules, Live
-from backbone.kernels.bindings import OUTPUT, Library, Step, sum_of
+from backbone.kernels.bindings import Library, sum_of
 from backbone.kernels.steps import step_of
+from backbone.kernels.structures import OUTPUT, Step
 from backbone.network import Backbone
 
 

@@ -6,7 +6,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from backbone.kernels.bindings import ADDED, Library, Merging, Mlp, Norm, Step, WindowAttention, Windows
+from backbone.kernels.bindings import Library
+from backbone.kernels.structures import ADDED, Merging, Mlp, Norm, Step, WindowAttention, Windows
 from backbone.layers import Branch, Merge
 from backbone.layers import Mlp as MlpModule
 from backbone.layers import WindowAttention as AttentionModule

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from backbone import Backbone
 from benchmarks.plain_loop import check_equal, plain_model
-from benchmarks.training import PLAIN, Scene, random_images, report
+from benchmarks.training import report
+from benchmarks.training_scene import PLAIN, Scene, random_images
 from training.fit import logits_of
 
 

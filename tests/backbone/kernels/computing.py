@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from backbone.arithmetic import Slice
-from backbone.kernels.bindings import OUTPUT, Library, sum_of
+from backbone.kernels.bindings import Library, sum_of
 from backbone.kernels.steps import branch_step
+from backbone.kernels.structures import OUTPUT
 from backbone.layers import Branch
 
 THREADS = st.sampled_from([1, 2, 3])
