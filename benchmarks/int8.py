@@ -144,12 +144,20 @@ def report(result: Mapping[str, Any]) -> Iterator[str]:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.int8", description=(__doc__ or "").partition("\n")[0])
+    return parsed(parser, arguments, batch=[1, 8], rounds=41)
+
+
+def parsed(
+    parser: argparse.ArgumentParser, arguments: Sequence[str], *, batch: list[int], rounds: int
+) -> argparse.Namespace:
+    """The options of a benchmark of the tasks that ship; `batch` and `rounds` are its defaults."""
+    shown = " ".join(map(str, batch))
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder of Parquet files a data set")
     parser.add_argument("--json", type=Path, required=True, help="file to write")
     parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES), help="tasks (default: all)")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="images in a forward pass (default: 1 8)")
+    parser.add_argument("--batch", type=int, nargs="+", default=batch, help=f"images a pass (default: {shown})")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default: 1 2)")
-    parser.add_argument("--rounds", type=int, default=41, help="interleaved rounds, at least 15 (default: 41)")
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"interleaved, at least 15 (default: {rounds})")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} test images of each task")
     options = parser.parse_args(arguments)
     if options.rounds < MIN_ROUNDS:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,8 @@ from adapters_store.bundled import bundled_tasks
 from backbone import Backbone, load_backbone
 from backbone.arithmetic import Arithmetic, ByModules
 from backbone.kernels import build_missing, default_folder, load, multiplies_bf16
-from benchmarks.int8 import MIN_ROUNDS, accuracy, images_of
+from benchmarks.int8 import accuracy, images_of, parsed
 from benchmarks.measure import context, interleave, ratios, write_json
-from training.bundled import RECIPES
 from training.export import from_file
 from training.model import AdaptedModel
 
@@ -125,17 +123,7 @@ def report(result: Mapping[str, Any]) -> Iterator[str]:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.lowered", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder of Parquet files a data set")
-    parser.add_argument("--json", type=Path, required=True, help="file to write")
-    parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES), help="tasks (default: all)")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 32], help="images a pass (default: 1 4 32)")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default: 1 2)")
-    parser.add_argument("--rounds", type=int, default=101, help="interleaved rounds, at least 15 (default: 101)")
-    parser.add_argument("--quick", action="store_true", help="a few test images of each task")
-    options = parser.parse_args(arguments)
-    if options.rounds < MIN_ROUNDS:
-        parser.error(f"--rounds must be at least {MIN_ROUNDS}")
-    return options
+    return parsed(parser, arguments, batch=[1, 4, 32], rounds=101)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""A frozen linear layer in bfloat16 for processors that multiply it faster, and what else a CPU gains by keeping it.
+"""Frozen linear layers in bfloat16, for CPUs that multiply it faster.
 
 Autocast would lower attention too, whose backward pass is slower in bfloat16 on a CPU than in float32. Here only the
 products with frozen weights are lowered: they are two thirds of a step, and each gives the bits that autocast gives.

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backbone.kernels import multiplies_bf16, path_in
+from backbone.kernels import load, multiplies_bf16, path_in
 from backbone.kernels.bindings import Library
 from tests.backbone.kernels.computing import THREADS, output, torch_threads
-from tests.backbone.kernels.networks import mlp
+from tests.backbone.kernels.networks import mlp, swin
 
 PRECISIONS = ["fp32", "bf16"] if multiplies_bf16() else ["fp32"]
 
@@ -31,3 +31,16 @@ def test_an_image_s_result_is_to_the_bit_what_it_is_alone(
     alone = output(own, module, x[chosen : chosen + 1])
     with torch_threads(threads):
         assert torch.equal(output(own, module, x)[chosen], alone[0])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_so_is_what_a_whole_network_gives(folder: Path, precision: str, threads: int) -> None:
+    network = swin(depths=(2, 2), num_heads=(2, 4))
+    kernels, sites = load(network, folder, bf16=precision == "bf16"), len(network.sites)
+    assert kernels.compiled == sites
+    x = torch.randn(7, 8, 8, 16)
+    with torch_threads(threads):
+        together = kernels.advance(x, 0, sites)
+        for image in range(len(x)):
+            assert torch.equal(kernels.advance(x[image : image + 1], 0, sites)[0], together[image])
