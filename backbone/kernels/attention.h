@@ -8,8 +8,10 @@
 
 #include "rows.h"
 
-constexpr int ROWS = 2, VECTORS = 7;  // of a block of scores: its sums and what they need just fill 16 registers
-constexpr int MIXED = 3, WIDE = 4;    // of a block of outputs, likewise
+// Of a block of scores, and of outputs: their sums and what they need just fill 32 registers, or 16. Windows of few
+// tokens are one vector wide: enough rows that their sums need not wait for one another.
+constexpr int ROWS = LANES == 16 ? 4 : 2, VECTORS = LANES == 16 ? 6 : 7;
+constexpr int MIXED = LANES == 16 ? 4 : 3, WIDE = 4;
 
 // How maps are cut.
 struct Windows {
@@ -38,16 +40,18 @@ struct Map : Windows {
     }
 };
 
-// One head of one window: queries, values, outputs (tokens, wide), keys (depth, padded), scores (tokens, padded).
+// One head of one window: queries, values, outputs (tokens, wide), keys (depth, padded), scores (tokens, padded), and
+// what a row of exponentials is to be multiplied by (tokens).
 struct Tile {
-    std::vector<float> queries, keys, values, outputs, scores;
+    std::vector<float> queries, keys, values, outputs, scores, shares;
 
     explicit Tile(const Map &map)
         : queries(map.tokens() * map.wide()),
           keys(map.depth * map.padded()),
           values(map.tokens() * map.wide()),
           outputs(map.tokens() * map.wide()),
-          scores(map.tokens() * map.padded()) {}
+          scores(map.tokens() * map.padded()),
+          shares(map.tokens()) {}
 
     // From rows of queries, keys and values of all heads, without their bias.
     void read(const Map &map, const float *qkv, const float *bias) {
@@ -122,40 +126,43 @@ static void score(const Map &map, Tile &tile, const float *bias) {
     const int tokens = map.tokens(), padded = map.padded(), wide = map.wide(), depth = map.depth;
     for (int j = 0; j < padded; j += VECTORS * LANES) {
         const int left = (padded - j) / LANES;
-        for (int t = 0; t < tokens; t += ROWS) {
+        for (int t = 0; t < tokens;) {
             const float *q = tile.queries.data() + t * wide, *k = tile.keys.data() + j, *b = bias + t * padded + j;
             float *s = tile.scores.data() + t * padded + j;
-            if (t + ROWS <= tokens)
+            if (t + ROWS <= tokens) {
                 score_columns<ROWS>(left, depth, wide, padded, q, k, b, s);
-            else
+                t += ROWS;
+            } else {
                 score_columns<1>(left, depth, wide, padded, q, k, b, s);
+                t++;
+            }
         }
     }
 }
 
-static void softmax(float *row, int padded) {
+// Scores become exponentials; returns by what to multiply these so that they sum to one.
+static float softmax(float *row, int padded) {
     vec top = load(row);
     for (int j = LANES; j < padded; j += LANES) top = greater(top, load(row + j));
-    float most = top[0];
-    for (int lane = 1; lane < LANES; lane++) most = most < top[lane] ? top[lane] : most;
+    const float most = fold(top, greater);
     vec total{};
     for (int j = 0; j < padded; j += LANES) {
         const vec e = exponential(load(row + j) - most);
         store(row + j, e);
         total += e;
     }
-    const float share = 1.0f / sum(total);
-    for (int j = 0; j < padded; j += LANES) store(row + j, load(row + j) * share);
+    return 1.0f / sum(total);
 }
 
 template <int rows, int vectors>
-void mix_block(int tokens, int wide, int padded, const float *s, const float *values, float *out) {
+void mix_block(int tokens, int wide, int padded, const float *s, const float *shares, const float *values,
+               float *out) {
     vec sum[rows][vectors] = {};
     for (int j = 0; j < tokens; j++)
         for (int v = 0; v < vectors; v++)
             for (int r = 0; r < rows; r++) sum[r][v] += s[r * padded + j] * load(values + j * wide + v * LANES);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) store(out + r * wide + v * LANES, sum[r][v]);
+        for (int v = 0; v < vectors; v++) store(out + r * wide + v * LANES, sum[r][v] * shares[r]);
 }
 
 template <int rows, int vectors = WIDE, typename... Rest>
@@ -165,19 +172,19 @@ void mix_columns(int left, Rest... rest) {
     mix_block<rows, vectors>(rest...);
 }
 
-// Outputs: values weighed by the scores.
+// Outputs: values weighed by the exponentials, multiplied by their shares afterwards, which are fewer.
 static void mix(const Map &map, Tile &tile) {
     const int tokens = map.tokens(), padded = map.padded(), wide = map.wide();
     for (int c = 0; c < wide; c += WIDE * LANES) {
         const int left = (wide - c) / LANES;
         for (int t = 0; t < tokens;) {
-            const float *s = tile.scores.data() + t * padded, *v = tile.values.data() + c;
+            const float *s = tile.scores.data() + t * padded, *v = tile.values.data() + c, *p = tile.shares.data() + t;
             float *out = tile.outputs.data() + t * wide + c;
             if (t + MIXED <= tokens) {
-                mix_columns<MIXED>(left, tokens, wide, padded, s, v, out);
+                mix_columns<MIXED>(left, tokens, wide, padded, s, p, v, out);
                 t += MIXED;
             } else {
-                mix_columns<1>(left, tokens, wide, padded, s, v, out);
+                mix_columns<1>(left, tokens, wide, padded, s, p, v, out);
                 t++;
             }
         }
@@ -186,6 +193,6 @@ static void mix(const Map &map, Tile &tile) {
 
 inline void Tile::attend(const Map &map, const float *bias) {
     score(map, *this, bias);
-    for (int t = 0; t < map.tokens(); t++) softmax(scores.data() + t * map.padded(), map.padded());
+    for (int t = 0; t < map.tokens(); t++) shares[t] = softmax(scores.data() + t * map.padded(), map.padded());
     mix(map, *this);
 }

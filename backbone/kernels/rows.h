@@ -13,9 +13,7 @@ struct Norm {
 };
 
 INLINE float sum(vec x) {
-    float total = 0.0f;
-    for (int lane = 0; lane < LANES; lane++) total += x[lane];
-    return total;
+    return fold(x, [](vec a, vec b) { return a + b; });
 }
 
 // LayerNorm of a row.

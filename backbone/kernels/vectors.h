@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #ifndef LANES
 #if defined(__AVX512F__)
@@ -28,9 +29,27 @@ INLINE vec splat(float x) { return vec{} + x; }
 INLINE vec lesser(vec x, vec limit) { return x > limit ? limit : x; }
 INLINE vec greater(vec x, vec limit) { return x < limit ? limit : x; }
 
-// e^x for x <= 0, as in Cephes' expf: within 2 ulp, 0 below -87, NaN for NaN.
+// Halves of groups of 2 * half lanes, swapped.
+template <int half, int... lane>
+INLINE vec swapped(vec x, std::integer_sequence<int, lane...>) {
+#ifdef __clang__
+    return __builtin_shufflevector(x, x, (lane ^ half)...);
+#else
+    return __builtin_shuffle(x, ints{(lane ^ half)...});
+#endif
+}
+
+// All lanes joined into one number, half with half.
+template <int half = LANES / 2, typename Join>
+INLINE float fold(vec x, Join join) {
+    if constexpr (half == 0)
+        return x[0];
+    else
+        return fold<half / 2>(join(x, swapped<half>(x, std::make_integer_sequence<int, LANES>{})), join);
+}
+
+// e^x for x <= 0, as in Cephes' expf: within 2 ulp, e^-87 (1e-38) below -87, NaN for NaN.
 INLINE vec exponential(vec x) {
-    const ints vanishes = x < splat(-87.0f);
     x = greater(x, splat(-87.0f));
     const float round = 12582912.0f;  // 1.5 * 2^23: adding it leaves no bits for a fraction
     const vec n = (x * 1.44269504088896341f + round) - round;
@@ -43,7 +62,7 @@ INLINE vec exponential(vec x) {
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
     const ints power = (__builtin_convertvector(n, ints) + 127) << 23;
-    return vanishes ? splat(0.0f) : p * (vec)power;
+    return p * (vec)power;
 }
 
 // erf(x) as a ratio of polynomials on [-4, 4], outside of which it is ±1 in single precision; the coefficients are
