@@ -1,7 +1,8 @@
-// Attention inside windows, one head at a time: every product is of a few dozen numbers, too small for a BLAS.
+// Attention inside windows or a whole map, one head at a time: every product is of a few dozen numbers, too small for a BLAS.
 
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -13,10 +14,14 @@
 constexpr int ROWS = LANES == 16 ? 4 : 2, VECTORS = LANES == 16 ? 6 : 7;
 constexpr int MIXED = LANES == 16 ? 4 : 3, WIDE = 4;
 
-// How maps are cut.
+// How maps are cut; not at all where a window has no height.
 struct Windows {
     int64_t heads, depth;
     int64_t window_height, window_width, shift_down, shift_right;
+
+    Windows of(int64_t height, int64_t width) const {
+        return window_height ? *this : Windows{heads, depth, height, width, 0, 0};
+    }
 };
 
 struct Map : Windows {
@@ -28,6 +33,13 @@ struct Map : Windows {
     int64_t channels() const { return heads * depth; }
     int64_t windows() const { return height / window_height * (width / window_width); }
 
+    // A row of a bias that does nothing but hide the padding.
+    std::vector<float> padding() const {
+        std::vector<float> row(padded(), -INFINITY);
+        std::fill_n(row.begin(), tokens(), 0.0f);
+        return row;
+    }
+
     // Where the tokens of a window lie, as rows of the maps; windows are counted through all images.
     void locate(int64_t window, int64_t *at) const {
         const int64_t image = window / windows(), across = width / window_width;
@@ -38,6 +50,12 @@ struct Map : Windows {
             for (int64_t x = 0; x < window_width; x++)
                 *at++ = (image * height + (top + y) % height) * width + (left + x) % width;
     }
+};
+
+// What is added to scores: a row for each token, or one for all where a step from row to row is none.
+struct Bias {
+    const float *rows;  // of padded numbers; where there is no key, -inf
+    int step;
 };
 
 // One head of one window: queries, values, outputs (tokens, wide), keys (depth, padded), scores (tokens, padded), and
@@ -68,7 +86,7 @@ struct Tile {
         turn(outputs.data(), map.tokens(), map.depth, wide, map.padded(), keys.data());
     }
 
-    void attend(const Map &map, const float *bias);
+    void attend(const Map &map, const Bias &bias);
 
     // To rows of all heads.
     void write(const Map &map, float *to) const {
@@ -102,15 +120,14 @@ struct Tile {
 };
 
 template <int rows, int vectors>
-void score_block(int depth, int wide, int padded, const float *q, const float *k, const float *bias, float *s) {
+void score_block(int depth, int wide, int padded, const float *q, const float *k, const Bias &bias, float *s) {
     vec sum[rows][vectors] = {};
     for (int d = 0; d < depth; d++)
         for (int v = 0; v < vectors; v++)
             for (int r = 0; r < rows; r++) sum[r][v] += q[r * wide + d] * load(k + d * padded + v * LANES);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {  // the bias last: masks are large, and would round what is added to them
-            const int at = r * padded + v * LANES;
-            store(s + at, sum[r][v] + load(bias + at));
+            store(s + r * padded + v * LANES, sum[r][v] + load(bias.rows + r * bias.step + v * LANES));
         }
 }
 
@@ -121,13 +138,14 @@ void score_columns(int left, Rest... rest) {
     score_block<rows, vectors>(rest...);
 }
 
-// Scores: scaled queries times keys, plus the position bias, whose padding is -inf.
-static void score(const Map &map, Tile &tile, const float *bias) {
+// Scores: scaled queries times keys, plus the bias.
+static void score(const Map &map, Tile &tile, const Bias &bias) {
     const int tokens = map.tokens(), padded = map.padded(), wide = map.wide(), depth = map.depth;
     for (int j = 0; j < padded; j += VECTORS * LANES) {
         const int left = (padded - j) / LANES;
         for (int t = 0; t < tokens;) {
-            const float *q = tile.queries.data() + t * wide, *k = tile.keys.data() + j, *b = bias + t * padded + j;
+            const float *q = tile.queries.data() + t * wide, *k = tile.keys.data() + j;
+            const Bias b{bias.rows + t * bias.step + j, bias.step};
             float *s = tile.scores.data() + t * padded + j;
             if (t + ROWS <= tokens) {
                 score_columns<ROWS>(left, depth, wide, padded, q, k, b, s);
@@ -191,7 +209,7 @@ static void mix(const Map &map, Tile &tile) {
     }
 }
 
-inline void Tile::attend(const Map &map, const float *bias) {
+inline void Tile::attend(const Map &map, const Bias &bias) {
     score(map, *this, bias);
     for (int t = 0; t < map.tokens(); t++) shares[t] = softmax(scores.data() + t * map.padded(), map.padded());
     mix(map, *this);

@@ -20,11 +20,12 @@ struct Mlp {
     const float *scale;  // of each channel of the result, or null
 };
 
-struct WindowAttention {
+struct Attention {
     Norm norm;
     Linear qkv, proj;
-    const float *bias;  // (groups, heads, tokens, padded): position bias and mask
-    int64_t groups;     // 1, or the windows of a map
+    const float *scale;  // of each channel of the result, or null
+    const float *bias;   // (groups, heads, tokens, padded): position bias and mask; or null
+    int64_t groups;      // 1, or the windows of a map
     Windows windows;
 };
 
@@ -51,26 +52,29 @@ struct Merging {
 struct Step {
     const Merging *merging;  // or null, as the two others
     const Mlp *mlp;
-    const WindowAttention *attention;
+    const Attention *attention;
     Ending ending;
 
     bool branches() const { return mlp || attention; }
 };
 
 // x (windows * tokens, channels) becomes attention inside each window; qkv (windows * tokens, 3 * channels).
-void attend(const WindowAttention &branch, const Map &map, const float *qkv, int64_t first, int64_t windows, float *x,
+void attend(const Attention &branch, const Map &map, const float *qkv, int64_t first, int64_t windows, float *x,
             int threads) {
     const int64_t channels = map.channels(), tokens = map.tokens();
+    const std::vector<float> padding = branch.bias ? std::vector<float>{} : map.padding();
 #pragma omp parallel num_threads(threads)
     {
         Tile tile(map);
 #pragma omp for collapse(2) schedule(static)
         for (int64_t window = 0; window < windows; window++)
             for (int64_t head = 0; head < map.heads; head++) {
-                const int64_t bias = (first + window) % branch.groups * map.heads + head;
+                const int64_t group = (first + window) % branch.groups * map.heads + head;
+                const Bias bias = branch.bias ? Bias{branch.bias + group * tokens * map.padded(), map.padded()}
+                                              : Bias{padding.data(), 0};
                 tile.read(map, qkv + window * tokens * 3 * channels + head * map.depth,
                           branch.qkv.bias + head * map.depth);
-                tile.attend(map, branch.bias + bias * tokens * map.padded());
+                tile.attend(map, bias);
                 tile.write(map, x + window * tokens * channels + head * map.depth);
             }
     }
@@ -149,9 +153,9 @@ void forward(const Mlp &branch, const Ending &ending, const float *x, int64_t im
 }
 
 // out = what becomes of branch(x): x, out (images, height, width, channels), not the same memory.
-void forward(const WindowAttention &branch, const Ending &ending, const float *x, int64_t images, int64_t height,
+void forward(const Attention &branch, const Ending &ending, const float *x, int64_t images, int64_t height,
              int64_t width, float *out, int threads) {
-    const Map map{branch.windows, height, width};
+    const Map map{branch.windows.of(height, width), height, width};
     const int64_t channels = map.channels(), tokens = map.tokens();
     const int64_t all = images * map.windows();
     const double flops = branch.qkv.flops() + branch.proj.flops();
@@ -166,7 +170,7 @@ void forward(const WindowAttention &branch, const Ending &ending, const float *x
         multiply(branch.qkv, inside, piece.rows(), qkv, threads);
         attend(branch, map, qkv, first, windows, inside, threads);
         multiply(branch.proj, inside, piece.rows(), qkv, threads);  // queries, keys and values are spent
-        end(piece, ending, branch.proj, nullptr, x, qkv, out, [&](int64_t i) { return at[i]; });
+        end(piece, ending, branch.proj, branch.scale, x, qkv, out, [&](int64_t i) { return at[i]; });
     });
 }
 

@@ -1,24 +1,24 @@
 """Sub-layers as our own kernels know them: with the same results."""
 
 import ctypes
+from math import prod
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from backbone.kernels.bindings import Library
-from backbone.kernels.structures import ADDED, Merging, Mlp, Norm, Step, WindowAttention, Windows
-from backbone.layers import Branch, Merge
+from backbone.kernels.structures import ADDED, Attention, Linear, Merging, Mlp, Norm, Step, Windows
+from backbone.layers import Branch, GlobalAttention, Merge, WindowAttention
 from backbone.layers import Mlp as MlpModule
-from backbone.layers import WindowAttention as AttentionModule
 from backbone.network import SubLayer
 
-_MOST_TOKENS = 256  # of a window; beyond, a tile is too large for a core's own cache
+_MOST_TOKENS = 640  # that attend to one another; more have not been timed: a tile leaves a core's own cache
 
 
 def step_of(site: SubLayer, library: Library) -> Step | None:
     """A frozen sub-layer, what enters it included; None where the kernels do not know it."""
-    step = branch_step(site.branch, library)
+    step = branch_step(site.branch, site.tokens, library)
     if step is None or isinstance(site.enter, nn.Identity):
         return step
     if not (isinstance(site.enter, Merge) and _knows_merge(site.enter, library)):
@@ -27,17 +27,19 @@ def step_of(site: SubLayer, library: Library) -> Step | None:
     return step
 
 
-def branch_step(branch: Branch, library: Library) -> Step | None:
-    """A frozen branch, likewise; what entered is added to it."""
-    if isinstance(branch, AttentionModule) and _knows_attention(branch, library):
-        return _attention(branch, library)
+def branch_step(branch: Branch, tokens: int, library: Library) -> Step | None:
+    """A frozen branch for so many tokens of an image, likewise; what entered is added to it."""
+    if isinstance(branch, WindowAttention) and _knows_attention(branch, prod(branch.window), library):
+        return _window_attention(branch, library)
+    if isinstance(branch, GlobalAttention) and _knows_attention(branch, tokens, library):
+        return _global_attention(branch, library)
     if isinstance(branch, MlpModule) and _knows_mlp(branch, library):
         return _mlp(branch, library)
     return None
 
 
-def _knows_attention(branch: AttentionModule, library: Library) -> bool:
-    fits = branch.window[0] * branch.window[1] <= _MOST_TOKENS and branch.proj.out_features % library.lanes == 0
+def _knows_attention(branch: WindowAttention | GlobalAttention, tokens: int, library: Library) -> bool:
+    fits = tokens <= _MOST_TOKENS and branch.proj.out_features % library.lanes == 0
     return fits and _is_layer_norm(branch.norm) and _have_bias(branch.qkv, branch.proj)
 
 
@@ -62,28 +64,37 @@ def _have_bias(*layers: nn.Module) -> bool:
     return all(type(layer) is nn.Linear and isinstance(layer.bias, Tensor) for layer in layers)
 
 
-def _attention(branch: AttentionModule, library: Library) -> Step:
+def _window_attention(branch: WindowAttention, library: Library) -> Step:
     bias, depth = library.pad(branch.bias[0]), branch.proj.in_features // branch.heads
-    windows = Windows(branch.heads, depth, *branch.window, *branch.shift)
-    parts = (
-        _norm(branch.norm),
-        library.linear(branch.qkv),
-        library.linear(branch.proj),
-        bias.data_ptr(),
-        len(bias) // branch.heads,
-    )
-    return _held(Step(attention=ctypes.pointer(WindowAttention(*parts, windows)), ending=ADDED), branch, bias)
+    windows, groups = Windows(branch.heads, depth, *branch.window, *branch.shift), len(bias) // branch.heads
+    attention = Attention(*_attention_layers(branch, library), None, bias.data_ptr(), groups, windows)
+    return _held(Step(attention=ctypes.pointer(attention), ending=ADDED), branch, bias)
+
+
+def _global_attention(branch: GlobalAttention, library: Library) -> Step:
+    scale, whole = _scale(branch.scale, branch.proj), Windows(branch.heads, branch.proj.in_features // branch.heads)
+    attention = Attention(*_attention_layers(branch, library), _pointer(scale), None, 1, whole)
+    return _held(Step(attention=ctypes.pointer(attention), ending=ADDED), branch, scale)
+
+
+def _attention_layers(branch: WindowAttention | GlobalAttention, library: Library) -> tuple[Norm, Linear, Linear]:
+    return _norm(branch.norm), library.linear(branch.qkv), library.linear(branch.proj)
 
 
 def _mlp(branch: MlpModule, library: Library) -> Step:
-    scale = None if isinstance(branch.scale, nn.Identity) else branch.scale(torch.ones(branch.fc2.out_features))
-    parts = (
-        _norm(branch.norm),
-        library.linear(branch.fc1),
-        library.linear(branch.fc2),
-        None if scale is None else scale.data_ptr(),
-    )
-    return _held(Step(mlp=ctypes.pointer(Mlp(*parts)), ending=ADDED), branch, scale)
+    scale = _scale(branch.scale, branch.fc2)
+    mlp = Mlp(_norm(branch.norm), library.linear(branch.fc1), library.linear(branch.fc2), _pointer(scale))
+    return _held(Step(mlp=ctypes.pointer(mlp), ending=ADDED), branch, scale)
+
+
+def _scale(module: nn.Module, last: nn.Linear) -> Tensor | None:
+    """By what LayerScale multiplies each channel that the last layer of a branch gives."""
+    scale: Tensor | None = None if isinstance(module, nn.Identity) else module(torch.ones(last.out_features))
+    return scale
+
+
+def _pointer(memory: Tensor | None) -> int | None:
+    return None if memory is None else memory.data_ptr()
 
 
 def _held(step: Step, *memory: object) -> Step:

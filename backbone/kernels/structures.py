@@ -31,18 +31,25 @@ class Mlp(ctypes.Structure):
 
 
 class Windows(ctypes.Structure):
-    """How maps are cut: of `heads` · `depth` channels, into windows (height, width) that are shifted down and right."""
+    """How maps are cut: of `heads` · `depth` channels, into windows (height, width) that are shifted down and right.
+
+    Windows without a height are the whole map.
+    """
 
     _fields_ = [(name, NUMBER) for name in ("heads", "depth", "height", "width", "down", "right")]
 
 
-class WindowAttention(ctypes.Structure):
-    """An attention branch; `bias` as `Library.pad` gives it, `groups` 1 or the windows of a map."""
+class Attention(ctypes.Structure):
+    """An attention branch; `scale` (C) may be null.
+
+    `bias` as `Library.pad` gives it, or null where nothing is added to scores; `groups` 1 or the windows of a map.
+    """
 
     _fields_ = [
         ("norm", Norm),
         ("qkv", Linear),
         ("proj", Linear),
+        ("scale", POINTER),
         ("bias", POINTER),
         ("groups", NUMBER),
         ("windows", Windows),
@@ -77,7 +84,7 @@ class Step(ctypes.Structure):
     _fields_ = [
         ("merging", ctypes.POINTER(Merging)),
         ("mlp", ctypes.POINTER(Mlp)),
-        ("attention", ctypes.POINTER(WindowAttention)),
+        ("attention", ctypes.POINTER(Attention)),
         ("ending", Ending),
     ]
 

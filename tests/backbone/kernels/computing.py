@@ -18,14 +18,14 @@ THREADS = st.sampled_from([1, 2, 3])
 
 def output(library: Library, module: Branch, x: Tensor) -> Tensor:
     """What the branch gives."""
-    step = branch_step(module, library)
+    step = branch_step(module, x.shape[1], library)
     assert step is not None
     return library.run([step.only_branch(OUTPUT)], x)
 
 
 def added(library: Library, module: Branch, x: Tensor, live: Sequence[Slice] = ()) -> Tensor:
     """`x` plus that, adapted."""
-    step = branch_step(module, library)
+    step = branch_step(module, x.shape[1], library)
     assert step is not None
     return library.run([step.ending_in(sum_of(live))], x)
 

@@ -24,8 +24,8 @@ def test_what_enters_may_lie_in_any_order_and_stays_as_it_is(folder: Path) -> No
     assert torch.equal(x, before)
 
 
-def test_a_vit_has_its_mlps_computed_with_its_layer_scale(folder: Path) -> None:
-    assert load(vit(), folder).compiled == 2  # what `load` uses it has compared
+def test_a_vit_is_computed_whole_with_its_layer_scale(folder: Path) -> None:
+    assert load(vit(), folder).compiled == 4  # what `load` uses it has compared
 
 
 def test_without_a_library_the_modules_compute(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from backbone.network import SubLayer
 from tests.backbone.kernels.computing import THREADS, assert_close, torch_threads
 from tests.backbone.kernels.networks import mlp, swin
 
+TOKENS = 64
+
 
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.sampled_from([16, 48, 80]), THREADS)
 @settings(deadline=None, max_examples=40)
@@ -51,11 +53,11 @@ def test_an_entrance_that_the_kernels_do_not_know_leaves_the_sub_layer_to_its_mo
 def test_what_the_kernels_do_not_compute_is_left_to_its_module(library: Library) -> None:
     linear = (nn.Linear(16, 32), nn.Linear(32, 16))
     for act in (nn.ReLU(), nn.GELU(approximate="tanh")):
-        assert branch_step(Mlp(nn.LayerNorm(16), linear[0], act, linear[1]), library) is None
-    assert branch_step(Mlp(nn.BatchNorm1d(16), linear[0], nn.GELU(), linear[1]), library) is None
-    assert branch_step(Mlp(nn.LayerNorm(16, bias=False), linear[0], nn.GELU(), linear[1]), library) is None
-    assert branch_step(mlp(14, 32), library) is None
-    assert branch_step(mlp(16, 30), library) is None
-    assert branch_step(swin(img_size=128, window_size=32).sites[0].branch, library) is None
-    assert branch_step(swin(qkv_bias=False).sites[0].branch, library) is None
-    assert branch_step(swin(embed_dim=18).sites[0].branch, library) is None
+        assert branch_step(Mlp(nn.LayerNorm(16), linear[0], act, linear[1]), TOKENS, library) is None
+    assert branch_step(Mlp(nn.BatchNorm1d(16), linear[0], nn.GELU(), linear[1]), TOKENS, library) is None
+    assert branch_step(Mlp(nn.LayerNorm(16, bias=False), linear[0], nn.GELU(), linear[1]), TOKENS, library) is None
+    assert branch_step(mlp(14, 32), TOKENS, library) is None
+    assert branch_step(mlp(16, 30), TOKENS, library) is None
+    assert branch_step(swin(img_size=128, window_size=32).sites[0].branch, TOKENS, library) is None
+    assert branch_step(swin(qkv_bias=False).sites[0].branch, TOKENS, library) is None
+    assert branch_step(swin(embed_dim=18).sites[0].branch, TOKENS, library) is None
