@@ -76,6 +76,9 @@ class Preprocessing:
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) -> float32 (B, 3, H, W), on the device of `pixels`."""
-        mean = torch.tensor(self.mean, device=pixels.device) * 255
-        std = torch.tensor(self.std, device=pixels.device) * 255
-        return ((pixels.float() - mean) / std).permute(0, 3, 1, 2).contiguous()
+        mean, std = (
+            torch.tensor(values, device=pixels.device).view(-1, 1, 1) * 255 for values in (self.mean, self.std)
+        )
+        # Laid out anew while it is bytes, then changed where it lies: the other way around takes four times as long.
+        planes = pixels.permute(0, 3, 1, 2).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+        return planes.sub_(mean).div_(std)
