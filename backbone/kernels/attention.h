@@ -1,4 +1,5 @@
-// Attention inside windows or a whole map, one head at a time: every product is of a few dozen numbers, too small for a BLAS.
+// Attention inside windows or a whole map, one head at a time: every product is of a few dozen numbers or a few hundred,
+// too small for a BLAS.
 
 #pragma once
 
