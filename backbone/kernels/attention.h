@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "rows.h"
@@ -120,6 +121,14 @@ struct Tile {
     }
 };
 
+// Calls compute(t, rows) for blocks of so many tokens from the first to the last, and for what is left one by one.
+template <int rows, typename Compute>
+void in_blocks(int tokens, Compute compute) {
+    int t = 0;
+    for (; t + rows <= tokens; t += rows) compute(t, std::integral_constant<int, rows>{});
+    for (; t < tokens; t++) compute(t, std::integral_constant<int, 1>{});
+}
+
 template <int rows, int vectors>
 void score_block(int depth, int wide, int padded, const float *q, const float *k, const Bias &bias, float *s) {
     vec sum[rows][vectors] = {};
@@ -144,18 +153,12 @@ static void score(const Map &map, Tile &tile, const Bias &bias) {
     const int tokens = map.tokens(), padded = map.padded(), wide = map.wide(), depth = map.depth;
     for (int j = 0; j < padded; j += VECTORS * LANES) {
         const int left = (padded - j) / LANES;
-        for (int t = 0; t < tokens;) {
+        in_blocks<ROWS>(tokens, [&](int t, auto rows) {
             const float *q = tile.queries.data() + t * wide, *k = tile.keys.data() + j;
             const Bias b{bias.rows + t * bias.step + j, bias.step};
             float *s = tile.scores.data() + t * padded + j;
-            if (t + ROWS <= tokens) {
-                score_columns<ROWS>(left, depth, wide, padded, q, k, b, s);
-                t += ROWS;
-            } else {
-                score_columns<1>(left, depth, wide, padded, q, k, b, s);
-                t++;
-            }
-        }
+            score_columns<rows>(left, depth, wide, padded, q, k, b, s);
+        });
     }
 }
 
@@ -196,17 +199,11 @@ static void mix(const Map &map, Tile &tile) {
     const int tokens = map.tokens(), padded = map.padded(), wide = map.wide();
     for (int c = 0; c < wide; c += WIDE * LANES) {
         const int left = (wide - c) / LANES;
-        for (int t = 0; t < tokens;) {
+        in_blocks<MIXED>(tokens, [&](int t, auto rows) {
             const float *s = tile.scores.data() + t * padded, *v = tile.values.data() + c, *p = tile.shares.data() + t;
             float *out = tile.outputs.data() + t * wide + c;
-            if (t + MIXED <= tokens) {
-                mix_columns<MIXED>(left, tokens, wide, padded, s, p, v, out);
-                t += MIXED;
-            } else {
-                mix_columns<1>(left, tokens, wide, padded, s, p, v, out);
-                t++;
-            }
-        }
+            mix_columns<rows>(left, tokens, wide, padded, s, p, v, out);
+        });
     }
 }
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from backbone.arithmetic import Slice
+from backbone import SiteWeights
+from backbone.arithmetic import Slice, adapt_slices
 from backbone.kernels.bindings import Library, sum_of
 from backbone.kernels.steps import branch_step
 from backbone.kernels.structures import OUTPUT
@@ -32,6 +34,26 @@ def added(library: Library, module: Branch, x: Tensor, live: Sequence[Slice] = (
 
 def assert_close(given: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(given, expected, rtol=1e-5, atol=1e-5)
+
+
+@st.composite
+def slices(draw: st.DrawFn, rows: int, channels: int) -> list[Slice]:
+    """Adapters of any width on some of so many rows."""
+    edges = sorted(draw(st.lists(st.integers(0, rows), max_size=6, unique=True)))
+    widths, acts = (
+        draw(st.lists(st.integers(1, 20), min_size=6, max_size=6)),
+        draw(st.lists(st.booleans(), min_size=6, max_size=6)),
+    )
+    return [
+        (SiteWeights(torch.randn(width, channels) / 6, torch.randn(channels, width) / 6), slice(*pair))
+        for pair, width, act in zip(pairwise(edges), widths, acts, strict=False)
+        if act
+    ]
+
+
+def assert_adapted(library: Library, module: Branch, x: Tensor, live: Sequence[Slice]) -> None:
+    """`added` is what PyTorch's operators give."""
+    assert_close(added(library, module, x, live), adapt_slices(module(x), live, x))
 
 
 @contextmanager

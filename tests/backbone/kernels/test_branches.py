@@ -2,7 +2,6 @@
 
 import threading
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -11,12 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backbone import SiteWeights
-from backbone.arithmetic import Slice, adapt_slices
 from backbone.kernels import path_in
 from backbone.kernels.bindings import Library
 from backbone.layers import WindowAttention
-from tests.backbone.kernels.computing import THREADS, added, assert_close, output, torch_threads
+from tests.backbone.kernels.computing import THREADS, added, assert_adapted, assert_close, output, slices, torch_threads
 from tests.backbone.kernels.networks import Scale, mlp, swin
 
 
@@ -61,21 +58,6 @@ def test_the_mlp_equals_the_modules(library: Library, tokens: int, sixteens: int
         assert_close(added(library, module, x), x + module(x))
 
 
-@st.composite
-def slices(draw: st.DrawFn, rows: int, channels: int) -> list[Slice]:
-    """Adapters of any width on some of so many rows."""
-    edges = sorted(draw(st.lists(st.integers(0, rows), max_size=6, unique=True)))
-    widths, acts = (
-        draw(st.lists(st.integers(1, 20), min_size=6, max_size=6)),
-        draw(st.lists(st.booleans(), min_size=6, max_size=6)),
-    )
-    return [
-        (SiteWeights(torch.randn(width, channels) / 6, torch.randn(channels, width) / 6), slice(*pair))
-        for pair, width, act in zip(pairwise(edges), widths, acts, strict=False)
-        if act
-    ]
-
-
 @given(st.data(), st.integers(1, 9), st.integers(1, 300), THREADS)
 @settings(deadline=None, max_examples=60)
 def test_adapters_behind_an_mlp_equal_pytorchs_operators(
@@ -83,8 +65,7 @@ def test_adapters_behind_an_mlp_equal_pytorchs_operators(
 ) -> None:
     module, x, live = mlp(16, 32), torch.randn(images, tokens, 16), data.draw(slices(images, 16))
     with torch_threads(threads):
-        given = added(library, module, x, live)
-    assert_close(given, adapt_slices(module(x), live, x))
+        assert_adapted(library, module, x, live)
 
 
 @given(st.data(), attentions(), THREADS)
@@ -95,8 +76,7 @@ def test_adapters_behind_attention_equal_pytorchs_operators(
     module, x = case
     live = data.draw(slices(len(x), x.shape[-1]))
     with torch_threads(threads):
-        given = added(library, module, x, live)
-    assert_close(given, adapt_slices(module(x), live, x))
+        assert_adapted(library, module, x, live)
 
 
 def test_gelu_is_exact_over_all_magnitudes_and_keeps_nan(library: Library) -> None:

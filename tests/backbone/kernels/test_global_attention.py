@@ -5,13 +5,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from backbone.arithmetic import adapt_slices
 from backbone.kernels.bindings import Library
 from backbone.kernels.steps import branch_step
 from backbone.layers import GlobalAttention
-from tests.backbone.kernels.computing import THREADS, added, assert_close, output, torch_threads
+from tests.backbone.kernels.computing import (
+    THREADS,
+    added,
+    assert_adapted,
+    assert_close,
+    output,
+    slices,
+    torch_threads,
+)
 from tests.backbone.kernels.networks import Scale
-from tests.backbone.kernels.test_branches import slices
 
 
 def attention(heads: int, depth: int, scale: nn.Module | None = None) -> GlobalAttention:
@@ -40,7 +46,7 @@ def test_it_equals_the_module_and_adapters_behind_it_pytorchs_operators(
     with torch_threads(threads):
         assert_close(output(library, module, x), module(x))
         assert_close(added(library, module, x), x + module(x))
-        assert_close(added(library, module, x, live), adapt_slices(module(x), live, x))
+        assert_adapted(library, module, x, live)
 
 
 def test_as_many_tokens_as_a_tile_may_have_give_the_same_and_more_are_left_to_the_module(library: Library) -> None:
