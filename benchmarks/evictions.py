@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
-from service.engine.eviction import Eviction
+from service.engine.cache import S3Fifo
 
 CAPACITY, SCANNED = 100, 10_000
 
@@ -24,7 +24,7 @@ def kept() -> Mapping[str, Mapping[str, float]]:
 
 
 def _s3fifo() -> Callable[[str], bool]:
-    eviction = Eviction(CAPACITY)
+    eviction = S3Fifo(CAPACITY)
 
     def ask(name: str) -> bool:
         if there := name in eviction:

@@ -6,13 +6,13 @@ What is refused leaves no trace, in the store or in the engine. Knows no HTTP; b
 import logging
 from dataclasses import dataclass, field
 
-from adapters_store import State, Store, TaskAdapter, VersionInfo, digest, unpack
+from adapters_store import State, Store, VersionInfo, digest, unpack
 from adapters_store.decide import find_version
 from service import checks
 from service.checks import Check, naming_the_failed
 from service.checksums import Checksums
 from service.conditions import Condition
-from service.engine import Engine, GoldenCheck
+from service.engine import Engine, GoldenCheck, Resident
 from service.registry import Registry
 from service.table import ALIAS
 
@@ -66,7 +66,7 @@ class _Checked:
     """A file that may be published, and what was found out on the way."""
 
     sha256: str
-    adapter: TaskAdapter
+    resident: Resident
     golden: GoldenCheck
     had_checksum: bool
     expected: int | None  # generation
@@ -99,7 +99,8 @@ class Uploader:
         sha256 = digest(upload.data)
         had_checksum = upload.checksums.verify(sha256)
         adapter = unpack(upload.data)
-        return _Checked(sha256, adapter, self._engine.verify(adapter), had_checksum, expected)
+        resident = self._engine.weights_of(adapter, sha256)
+        return _Checked(sha256, resident, self._engine.verify(adapter, resident), had_checksum, expected)
 
     def _preview(self, upload: Upload, checked: _Checked, state: State) -> tuple[int, int, bool]:
         known = find_version(state, upload.task, checked.sha256)
@@ -110,7 +111,7 @@ class Uploader:
         alias = ALIAS if upload.activate else None
         try:
             if upload.activate:  # before anything points to it: the first request finds it resident
-                self._engine.admit(checked.adapter, checked.sha256)
+                self._engine.load(checked.sha256, lambda: checked.resident)
             published = self._store.publish(upload.task, upload.data, alias=alias, expected_generation=checked.expected)
             self._registry.sync()
         finally:

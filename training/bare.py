@@ -5,10 +5,10 @@ from weakref import WeakKeyDictionary
 import torch
 
 from backbone import Backbone
-from backbone.arithmetic import Arithmetic, ByModules
+from backbone.backend import Backend, ModuleBackend
 from backbone.kernels import best, default_folder
 
-_known: WeakKeyDictionary[Backbone, Arithmetic] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Backbone, Backend] = WeakKeyDictionary()
 _originals: WeakKeyDictionary[Backbone, Backbone] = WeakKeyDictionary()  # of those whose products are in bfloat16
 
 
@@ -17,7 +17,7 @@ def lower_bare(lowered: Backbone, original: Backbone) -> None:
     _originals[lowered] = original
 
 
-def bare(backbone: Backbone) -> Arithmetic:
+def bare(backbone: Backbone) -> Backend:
     """What computes a network without gradients; looked for once, so that a run has the same numbers.
 
     The kernels are compiled if they are not there: two seconds, once. Without a compiler the modules compute.
@@ -27,9 +27,9 @@ def bare(backbone: Backbone) -> Arithmetic:
     return _known[backbone]
 
 
-def _found(backbone: Backbone) -> Arithmetic:
+def _found(backbone: Backbone) -> Backend:
     if backbone in _originals:
         return best(_originals[backbone], default_folder(), compiles=True, bf16=True)
     if any(weight.device.type != "cpu" or weight.dtype != torch.float32 for weight in backbone.parameters()):
-        return ByModules(backbone)
+        return ModuleBackend(backbone)
     return best(backbone, default_folder(), compiles=True)

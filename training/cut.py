@@ -30,7 +30,7 @@ START = Cut(0)
 @torch.no_grad()  # not inference_mode: its tensors cannot be saved for a backward pass
 def advanced(backbone: Backbone, x: Tensor, start: Cut, stop: Cut, precision: Precision = "auto") -> Tensor:
     """From what stands at `start`, on the bare backbone, to what stands at the later `stop`."""
-    device, arithmetic = next(backbone.parameters()).device, bare(backbone)
+    device, backend = next(backbone.parameters()).device, bare(backbone)
     x = x.to(device, non_blocking=True)
     site = start.site
     with autocast(device, precision):
@@ -38,8 +38,8 @@ def advanced(backbone: Backbone, x: Tensor, start: Cut, stop: Cut, precision: Pr
             x = backbone.embed(backbone.preprocessing.normalize(x))
         elif start.branch:
             x, site = x[:, 0] + x[:, 1], site + 1
-        x = arithmetic.advance(x, site, stop.site)
+        x = backend.advance(x, site, stop.site)
         if not stop.branch:
             return x
-        x = arithmetic.enter(stop.site, x)
-        return torch.stack((x, arithmetic.branch(stop.site, x)), 1)
+        x = backend.enter(stop.site, x)
+        return torch.stack((x, backend.branch(stop.site, x)), 1)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backbone.arithmetic import Slice
+from backbone.backend import Slice
 from backbone.kernels.errors import KernelsUnusable
 from backbone.kernels.structures import NUMBER, POINTER, Adapter, Ending, Linear, Step
 

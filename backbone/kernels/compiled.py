@@ -5,14 +5,14 @@ from itertools import groupby
 
 from torch import Tensor
 
-from backbone.arithmetic import BARE, ByModules, Live
+from backbone.backend import BARE, Live, ModuleBackend
 from backbone.kernels.bindings import Library, sum_of
 from backbone.kernels.steps import step_of
 from backbone.kernels.structures import OUTPUT, Step
 from backbone.network import Backbone
 
 
-class Compiled(ByModules):
+class Compiled(ModuleBackend):
     """Sub-layers over a library where it knows them, by their modules elsewhere."""
 
     def __init__(self, backbone: Backbone, library: Library) -> None:
@@ -27,17 +27,17 @@ class Compiled(ByModules):
         return sum(step is not None for step in self._steps)
 
     def enter(self, site: int, x: Tensor) -> Tensor:
-        """As `Arithmetic.enter`; to the bit what `advance` computes on its way."""
+        """As `Backend.enter`; to the bit what `advance` computes on its way."""
         step = self._steps[site]
         return self._library.run([step.only_merging()], x) if step and step.merging else super().enter(site, x)
 
     def branch(self, site: int, x: Tensor) -> Tensor:
-        """As `Arithmetic.branch`."""
+        """As `Backend.branch`."""
         step = self._steps[site]
         return super().branch(site, x) if step is None else self._library.run([step.only_branch(OUTPUT)], x)
 
     def advance(self, x: Tensor, start: int, stop: int, live: Live = BARE) -> Tensor:
-        """As `Arithmetic.advance`."""
+        """As `Backend.advance`."""
         for known, sites in groupby(range(start, stop), key=lambda site: self._steps[site] is not None):
             row = list(sites)
             x = self._library.run(self._with(live, row), x) if known else self._by_modules(x, row, live)

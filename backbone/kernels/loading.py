@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backbone.adapter import SiteWeights
-from backbone.arithmetic import Arithmetic, ByModules, adapt_slices
+from backbone.backend import Backend, ModuleBackend, adapt_slices
 from backbone.kernels.bindings import Library
 from backbone.kernels.build import build, level, library_name
 from backbone.kernels.compiled import Compiled
@@ -40,7 +40,7 @@ def build_missing(folder: Path) -> bool:
     return True
 
 
-def load(backbone: Backbone, folder: Path, *, bf16: bool = False) -> Arithmetic:
+def load(backbone: Backbone, folder: Path, *, bf16: bool = False) -> Backend:
     """What computes a network over the library in `folder`; its own modules where that does not help.
 
     Args:
@@ -54,13 +54,13 @@ def load(backbone: Backbone, folder: Path, *, bf16: bool = False) -> Arithmetic:
     """
     path = path_in(folder)
     if not path.is_file():
-        return ByModules(backbone)
+        return ModuleBackend(backbone)
     compiled = Compiled(backbone, Library(path, bf16=bf16))
     compare(backbone, compiled, rounding=_BF16 if bf16 else 0.0)
     return compiled
 
 
-def best(backbone: Backbone, folder: Path, *, compiles: bool, bf16: bool = False) -> Arithmetic:
+def best(backbone: Backbone, folder: Path, *, compiles: bool, bf16: bool = False) -> Backend:
     """What computes a network fastest here; whatever goes wrong with kernels, the log says, and modules do it.
 
     Args:
@@ -75,11 +75,11 @@ def best(backbone: Backbone, folder: Path, *, compiles: bool, bf16: bool = False
         return load(backbone, folder, bf16=bf16)
     except (KernelError, OSError) as error:
         _log.warning("kernels are not used: %s", error)
-        return ByModules(backbone)
+        return ModuleBackend(backbone)
 
 
 @torch.inference_mode()
-def compare(backbone: Backbone, compiled: Arithmetic, *, rounding: float) -> None:
+def compare(backbone: Backbone, compiled: Backend, *, rounding: float) -> None:
     """Compute two random images by both: site by site, one of them with an adapter, and all sites in a row.
 
     `rounding` is the share of its largest number that a sub-layer may be away, beside what float32 explains.
