@@ -6,7 +6,6 @@ FastAPI documents errors as plain JSON; here they become what is really sent.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -31,11 +30,6 @@ UPLOAD_BODY: Document = {
         "multipart/form-data": {"schema": {**_FORM, "properties": {"file": _BINARY}, "required": ["file"]}},
     },
 }
-
-
-def release() -> str:
-    """The version of the installed distribution."""
-    return version("mimi-serving")
 
 
 def documented(*statuses: int) -> dict[int | str, Document]:

@@ -9,7 +9,7 @@ from adapters_store import Manifest, TaskState, VersionInfo
 from backbone import Backbone
 from service.engine import RowResult
 from service.engine.accounting import Cost
-from service.predict import Answered, Said, softmax
+from service.predict import Outputs, TaskOutput, softmax
 from service.schemas import (
     DEFAULT_TOP_K,
     AliasAnswer,
@@ -146,37 +146,37 @@ _MICROS = 3  # decimals of a millisecond: clocks and schedulers know no less
 PARTS = 6  # decimals of a share
 
 
-def predict_answer(answered: Answered, output: Output, top_k: int | None) -> PredictAnswer:
+def predict_answer(outputs: Outputs, output: Output, top_k: int | None) -> PredictAnswer:
     """The answer of one task."""
-    (said,) = answered.said
+    (task,) = outputs.tasks
     return PredictAnswer(
-        task=said.served.task,
-        version=said.served.info.version,
-        sha256=said.served.info.sha256,
-        results=_results(said, output, top_k),
-        timings=timings(answered),
+        task=task.served.task,
+        version=task.served.info.version,
+        sha256=task.served.info.sha256,
+        results=_results(task, output, top_k),
+        timings=timings(outputs),
     )
 
 
-def fanout_answer(answered: Answered, output: Output, top_k: int | None) -> FanoutAnswer:
+def fanout_answer(outputs: Outputs, output: Output, top_k: int | None) -> FanoutAnswer:
     """The answers of many tasks."""
     answers = [
         TaskAnswer(
-            task=said.served.task,
-            version=said.served.info.version,
-            sha256=said.served.info.sha256,
-            results=_results(said, output, top_k),
+            task=task.served.task,
+            version=task.served.info.version,
+            sha256=task.served.info.sha256,
+            results=_results(task, output, top_k),
         )
-        for said in answered.said
+        for task in outputs.tasks
     ]
-    return FanoutAnswer(answers=answers, timings=timings(answered))
+    return FanoutAnswer(answers=answers, timings=timings(outputs))
 
 
-def timings(answered: Answered) -> Timings:
+def timings(outputs: Outputs) -> Timings:
     """Where the time went; 0 where nobody was asked."""
-    results = [result.timing for said in answered.said for result in said.results]
+    results = [result.timing for task in outputs.tasks for result in task.results]
     return Timings(
-        decode_ms=_milliseconds(answered.decode_seconds),
+        decode_ms=_milliseconds(outputs.decode_seconds),
         queue_ms=_milliseconds(max((timing.queue for timing in results), default=0.0)),
         compute_ms=_milliseconds(max((timing.compute for timing in results), default=0.0)),
     )
@@ -186,8 +186,8 @@ def _milliseconds(seconds: float) -> float:
     return round(seconds * _MILLI, _MICROS)
 
 
-def _results(said: Said, output: Output, top_k: int | None) -> list[ImageResult]:
-    return [image_result(result, said.served, output, top_k) for result in said.results]
+def _results(task: TaskOutput, output: Output, top_k: int | None) -> list[ImageResult]:
+    return [image_result(result, task.served, output, top_k) for result in task.results]
 
 
 def image_result(result: RowResult, served: Served, output: Output, top_k: int | None = None) -> ImageResult:

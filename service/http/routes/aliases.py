@@ -6,8 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service.http import examples, openapi, views
 from service.http.payload import read_document
-from service.http.routes.common import Running, Task, body_of, may_manage, may_predict
-from service.http.routes.headers import Expected
+from service.http.routes.common import Expected, Running, Task, body_of, may_manage, may_predict
 from service.schemas import ALIAS_PATTERN, ALIAS_TARGET, AliasAnswer, AliasList, ToVersion
 from service.tasks import splits
 from service.tasks.conditions import tag

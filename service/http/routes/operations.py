@@ -19,7 +19,7 @@ async def live() -> Health:
 @router.get("/health/ready", responses={200: examples.plain("ready")})
 async def ready(service: Running) -> Health:
     """Work is taken; 503 while the server stops, or when its engine is down."""
-    service.check_ready()
+    service.readiness.check()
     return Health(status="ready")
 
 

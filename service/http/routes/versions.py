@@ -7,10 +7,8 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BeforeValidator
 
 from adapters_store import VersionInfo
-from service.errors import ReadBacklog
 from service.http import examples, openapi, views
-from service.http.routes.common import Running, Task, may_manage, may_predict
-from service.http.routes.headers import Expected
+from service.http.routes.common import Expected, Running, Task, may_manage, may_predict
 from service.schemas import LARGEST, VersionDetail, VersionList
 from service.service import Service
 from service.tasks.checksums import repr_digest
@@ -36,13 +34,8 @@ _FILE = "application/octet-stream"
 
 async def _download_slot(service: Running) -> AsyncIterator[None]:
     """Dependency: one of few downloads at once, as each holds its file in memory until it has been sent."""
-    if service.downloads >= service.settings.downloads:
-        raise ReadBacklog("too many downloads run")
-    service.downloads += 1
-    try:
+    with service.downloads.one():
         yield
-    finally:
-        service.downloads -= 1
 
 
 @router.get(

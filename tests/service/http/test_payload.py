@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.service.http.test_multipart import TYPE, form, part
 
 from service.errors import BodyTooLarge, InvalidRequest, MalformedJson, RequestError
 from service.http.multipart import FormLimits
 from service.http.payload import MANY_TASKS, Body, Payload, from_base64, parse_json, read_file, read_payload
+from tests.service.http.test_multipart import TYPE, form, part
 
 LIMITS = FormLimits(files=3, file_bytes=100)
 ENCODED = base64.b64encode(b"image").decode()
@@ -71,17 +71,17 @@ async def test_a_form_without_images_or_with_other_fields_is_refused(parts: list
 
 async def test_many_tasks_are_named_in_a_form_or_in_json() -> None:
     data = form(part(b"1"), part(b"a", "tasks", None), part(b"logits", "output", None), part(b"b", "tasks", None))
-    found = await read_payload(body(TYPE, data), images=LIMITS, offload=inline, shape=MANY_TASKS)
+    found = await read_payload(body(TYPE, data), images=LIMITS, offload=inline, schema=MANY_TASKS)
     assert found == Payload((b"1",), None, "logits", ("a", "b"))
     for named, tasks in ((["a", "b"], ("a", "b")), ("all", ("all",)), ([], ())):
         document = json.dumps({"images": [ENCODED], "tasks": named}).encode()
-        assert parse_json(document, most=3, shape=MANY_TASKS).tasks == tasks
+        assert parse_json(document, most=3, schema=MANY_TASKS).tasks == tasks
 
 
 async def test_as_many_tasks_as_allowed_and_no_more_fit_into_a_form() -> None:
     for count in (256, 257):
         data = form(part(b"1"), *[part(b"a", "tasks", None)] * count)
-        asked = read_payload(body(TYPE, data), images=LIMITS, offload=inline, shape=MANY_TASKS)
+        asked = read_payload(body(TYPE, data), images=LIMITS, offload=inline, schema=MANY_TASKS)
         if count == 256:
             assert len((await asked).tasks) == count
         else:

@@ -7,7 +7,7 @@ from adapters_store import VersionInfo
 from service.engine import Engine, RowResult
 from service.engine.core import Timing
 from service.http.views import fanout_answer, image_result, timings
-from service.predict import Answered, Said
+from service.predict import Outputs, TaskOutput
 from service.tasks.table import Served
 from tests.service.adapters import bundled_backbone, make
 
@@ -51,10 +51,10 @@ def test_flops_are_told_in_units_of_10_to_the_9_and_what_is_shared_as_a_part_too
 
 def test_times_are_the_longest_of_all_rows_in_milliseconds(served: Served) -> None:
     rows = [result(0, timing=Timing(0.25, 0.5)), result(0, timing=Timing(0.5, 0.125))]
-    found = timings(Answered([Said(served, rows[:1]), Said(served, rows[1:])], 0.75))
+    found = timings(Outputs([TaskOutput(served, rows[:1]), TaskOutput(served, rows[1:])], 0.75))
     assert (found.decode_ms, found.queue_ms, found.compute_ms) == (750, 500, 500)
 
 
 def test_nobody_asked_is_nothing_said() -> None:
-    found = fanout_answer(Answered([], 0.0), "logits", None)
+    found = fanout_answer(Outputs([], 0.0), "logits", None)
     assert (found.answers, found.timings.compute_ms) == ([], 0)

@@ -30,7 +30,7 @@ def shares(response: httpx.Response) -> dict[str, float]:
 
 
 def live_versions(live: Live, base: str) -> list[int]:
-    return [served.info.version for served, _ in live.service.table[base.rpartition("/")[2]].split]
+    return [served.info.version for served, _ in live.service.registry.table[base.rpartition("/")[2]].split]
 
 
 def test_an_alias_points_at_one_version_or_splits_its_traffic(live: Live, base: str) -> None:

@@ -1,12 +1,13 @@
 """Predictions over a real socket: what a client sends, and what it gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
-from tests.service.adapters import Made, saved_flops
-from tests.service.asking import IMAGE, PNG, Body, answer, form, json, named, predict, probabilities, raw
+from service.tasks.table import Named
+from tests.service.adapters import Made, make, saved_flops
+from tests.service.asking import IMAGE, PNG, Body, answer, form, json, named, predict, probabilities, put, raw
 from tests.service.live import Live, encode, picture
 
 
@@ -78,3 +79,23 @@ def test_too_many_images_are_refused(live: Live) -> None:
     assert len(answer(predict(live, "cats", form(*[small] * 16))).results) == 16
     assert predict(live, "cats", form(*[small] * 17)).status_code == 422
     assert predict(live, "cats", json(*[small] * 17)).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks/{task}/predict", "/v1/predict?tasks={task}", "/v2/models/{task}/infer"])
+def test_a_split_alias_is_drawn_once_for_a_request(
+    live: Live, task: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second draw would count an error against a version that did not answer."""
+    for made in (make(71), make(72)):
+        put(live, task, made.data)
+    live.client.put(f"/v1/tasks/{task}/aliases/live", json={"weights": {"1": 1, "2": 1}})
+    draws: list[int] = []
+
+    def alternate(population: Sequence[Named], weights: object) -> list[Named]:
+        draws.append(1)
+        return [population[len(draws) % 2]]
+
+    monkeypatch.setattr("service.tasks.registry.random.choices", alternate)
+    headers = {"Inference-Header-Content-Length": "0"} if path.startswith("/v2") else {}
+    assert live.client.post(path.format(task=task), content=PNG, headers=headers).status_code == 200
+    assert len(draws) == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.http.request_id import request_id
+from service.http.record import request_id
 from tests.service.asking import PNG
 from tests.service.live import Live
 from tests.service.wire import ask, request

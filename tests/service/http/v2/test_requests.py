@@ -9,16 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidInference
-from service.http.v2.framing import Framed
-from service.http.v2.questions import OUTPUTS, Frame, Question, Wanted, ask
+from service.http.v2.requests import OUTPUTS, InputLimits, OutputSpec, ParsedRequest, SplitBody, parse_request
 
-FRAME = Frame(images=3, size=(4, 5))
+FRAME = InputLimits(images=3, size=(4, 5))
 ENCODED = base64.b64encode(b"image").decode()
 IMAGE = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [ENCODED]}
 
 
-def question(document: dict[str, Any], binary: bytes = b"") -> Question:
-    return ask(Framed(document, memoryview(binary)), FRAME)
+def parsed(document: dict[str, Any], binary: bytes = b"") -> ParsedRequest:
+    return parse_request(SplitBody(document, memoryview(binary)), FRAME)
 
 
 def binary_input(name: str, datatype: str, shape: list[int], size: int) -> dict[str, Any]:
@@ -26,33 +25,33 @@ def binary_input(name: str, datatype: str, shape: list[int], size: int) -> dict[
 
 
 def test_encoded_images_come_as_base64_or_as_bytes() -> None:
-    assert question({"inputs": [IMAGE]}).images == [b"image"]
+    assert parsed({"inputs": [IMAGE]}).images == [b"image"]
     tensor = binary_input("image", "BYTES", [2, 1], 14)
-    assert question({"inputs": [tensor]}, b"\5\0\0\0image\1\0\0\0x").images == [b"image", b"x"]
+    assert parsed({"inputs": [tensor]}, b"\5\0\0\0image\1\0\0\0x").images == [b"image", b"x"]
 
 
 def test_decoded_images_may_have_any_size() -> None:
     array = np.arange(2 * 7 * 9 * 3, dtype=np.uint8).reshape(2, 7, 9, 3)
     tensor = binary_input("image", "UINT8", [2, 7, 9, 3], array.nbytes)
-    assert np.array_equal(np.stack(question({"inputs": [tensor]}, array.tobytes()).images), array)
+    assert np.array_equal(np.stack(parsed({"inputs": [tensor]}, array.tobytes()).images), array)
 
 
 def test_normalised_images_have_the_size_of_the_backbone() -> None:
     array = np.linspace(-1, 1, 60, dtype=np.float32).reshape(1, 3, 4, 5)
     tensor = {"name": "pixels", "datatype": "FP32", "shape": [1, 3, 4, 5], "data": array.tolist()}
-    (found,) = question({"inputs": [tensor]}).images
+    (found,) = parsed({"inputs": [tensor]}).images
     assert np.array_equal(found, array[0])
 
 
 def test_a_body_without_json_is_one_encoded_image_with_binary_answers() -> None:
-    found = ask(Framed(None, memoryview(b"image")), FRAME)
+    found = parse_request(SplitBody(None, memoryview(b"image")), FRAME)
     assert found.images == [b"image"]
-    assert found.outputs == [Wanted(name, binary=True) for name in OUTPUTS]
+    assert found.outputs == [OutputSpec(name, binary=True) for name in OUTPUTS]
 
 
 def test_outputs_are_all_unless_some_are_named() -> None:
-    assert question({"inputs": [IMAGE]}).outputs == [Wanted(name, False) for name in OUTPUTS]
-    found = question(
+    assert parsed({"inputs": [IMAGE]}).outputs == [OutputSpec(name, False) for name in OUTPUTS]
+    found = parsed(
         {
             "inputs": [IMAGE],
             "outputs": [
@@ -63,7 +62,11 @@ def test_outputs_are_all_unless_some_are_named() -> None:
             "parameters": {"binary_data_output": True},
         }
     )
-    assert found.outputs == [Wanted("features", False), Wanted("logits", True, 2), Wanted("probabilities", True)]
+    assert found.outputs == [
+        OutputSpec("features", False),
+        OutputSpec("logits", True, 2),
+        OutputSpec("probabilities", True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_outputs_are_all_unless_some_are_named() -> None:
 def test_patience_is_in_microseconds_and_the_highest_priority_is_one(
     parameters: dict[str, Any] | None, seconds: float | None, priority: int
 ) -> None:
-    found = question({"inputs": [IMAGE], "parameters": parameters, "id": "7", "model_name": "x"})
+    found = parsed({"inputs": [IMAGE], "parameters": parameters, "id": "7", "model_name": "x"})
     assert (found.seconds, found.priority, found.id) == (seconds, priority, "7")
 
 
@@ -133,7 +136,7 @@ def changed(**changes: object) -> dict[str, Any]:
 )
 def test_what_is_no_request_is_refused(document: dict[str, Any]) -> None:
     with pytest.raises(InvalidInference):
-        question(document)
+        parsed(document)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -141,12 +144,12 @@ def test_normalised_images_are_finite(bad: float) -> None:
     array = np.zeros((1, 3, 4, 5), np.float32)
     array[0, 1, 2, 3] = bad
     with pytest.raises(InvalidInference, match="finite"):
-        question({"inputs": [binary_input("pixels", "FP32", [1, 3, 4, 5], 240)]}, array.tobytes())
+        parsed({"inputs": [binary_input("pixels", "FP32", [1, 3, 4, 5], 240)]}, array.tobytes())
 
 
 def test_bytes_that_nobody_asked_for_are_refused() -> None:
     with pytest.raises(InvalidInference):
-        question({"inputs": [IMAGE]}, b"more")
+        parsed({"inputs": [IMAGE]}, b"more")
 
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just(ENCODED)
@@ -168,7 +171,7 @@ TENSORS = st.fixed_dictionaries(
 )
 def test_any_request_is_understood_or_refused(document: dict[str, Any], binary: bytes) -> None:
     try:
-        found = question(document, binary)
+        found = parsed(document, binary)
     except InvalidInference:
         return
     assert 1 <= len(found.images) <= FRAME.images

@@ -7,9 +7,9 @@ import pytest
 
 from adapters_store import VersionInfo
 from service.engine import Engine, RowResult
-from service.http.v2.answers import classify, render
-from service.http.v2.questions import Question, Wanted
-from service.predict import Answered, Said
+from service.http.v2.requests import OutputSpec, ParsedRequest
+from service.http.v2.responses import classify, render
+from service.predict import Outputs, TaskOutput
 from service.tasks.table import Served
 from tests.service.adapters import bundled_backbone, make
 
@@ -18,16 +18,16 @@ LOGITS = np.array([[0.5, 2.0, -1.0], [3.0, 0.0, 0.25]], np.float32)
 
 
 @pytest.fixture(scope="module")
-def answered() -> Answered:
+def outputs() -> Outputs:
     resident = Engine(bundled_backbone()).admit(MADE.adapter, MADE.sha256)
     info = VersionInfo(4, MADE.sha256, len(MADE.data), 0.0, "blob")
     results = [RowResult(row, np.array([7, -8], np.float32), 3_000_000_000, 0, 1_000_000_000) for row in LOGITS]
-    return Answered([Said(Served("cats", info, MADE.adapter.manifest, resident), results)], 0.0)
+    return Outputs([TaskOutput(Served("cats", info, MADE.adapter.manifest, resident), results)], 0.0)
 
 
-def test_json_and_bytes_stand_in_the_order_asked_for(answered: Answered) -> None:
-    wanted = [Wanted("features", True), Wanted("logits", False), Wanted("probabilities", True, 2)]
-    found = render(answered, Question([], wanted, id="a"))
+def test_json_and_bytes_stand_in_the_order_asked_for(outputs: Outputs) -> None:
+    spec = [OutputSpec("features", True), OutputSpec("logits", False), OutputSpec("probabilities", True, 2)]
+    found = render(outputs, ParsedRequest([], spec, id="a"))
     assert found.header is not None
     head, tail = json.loads(found.body[: found.header]), found.body[found.header :]
     features, logits, best = head["outputs"]
@@ -41,8 +41,8 @@ def test_json_and_bytes_stand_in_the_order_asked_for(answered: Answered) -> None
     assert len(tail) == 16 + best["parameters"]["binary_data_size"]
 
 
-def test_what_is_shared_is_told_over_all_images(answered: Answered) -> None:
-    parameters = json.loads(render(answered, Question([], [Wanted("logits", False)])).body)["parameters"]
+def test_what_is_shared_is_told_over_all_images(outputs: Outputs) -> None:
+    parameters = json.loads(render(outputs, ParsedRequest([], [OutputSpec("logits", False)])).body)["parameters"]
     assert (parameters["gflops_spent"], parameters["gflops_shared"], parameters["trunk_share"]) == (6.0, 2.0, 0.25)
     assert all(isinstance(value, str | float | int) for value in parameters.values())
 
@@ -52,6 +52,6 @@ def test_a_class_is_its_value_its_place_and_its_label() -> None:
     assert classify(LOGITS[1], [], 1) == ["3.000000:0"]
 
 
-def test_no_more_classes_come_than_there_are(answered: Answered) -> None:
-    found = json.loads(render(answered, Question([], [Wanted("logits", False, 99)])).body)["outputs"][0]
+def test_no_more_classes_come_than_there_are(outputs: Outputs) -> None:
+    found = json.loads(render(outputs, ParsedRequest([], [OutputSpec("logits", False, 99)])).body)["outputs"][0]
     assert (found["shape"], len(found["data"])) == ([2, 3], 6)
