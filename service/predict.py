@@ -13,7 +13,7 @@ import numpy as np
 from service.decoding import Decoder, Picture
 from service.engine import DEFAULT_PRIORITY, Batcher, DeadlineExceeded, Row, RowResult
 from service.errors import NonFiniteOutput
-from service.table import Served
+from service.tasks.table import Served
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,11 +24,11 @@ import uvicorn
 from adapters_store import AdaptersStoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from backbone.memory import keep_large_blocks
-from service.app import create_app
+from service.access.keyring import Keyring
 from service.engines import make_engine
 from service.errors import SettingsError
-from service.keyring import Keyring
-from service.protocol import protocol_class
+from service.http.app import create_app
+from service.http.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
 

@@ -9,25 +9,25 @@ from importlib.metadata import version
 
 from adapters_store import Store
 from backbone import ImageLimits
-from service import openapi
-from service.catalogue import Catalogue
+from service.access.keyring import Keyring
 from service.decoding import Decoder
 from service.engine import Batcher, Engine, Limits, TierUsage, Usage
 from service.errors import NotReady, ReadBacklog
+from service.executor import Line
+from service.http import openapi
 from service.kernels import Kernels
-from service.keyring import Keyring
-from service.lifecycle import Lifecycle
-from service.line import Line
-from service.loads import Loads
-from service.metrics import Metrics
+from service.metrics.counters import Metrics
 from service.predict import Predictor
-from service.prefetch import Prefetch
-from service.registrar import Registrar
-from service.registry import Registry
 from service.settings import Settings
-from service.table import Table
-from service.targets import Targets
-from service.uploads import Uploader
+from service.tasks.catalogue import Catalogue
+from service.tasks.lifecycle import Lifecycle
+from service.tasks.loads import Loads
+from service.tasks.prefetch import Prefetch
+from service.tasks.registrar import Registrar
+from service.tasks.registry import Registry
+from service.tasks.table import Table
+from service.tasks.targets import Targets
+from service.tasks.uploads import Uploader
 
 
 class Service:

@@ -1,0 +1,161 @@
+"""From an inference request to what is asked: images, outputs, and how patient the client is.
+
+Inputs are `image`, BYTES [N] (or [N, 1]) of encoded images or UINT8 [N, H, W, 3] of decoded ones, and `pixels`,
+FP32 [N, 3, H, W], normalised already, of exactly the size that the backbone reads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.decoding import Picture
+from service.engine import DEFAULT_PRIORITY, LOWEST_PRIORITY
+from service.errors import InvalidInference
+from service.http.v2 import tensors
+from service.http.v2.framing import Framed
+from service.http.v2.shapes import (
+    FEATURES,
+    IMAGE,
+    LOGITS,
+    PIXELS,
+    PROBABILITIES,
+    InferenceRequest,
+    Input,
+    RequestedOutput,
+    flag,
+    read,
+    whole,
+)
+
+OUTPUTS = (LOGITS, PROBABILITIES, FEATURES)
+_MICRO = 1e-6
+_LARGEST = 2**63 - 1
+_MOST_CLASSES = 10_000
+_CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One output: as binary data or not; with `classification`, the best so many instead of the tensor."""
+
+    name: str
+    binary: bool
+    classification: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What a client asks.
+
+    Attributes:
+        images: in their order.
+        outputs: what to answer with.
+        id: the client's name for the request, to be given back.
+        seconds: its patience; None: the server's.
+        priority: as of `Batcher.submit`.
+    """
+
+    images: Sequence[Picture]
+    outputs: Sequence[Wanted]
+    id: str | None = None
+    seconds: float | None = None
+    priority: int = DEFAULT_PRIORITY
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What limits the images of a request: their number, and height and width of what the backbone reads."""
+
+    images: int
+    size: tuple[int, int]
+
+
+def ask(framed: Framed, frame: Frame) -> Question:
+    """Understand a request.
+
+    Raises:
+        InvalidInference: it is not one that this server can answer; says why.
+    """
+    if framed.document is None:  # the whole body is the single element of the single input, and all outputs are binary
+        return Question([bytes(framed.binary)], [Wanted(name, binary=True) for name in OUTPUTS])
+    request = read(framed.document)
+    parameters = request.parameters
+    timeout = whole(parameters, "timeout", most=_LARGEST)
+    priority = whole(parameters, "priority", most=_LARGEST)
+    return Question(
+        images=_images(request, framed.binary, frame),
+        outputs=_outputs(request),
+        id=request.id,
+        seconds=timeout * _MICRO if timeout else None,
+        priority=min(priority, LOWEST_PRIORITY) if priority else DEFAULT_PRIORITY,
+    )
+
+
+def _images(request: InferenceRequest, binary: memoryview, frame: Frame) -> list[Picture]:
+    if len(request.inputs) > 1:
+        raise InvalidInference(f"send one input: {IMAGE}, or {PIXELS}")
+    (tensor,) = request.inputs
+    data = _binary(tensor, binary)
+    _check_shape(tensor, frame)
+    if tensor.datatype == "BYTES":
+        return list(_strings(tensor, data))
+    array = _numbers(tensor, data)
+    if not np.isfinite(array).all():
+        raise InvalidInference("FP32 data must be finite")
+    return list(array)
+
+
+def _binary(tensor: Input, binary: memoryview) -> memoryview | None:
+    """The bytes behind the JSON that belong to the input; None where its data is in the JSON."""
+    size = whole(tensor.parameters, "binary_data_size", most=_LARGEST)
+    if (size is None) == (tensor.data is None):
+        raise InvalidInference("an input has either data or binary_data_size")
+    if (size or 0) != len(binary):
+        raise InvalidInference("binary_data_size is not the number of bytes behind the JSON object")
+    return None if size is None else binary
+
+
+def _check_shape(tensor: Input, frame: Frame) -> None:
+    shape, size = tensor.shape, frame.size
+    expected = {
+        (IMAGE, "BYTES"): len(shape) == 1 or shape[1:] == [1],
+        (IMAGE, "UINT8"): len(shape) == 1 + _CHANNELS and shape[-1] == _CHANNELS,
+        (PIXELS, "FP32"): shape[1:] == [_CHANNELS, *size],
+    }.get((tensor.name, tensor.datatype))
+    if not expected:
+        ready = f"FP32 [-1, {_CHANNELS}, {size[0]}, {size[1]}]"
+        raise InvalidInference(f"inputs are {IMAGE}, BYTES [-1] or UINT8 [-1, H, W, 3], and {PIXELS}, {ready}")
+    if min(shape) < 1:
+        raise InvalidInference("a dimension of 0 holds no image")
+    if not 1 <= shape[0] <= frame.images:
+        raise InvalidInference(f"send 1 to {frame.images} images in one request")
+
+
+def _strings(tensor: Input, data: memoryview | None) -> list[bytes]:
+    if data is not None:
+        return tensors.strings_of_bytes(data, tensor.shape)
+    return tensors.strings_of_json(tensor.data or [], tensor.shape)
+
+
+def _numbers(tensor: Input, data: memoryview | None) -> np.ndarray:
+    if data is not None:
+        return tensors.numbers_of_bytes(data, tensor.shape, tensor.datatype)
+    return tensors.numbers_of_json(tensor.data or [], tensor.shape, tensor.datatype)
+
+
+def _outputs(request: InferenceRequest) -> list[Wanted]:
+    binary = flag(request.parameters, "binary_data_output") or False
+    if not request.outputs:
+        return [Wanted(name, binary) for name in OUTPUTS]
+    if len({output.name for output in request.outputs}) != len(request.outputs):
+        raise InvalidInference("an output is asked for twice")
+    return [_wanted(output, binary) for output in request.outputs]
+
+
+def _wanted(output: RequestedOutput, binary: bool) -> Wanted:
+    if output.name not in OUTPUTS:
+        raise InvalidInference(f"outputs are {', '.join(OUTPUTS)}")
+    own = flag(output.parameters, "binary_data")
+    count = whole(output.parameters, "classification", most=_MOST_CLASSES)
+    return Wanted(output.name, binary if own is None else own, count or None)
