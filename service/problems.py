@@ -17,8 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from adapters_store import AdaptersStoreError
-from adapters_store import errors as artifact
-from adapters_store import store_errors as store
+from adapters_store import errors as store
 from backbone import errors as images
 from service import errors as own
 from service.engine import errors as engine
@@ -57,9 +56,9 @@ STATUS: Mapping[type[Exception], int] = {
     images.UnsupportedFormat: 415,
     images.UnsupportedMode: 422,
     images.BadImage: 422,
-    artifact.NotSafetensors: 415,
-    artifact.FileTooLarge: 413,
-    artifact.ArtifactError: 422,
+    store.NotSafetensors: 415,
+    store.FileTooLarge: 413,
+    store.ArtifactError: 422,
     store.StoreError: 503,
     store.InvalidName: 422,
     store.InvalidSplit: 422,
@@ -130,7 +129,7 @@ def _detail(error: Exception) -> str:
     if isinstance(error, RequestValidationError):
         return "; ".join(sorted({_explain(item["type"], item["loc"], item["msg"]) for item in error.errors()}))
     if isinstance(error, AdaptersStoreError):  # its messages may show a piece of the file, or a path
-        return ". ".join([(type(error).__doc__ or "").partition("\n")[0].removesuffix("."), *_notes(error)])
+        return ". ".join([error.title.removesuffix("."), *_notes(error)])
     return ". ".join([str(error), *_notes(error)])
 
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from adapters_store import errors as artifact
-from adapters_store import store_errors as store
+from adapters_store import errors as store
 from backbone import errors as images
 from service import errors as own
 from service.engine import errors as engine
@@ -186,7 +185,7 @@ SAMPLES = (
     Sample(own.BodyTooLarge("a request body has at most 34603008 bytes")),
     Sample(images.ImageTooLarge("the image has more than 16000000 pixels"), _ASKS),
     Sample(own.UnsupportedEncoding("send the body without a Content-Encoding"), _WITH_BODY),
-    Sample(artifact.NotSafetensors(), _UPLOADS),
+    Sample(store.NotSafetensors(), _UPLOADS),
     Sample(images.UnsupportedFormat("the bytes are not an image of a supported format (JPEG, PNG, WEBP)"), _ASKS),
     Sample(own.MisdirectedRequest("this server does not go by that name: see allowed_hosts")),
     Sample(own.InvalidRequest("query: there is a parameter that this route does not take")),

@@ -162,7 +162,7 @@ def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK) -> P
     try:
         document = schema.document.model_validate(parse_object(text, max_depth=_JSON_DEPTH))
     except ArtifactError as error:
-        raise MalformedJson(type(error).__doc__ or "") from None
+        raise MalformedJson(error.title) from None
     except ValidationError:
         raise InvalidRequest(f'send {{"images": [base64, …]}}, with {schema.words}, and nothing else') from None
     if len(document.images) > most:
@@ -228,6 +228,6 @@ async def read_document(body: Body, schema: TypeAdapter[T], *, example: str) -> 
     except UnicodeDecodeError:
         raise MalformedJson("JSON must be UTF-8") from None
     except ArtifactError as error:
-        raise MalformedJson(type(error).__doc__ or "") from None
+        raise MalformedJson(error.title) from None
     except ValidationError:
         raise InvalidRequest(f"send {example} and nothing else") from None

@@ -6,7 +6,7 @@ What answers predictions is the registry's business; here a version counts wheth
 from dataclasses import dataclass
 
 from adapters_store import Manifest, Store, TaskState, VersionInfo, unpack
-from adapters_store.store_errors import UnknownAlias, UnknownTask, UnknownVersion
+from adapters_store.errors import UnknownAlias, UnknownTask, UnknownVersion
 from service.engine import AdmissionError, Engine
 from service.engine.accounting import Cost, cost_of
 from service.engine.admission import check

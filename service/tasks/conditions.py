@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adapters_store.store_errors import StaleGeneration
+from adapters_store.errors import StaleGeneration
 from service.errors import MalformedHeader
 
 _TAGS = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')

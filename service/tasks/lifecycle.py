@@ -8,8 +8,8 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from adapters_store import Change, Store, TaskState, VersionInfo
+from adapters_store.errors import UnknownAlias, UnknownTask, UnknownVersion
 from adapters_store.events import AliasDeleted, AliasMoved, Event, Seeded, TaskDeleted, VersionAdded
-from adapters_store.store_errors import UnknownAlias, UnknownTask, UnknownVersion
 from service.errors import NothingToRollBack
 from service.tasks import splits
 from service.tasks.conditions import Condition

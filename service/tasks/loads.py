@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Protocol
 
 from adapters_store import AdaptersStoreError, Store, unpack
-from adapters_store.store_errors import HomeError
+from adapters_store.errors import BackendError
 from service.engine import Engine, EngineError, Resident
 from service.errors import LoadBacklog
 from service.tasks.table import Content
@@ -126,7 +126,7 @@ class Loads:
         return self._engine.offer(adapter, content.sha256)
 
     def _fail(self, content: Content, error: Exception) -> None:
-        if not isinstance(error, HomeError):  # else the store is away, and nothing is known of the content
+        if not isinstance(error, BackendError):  # else the store is away, and nothing is known of the content
             content.failed(error)
         logger.warning("content %s cannot be loaded: %s", content.sha256, type(error).__name__)
         if self._stats:

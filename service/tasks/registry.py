@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from adapters_store import AdaptersStoreError, Store, TaskState, VersionInfo
-from adapters_store.store_errors import UnknownAlias, UnknownVersion
+from adapters_store.errors import UnknownAlias, UnknownVersion
 from service.engine import Engine, EngineError
 from service.errors import TaskUnavailable, UnknownTask
 from service.tasks.loads import Loads

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from fractions import Fraction
 from math import gcd, lcm
 
-from adapters_store.decide import HEAVIEST
-from adapters_store.log import WHOLE
+from adapters_store.commands import MAX_WEIGHT
+from adapters_store.state import SOLE_WEIGHT
 
 Split = Mapping[int, int]  # version -> weight
 
 
 def whole(version: int) -> Split:
     """Everything to one version, in the store's own form."""
-    return {version: WHOLE}
+    return {version: SOLE_WEIGHT}
 
 
 def of_weights(weights: Mapping[int, float]) -> Split:
@@ -29,9 +29,9 @@ def of_weights(weights: Mapping[int, float]) -> Split:
     scale = lcm(*(weight.denominator for weight in exact.values()))
     numbers = {version: int(weight * scale) for version, weight in exact.items()}
     heaviest = max(numbers.values()) // gcd(*numbers.values())
-    if heaviest > HEAVIEST:
+    if heaviest > MAX_WEIGHT:
         most = max(numbers.values())
-        numbers = {version: max(1, round(Fraction(number * HEAVIEST, most))) for version, number in numbers.items()}
+        numbers = {version: max(1, round(Fraction(number * MAX_WEIGHT, most))) for version, number in numbers.items()}
     common = gcd(*numbers.values())
     return {version: number // common for version, number in numbers.items()}
 

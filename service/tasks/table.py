@@ -39,7 +39,7 @@ class Content:
     def failed(self, error: Exception) -> None:
         """They cannot be served."""
         self.classes, self.retry_at = None, time.monotonic() + RETRY_SECONDS
-        self.reason = (type(error).__doc__ or "").strip()
+        self.reason = (getattr(error, "title", "") or type(error).__doc__ or str(error)).strip()
 
     @property
     def due(self) -> bool:

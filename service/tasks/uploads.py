@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from adapters_store import State, Store, TaskAdapter, VersionInfo, digest, unpack
 from adapters_store import errors as artifact
-from adapters_store.decide import find_version
-from adapters_store.store_errors import StaleGeneration
+from adapters_store.commands import find_version
+from adapters_store.errors import StaleGeneration
 from service import errors as own
 from service.engine import Engine, GoldenCheck
 from service.engine import errors as engine

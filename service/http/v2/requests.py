@@ -74,7 +74,7 @@ def parse_json_object(body: bytes) -> dict[str, Json]:
     try:
         return parse_object(text, max_depth=_DEPTH)
     except ArtifactError as error:
-        raise MalformedJson(type(error).__doc__ or "") from None
+        raise MalformedJson(error.title) from None
 
 
 def _length(header: str, most: int) -> int:

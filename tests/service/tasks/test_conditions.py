@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters_store.store_errors import StaleGeneration
+from adapters_store.errors import StaleGeneration
 from service.errors import MalformedHeader
 from service.tasks.conditions import Condition, fresh, parse, tag
 from tests.service.hostile import quick

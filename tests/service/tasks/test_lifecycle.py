@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from adapters_store import Store, open_store
-from adapters_store.store_errors import StaleGeneration, UnknownAlias, UnknownTask, UnknownVersion, VersionInUse
+from adapters_store.errors import StaleGeneration, UnknownAlias, UnknownTask, UnknownVersion, VersionInUse
 from service.engine import BackboneMismatch, Engine
 from service.errors import NothingToRollBack
 from service.tasks.conditions import Condition

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters_store import open_store
-from adapters_store.store_errors import CorruptBlob, StoreUnavailable
+from adapters_store.errors import CorruptBlob, StoreUnavailable
 from service.errors import LoadBacklog
 from tests.service.loading import FILES, Site, opened_site
 from tests.service.misfits import damage

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapters_store import Store, open_store
-from adapters_store.store_errors import StoreUnavailable
+from adapters_store.errors import StoreUnavailable
 from service.engine import Engine
 from service.errors import UploadBacklog
 from service.settings import Settings

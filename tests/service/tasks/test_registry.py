@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters_store import Store, open_store
-from adapters_store.store_errors import CorruptBlob, UnknownAlias
+from adapters_store.errors import CorruptBlob, UnknownAlias
 from service.engine import Engine
 from service.errors import TaskUnavailable, UnknownTask
 from service.tasks import table

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters_store.decide import HEAVIEST
+from adapters_store.commands import MAX_WEIGHT
 from service.tasks.splits import of_weights, shares, whole
 from tests.service.hostile import quick
 
@@ -38,7 +38,7 @@ WEIGHTS = st.dictionaries(st.integers(1, 99), st.floats(1e-6, 1e6), min_size=1, 
 @given(WEIGHTS)
 def test_any_weights_fit_the_store_and_come_back_as_they_were(weights: dict[int, float]) -> None:
     split, total = of_weights(weights), sum(weights.values())
-    assert all(1 <= weight <= HEAVIEST for weight in split.values())
+    assert all(1 <= weight <= MAX_WEIGHT for weight in split.values())
     for version, share in shares(split).items():
         assert share == pytest.approx(weights[version] / total, abs=2e-5)
     assert sum(shares(split).values()) == pytest.approx(1)

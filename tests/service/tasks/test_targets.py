@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from adapters_store import Store, open_store
-from adapters_store.store_errors import StoreUnavailable, UnknownAlias, UnknownVersion
+from adapters_store.errors import StoreUnavailable, UnknownAlias, UnknownVersion
 from service.engine import DeadlineExceeded, Engine
 from service.errors import TaskUnavailable, UnknownTask
 from service.tasks.loads import Loads

@@ -6,8 +6,7 @@ from contextlib import closing
 import pytest
 
 from adapters_store import Store, open_store
-from adapters_store.errors import NotSafetensors, TruncatedFile
-from adapters_store.store_errors import StaleGeneration, StoreFull
+from adapters_store.errors import NotSafetensors, StaleGeneration, StoreFull, TruncatedFile
 from service.engine import BackboneMismatch, Engine, GoldenMismatch, PreprocessingMismatch
 from service.errors import ChecksumMismatch, UnknownTask
 from service.problems import answer_to

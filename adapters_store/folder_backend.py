@@ -1,7 +1,7 @@
-"""A bucket in a folder of plain files, for one machine or a shared file system that has hard links.
+"""A backend in a folder of plain files, for one machine or a shared file system that has hard links.
 
-An object is drafted elsewhere, flushed, then linked to its name: the link is atomic and refuses a taken name.
-Folders are opened once and links never followed, so nothing planted later can lead a read or a write elsewhere.
+An object is written to a draft, flushed, then linked to its name: the link is atomic and fails if the name is taken.
+Folders are opened once and links are never followed, so a link planted later cannot lead a read or write elsewhere.
 """
 
 import errno
@@ -13,19 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from adapters_store.bucket import FOLDERS, Listed
-from adapters_store.store_errors import NotAStore, StoreFull, StoreUnavailable
+from adapters_store.backend import FOLDERS, ObjectInfo
+from adapters_store.errors import NotAStore, StoreFull, StoreUnavailable
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a planted pipe must not make us wait
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a planted pipe must not wait
 _DRAFT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-STAGING = "staging"  # objects on their way; what lies here was never acknowledged
+STAGING = "staging"  # drafts: nothing here was ever acknowledged
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FOREIGN = {errno.ENOTDIR, errno.ELOOP, errno.EEXIST}
 
 
-class FolderBucket:
-    """See `Bucket`."""
+class FolderBackend:
+    """See `Backend`."""
 
     def __init__(self, root: Path) -> None:
         self._folders: dict[str, int] = {}  # name -> descriptor
@@ -43,7 +43,7 @@ class FolderBucket:
                 os.close(base)
 
     def create(self, name: str, data: bytes) -> bool:
-        """See `Bucket.create`."""
+        """See `Backend.create`."""
         folder, file = self._place(name)
         staging = self._folder(STAGING)
         with _translated(), _draft(staging) as (draft, descriptor):
@@ -56,7 +56,7 @@ class FolderBucket:
         return True
 
     def get(self, name: str) -> bytes | None:
-        """See `Bucket.get`."""
+        """See `Backend.get`."""
         folder, file = self._place(name)
         with _translated():
             try:
@@ -68,8 +68,8 @@ class FolderBucket:
                     raise NotAStore(f"{name} is not a plain file")
                 return stream.read()
 
-    def list(self, folder: str) -> list[Listed]:
-        """See `Bucket.list`."""
+    def list(self, folder: str) -> list[ObjectInfo]:
+        """See `Backend.list`."""
         with _translated():
             reopened = os.open(".", _FOLDER, dir_fd=self._folder(folder))  # two listings must not share a position
             try:
@@ -77,16 +77,16 @@ class FolderBucket:
                     found = [(entry.name, _modified(entry)) for entry in entries]
             finally:
                 os.close(reopened)
-        return [Listed(f"{folder}/{name}", at) for name, at in found if at is not None]
+        return [ObjectInfo(f"{folder}/{name}", at) for name, at in found if at is not None]
 
     def delete(self, name: str) -> None:
-        """See `Bucket.delete`."""
+        """See `Backend.delete`."""
         folder, file = self._place(name)
         with _translated(), suppress(FileNotFoundError):
             os.unlink(file, dir_fd=folder)
 
     def tidy(self) -> None:
-        """Remove the drafts of killed writers: those whose lock died with them."""
+        """Remove the drafts of killed writers: nobody holds a lock on those."""
         for draft in self.list(STAGING):
             staging, file = self._place(draft.name)
             with _translated(), suppress(FileNotFoundError, BlockingIOError):
@@ -96,7 +96,7 @@ class FolderBucket:
                     os.unlink(file, dir_fd=staging)
 
     def close(self) -> None:
-        """See `Bucket.close`."""
+        """See `Backend.close`."""
         while self._folders:
             os.close(self._folders.popitem()[1])
 
@@ -118,12 +118,12 @@ def _open_folder(base: int, folder: str) -> int:
 
 @contextmanager
 def _draft(staging: int) -> Iterator[tuple[str, int]]:
-    """Open a file of our own, locked so that no sweep takes it, and gone in the end."""
+    """Create a draft, locked so that no sweep takes it, and remove it in the end."""
     name, descriptor = _locked_file(staging)
     try:
         yield name, descriptor
     finally:
-        with suppress(OSError):  # whatever is left, `tidy` removes
+        with suppress(OSError):  # `tidy` removes what is left
             os.unlink(name, dir_fd=staging)
         os.close(descriptor)
 
@@ -146,7 +146,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _modified(entry: os.DirEntry[str]) -> float | None:
-    """Return when a plain file was written; None for anything else, and for what vanished while we looked."""
+    """Return when a plain file was written; None for anything else, and for a file that vanished meanwhile."""
     with suppress(FileNotFoundError):
         status = entry.stat(follow_symlinks=False)
         return status.st_mtime if stat.S_ISREG(status.st_mode) else None
@@ -155,7 +155,7 @@ def _modified(entry: os.DirEntry[str]) -> float | None:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn what the file system raises into this package's errors; they name no path."""
+    """Turn errors of the file system into this package's errors; they name no path."""
     try:
         yield
     except OSError as error:

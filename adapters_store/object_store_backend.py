@@ -1,4 +1,4 @@
-"""A bucket in an object store by way of obstore: memory, S3, Google Cloud, Azure. Every write is create-if-absent."""
+"""A backend in an object store, through obstore: memory, S3, Google Cloud, Azure. Every write is create-if-absent."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
-from adapters_store.bucket import Listed
-from adapters_store.store_errors import StoreUnavailable
+from adapters_store.backend import ObjectInfo
+from adapters_store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 
-class ObjectBucket:
-    """See `Bucket`."""
+class ObjectStoreBackend:
+    """See `Backend`."""
 
     def __init__(self, store: "ObjectStore") -> None:
         self._store = store
 
     def create(self, name: str, data: bytes) -> bool:
-        """See `Bucket.create`."""
+        """See `Backend.create`."""
         with _translated():
             try:
                 obstore.put(self._store, name, data, mode="create", use_multipart=False)
@@ -30,21 +30,21 @@ class ObjectBucket:
         return True
 
     def get(self, name: str) -> bytes | None:
-        """See `Bucket.get`."""
+        """See `Backend.get`."""
         with _translated():
             try:
                 return bytes(obstore.get(self._store, name).bytes())
             except FileNotFoundError:
                 return None
 
-    def list(self, folder: str) -> list[Listed]:
-        """See `Bucket.list`."""
+    def list(self, folder: str) -> list[ObjectInfo]:
+        """See `Backend.list`."""
         with _translated():
             found = (item for page in obstore.list(self._store, folder) for item in page)
-            return [Listed(item["path"], item["last_modified"].timestamp()) for item in found]
+            return [ObjectInfo(item["path"], item["last_modified"].timestamp()) for item in found]
 
     def delete(self, name: str) -> None:
-        """See `Bucket.delete`."""
+        """See `Backend.delete`."""
         with _translated():
             try:
                 obstore.delete(self._store, name)
@@ -60,7 +60,7 @@ class ObjectBucket:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Hide the client's own error text: it holds URLs and paths. It stays reachable as the cause."""
+    """Turn errors of the client into this package's; the client's text, which may hold URLs, stays the cause."""
     try:
         yield
     except (BaseError, OSError) as error:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from obstore.store import HTTPStore, LocalStore
 
-from adapters_store.log_store import LogStore
-from adapters_store.object_bucket import ObjectBucket
-from adapters_store.store_errors import StoreUnavailable
+from adapters_store.errors import StoreUnavailable
+from adapters_store.object_store_backend import ObjectStoreBackend
+from adapters_store.store import Store
 
 
 def test_an_unreachable_store_is_unavailable_and_its_address_not_repeated() -> None:
@@ -16,16 +16,16 @@ def test_an_unreachable_store_is_unavailable_and_its_address_not_repeated() -> N
         "http://127.0.0.1:9/secret", retry_config={"max_retries": 0}, client_options={"allow_http": True}
     )
     with pytest.raises(StoreUnavailable) as caught:
-        ObjectBucket(nowhere).get("blobs/a")
+        ObjectStoreBackend(nowhere).get("blobs/a")
     assert "secret" not in str(caught.value)
 
 
 def test_a_store_whose_folder_became_a_file_is_unavailable(tmp_path: Path) -> None:
-    bucket = ObjectBucket(LocalStore(tmp_path / "store", mkdir=True))
+    backend = ObjectStoreBackend(LocalStore(tmp_path / "store", mkdir=True))
     (tmp_path / "store" / "blobs").write_bytes(b"in the way")
-    with closing(LogStore(bucket)) as store, pytest.raises(StoreUnavailable):
+    with closing(Store(backend)) as store, pytest.raises(StoreUnavailable):
         store.publish("cat", b"one")
 
 
 def test_deleting_what_is_gone_is_no_error(tmp_path: Path) -> None:
-    ObjectBucket(LocalStore(tmp_path)).delete("blobs/a")
+    ObjectStoreBackend(LocalStore(tmp_path)).delete("blobs/a")

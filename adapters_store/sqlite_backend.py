@@ -1,6 +1,6 @@
-"""A bucket in one SQLite file: atomic, durable, safe for several processes. It knows nothing of what the bytes mean.
+"""A backend in one SQLite file: atomic, durable, safe for several processes. It knows nothing of what the bytes mean.
 
-Every method is a single statement in autocommit mode, so SQLite itself makes it whole or nothing. WAL lets readers go
+Every method is a single statement in autocommit mode, so SQLite itself makes it atomic. WAL lets readers go
 on while one process writes; synchronous=FULL means that a returned `create` has reached the disk.
 """
 
@@ -15,21 +15,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters_store.bucket import Listed
-from adapters_store.store_errors import HomeError, NotAStore, StoreFull, StoreUnavailable
+from adapters_store.backend import ObjectInfo
+from adapters_store.errors import BackendError, NotAStore, StoreFull, StoreUnavailable
 
-APPLICATION_ID = 0x6D694D69  # "miMi", in the file's header: tells our files from other programs'
+APPLICATION_ID = 0x6D694D69  # "miMi", in the file's header: it tells our files from those of other programs
 BUSY_SECONDS = 30.0  # how long a writer waits for another process's write
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 WAL_KEPT = 64 * 1024 * 1024  # bytes that the write-ahead log may keep after a checkpoint
 
-# Windows knows none of the last three.
+# Windows has none of the last three.
 _CLAIM = os.O_RDWR | os.O_CREAT | sum(getattr(os, flag, 0) for flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"))
 _TABLE = "CREATE TABLE IF NOT EXISTS objects (name TEXT PRIMARY KEY, written_at REAL NOT NULL, body BLOB NOT NULL)"
 
 
-class SqliteBucket:
-    """See `Bucket`. The connection is shared by all threads, one statement at a time; open anew after a fork."""
+class SqliteBackend:
+    """See `Backend`. The connection is shared by all threads, one statement at a time; open anew after a fork."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
@@ -41,12 +41,12 @@ class SqliteBucket:
         try:
             with _translated():
                 _set_up(self._connection)
-        except HomeError:
+        except BackendError:
             self._connection.close()
             raise
 
     def create(self, name: str, data: bytes) -> bool:
-        """See `Bucket.create`."""
+        """See `Backend.create`."""
         try:
             with self._statement() as connection:
                 cursor = connection.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", (name, time.time(), data))
@@ -57,20 +57,20 @@ class SqliteBucket:
             raise StoreFull("the disk, or what may be used of it, is full") from error
 
     def get(self, name: str) -> bytes | None:
-        """See `Bucket.get`."""
+        """See `Backend.get`."""
         with self._statement() as connection:
             row = connection.execute("SELECT body FROM objects WHERE name = ?", (name,)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def list(self, folder: str) -> list[Listed]:
-        """See `Bucket.list`."""
+    def list(self, folder: str) -> list[ObjectInfo]:
+        """See `Backend.list`."""
         bounds = f"{folder}/", f"{folder}0"  # "0" is the character after "/"
         with self._statement() as connection:
             rows = connection.execute("SELECT name, written_at FROM objects WHERE name > ? AND name < ?", bounds)
-            return [Listed(*row) for row in rows]
+            return [ObjectInfo(*row) for row in rows]
 
     def delete(self, name: str) -> None:
-        """See `Bucket.delete`."""
+        """See `Backend.delete`."""
         with self._statement() as connection:
             connection.execute("DELETE FROM objects WHERE name = ?", (name,))
 
@@ -80,7 +80,7 @@ class SqliteBucket:
             connection.executescript("PRAGMA incremental_vacuum")  # a script runs to its end, `execute` frees one page
 
     def close(self) -> None:
-        """See `Bucket.close`."""
+        """See `Backend.close`."""
         with self._lock:
             self._connection.close()
 
@@ -95,13 +95,13 @@ def _input_output_failed(cause: BaseException | None) -> bool:
 
 
 def has_room(path: Path, size: int) -> bool:
-    """Whether `size` more bytes can be written where a database lies; an unwritable place has not run out of room.
+    """Return whether `size` more bytes can be written beside a database. A place that is not writable is not full.
 
-    SQLite knows a full disk, but reports a used-up quota, or a limit on the size of files, like any other failed write.
+    SQLite reports a full disk, but a used-up quota or a limit on the size of files looks like any other failed write.
     """
     try:
         end = path.with_name(f"{path.name}-wal").stat().st_size
-        with tempfile.TemporaryFile(dir=path.parent) as probe:  # has no name, so nothing is left of it
+        with tempfile.TemporaryFile(dir=path.parent) as probe:  # it has no name, so nothing is left of it
             probe.seek(end)
             probe.write(bytes(size))
             probe.flush()
@@ -112,7 +112,7 @@ def has_room(path: Path, size: int) -> bool:
 
 
 def _claim(path: Path) -> None:
-    """Create the file if need be, for its owner only; refuse links, by which one file could be had under two names."""
+    """Create the file if there is none, for its owner only. Refuse links: they would give one file two names."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
         raise NotAStore("the store file is a symbolic link")
@@ -134,8 +134,8 @@ def _set_up(connection: sqlite3.Connection) -> None:
 
 
 def _initialise(connection: sqlite3.Connection) -> None:
-    """Make an empty database a store. Several processes may come here at once; the lock lets one do the work."""
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only counts before the first table
+    """Make an empty database a store. Several processes may try at once; the lock lets one of them do it."""
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only before the first table
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.execute("BEGIN IMMEDIATE")
     if _owner(connection) != APPLICATION_ID:
@@ -152,11 +152,11 @@ def _owner(connection: sqlite3.Connection) -> int:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn what SQLite and the file system raise into this package's errors."""
+    """Turn errors of SQLite and of the file system into this package's errors."""
     try:
         yield
     except sqlite3.Error as error:
-        raise _home_error(_primary(error))(f"SQLite: {error}") from error
+        raise _backend_error(_primary(error))(f"SQLite: {error}") from error
     except OSError as error:
         kind = StoreFull if error.errno in _FULL else StoreUnavailable
         raise kind(f"the store file cannot be used: {os.strerror(error.errno or 0)}") from error
@@ -166,5 +166,5 @@ def _primary(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _home_error(code: int) -> type[HomeError]:
+def _backend_error(code: int) -> type[BackendError]:
     return {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_NOTADB: NotAStore}.get(code, StoreUnavailable)
