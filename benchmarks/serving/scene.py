@@ -2,10 +2,13 @@
 
 The first task's head is a set of prototypes, one image each, so that its answers differ from image to image even over
 random weights: a server that mixes up images, or prepares them in its own way, is found out.
+The images are crops of two real photographs, each different, the same on every machine. scikit-learn ships the
+photographs; nothing is downloaded.
 """
 
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +16,42 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save_file
+from sklearn.datasets import load_sample_images
 
 from adapters_store import TaskAdapter, open_store, pack
 from backbone import BUNDLED, Backbone, SiteWeights, load_backbone, reference_logits
 from benchmarks.serving.asking import Best, task_name
-from benchmarks.serving.peers.model import Model
-from benchmarks.serving.photos import photos
+from benchmarks.serving.model import Model
 from benchmarks.synthetic import task_adapter
+
+SIDE = 224  # pixels
+QUALITY = 90
+_ZOOMS = (1.0, 1.9)  # pixels of the photograph to one of the crop, from … to
+
+
+def photos(count: int, *, seed: int = 0) -> list[bytes]:
+    """So many encoded images, `SIDE` square."""
+    rng = np.random.default_rng(seed)
+    return [_encoded(crop) for crop in _crops(count, rng)]
+
+
+def _crops(count: int, rng: np.random.Generator) -> Iterator[Image.Image]:
+    sources = [Image.fromarray(pixels) for pixels in load_sample_images().images]
+    for index in range(count):
+        source = sources[index % len(sources)]
+        side = round(SIDE * float(rng.uniform(*_ZOOMS)))
+        left, top = int(rng.integers(source.width - side + 1)), int(rng.integers(source.height - side + 1))
+        box = (left, top, left + side, top + side)
+        yield source.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box)
+
+
+def _encoded(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
+
 
 SWIN_T = "swin_tiny_patch4_window7_224"
 BACKBONES = {"bundled": BUNDLED, "swin_t": SWIN_T}

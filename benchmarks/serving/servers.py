@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from benchmarks.serving import model
 from benchmarks.serving.asking import STYLES, Style
-from benchmarks.serving.peers import model
 from benchmarks.serving.scene import Scene
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import ViTConfig, ViTModel
 
-from benchmarks.engine.job import VIT_ADAPTERS, VIT_WEIGHTS, Calls, Job
+from benchmarks.engine.pipe import VIT_ADAPTERS, VIT_WEIGHTS, Calls, Job
 
 CONFIG = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536, "layer_norm_eps": 1e-6}
 _RENAMES = (
