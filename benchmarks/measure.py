@@ -46,14 +46,14 @@ def interval(values: Sequence[float]) -> Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Durations by round: on the wall, and of this process on its cores (what others compute meanwhile left out)."""
+    """Durations by round: on the wall, and of this process on its cores (without the work of others)."""
 
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
 
 
 def interleave(variants: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, Times]:
-    """Times of each variant; every round runs all, beginning with another one each time."""
+    """Times of each variant. Every round runs all of them, another one first each time."""
     names = list(variants)
     times = {name: Times() for name in names}
     for call in variants.values():  # caches, allocator, code paths

@@ -55,10 +55,10 @@ def plain_model(sites: dict[int, SiteWeights], head: nn.Linear) -> nn.Module:
 
 
 def check_equal(model: AdaptedModel, baseline: nn.Module, pixels: Tensor) -> None:
-    """Both compute the same logits before they train.
+    """Check that both models compute the same logits before they train.
 
     Raises:
-        ValueError: they do not, so that their times could not be compared.
+        ValueError: they do not. Their times could not be compared.
     """
     with torch.no_grad():
         ours = logits_of(model.eval(), pixels)

@@ -40,7 +40,7 @@ FIT = FitOptions(
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How our loop computes."""
+    """A variant of our loop."""
 
     name: str
     precision: Precision
@@ -155,7 +155,7 @@ def peak_memory(first: int, name: str, options: argparse.Namespace) -> int:
 
 
 def _peak(device: str) -> int:
-    """Bytes; from the kernel's own mark, because getrusage goes on from that of the process before exec."""
+    """Bytes, from the kernel's own mark: getrusage would include the process before exec."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status").read_text(encoding="utf-8")

@@ -61,7 +61,7 @@ def full_widths(backbone: Backbone, *, first: int = 0) -> list[int]:
 
 
 def pruned_widths(initial: Widths, kept: int, *, seed: int) -> list[int]:
-    """`kept` neurons of `initial`, as uneven as pruning leaves them: half of the sites lose all while others can hold.
+    """Widths with `kept` neurons in total, as uneven as pruning leaves them: about half of the sites lose all.
 
     Each site gets a share drawn from a beta distribution with most of its weight at the ends; the smaller half of the
     shares are removed sites, which are filled only where the others are full.
@@ -115,7 +115,7 @@ def weight_bytes(adapter: TaskAdapter) -> int:
 
 
 def many_pruned(engine: Engine, count: int, *, first_seed: int) -> tuple[list[Resident], int]:
-    """Pruned tasks, every one with live sites of its own, resident; and the bytes of their weights."""
+    """`count` resident pruned tasks, each with live sites of its own; and the bytes of their weights."""
     residents, nbytes = [], 0
     for seed in range(first_seed, first_seed + count):
         adapter = pruned_task(engine.backbone, seed=seed)

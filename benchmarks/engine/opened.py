@@ -1,6 +1,6 @@
-"""The engine as the server opens it, over the shared random weights, and what all of our workers do with it.
+"""The engine as the server opens it, over the shared random weights, and what all of our workers need of it.
 
-`Opened` keeps the runtime at hand, so that a planned batch can be timed without staging and accounting around it.
+`Opened` also holds the runtime, so that a planned batch can be timed without staging and accounting around it.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def open_vit(job: Job) -> Opened:
 
 
 def open_over(backbone: Backbone) -> Opened:
-    """An engine over a network, in a process that keeps its memory and computes by kernels, as the server's does."""
+    """An engine over a network, with our kernels and a process that keeps its memory, as in the server."""
     keep_large_blocks()
     folder = kernels.default_folder()
     kernels.build_missing(folder)  # as the server does
@@ -53,17 +53,17 @@ def open_over(backbone: Backbone) -> Opened:
 
 
 def plain_backbone(job: Job) -> Backbone:
-    """Swin once more, untouched by whatever a runtime does to its own."""
+    """A second copy of Swin, which no runtime changes."""
     return flatten(SWIN, load(job))
 
 
 def bare_plan(images: int) -> Plan:
-    """No task at all: the bare network on so many images, up to its features."""
+    """A plan without tasks: the bare network on `images` images, up to its features."""
     return Plan(images=tuple(range(images)), places=(), groups=(), live={}, forks={})
 
 
 def logits(runtime: Runtime, images: Tensor, residents: Sequence[Resident]) -> list[Tensor]:
-    """Of row i, image i for task i: planned and computed, in the order given."""
+    """Logits of image i for task i, in the order given; planned and computed as one batch."""
     batch = plan(residents)
     rows = [row for group, _ in runtime.forward(images[list(batch.images)], batch) for row in group]
     return [rows[place] for place in batch.places]
@@ -71,7 +71,7 @@ def logits(runtime: Runtime, images: Tensor, residents: Sequence[Resident]) -> l
 
 @torch.inference_mode()
 def references(backbone: Backbone, images: Tensor, residents: Sequence[Resident]) -> list[Tensor]:
-    """Logits of each row by itself, by the loop that defines them: no plan, no runtime."""
+    """Logits of each row alone, by the reference loop: no plan, no runtime."""
     return [_reference(backbone, image, resident) for image, resident in zip(images, residents, strict=True)]
 
 

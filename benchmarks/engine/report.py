@@ -101,7 +101,7 @@ def missed(figures: Mapping[str, object]) -> dict[str, float]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Goals, peers, and under which circumstances."""
+    """The circumstances, the goals and the peers as Markdown."""
     return "\n".join([*circumstances(result), "", *goals(result), "", *peers(result), "", *fractions(result)])
 
 

@@ -18,7 +18,12 @@ import numpy as np
 
 from benchmarks.engine.pipe import Call, Calls, Job, as_array
 
-OURS = ("benchmarks", "backbone", "service", "adapters_store")  # missing modules of these are a mistake, not an absence
+OURS = (
+    "benchmarks",
+    "backbone",
+    "service",
+    "adapters_store",
+)  # our own packages: a missing module of these is an error
 LIBRARIES = ("torch", "timm", "numpy", "onnxruntime", "onnx", "openvino", "transformers", "peft", "adapters")
 
 
@@ -90,7 +95,7 @@ def memory(mark: str) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that this process has loaded."""
+    """Versions of the libraries that this process has loaded."""
     found = {}
     for name in LIBRARIES:
         if name in sys.modules:

@@ -1,6 +1,6 @@
 """How each server is asked about an image, where its answer is, and whether two servers give the same answers.
 
-The question's form is the one difference between servers that is allowed. No time counts before the answers are equal.
+Servers may differ only in the form of a request. Nothing is timed before their answers are equal.
 """
 
 import base64
@@ -92,26 +92,26 @@ class Known(Protocol):
 
     @property
     def images(self) -> Sequence[bytes]:
-        """Encoded."""
+        """Encoded images."""
         ...
 
     @property
     def expected(self) -> Sequence[Best]:
-        """Of the first task."""
+        """Answers of the first task."""
         ...
 
     @property
     def tasks(self) -> Sequence[Best]:
-        """Of every task."""
+        """Answers of every task to the first image."""
         ...
 
 
 class WrongAnswer(Exception):
-    """A server does not say what the model says."""
+    """A server's answer differs from the model's."""
 
 
 def check(name: str, port: int, scene: Known) -> None:
-    """Ask a server about every image whose answer is known, and ours by every task as well.
+    """Ask a server about every image with a known answer; ask our server for every task as well.
 
     Raises:
         WrongAnswer: another label, or a probability that is off.

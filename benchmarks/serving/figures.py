@@ -51,7 +51,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def answered_per_second(times: Sequence[float]) -> float:
-    """The slope of the line through all answers: unlike a count, it does not depend on which batch ended just in time.
+    """The slope of the line through all answers. Unlike a count, it does not depend on where the last batch ended.
 
     Raises:
         ValueError: fewer than two answers.
@@ -64,10 +64,10 @@ def answered_per_second(times: Sequence[float]) -> float:
 
 
 def summary(calls: Sequence[Call], *, warmup: float, seconds: float) -> dict[str, float]:
-    """What the requests that were due after the warm-up say; a request without a good answer has none to give.
+    """Figures of the requests that were due after the warm-up; a request without a good answer has no latency.
 
-    The rate looks at all answers within the `seconds` after the warm-up, whenever they were due: behind them the load
-    ends, and a server that falls behind answers requests of the warm-up for a while.
+    The rate counts all answers within the `seconds` after the warm-up, whenever they were due, because a server that
+    falls behind still answers requests of the warm-up then.
     """
     counted = [call for call in calls if call.due >= warmup]
     good = [call for call in counted if call.status == 200]  # noqa: PLR2004
@@ -136,7 +136,7 @@ def _p99_at_60(each: Round) -> float:
 
 
 def _goodput(ours: Mapping[str, Any]) -> float:
-    """What is answered while twice as much is asked as can be, against what is at saturation."""
+    """Answers a second at twice the capacity, as a share of those at saturation."""
     ratio: float = ours["open"]["200"]["per_second"] / ours["closed"]["per_second"]
     return ratio
 

@@ -1,7 +1,7 @@
 """The load, in a process of its own: a closed loop (clients wait for answers) or an open one (requests come anyway).
 
 In the open loop a request's latency counts from when it was due, whether a connection was free then or not. Reads a
-job in JSON from standard input, writes what came of it to standard output. A connection speaks just enough HTTP/1.1
+job in JSON from standard input, writes the figures to standard output. A connection speaks just enough HTTP/1.1
 to send a prepared request and time its answer. It must cost little, because the load shares its machine with the
 server.
 """
@@ -28,10 +28,10 @@ Answered = Callable[["Exchange", int, bytes], None]
 
 
 class Exchange(asyncio.Protocol):
-    """A connection with at most one request under way; `answered` hears of the end of each."""
+    """A connection with at most one request under way; it calls `answered` at the end of each."""
 
     def __init__(self, answered: Answered) -> None:
-        """Nothing is sent before `ask`."""
+        """`answered` gets each answer; nothing is sent before `ask`."""
         self._answered = answered
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
@@ -60,7 +60,7 @@ class Exchange(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Collect an answer; tell when it is whole."""
+        """Collect an answer; report it when it is complete."""
         self._received += data
         if self._expected < 0:
             self._expected = _size(self._received)
@@ -68,7 +68,7 @@ class Exchange(asyncio.Protocol):
             self._finish(int(self._received[9:12]), bytes(self._received))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell of an answer that will not come."""
+        """Report an answer that will not come."""
         if self._asking:
             self._finish(LOST, bytes(self._received))
 
@@ -106,7 +106,7 @@ class Job:
         requests: a file with prepared requests, as `save` writes it; they are sent in turn.
         warmup: seconds at the beginning that do not count.
         seconds: that count.
-        answers: whether to tell each answer and how long it took, in the order in which they came.
+        answers: whether to report each answer and its latency, in the order in which they came.
     """
 
     port: int
@@ -120,7 +120,7 @@ class Job:
 
 @dataclass(slots=True)
 class Tape:
-    """What happened."""
+    """The calls and the answers."""
 
     calls: list[Call] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)

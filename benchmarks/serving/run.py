@@ -1,4 +1,4 @@
-"""HTTP serving, measured from outside: ours against other servers of the same model, and against the engine alone.
+"""HTTP serving, measured from outside: our server against others with the same model, and against the engine alone.
 
 Every server is a process of its own, gets the same images, model, batch limit and threads, and must give the same
 answers before anything is timed. Rounds take the servers in turn, each started anew.
@@ -41,7 +41,7 @@ class TooSlow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """Seconds that a load counts, and seconds that it warms up before."""
+    """Seconds of a load that count, and seconds of warm-up before."""
 
     seconds: float
     warmup: float
@@ -49,7 +49,7 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where loads are played: the scene, what all servers are given alike, and for how long."""
+    """Where loads run: the scene, the plan that all servers share, and the length."""
 
     scene: Scene
     plan: Plan
@@ -82,7 +82,7 @@ def closed(server: Running, stage: Stage, requests: Path) -> Figures:
 
 
 def opened(server: Running, stage: Stage, requests: Path, rate: float) -> Figures:
-    """Latencies when requests come at a rate, whatever the server does."""
+    """Latencies when requests come at a fixed rate, whatever the server does."""
     told = _loaded(server, stage, load.Job(server.port, str(requests), *_times(stage), rate=rate))
     return {"rate": rate, **told}
 
@@ -109,7 +109,7 @@ def _times(stage: Stage) -> tuple[float, float]:
 
 
 def _loaded(server: Running, stage: Stage, job: load.Job) -> Figures:
-    """Do a job, and see what it cost the server."""
+    """Do a job, and measure its cost for the server."""
     before = server.cpu_seconds()
     words = [sys.executable, "-m", "benchmarks.serving.load"]
     told: Figures = json.loads(_output(words, environment(stage.scene, stage.plan, 0), load.as_json(job)))
@@ -147,7 +147,7 @@ PEER_PACKAGES = {"litserve": "litserve", "bentoml": "bentoml", "mlserver": "mlse
 
 
 def missing(pythons: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Versions of the peers that are there; for the others, the reason."""
+    """Versions of the installed peers; for the others, the reason why they are absent."""
     there, absent = {}, {}
     for name, python in pythons.items():
         question = f"from importlib.metadata import version; print(version({PEER_PACKAGES[name]!r}))"
@@ -197,7 +197,7 @@ def _named(text: str) -> tuple[str, str]:
 
 
 def refuse_if_busy() -> None:
-    """Raise SystemExit where other work would be measured as well."""
+    """Raise SystemExit where the machine has other work."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > BUSY * cores:
         raise SystemExit(
@@ -240,7 +240,7 @@ def _backbone(
 
 
 def _round(number: int, stage: Stage, servers: Mapping[str, str], absent: dict[str, str]) -> dict[str, Any]:
-    """Everyone once, another one first each time; a peer that fails is absent from then on, with its reason."""
+    """Measure each system once, another one first in each round. A peer that fails is absent from then on."""
     names, told = ["alone", *(name for name in servers if name not in absent)], {}
     first = number % len(names)
     for name in names[first:] + names[:first]:

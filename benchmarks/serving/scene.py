@@ -1,7 +1,7 @@
-"""What every server of a comparison is given: the same weights, the same task adapters, the same images.
+"""What all servers of a comparison share: the weights, the task adapters, the images.
 
 The first task's head is a set of prototypes, one image each, so that its answers differ from image to image even over
-random weights: a server that mixes up images, or prepares them in its own way, is found out.
+random weights. This shows when a server mixes up images, or prepares them in its own way.
 The images are crops of two real photographs, each different, the same on every machine. scikit-learn ships the
 photographs; nothing is downloaded.
 """
@@ -32,7 +32,7 @@ _ZOOMS = (1.0, 1.9)  # pixels of the photograph to one of the crop, from … to
 
 
 def photos(count: int, *, seed: int = 0) -> list[bytes]:
-    """So many encoded images, `SIDE` square."""
+    """`count` encoded images, `SIDE` square."""
     rng = np.random.default_rng(seed)
     return [_encoded(crop) for crop in _crops(count, rng)]
 
@@ -64,7 +64,7 @@ _SHARPNESS = 12.0  # logits of an image's own prototype
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where everything lies.
+    """The files of a comparison, and the right answers.
 
     Attributes:
         folder: holds the store, the first task, random weights, some of the images, and `scene.json`, which says so.
@@ -106,7 +106,7 @@ def make(name: str, folder: Path) -> Scene:
 
 
 def _tell_others(scene: Scene) -> None:
-    """Write what peers, and the engine alone, read."""
+    """Write the files that peers and the engine alone read."""
     weights = str(scene.weights) if scene.weights else None
     told = {"backbone": scene.backbone, "weights": weights, "task": str(scene.folder / "task.safetensors")}
     (scene.folder / "images").mkdir()
@@ -123,7 +123,7 @@ def _adapter(backbone: Backbone, seed: int) -> TaskAdapter:
 
 
 def _with_prototypes(backbone: Backbone, adapter: TaskAdapter, images: Sequence[bytes]) -> TaskAdapter:
-    """The task with a head that calls image i, and what looks like it, class i; its golden sample anew."""
+    """The task with a new head, which gives class i to image i and to similar images, and a new golden sample."""
     model = Model(backbone, adapter)
     features = model.features([model.pixels(image) for image in images[:CHECKED]]).numpy()
     centre = features.mean(0)

@@ -1,7 +1,9 @@
-"""What requests notice of kernels being compiled beside them, on the same machine.
+"""The latency of requests while kernels are compiled beside them, on the same machine.
 
-One image at a time is answered by the engine, with a pause between two, first in quiet, then while the kernels are
-compiled again and again, and in quiet again. Wants as many threads as the server would have.
+The engine answers one image at a time, with a pause between two: first in quiet, then while kernels are compiled again
+and again, then in quiet again. Give it as many threads as the server would have.
+
+    python -m benchmarks studies.compiling --json compiling.json
 """
 
 import argparse
@@ -40,7 +42,7 @@ def latencies(ask: Callable[[], object], *, seconds: float) -> list[float]:
 
 
 def summary(taken: Sequence[float]) -> dict[str, float]:
-    """Milliseconds."""
+    """Quantiles in milliseconds."""
     p99 = sorted(taken)[min(len(taken) - 1, int(0.99 * len(taken)))]
     return {"answers": len(taken), "p50_ms": 1e3 * median(taken), "p99_ms": 1e3 * p99, "most_ms": 1e3 * max(taken)}
 

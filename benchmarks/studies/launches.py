@@ -1,4 +1,4 @@
-"""How many launches a batch asks of a GPU, as it is and recorded: counted on the CPU, which launches the same.
+"""How many kernel launches a batch needs on a GPU, as it is and recorded. Counted on the CPU, which launches the same.
 
 An operation that gives a view launches nothing; any other is one launch at least. A recording is one, whatever is in
 it. What a launch costs depends on the device and is not measured here.

@@ -1,4 +1,4 @@
-"""Where adapters lie: how fast a server knows its tasks, how fast a task comes to the device, and what stays there.
+"""Where adapters lie: how fast a server knows its tasks, how fast a task is loaded, and which tasks stay.
 
 Over a store of many synthetic tasks on the bundled backbone: time and memory from opening the store to the table of
 tasks; time to a task that is on the device, packed on the host, or in the store alone; memory of all tasks resident
@@ -71,7 +71,7 @@ def start(path: Path, engine: Engine) -> Figures:
 
 
 def loads(path: Path, engine: Engine) -> Figures:
-    """Milliseconds until a task is there, by where it lay."""
+    """Milliseconds until a task is on the device, by where it lay before."""
     found: dict[str, list[float]] = {"store": [], "device": [], "host": []}
     with closing(open_store(str(path))) as store:
         loader = Loads(store, engine, threads=1)

@@ -68,7 +68,7 @@ class Outcome:
 
     @property
     def growth(self) -> float:
-        """Growth of memory from the second quarter of the run to the last, as a share; 0 where the run was too short."""
+        """Growth of memory from the second quarter of the run to the last, as a share; 0 in a run too short."""
         quarter = len(self.resident_bytes) // 4
         if quarter == 0:
             return 0.0
@@ -112,7 +112,7 @@ class Soak:
         self.outcome.resident_bytes.append(memory("VmRSS"))
 
     async def ask(self) -> None:
-        """Send one request of random tasks about random images. Some requests are cancelled, some have a short deadline."""
+        """Send one request of random tasks about random images. Some are cancelled, some have a short deadline."""
         asked = [(self._dice.choice(self.table), self._dice.randrange(IMAGES)) for _ in range(self._rows())]
         rows = [Row(version.resident, self.pixels[image]) for version, image in asked]
         fate, moment = self._dice.random(), self._dice.uniform(0, PATIENCE)

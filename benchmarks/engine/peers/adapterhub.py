@@ -1,4 +1,4 @@
-"""AdapterHub `adapters`: bottlenecks on Hugging Face's ViT, tasks side by side (`Parallel`) or split (`BatchSplit`).
+"""AdapterHub `adapters`: bottlenecks on Hugging Face's ViT, tasks in parallel (`Parallel`) or split (`BatchSplit`).
 
 Configured so that it computes equation 1 of MiMi with the same weights: after attention and after the MLP, before the
 residual add, without norms; its biases are set to zero.

@@ -64,7 +64,7 @@ def build_compiled(job: Job) -> Calls:
 
 
 def build_cuda(job: Job) -> Calls:
-    """`features` on a CUDA device in bfloat16 under `torch.compile`, from images on the host to features on the host."""
+    """`features` on CUDA in bfloat16 under `torch.compile`, from images on the host to features on the host."""
     device = torch.device("cuda")
     model, images = load(job).to(device, torch.bfloat16), torch.from_numpy(job.images(job.number("batch")))
     compiled = torch.compile(model, mode=job.text("mode", "default"))
@@ -120,7 +120,7 @@ def build_openvino(job: Job) -> Calls:
 
 
 def build_full_models(job: Job) -> Calls:
-    """`mixed`: logits of the whole batch, row i for task i modulo their number; a network for each task."""
+    """`mixed`: logits of the whole batch, row i for task i modulo their number; one network a task."""
     images, heads = torch.from_numpy(job.images(job.number("batch"))), _heads(job.path(HEADS))
     models = [nn.Sequential(load(job), head).eval() for head in heads]
 
