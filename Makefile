@@ -52,7 +52,7 @@ check: $(STAMP) ## style, types, import rules and sizes
 	@echo "==> check: import rules" && PYTHONPATH=. $(BIN)/lint-imports
 	@echo "==> check: sizes" && $(BIN)/python scripts/check_sizes.py
 
-bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="pruned …"]
+bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="engine …"]
 	@$(BIN)/python -m benchmarks $(or $(ARGS),--help)
 
 format: $(STAMP) ## rewrite the source in the project's format
