@@ -13,9 +13,10 @@ from pathlib import Path
 MAX_PROSE = 100  # characters of a line
 IGNORED = ("build", "dist", "var", "runs")  # folders that no checkout has
 
-_LINK = re.compile(r"(\[(?:[^\[\]]|\[[^\[\]]*\])*\])\(([^()\s]*)(?:\s+\"[^\"]*\")?\)")  # [text](target "title")
+_LINK = re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]*)\)")  # the text may go on in the next line
+_TARGET = re.compile(r"(?<=\])\([^()\s]*\)")
 _ADDRESS = re.compile(r"https?://\S+")
-_CODE = re.compile(r"`[^`]*`")
+_CODE = re.compile(r"`[^`\n]*`")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _NOT_A_FILE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # https:, mailto:
 
@@ -36,7 +37,7 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
 
 def slug(heading: str) -> str:
     """The fragment that GitHub gives a heading."""
-    text = _LINK.sub(lambda link: link[1][1:-1], heading).strip().lower()
+    text = _LINK.sub(lambda link: link[1], heading).strip().lower()
     return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
 
@@ -62,13 +63,15 @@ def broken(path: Path, target: str) -> str | None:
 
 def problems(path: Path) -> Iterator[str]:
     """One line of text for each broken link and each long line of prose."""
-    for number, line in prose(path.read_text(encoding="utf-8")):
-        for _, target in _LINK.findall(_CODE.sub("", line)):
-            if (reason := broken(path, target)) is not None:
-                yield f"{path}:{number}: {reason}"
-        shown = _ADDRESS.sub("", _LINK.sub(lambda link: link[1], line))
-        if len(shown) > MAX_PROSE and not line.lstrip().startswith("|"):
-            yield f"{path}:{number}: {len(shown)} characters, at most {MAX_PROSE}"
+    lines = dict(prose(path.read_text(encoding="utf-8")))
+    whole = "\n".join(_CODE.sub("", lines.get(number, "")) for number in range(1, max(lines, default=0) + 1))
+    for link in _LINK.finditer(whole):
+        if (reason := broken(path, link[2])) is not None:
+            yield f"{path}:{whole.count(chr(10), 0, link.end()) + 1}: {reason}"
+    for number, line in lines.items():
+        shown = len(_ADDRESS.sub("", _TARGET.sub("", line)))
+        if shown > MAX_PROSE and not line.lstrip().startswith("|"):
+            yield f"{path}:{number}: {shown} characters, at most {MAX_PROSE}"
 
 
 def documents(root: Path) -> list[Path]:

@@ -55,6 +55,11 @@ def test_two_links_in_a_line_are_two_links(page: Path) -> None:
     assert found(page, "[a](a.md) and [b](b.md)\n") == ["1: no file a.md", "1: no file b.md"]
 
 
+def test_a_link_may_go_on_in_the_next_line(page: Path) -> None:
+    assert found(page, "a\n[what this\nsays](a.md) and [that](b.md)\n") == ["3: no file a.md", "3: no file b.md"]
+    assert found(page, "[what this\nsays](other.md)" + "x" * 90 + "\n") == []
+
+
 def test_code_has_no_links(page: Path) -> None:
     assert found(page, "`[a](a.md)`\n\n    [b](b.md)\n\n```\n[c](c.md)\n```\n") == []
 
