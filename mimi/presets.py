@@ -5,8 +5,8 @@ from training.variants import for_serving
 
 PAPER = MiMiOptions()
 
-# With few epochs a cycle the rate must be large. Otherwise the neurons still rank as they were drawn. The rate is chosen
-# on validation.
+# With few epochs a cycle the rate must be large. Otherwise the neurons still rank as they were drawn. The rate is
+# chosen on validation.
 SHORT = MiMiOptions(
     fit=FitOptions(epochs=8, warmup_epochs=1, batch_size=64, learning_rate=2e-3, reference_batch=None),
     target_sigma=256,
@@ -14,7 +14,7 @@ SHORT = MiMiOptions(
 )
 
 # A mirrored digit is another sign, so `flip` is off. The rate is known. Two thirds of the sites become a bare trunk,
-# which is computed once for each of four views of an image. So the task is cheaper to serve and trains in half the time.
+# which is computed once for each of four views of an image. It is cheaper to serve, and trains in half the time.
 DEMO = MiMiOptions(
     fit=FitOptions(
         epochs=4, warmup_epochs=1, batch_size=32, learning_rate=3e-3, reference_batch=None, flip=False, views=4

@@ -29,7 +29,7 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
             fenced = not fenced
             indented = False
         else:
-            indented = line.startswith("    ") and (indented or not previous.strip())
+            indented = line.startswith("    ") and (indented or not previous.strip() or previous.startswith("#"))
             if not fenced and not indented:
                 yield number, line
         previous = line
