@@ -21,6 +21,7 @@ from threading import Lock
 from typing import Protocol
 from weakref import WeakKeyDictionary, finalize
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -132,7 +133,7 @@ class Slab:
 
     def compact(self, used: Sequence[int]) -> None:
         """Move the slots `used` to 1, 2, …, and give up all others."""
-        kept = torch.tensor([0, *used], device=self.tensors[0].device)
+        kept = torch.from_numpy(np.array([0, *used])).to(self.tensors[0].device)
         self.tensors = [tensor.index_select(0, kept) for tensor in self.tensors]
         self._free.clear()
 
