@@ -118,7 +118,7 @@ def test_weights_that_are_copied_ahead_grow_and_leave_stay_on_the_device(
 
 def _norm(runtime: PaddedRuntime, mode: FakeTensorMode) -> None:
     norm = runtime._backbone.sites[1].branch.get_submodule("norm")
-    norm.weight = nn.Parameter(torch.ones(norm.weight.shape), requires_grad=False)
+    norm.weight = nn.Parameter(torch.ones(runtime._backbone.sites[1].dim), requires_grad=False)
 
 
 def _bank(runtime: PaddedRuntime, mode: FakeTensorMode) -> None:
