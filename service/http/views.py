@@ -36,7 +36,7 @@ from service.schemas import (
 )
 from service.tasks import splits
 from service.tasks.catalogue import Described
-from service.tasks.table import Entry, Served
+from service.tasks.table import LoadedVersion, TaskEntry
 from service.tasks.uploads import Upload, Uploaded
 
 _GIGA = 1e9
@@ -58,7 +58,7 @@ def upload(asked: Upload, done: Uploaded) -> UploadAnswer:
     )
 
 
-def task_detail(task: str, state: TaskState, described: Described, entry: Entry | None) -> TaskDetail:
+def task_detail(task: str, state: TaskState, described: Described, entry: TaskEntry | None) -> TaskDetail:
     """A task: as the store has it, and `entry`, as this server answers for it."""
     own = {"description": state.description} if state.description else {}
     return TaskDetail(
@@ -190,7 +190,7 @@ def _results(task: TaskOutput, output: Output, top_k: int | None) -> list[ImageR
     return [image_result(result, task.served, output, top_k) for result in task.results]
 
 
-def image_result(result: RowResult, served: Served, output: Output, top_k: int | None = None) -> ImageResult:
+def image_result(result: RowResult, served: LoadedVersion, output: Output, top_k: int | None = None) -> ImageResult:
     """The answer to one image, of the kind asked for."""
     return ImageResult(
         predictions=_best(result.logits, served, top_k or DEFAULT_TOP_K) if output == "probabilities" else None,
@@ -203,20 +203,20 @@ def image_result(result: RowResult, served: Served, output: Output, top_k: int |
     )
 
 
-def _best(logits: np.ndarray, served: Served, top_k: int) -> list[Prediction]:
+def _best(logits: np.ndarray, served: LoadedVersion, top_k: int) -> list[Prediction]:
     """The most probable labels first."""
     probabilities, labels = softmax(logits), served.manifest.labels
     best = np.argsort(-logits, kind="stable")[:top_k]  # by logit: distant ones share a probability of zero
     return [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best.tolist()]
 
 
-def listing(table: Mapping[str, Entry], backbone: Backbone) -> TaskList:
+def listing(table: Mapping[str, TaskEntry], backbone: Backbone) -> TaskList:
     """All tasks by name; a task whose live alias is split shows its heaviest version."""
     tasks = [_summary(task, entry) for task, entry in sorted(table.items())]
     return TaskList(tasks=tasks, backbone=backbone.name, backbone_fingerprint=backbone.fingerprint)
 
 
-def _summary(task: str, entry: Entry) -> TaskSummary:
+def _summary(task: str, entry: TaskEntry) -> TaskSummary:
     if entry.reason is not None:
         return TaskSummary(task=task, ready=False, reason=entry.reason)
     named, _ = max(entry.split, key=lambda choice: choice[1])

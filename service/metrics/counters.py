@@ -16,10 +16,10 @@ from prometheus_client.registry import Collector
 
 from service.engine import RowResult
 from service.errors import KeyRefused
-from service.metrics.labels import OTHER, Busiest, Recent
+from service.metrics.labels import OTHER, HeavyHitters, RecentlyUsed
 from service.metrics.tiers import LoadMetrics
 from service.problems import answer_to
-from service.tasks.table import Entry, Named, Table
+from service.tasks.table import Table, TaskEntry, TaskVersion
 
 NONE = "-"  # no task, version or key looks like this
 OUTCOMES = ("published", "known", "dry_run", "refused", "failed")  # of uploads
@@ -46,7 +46,7 @@ class Kind(Enum):
 class AskedTask:
     """One version that a prediction asks, and what the engine executed for it."""
 
-    named: Named
+    named: TaskVersion
     results: Sequence[RowResult] = ()
 
 
@@ -80,9 +80,9 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._table: Table = {}
         self._deleted: deque[str] = deque()  # tasks whose series are still to be removed
-        self.busiest = self._tasks = Busiest(tasks, on_out=self._remove)
-        self._keys = Busiest(tasks, on_out=lambda key: self._refused.remove_by_labels({"key": key}))
-        self._versions = Recent(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
+        self.busiest = self._tasks = HeavyHitters(tasks, on_out=self._remove)
+        self._keys = HeavyHitters(tasks, on_out=lambda key: self._refused.remove_by_labels({"key": key}))
+        self._versions = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
 
         def counter(name: str, what: str, *labels: str) -> Counter:
             return Counter(name, what, labels, registry=registry)
@@ -171,7 +171,7 @@ class Metrics:
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
         self._forget_deleted()
-        live = {(named.task, str(named.info.version)) for entry in self._table.values() for named in entry.named()}
+        live = {(named.task, str(named.info.version)) for entry in self._table.values() for named in entry.aliased()}
         self._versions.expire(live)
         return generate_latest(self._registry)
 
@@ -193,7 +193,7 @@ class Metrics:
         for result in results:
             self._share.observe(result.flops_shared / (result.flops_spent + result.flops_shared))
 
-    def _labels(self, named: Named | None) -> tuple[str, str]:
+    def _labels(self, named: TaskVersion | None) -> tuple[str, str]:
         if named is None or named.task not in self._table:  # the series of a deleted task would stay for ever
             return NONE, NONE
         if self._tasks.label(named.task) == OTHER:
@@ -209,7 +209,7 @@ class Metrics:
         self._requests.remove_by_labels({"task": task, "version": version})
 
 
-def _swapped(old: Entry, new: Entry) -> bool:
+def _swapped(old: TaskEntry, new: TaskEntry) -> bool:
     """Whether a version answers that did not, where another one answered before."""
     before = {served.info.version for served, _ in old.split}
     return bool(before) and any(served.info.version not in before for served, _ in new.split)

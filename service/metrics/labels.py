@@ -13,7 +13,7 @@ _HALVED_AFTER = 100_000  # uses: half of what is older is forgotten, so that yes
 _MARGIN = 8  # uses
 
 
-class Busiest:
+class HeavyHitters:
     """The names used most have places; a name takes the least busy one's when it is twice as busy, not at each turn."""
 
     def __init__(self, places: int, *, on_out: Callable[[str], None] = lambda name: None) -> None:
@@ -57,7 +57,7 @@ class Busiest:
         return True
 
 
-class Recent:
+class RecentlyUsed:
     """Values below a name, such as the versions of a task. One that was not used for long enough, so that its last
     count has been scraped, makes room; while none is idle, a further one is counted with the others.
     """

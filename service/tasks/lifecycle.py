@@ -1,7 +1,7 @@
-"""What becomes of published versions: aliases move, split, return and go; versions and tasks are deleted.
+"""Changes of what is published: aliases are moved, split, rolled back and deleted; versions and tasks are deleted.
 
-Each change is made in the store, by compare-and-swap where the caller asks for it, and then taken over by the
-registry, so that it is in force when the call returns. Knows no HTTP; belongs to the registry's thread.
+Each change is made in the store, by compare-and-swap if the caller asks for it. Then the registry reads it, so it is
+in force when the call returns. Knows no HTTP; belongs to the registry's thread.
 """
 
 import logging
@@ -18,12 +18,16 @@ from service.tasks.splits import Split
 from service.tasks.table import ALIAS
 
 ANYWAY = Condition()
+PastSplit = Mapping[int, int] | None  # version -> weight; None: the alias did not exist
+
+_FIRST_LOOK = 64  # entries of the log; each further look goes eight times as far back
+_FURTHER = 8
 
 logger = logging.getLogger(__name__)
 
 
 class Lifecycle:
-    """Changes what is published, and has a registry follow at once."""
+    """Changes the store, and makes the registry follow at once."""
 
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store, self._registry = store, registry
@@ -130,13 +134,7 @@ def _version(state: TaskState, number: int) -> VersionInfo:
     return state.versions[number]
 
 
-_FIRST_LOOK = 64  # entries of the log; each further look goes eight times as far back
-_FURTHER = 8
-
-Target = Mapping[int, int] | None  # version -> weight; None: the alias was not there
-
-
-def target_before(store: Store, task: str, alias: str, *, generation: int) -> Target:
+def target_before(store: Store, task: str, alias: str, *, generation: int) -> PastSplit:
     """What an alias pointed at before its last move; None where there was nothing.
 
     Args:
@@ -159,20 +157,20 @@ def target_before(store: Store, task: str, alias: str, *, generation: int) -> Ta
         look *= _FURTHER
 
 
-def targets(changes: Iterable[Change], task: str, alias: str) -> list[Target]:
+def targets(changes: Iterable[Change], task: str, alias: str) -> list[PastSplit]:
     """What an alias pointed at after each change that concerned it, oldest first."""
     return [target for change in changes for target in _targets(change.event, task, alias)]
 
 
-def _targets(event: Event, task: str, alias: str) -> list[Target]:
+def _targets(event: Event, task: str, alias: str) -> list[PastSplit]:
     match event:
-        case VersionAdded(task=name, alias=pointer, version=version) if (name, pointer) == (task, alias):
+        case VersionAdded(task=name, alias=moved, version=version) if (name, moved) == (task, alias):
             return [splits.whole(version)]
         case Seeded(added=added):
             return [target for one in added for target in _targets(one, task, alias)]
-        case AliasMoved(task=name, alias=pointer, split=split) if (name, pointer) == (task, alias):
+        case AliasMoved(task=name, alias=moved, split=split) if (name, moved) == (task, alias):
             return [split]
-        case AliasDeleted(task=name, alias=pointer) if (name, pointer) == (task, alias):
+        case AliasDeleted(task=name, alias=moved) if (name, moved) == (task, alias):
             return [None]
         case TaskDeleted(task=name) if name == task:
             return [None]

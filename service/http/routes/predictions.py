@@ -21,7 +21,7 @@ from service.metrics.counters import AskedTask, Kind, RequestRecord
 from service.predict import Outputs
 from service.schemas import ALL_TASKS, TASK_PATTERN, FanoutAnswer, FanoutOptions, PredictAnswer, PredictOptions
 from service.service import Service
-from service.tasks.table import Named
+from service.tasks.table import TaskVersion
 from service.tasks.targets import Target
 
 _TASK = re.compile(TASK_PATTERN)
@@ -144,7 +144,7 @@ async def _one(service: Service, request: Request, target: Target, options: Pred
     return _json(predict_answer(outputs, output, payload.top_k or options.top_k))
 
 
-async def _resolve(service: Service, names: Sequence[str]) -> list[Named]:
+async def _resolve(service: Service, names: Sequence[str]) -> list[TaskVersion]:
     """The versions that answer for these tasks now; for all that can be served where none are named."""
     if names and ALL_TASKS not in names:
         targets = [Target(task) for task in dict.fromkeys(names)]

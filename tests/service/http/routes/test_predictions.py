@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from service.tasks.table import Named
+from service.tasks.table import TaskVersion
 from tests.service.adapters import Made, make, saved_flops
 from tests.service.asking import IMAGE, PNG, Body, answer, form, json, named, predict, probabilities, put, raw
 from tests.service.live import Live, encode, picture
@@ -91,7 +91,7 @@ def test_a_split_alias_is_drawn_once_for_a_request(
     live.client.put(f"/v1/tasks/{task}/aliases/live", json={"weights": {"1": 1, "2": 1}})
     draws: list[int] = []
 
-    def alternate(population: Sequence[Named], weights: object) -> list[Named]:
+    def alternate(population: Sequence[TaskVersion], weights: object) -> list[TaskVersion]:
         draws.append(1)
         return [population[len(draws) % 2]]
 
