@@ -19,7 +19,7 @@ DEMO = MiMiOptions(
     fit=FitOptions(
         epochs=4, warmup_epochs=1, batch_size=32, learning_rate=3e-3, reference_batch=None, flip=False, views=4
     ),
-    prune=for_serving(sites=24),
+    pruning=for_serving(sites=24),
     target_sigma=256,
 )
 

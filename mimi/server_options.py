@@ -63,7 +63,7 @@ def secret(field: "FieldInfo") -> bool:
 
 def unit(field: "FieldInfo") -> str:
     """The unit of a setting; empty where it has none."""
-    from service.setting_types import Unit
+    from service.settings import Unit
 
     return next((item.name for item in field.metadata if isinstance(item, Unit)), "")
 

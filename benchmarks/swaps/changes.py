@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.swaps.material import TASK, Material
 from service.client import Client
-from service.task_schemas import AliasAnswer
+from service.schemas import AliasAnswer
 
 _KEPT = 6  # versions; older ones are deleted, unless something may still point at them
 _MILLI = 1e3

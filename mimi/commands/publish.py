@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from service.task_schemas import UploadAnswer
+    from service.schemas import UploadAnswer
 
 HELP = "upload a task adapter file to a running server, where it is live at once"
 

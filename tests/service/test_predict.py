@@ -16,7 +16,7 @@ from service.decoding import Decoder
 from service.engine import Batcher, DeadlineExceeded, Engine, Limits, Row, RowResult
 from service.errors import NonFiniteOutput
 from service.predict import Predictor, softmax
-from service.table import Served
+from service.tasks.table import Served
 from tests.service.adapters import bundled_backbone, make
 from tests.service.live import PATIENCE, encode, picture
 

@@ -15,8 +15,8 @@ from benchmarks.engine.job import Calls, Job
 from benchmarks.engine.ours.opened import open_engine
 from benchmarks.engine.tasks import many_pruned, pruned_task
 from service.engine import Engine, Row
-from service.loads import Loads
-from service.registry import Registry
+from service.tasks.loads import Loads
+from service.tasks.registry import Registry
 
 TASK, BESIDE = "swapped", "beside"
 PAUSE_SECONDS = 0.002  # between swaps, so that batches get their turn
