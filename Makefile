@@ -54,7 +54,7 @@ check: $(STAMP) ## style, types, import rules, sizes, documents
 	@echo "==> check: documents" && $(BIN)/python scripts/check_docs.py
 	@echo "==> check: the drawing" && $(BIN)/python scripts/draw_architecture.py --check
 
-bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="pruned …"]
+bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="engine …"]
 	@$(BIN)/python -m benchmarks $(or $(ARGS),--help)
 
 format: $(STAMP) ## rewrite the source in the project's format

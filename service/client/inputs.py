@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Protocol, TypeAlias
 
+from service.checksums import repr_digest
 from service.client.errors import InvalidArgument
 from service.schemas import ALIAS_PATTERN, TASK_PATTERN
-from service.tasks.checksums import repr_digest
 
 
 class Savable(Protocol):

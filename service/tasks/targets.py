@@ -8,9 +8,8 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters_store.store_errors import UnknownVersion
-
 from adapters_store import AdaptersStoreError
+from adapters_store.errors import UnknownVersion
 from service.engine import DeadlineExceeded, EngineError
 from service.errors import TaskUnavailable
 from service.tasks.loads import Loads

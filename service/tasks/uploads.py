@@ -13,9 +13,9 @@ from adapters_store import errors as artifact
 from adapters_store.commands import find_version
 from adapters_store.errors import StaleGeneration
 from service import errors as own
+from service.checksums import Checksums
 from service.engine import Engine, GoldenCheck
 from service.engine import errors as engine
-from service.tasks.checksums import Checksums
 from service.tasks.conditions import Condition
 from service.tasks.registry import Registry
 from service.tasks.table import ALIAS

@@ -12,15 +12,16 @@ from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
 from adapters_store.strict_json import shown
+from service import checksums
 from service.access.keys import Scope
+from service.checksums import Checksums
 from service.errors import ClientGone
 from service.http.payload import Body
 from service.http.record import record_of
 from service.metrics.counters import Kind, RequestRecord
 from service.schemas import TASK_PATTERN
 from service.service import Service
-from service.tasks import checksums, conditions
-from service.tasks.checksums import Checksums
+from service.tasks import conditions
 from service.tasks.conditions import Condition
 
 T = TypeVar("T")

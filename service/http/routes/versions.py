@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BeforeValidator
 
 from adapters_store import VersionInfo
+from service.checksums import repr_digest
 from service.http import examples, openapi, views
 from service.http.routes.common import Expected, Running, Task, may_manage, may_predict
 from service.schemas import LARGEST, VersionDetail, VersionList
 from service.service import Service
-from service.tasks.checksums import repr_digest
 from service.tasks.conditions import fresh, tag
 
 router = APIRouter(prefix="/v1/tasks/{task}/versions", tags=["versions"])

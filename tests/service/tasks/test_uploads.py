@@ -7,10 +7,10 @@ import pytest
 
 from adapters_store import Store, open_store
 from adapters_store.errors import NotSafetensors, StaleGeneration, StoreFull, TruncatedFile
+from service.checksums import Checksums
 from service.engine import BackboneMismatch, Engine, GoldenMismatch, PreprocessingMismatch
 from service.errors import ChecksumMismatch, UnknownTask
 from service.problems import answer_to
-from service.tasks.checksums import Checksums
 from service.tasks.conditions import Condition
 from service.tasks.loads import Loads
 from service.tasks.registry import Registry
