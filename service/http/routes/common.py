@@ -1,4 +1,4 @@
-"""Shared by the endpoints: the running service, key checks, the body, headers, and cancelling for a client that left."""
+"""Shared by the endpoints: the running service, key checks, bodies, headers, and noticing a client that left."""
 
 import asyncio
 import logging
