@@ -129,7 +129,9 @@ class Settings(BaseSettings):
     )
 
     device_bytes: Bytes = Field(default=4 * GIBIBYTE, description="most bytes of adapters where they are computed with")
-    host_bytes: Bytes = Field(default=2 * GIBIBYTE, description="most bytes of adapters kept packed beside them")
+    host_bytes: Bytes = Field(
+        default=2 * GIBIBYTE, description="most bytes of adapters in the host's memory beside a GPU; unused on the CPU"
+    )
     pinned_tasks: Words = Field(
         default=(), description="tasks whose live versions always stay loaded, between commas; *: all"
     )

@@ -9,7 +9,7 @@ from adapters_store import Manifest, Store, TaskState, VersionInfo, unpack
 from adapters_store.errors import UnknownAlias, UnknownTask, UnknownVersion
 from service.engine import AdmissionError, Engine
 from service.engine.accounting import Cost, cost_of
-from service.engine.admission import check
+from service.engine.weights import check
 from service.tasks.table import ALIAS
 
 

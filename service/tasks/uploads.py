@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from adapters_store import State, Store, TaskAdapter, VersionInfo, digest, unpack
+from adapters_store import State, Store, VersionInfo, digest, unpack
 from adapters_store import errors as artifact
 from adapters_store.commands import find_version
 from adapters_store.errors import StaleGeneration
 from service import errors as own
 from service.checksums import Checksums
-from service.engine import Engine, GoldenCheck
+from service.engine import Engine, GoldenCheck, Resident
 from service.engine import errors as engine
 from service.tasks.conditions import Condition
 from service.tasks.registry import Registry
@@ -124,7 +124,7 @@ class _Checked:
     """A file that may be published, and what was found out on the way."""
 
     sha256: str
-    adapter: TaskAdapter
+    resident: Resident
     golden: GoldenCheck
     had_checksum: bool
     expected: int | None  # generation
@@ -157,7 +157,8 @@ class Uploader:
         sha256 = digest(upload.data)
         had_checksum = upload.checksums.verify(sha256)
         adapter = unpack(upload.data)
-        return _Checked(sha256, adapter, self._engine.verify(adapter), had_checksum, expected)
+        resident = self._engine.weights_of(adapter, sha256)
+        return _Checked(sha256, resident, self._engine.verify(adapter, resident), had_checksum, expected)
 
     def _preview(self, upload: Upload, checked: _Checked, state: State) -> tuple[int, int, bool]:
         known = find_version(state, upload.task, checked.sha256)
@@ -168,7 +169,7 @@ class Uploader:
         alias = ALIAS if upload.activate else None
         try:
             if upload.activate:  # before anything points to it: the first request finds it resident
-                self._engine.admit(checked.adapter, checked.sha256)
+                self._engine.load(checked.sha256, lambda: checked.resident)
             published = self._store.publish(upload.task, upload.data, alias=alias, expected_generation=checked.expected)
             self._registry.sync()
         finally:

@@ -5,10 +5,10 @@ from contextlib import closing
 
 import pytest
 
-from adapters_store import Store, open_store
+from adapters_store import Store, TaskAdapter, open_store
 from adapters_store.errors import NotSafetensors, StaleGeneration, StoreFull, TruncatedFile
 from service.checksums import Checksums
-from service.engine import BackboneMismatch, Engine, GoldenMismatch, PreprocessingMismatch
+from service.engine import BackboneMismatch, Engine, GoldenCheck, GoldenMismatch, PreprocessingMismatch, Resident
 from service.errors import ChecksumMismatch, UnknownTask
 from service.problems import answer_to
 from service.tasks.conditions import Condition
@@ -98,9 +98,9 @@ def test_a_race_that_is_lost_while_the_file_is_checked_is_noticed(
     store.publish("cats", b"1")
     verify = engine.verify
 
-    def slow(adapter: object) -> object:
+    def slow(adapter: TaskAdapter, resident: Resident) -> GoldenCheck:
         store.publish("cats", b"2")
-        return verify(adapter)  # type: ignore[arg-type]
+        return verify(adapter, resident)
 
     monkeypatch.setattr(engine, "verify", slow)
     with pytest.raises(StaleGeneration):

@@ -12,19 +12,18 @@ from backbone import Backbone
 from benchmarks.synthetic import task_adapter
 from service.engine import Engine, Resident, Row
 from service.engine.padded import PaddedRuntime
-from service.engine.padded.bank import FIRST_SLOTS
-from service.engine.padded.lanes import Inline, Stream, Wait
+from service.engine.padded.bank import FIRST_SLOTS, Blocking, Overlapped, Wait
 from tests.service.engine.gate import Picture
 
 CPU = torch.device("cpu")
 
 
-class Late(Inline):
+class Late(Blocking):
     """Sends nothing before somebody waits for it, as a stream may; remembers how often it was asked to."""
 
     def __init__(self) -> None:
-        super().__init__(CPU, torch.float32)
-        self.sent = self.arrived = self.settled = 0
+        super().__init__(CPU)
+        self.sent = self.arrived = self.fences = 0
 
     def send(self, block: Tensor, write: Callable[[Tensor], None]) -> Wait:
         self.sent += 1
@@ -37,19 +36,19 @@ class Late(Inline):
 
         return wait
 
-    def settle(self) -> None:
+    def fence(self) -> None:
         assert self.sent == self.arrived, "the places of what is still being written have moved"
-        self.settled += 1
+        self.fences += 1
 
 
 @pytest.fixture
-def lane() -> Late:
+def transfer() -> Late:
     return Late()
 
 
 @pytest.fixture
-def ours(backbone: Backbone, lane: Late) -> Engine:
-    return Engine(backbone, PaddedRuntime(backbone, device=CPU, dtype=torch.float32, lane=lane))
+def ours(backbone: Backbone, transfer: Late) -> Engine:
+    return Engine(backbone, PaddedRuntime(backbone, device=CPU, dtype=torch.float32, transfer=transfer))
 
 
 def many(backbone: Backbone, adapter: TaskAdapter, count: int) -> list[TaskAdapter]:
@@ -62,43 +61,43 @@ def answers(engine: Engine, resident: Resident, pixels: Picture) -> np.ndarray:
 
 
 def test_weights_are_on_their_way_when_a_task_becomes_resident_and_have_arrived_when_it_is_asked(
-    backbone: Backbone, adapters: list[TaskAdapter], ours: Engine, lane: Late, engine: Engine, pixels: Picture
+    backbone: Backbone, adapters: list[TaskAdapter], ours: Engine, transfer: Late, engine: Engine, pixels: Picture
 ) -> None:
     first, second = many(backbone, adapters[1], 2)
     answers(ours, ours.admit(first, "first"), pixels)  # makes the classes
-    assert (lane.sent, lane.arrived) == (1, 1)
+    assert (transfer.sent, transfer.arrived) == (1, 1)
     mine = ours.admit(second, "second")
-    assert (lane.sent, lane.arrived) == (2, 1)
+    assert (transfer.sent, transfer.arrived) == (2, 1)
     expected = answers(engine, engine.admit(second, "second"), pixels)
     np.testing.assert_allclose(answers(ours, mine, pixels), expected, atol=1e-5)
-    assert (lane.sent, lane.arrived) == (2, 2)
+    assert (transfer.sent, transfer.arrived) == (2, 2)
 
 
 def test_a_class_does_not_move_under_what_is_being_written(
-    backbone: Backbone, adapters: list[TaskAdapter], ours: Engine, lane: Late, engine: Engine, pixels: Picture
+    backbone: Backbone, adapters: list[TaskAdapter], ours: Engine, transfer: Late, engine: Engine, pixels: Picture
 ) -> None:
     tasks = many(backbone, adapters[1], FIRST_SLOTS + 4)
     answers(ours, ours.admit(tasks[0], "0"), pixels)
     mine = [ours.admit(task, str(number)) for number, task in enumerate(tasks)]
-    assert lane.sent == FIRST_SLOTS - 1  # there is room for no more, and a load does not make any
-    settled = lane.settled
+    assert transfer.sent == FIRST_SLOTS - 1  # there is room for no more, and a load does not make any
+    fences = transfer.fences
     for number, task in reversed(list(enumerate(tasks))):
         expected = answers(engine, engine.admit(task, str(number)), pixels)
         np.testing.assert_allclose(answers(ours, mine[number], pixels), expected, atol=1e-5)
-    assert lane.settled > settled
-    assert lane.arrived == lane.sent == len(tasks)
+    assert transfer.fences > fences
+    assert transfer.arrived == transfer.sent == len(tasks)
 
 
-def test_what_comes_back_from_the_host_and_what_is_offered_is_sent_too(
-    backbone: Backbone, adapters: list[TaskAdapter], ours: Engine, lane: Late, pixels: Picture
+def test_what_is_loaded_ahead_is_sent_too(
+    backbone: Backbone, adapters: list[TaskAdapter], ours: Engine, transfer: Late, pixels: Picture
 ) -> None:
     first, second = many(backbone, adapters[1], 2)
     answers(ours, ours.admit(first, "first"), pixels)
-    resident, kept = ours.offer(second, "second")
+    resident, kept = ours.load("second", lambda: ours.weights_of(second, "second"), evicting=False)
     assert kept
-    assert lane.sent == 2
-    assert ours.restore("second") is resident
-    assert lane.sent == 2
+    assert transfer.sent == 2
+    assert ours.admit(second, "second") is resident
+    assert transfer.sent == 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -106,7 +105,7 @@ def test_a_stream_writes_beside_a_batch_and_is_waited_for(
     backbone: Backbone, adapters: list[TaskAdapter], engine: Engine, pixels: Picture
 ) -> None:
     device = torch.device("cuda")
-    runtime = PaddedRuntime(backbone, device=device, dtype=torch.float32, lane=Stream(device, torch.float32))
+    runtime = PaddedRuntime(backbone, device=device, dtype=torch.float32, transfer=Overlapped(device))
     ours = Engine(backbone, runtime)
     for number, task in enumerate(many(backbone, adapters[1], 3 * FIRST_SLOTS)):
         mine, theirs = (each.admit(task, str(number)) for each in (ours, engine))

@@ -1,18 +1,17 @@
-"""Weights are copied exactly, and counted in the bytes that they lie in, in both of their forms."""
+"""Weights are copied exactly, in float32, and counted in the bytes that they lie in."""
 
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from adapters_store import SiteArrays, TaskAdapter
 from service.engine import Cost, Resident
-from service.engine.bank import load, pack, pack_file, place
+from service.engine.weights import resident_of
 
 
 def resident(adapter: TaskAdapter, sha256: str = "a") -> Resident:
-    return load(adapter, sha256, Cost(1, 0))
+    return resident_of(adapter, sha256, Cost(1, 0))
 
 
 def parameters(adapter: TaskAdapter) -> int:
@@ -47,20 +46,3 @@ def test_bytes_are_those_of_float32_whatever_the_file_holds(adapters: list[TaskA
         loaded = resident(adapter)
         assert loaded.nbytes == 4 * parameters(adapter)
         assert {tensor.dtype for site in loaded.sites.values() for tensor in site} == {torch.float32}
-
-
-@pytest.mark.parametrize("half", [False, True])
-def test_packed_they_take_the_bytes_of_the_file_and_lose_nothing(adapters: list[TaskAdapter], half: bool) -> None:
-    for full in adapters:
-        adapter = halved(full) if half else full
-        first = pack_file(adapter, "a", Cost(1, 0))
-        assert first.nbytes == (2 if half else 4) * parameters(adapter)
-        packed = pack(place(pack(place(first))))
-        assert (packed.sha256, packed.manifest, packed.cost) == ("a", adapter.manifest, Cost(1, 0))
-        assert (packed.shapes, packed.block.dtype) == (first.shapes, first.block.dtype)
-        assert torch.equal(packed.block, first.block)
-
-
-def test_float32_changes_its_form_without_a_copy(adapters: list[TaskAdapter]) -> None:
-    loaded = resident(adapters[0])
-    assert place(pack(loaded)).block.data_ptr() == loaded.block.data_ptr()

@@ -1,6 +1,7 @@
-"""What computes a frozen network between its stem and its pooling: its own modules, or something faster.
+"""Backends: what computes a frozen network between its stem and its pooling.
 
-Adapters act on slices of a batch; rows outside of them have none.
+`ModuleBackend` runs the network's own modules; `backbone.kernels` holds a faster one. Adapters act on slices of a
+batch; rows outside of all slices have no adapter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,33 +15,33 @@ from backbone.adapter import SiteWeights
 from backbone.network import Backbone
 
 Slice = tuple[SiteWeights, slice]  # an adapter, and the rows of a batch that it acts on
-Live = Mapping[int, Sequence[Slice]]  # of a site, in the order of the slices, which do not overlap
+Live = Mapping[int, Sequence[Slice]]  # by site, in the order of the slices, which do not overlap
 
 BARE: Live = {}
 
 
-class Arithmetic(Protocol):
-    """What computes the sub-layers of one network. Tokens are (B, H, W, C) or (B, L, C)."""
+class Backend(Protocol):
+    """Computes the sub-layers of one network. Tokens are (B, H, W, C) or (B, L, C)."""
 
     @property
     def compiled(self) -> int:
-        """How many of the sub-layers are computed by something else than their modules."""
+        """How many of the sub-layers are computed by compiled kernels instead of modules."""
         ...
 
     def enter(self, site: int, x: Tensor) -> Tensor:
-        """Tokens that stand before the branch of a site, from those that enter the site."""
+        """The input of a site's branch, from the output of the site before."""
         ...
 
     def branch(self, site: int, x: Tensor) -> Tensor:
-        """The branch's output for what `enter` gives; it may be overwritten."""
+        """The branch's output for what `enter` returns; the caller may overwrite it."""
         ...
 
     def advance(self, x: Tensor, start: int, stop: int, live: Live = BARE) -> Tensor:
-        """Tokens that enter site `stop`, or the pooling, from those that enter site `start`, adapters included."""
+        """The input of site `stop`, or of the pooling, from the input of site `start`; adapters included."""
         ...
 
 
-class ByModules:
+class ModuleBackend:
     """The network's own modules, and PyTorch's operators."""
 
     def __init__(self, backbone: Backbone) -> None:
@@ -49,21 +50,21 @@ class ByModules:
 
     @property
     def compiled(self) -> int:
-        """None."""
+        """Always 0."""
         return 0
 
     def enter(self, site: int, x: Tensor) -> Tensor:
-        """As `Arithmetic.enter`."""
+        """As `Backend.enter`."""
         entered: Tensor = self._sites[site].enter(x)
         return entered
 
     def branch(self, site: int, x: Tensor) -> Tensor:
-        """As `Arithmetic.branch`."""
+        """As `Backend.branch`."""
         out: Tensor = self._sites[site].branch(x)
         return out
 
     def advance(self, x: Tensor, start: int, stop: int, live: Live = BARE) -> Tensor:
-        """As `Arithmetic.advance`."""
+        """As `Backend.advance`."""
         for site in range(start, stop):
             x = self.enter(site, x)
             x = adapt_slices(self.branch(site, x), live.get(site, ()), x)
@@ -71,9 +72,9 @@ class ByModules:
 
 
 def adapt_slices(h: Tensor, live: Sequence[Slice], x: Tensor) -> Tensor:
-    """`x` plus `h`, both (B, ..., M), plus what each adapter of `live` gives for its rows of `h`, which is overwritten.
+    """`x` + `h` + what each adapter of `live` gives for its rows of `h`; overwrites `h`.
 
-    The slices are in order and do not overlap; rows outside of them have no adapter.
+    Both tensors are (B, ..., M). The slices are in order and do not overlap; rows outside of them have no adapter.
     """
     h = h.contiguous()
     tokens = [h[rows].view(-1, h.shape[-1]) for _, rows in live]  # each (rows·tokens, M)

@@ -3,7 +3,7 @@
 import torch
 
 from backbone import SiteWeights, adapt
-from backbone.arithmetic import adapt_slices
+from backbone.backend import adapt_slices
 
 
 def test_rows_without_a_live_adapter_get_the_sum_alone() -> None:
