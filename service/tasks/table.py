@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from adapters_store import Manifest, VersionInfo
-from service.engine import Resident
+from adapters_store import AdaptersStoreError, Manifest, VersionInfo
+from service.engine import EngineError, Resident
 
 ALIAS = "live"
 RETRY_SECONDS = 30.0  # before a content that could not be loaded is tried again
@@ -39,10 +39,10 @@ class Content:
         """A load has succeeded."""
         self.classes, self.reason = len(resident.manifest.labels), None
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: AdaptersStoreError | EngineError) -> None:
         """A load has failed."""
         self.classes, self.retry_at = None, time.monotonic() + RETRY_SECONDS
-        self.reason = getattr(error, "title", "") or (type(error).__doc__ or "").strip()
+        self.reason = error.title
 
     @property
     def wants_load(self) -> bool:
