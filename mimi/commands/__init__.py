@@ -1,6 +1,6 @@
 """The commands of `mimi`: each module has a HELP line, its arguments, and a `run` that gives the exit status."""
 
-from mimi.commands import compare, compile, config, demo, export, inspect, publish, report, serve, train
+from mimi.commands import compare, compile, config, demo, export, inspect, publish, report, serve, store, train
 
 COMMANDS = {
     "compare": compare,
@@ -12,6 +12,7 @@ COMMANDS = {
     "publish": publish,
     "report": report,
     "serve": serve,
+    "store": store,
     "train": train,
 }
 
