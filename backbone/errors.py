@@ -7,9 +7,10 @@ BackboneError
 └── WeightsInvalid         a weights file is unreadable or does not fit the architecture
 
 ImageError
-├── UnsupportedFormat      not JPEG, PNG or WebP, judged by the bytes
-├── UnsupportedMode        16-bit or floating-point samples: scaling them would be a guess
+├── UnsupportedFormat      none of the accepted formats, judged by the bytes
+├── UnsupportedMode        samples that no decoder here reads, such as 12-bit JPEG
 ├── ImageTooLarge          more bytes or pixels than the limits allow, judged before decoding
+├── ImageTooCostly         more work to decode than the limits allow, judged before decoding
 └── BadImage               truncated, corrupt, or of a shape that cannot be an image
 """
 
@@ -39,15 +40,19 @@ class ImageError(Exception):
 
 
 class UnsupportedFormat(ImageError):
-    """The bytes are not a JPEG, PNG or WebP image."""
+    """The bytes are not an image of an accepted format."""
 
 
 class UnsupportedMode(ImageError):
-    """The samples are 16-bit or floating point."""
+    """The samples are of a kind that is not read, such as 12-bit JPEG."""
 
 
 class ImageTooLarge(ImageError):
     """The image has more bytes or pixels than the limits allow."""
+
+
+class ImageTooCostly(ImageError):
+    """The image, or all images of a request together, would take more work to decode than the limits allow."""
 
 
 class BadImage(ImageError):
