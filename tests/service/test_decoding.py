@@ -11,7 +11,7 @@ from PIL import Image
 
 from backbone import ImageError, ImageLimits
 from backbone.errors import BadImage, ImageTooCostly, UnsupportedFormat
-from service.decoding import LITTLE, Decoder
+from service.decoding import Decoder
 from service.errors import DecodeBacklog, TooManyUnderWay
 from tests.backbone.image_files import encode as encode_image
 from tests.backbone.image_files import with_scans
