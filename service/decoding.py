@@ -21,8 +21,9 @@ import numpy as np
 from backbone import ImageError, ImageLimits, Preprocessing, from_pixels
 from backbone.errors import ImageTooCostly
 from backbone.image_bytes import Encoded
-from backbone.images import inspect, render, work
-from service.errors import DecodeBacklog, TooManyUnderWay
+from backbone.images import EXTRA_FORMATS, FORMATS, inspect, missing_decoders, render, work
+from service.errors import DecodeBacklog, SettingsError, TooManyUnderWay
+from service.settings import Settings
 
 T = TypeVar("T")
 Picture = bytes | np.ndarray  # an encoded image; uint8 (h, w, 3); or float32 (3, H, W), normalised already
@@ -30,6 +31,27 @@ Picture = bytes | np.ndarray  # an encoded image; uint8 (h, w, 3); or float32 (3
 LITTLE = 16_000_000  # work of a request that costs little: a few photographs, or one picture of 16 megapixels
 _NICE = 10  # how far the threads for the others stand back where processors are short
 _STUCK_SECONDS = 10.0  # no image within the limits takes a fifth of it
+
+
+def image_limits(settings: Settings) -> ImageLimits:
+    """What the images of a request may be.
+
+    Raises:
+        SettingsError: a format is unknown, or nothing installed decodes it.
+    """
+    formats = {form.lower(): form for form in (*FORMATS, *EXTRA_FORMATS)}
+    unknown = [name for name in settings.image_formats if name not in formats]
+    if unknown or not settings.image_formats:
+        raise SettingsError(f"image_formats: one or more of {', '.join(formats)}, between commas")
+    accepted = tuple(formats[name] for name in settings.image_formats)
+    if missing := missing_decoders(accepted):
+        raise SettingsError(f"image_formats: nothing installed decodes {', '.join(missing).lower()}")
+    return ImageLimits(
+        max_bytes=settings.image_bytes,
+        max_pixels=settings.image_pixels,
+        max_work=settings.request_pixels,
+        formats=accepted,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from PIL import Image
 
 from backbone import ImageError, ImageLimits
 from backbone.errors import BadImage, ImageTooCostly, UnsupportedFormat
-from service.decoding import Decoder
-from service.errors import DecodeBacklog, TooManyUnderWay
+from backbone.images import _can_decode
+from service.decoding import Decoder, image_limits
+from service.errors import DecodeBacklog, SettingsError, TooManyUnderWay
+from service.settings import Settings
 from tests.backbone.image_files import encode as encode_image
 from tests.backbone.image_files import with_scans
 from tests.service.adapters import bundled_backbone
@@ -241,3 +243,30 @@ async def test_threads_for_what_costs_much_stand_back(decoder: Decoder) -> None:
     decoder._much.enter(1)
     (much,), little = await decoder._much.run([niceness]), await decoder.offload(niceness)
     assert much > little
+
+
+# ---------------------------------------------------------------- settings
+
+
+def test_the_limits_are_settings() -> None:
+    settings = Settings(image_bytes=9, image_pixels=8, request_pixels=7, image_formats=("png", "avif", "heif"))
+    limits = image_limits(settings)
+    assert (limits.max_bytes, limits.max_pixels, limits.max_work) == (9, 8, 7)
+    assert limits.formats == ("PNG", "AVIF", "HEIF")
+    assert image_limits(Settings()) == ImageLimits()
+
+
+@pytest.mark.parametrize("formats", [("gif",), ("png", "eps"), ("PNG",), ()])
+def test_other_formats_are_refused(formats: tuple[str, ...]) -> None:
+    with pytest.raises(SettingsError, match="image_formats: one or more of jpeg, png, webp, avif, heif"):
+        image_limits(Settings(image_formats=formats))
+
+
+def test_a_format_without_a_decoder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backbone.images.find_spec", lambda name: None)
+    _can_decode.cache_clear()
+    try:
+        with pytest.raises(SettingsError, match="nothing installed decodes heif"):
+            image_limits(Settings(image_formats=("png", "heif")))
+    finally:
+        _can_decode.cache_clear()
