@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
 from adapters_store import Store
+from backbone import ImageLimits
 from service import openapi
 from service.catalogue import Catalogue
-from service.decoding import Decoder, image_limits
+from service.decoding import Decoder
 from service.engine import Batcher, Engine, Limits, TierUsage, Usage
 from service.errors import NotReady, ReadBacklog
 from service.kernels import Kernels
@@ -55,7 +56,7 @@ class Service:
         self.reads = Line("mimi-read", threads=2, backlog=settings.pending_reads, refusal=_too_many_reads)
         self.decoder = Decoder(
             engine.backbone.preprocessing,
-            image_limits(settings),
+            ImageLimits(max_bytes=settings.image_bytes),
             threads=settings.decode_threads,
             backlog=settings.decode_images,
             on_decoded=self.metrics.on_decoded,
