@@ -53,6 +53,7 @@ STATUS: Mapping[type[Exception], int] = {
     ClientDisconnect: CLIENT_CLOSED_REQUEST,
     RequestValidationError: 422,
     images.ImageTooLarge: 413,
+    images.ImageTooCostly: 422,
     images.UnsupportedFormat: 415,
     images.UnsupportedMode: 422,
     images.BadImage: 422,

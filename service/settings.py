@@ -104,6 +104,13 @@ class Settings(BaseSettings):
     key_concurrency: Requests = Field(default=0, description="what one key may have under way; 0: no limit")
 
     image_bytes: Bytes = Field(default=10 * MEBIBYTE, description="most bytes of one encoded image")
+    image_pixels: Annotated[Count, Unit("pixels")] = Field(default=50_000_000, description="most pixels of one image")
+    image_formats: Words = Field(
+        default=("jpeg", "png", "webp"), description="formats of images, between commas; avif and heif as well"
+    )
+    request_pixels: Annotated[Count, Unit("pixels")] = Field(
+        default=200_000_000, description="what all images of a request may cost to decode; a JPEG's pixels count less"
+    )
     adapter_bytes: Bytes = Field(default=32 * MEBIBYTE, description="most bytes of a task adapter file")
     body_bytes: Bytes = Field(default=33 * MEBIBYTE, description="most bytes of any request body")
     held_bytes: Bytes = Field(default=512 * MEBIBYTE, description="most bytes of all request bodies held at once")
