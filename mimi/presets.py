@@ -1,4 +1,4 @@
-"""Where a run starts from when nothing is said: the paper's length, or one for a small data set and a CPU."""
+"""Defaults of a run: those of the paper, and shorter ones for a small data set and a CPU."""
 
 from training.options import FitOptions, MiMiOptions
 from training.variants import for_serving

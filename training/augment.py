@@ -1,6 +1,6 @@
 """Augmentation of whole batches on their device, each image by its own draw.
 
-Draws come from the epoch's generator, in a fixed order, and only for what is switched on.
+Draws come from the epoch's generator, in a fixed order, and only for augmentations that are on.
 """
 
 from math import pi
@@ -13,25 +13,25 @@ from training.options import FitOptions
 
 
 def augment(pixels: Tensor, fit: FitOptions, generator: torch.Generator) -> Tensor:
-    """Mirror, move, turn and zoom, relight: uint8 (B, H, W, 3) -> the same."""
+    """Flip, shift, rotate and zoom, jitter: uint8 (B, H, W, 3) -> the same."""
     if fit.flip:
-        pixels = _mirror(pixels, generator)
+        pixels = _flip(pixels, generator)
     if fit.shift:
-        pixels = _move(pixels, fit.shift, generator)
+        pixels = _shift(pixels, fit.shift, generator)
     if fit.rotate or fit.zoom:
-        pixels = _turn(pixels, fit.rotate, fit.zoom, generator)
+        pixels = _rotate(pixels, fit.rotate, fit.zoom, generator)
     if fit.jitter:
-        pixels = _relight(pixels, fit.jitter, generator)
+        pixels = _jitter(pixels, fit.jitter, generator)
     return pixels
 
 
-def _mirror(pixels: Tensor, generator: torch.Generator) -> Tensor:
+def _flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Left and right exchanged in half of the images."""
     mirrored = torch.rand(len(pixels), generator=generator).lt(0.5)
     return torch.where(mirrored.to(pixels.device)[:, None, None, None], pixels.flip(2), pixels)
 
 
-def _move(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
+def _shift(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
     """Moved by up to `shift` pixels each way; edges are repeated."""
     batch, height, width, channels = pixels.shape
     down, right = torch.randint(0, 2 * shift + 1, (2, batch, 1), generator=generator).to(pixels.device) - shift
@@ -42,7 +42,7 @@ def _move(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
     return pixels.reshape(-1, channels).index_select(0, places.flatten()).view(pixels.shape)
 
 
-def _turn(pixels: Tensor, degrees: float, zoom: float, generator: torch.Generator) -> Tensor:
+def _rotate(pixels: Tensor, degrees: float, zoom: float, generator: torch.Generator) -> Tensor:
     """Turned by up to `degrees` and scaled by 1 ± `zoom` about the centre; edges are repeated."""
     turn, scale = (2 * torch.rand(2, len(pixels), generator=generator) - 1).to(pixels.device)
     angle, scale = turn * degrees * pi / 180, 1 + scale * zoom
@@ -54,7 +54,7 @@ def _turn(pixels: Tensor, degrees: float, zoom: float, generator: torch.Generato
     return turned.round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def _relight(pixels: Tensor, jitter: float, generator: torch.Generator) -> Tensor:
+def _jitter(pixels: Tensor, jitter: float, generator: torch.Generator) -> Tensor:
     """Brightness, then contrast about the image's mean, each times its own factor in 1 ± `jitter`."""
     light, contrast = (1 + jitter * (2 * torch.rand(2, len(pixels), generator=generator) - 1)).to(pixels.device)
     values = pixels.float().mul_(light[:, None, None, None])

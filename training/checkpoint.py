@@ -1,4 +1,4 @@
-"""Where a run stands, in one file that is either the old one or the new one.
+"""The checkpoint of a run: one file, which after a crash is either the old one or the new one.
 
 Tensors and JSON in a safetensors file: nothing is unpickled. No generator state is needed, because every epoch is
 seeded by its number.
@@ -87,7 +87,7 @@ def moments_of(model: TaskModel, optimizer: torch.optim.Optimizer) -> dict[str, 
 def restore_task(model: TaskModel, tensors: Mapping[str, Tensor]) -> None:
     """Fill the task parameters of `model` from tensors of the same names."""
     for name, parameter in model.task_parameters().items():
-        # A copy: what a file gives lies at any address, and some products give other bits at odd ones.
+        # A copy: tensors of a file can have any address, and some products give other bits at odd addresses.
         parameter.data = tensors[name].to(parameter.device, copy=True)
 
 

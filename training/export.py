@@ -1,4 +1,4 @@
-"""From a trained model to a task adapter file, and back to a model that evaluates exactly what was written."""
+"""From a trained model to a task adapter file, and back to a model with exactly the weights of the file."""
 
 import copy
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from training.prepare import Prepared
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a manifest says about how the task was made."""
+    """How a task was made, for its manifest."""
 
     method: str
     options: MiMiOptions
@@ -31,7 +31,7 @@ class Origin:
 def to_file(model: AdaptedModel, prepared: Prepared, origin: Origin, backbone: Backbone) -> bytes:
     """The task adapter file of `model`, which was trained on `backbone`; weights in float16.
 
-    The golden logits are computed from the weights as they are written, so that their rounding is in them.
+    The golden logits are computed from the rounded weights of the file.
     """
     draft = TaskAdapter(
         manifest=_manifest(model, prepared, origin),

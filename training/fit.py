@@ -1,7 +1,7 @@
-"""One epoch of training and one evaluation: the inner loops, which know nothing of cycles' ends or of pruning.
+"""One epoch of training and one evaluation. These inner loops know nothing of pruning or of how cycles end.
 
 An epoch draws its order and its augmentation from a generator seeded by (seed, cycle, epoch) alone: a resumed run
-sees what the uninterrupted one saw, without any generator state in a checkpoint.
+sees the same images as an uninterrupted one, and a checkpoint needs no generator state.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,16 @@ def build_optimizer(model: TaskModel, fit: FitOptions) -> torch.optim.AdamW:
 
 @dataclass(slots=True)
 class Fitting:
-    """What an epoch needs beside the images: the model, its optimiser, how to train, and who trains with us."""
+    """Everything an epoch needs beside the images.
+
+    Attributes:
+        model: what trains.
+        optimizer: of the model.
+        fit: how to train.
+        seed: of order, augmentation and stochastic depth.
+        cache: the frozen prefix of the training images, where views are cached.
+        world: the processes that train together.
+    """
 
     model: TaskModel
     optimizer: torch.optim.Optimizer

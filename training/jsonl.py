@@ -1,4 +1,4 @@
-"""Files of JSON lines that several processes add to and that survive a crash: what was there, or that and the new."""
+"""Files of JSON lines. Several processes may add to one, and a crash leaves the old file or the new one."""
 
 import fcntl
 import json
@@ -36,8 +36,8 @@ def _row(path: Path, number: int, line: str) -> Row:
 def add_rows(path: Path, rows: Sequence[Row]) -> None:
     """Add rows at the end, all or none.
 
-    The file is replaced whole, because a crash would leave an append half done. The lock is on its folder: one on
-    the file itself would be on what is replaced.
+    The file is replaced whole, because a crash could leave half of an append. The lock is on the folder: a lock on
+    the file itself would stay with the old file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path.parent):
@@ -48,7 +48,7 @@ def add_rows(path: Path, rows: Sequence[Row]) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Alone in `folder` with what is done there under this lock; the kernel drops it when the process ends."""
+    """Hold the lock of `folder`; the kernel drops it when the process ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -4,7 +4,7 @@
     while run.cycle < cycles:  fit_cycle -> close_cycle (score, write the size, prune)
     finish: the test split is looked at once, for the sizes already written
 
-Every epoch ends in a checkpoint; a run started again in the same folder goes on to the same result.
+Every epoch ends in a checkpoint; a run that is started again in the same folder continues and ends in the same result.
 """
 
 from dataclasses import dataclass, field, replace
@@ -34,8 +34,8 @@ class Job:
         backbone: frozen, on the device to train on.
         options: of Algorithm 1.
         folder: where checkpoints and task adapter files go.
-        reporter: told how it goes.
-        world: who trains with us.
+        reporter: receives progress.
+        world: the processes that train together.
     """
 
     prepared: Prepared
@@ -62,7 +62,7 @@ class Outcome:
 
 
 def train_mimi(job: Job) -> Outcome:
-    """Run Algorithm 1 to its end, or take it up where it was left.
+    """Run Algorithm 1 to its end, or continue the run that the folder holds.
 
     Raises:
         Diverged: the loss is no longer finite.
@@ -134,7 +134,7 @@ def close_cycle(run: Run, reporter: Reporter) -> None:
 
 
 def finish(run: Run, job: Job) -> Outcome:
-    """Look at the test split once, for every size already written."""
+    """Measure test accuracy once, for every size already written."""
     done = job.folder / "adapter.safetensors"
     files = [_tested(path, job) for path in run.files]
     results = tuple(result_of(unpack(data), cycle, len(data)) for cycle, data in enumerate(files))
@@ -143,7 +143,7 @@ def finish(run: Run, job: Job) -> Outcome:
 
 
 def _tested(path: Path, job: Job) -> bytes:
-    """The file at `path` with its test accuracy, measured on what is written in it."""
+    """The file at `path` with its test accuracy, measured with the weights of the file."""
     data = path.read_bytes()
     test = job.prepared.test
     if test is None or "test_top1" in unpack(data).manifest.provenance.metrics:

@@ -146,9 +146,10 @@ class MiMiOptions:
         init: "trunc_normal" (std 0.02, both matrices), "small" (std 0.002: too small to matter in a score; ours),
             "zero_up", or "linear" (PyTorch's default, the code's on ViT).
         validation: share of the training images held out for validation.
-        learning_rates: rates tried for the first cycle, the best on validation goes on; empty: `fit.learning_rate`.
+        learning_rates: rates tried for the first cycle; the run continues at the best on validation. Empty:
+            `fit.learning_rate`.
         precision: of the frozen products; "auto" is bf16 on CUDA and fp32 on a CPU, where bf16 pays if the processor
-            multiplies it (AVX-512 BF16, AMX). What trains is float32.
+            multiplies it (AVX-512 BF16, AMX). Trained weights are float32.
         compile: the frozen sub-layers with torch.compile.
         seed: of the validation split, the initialisation, and every epoch's order and augmentation.
     """

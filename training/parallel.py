@@ -31,7 +31,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes the files and tells how it goes."""
+        """Whether this process writes the files and reports progress."""
         return self.rank == 0
 
     def share(self, rows: Tensor) -> tuple[Tensor, float]:
@@ -83,6 +83,6 @@ def join() -> World:
 
 
 def leave(world: World) -> None:
-    """End what `join` began."""
+    """Leave the process group that `join` entered."""
     if world.size > 1:
         distributed.destroy_process_group()

@@ -1,6 +1,6 @@
 """Decoded images as one uint8 array.
 
-Every image is decoded, resized and cropped once; an epoch then costs no decoding at all. Arrays above
+Every image is decoded, resized and cropped once; an epoch then decodes nothing. Arrays above
 `memory_limit` lie in a file and are mapped, so that a large set needs no large memory.
 """
 

@@ -21,7 +21,7 @@ class Prepared:
         labels: class names, in the order of the targets.
         train: images to train on.
         validation: images to choose by.
-        test: images for the final figures alone; None where the set has none.
+        test: images for the final figures only; None where the set has none.
         golden: uint8 (h, w, 3), one validation image.
     """
 
@@ -55,6 +55,6 @@ def prepare(data: Data, preprocessing: Preprocessing, *, validation: float, seed
 
 
 def public_name(spec: str) -> str:
-    """The data set's name as a manifest may carry it: a path says too much about the machine it was trained on."""
+    """The data set's name as a manifest may carry it: a path would reveal the machine it was trained on."""
     path = Path(spec)
     return path.resolve().stem if path.exists() else spec

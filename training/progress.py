@@ -1,4 +1,4 @@
-"""Telling how a run goes: to a person as a bar on a terminal or one line an epoch, to a file as JSON lines."""
+"""Progress of a run: for a person as a bar on a terminal or one line an epoch, for a file as JSON lines."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ class Position:
     """Which epoch of which cycle, both from 0.
 
     Attributes:
-        rate: peak learning rate of the run; tells the runs apart that are tried for the best rate.
+        rate: peak learning rate of the run; it differs between the runs that search for the best rate.
     """
 
     cycle: int
@@ -31,7 +31,7 @@ class Position:
 
 
 class Reporter(Protocol):
-    """What a run calls; an implementation may ignore any of it."""
+    """Receives the progress of a run; an implementation may ignore any call."""
 
     def step(self, place: Position, progress: Progress) -> None:
         """After every optimiser step."""
@@ -43,7 +43,7 @@ class Reporter(Protocol):
         """After every cycle, before it is pruned."""
 
     def say(self, text: str) -> None:
-        """Anything else a person should read."""
+        """Print other text for a person."""
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """Reporters that are all told the same, in order."""
+    """Several reporters as one: each receives every call, in order."""
 
     reporters: tuple[Reporter, ...]
 
@@ -96,7 +96,7 @@ class ProgressFile:
 
     Attributes:
         path: of the file that lines are added to.
-        facts: what every line says beside that: which run it is of.
+        facts: further values of every line, which say to which run it belongs.
     """
 
     path: Path
@@ -123,13 +123,13 @@ class ProgressFile:
         add_rows(self.path, [line])
 
     def cycle(self, result: CycleResult) -> None:
-        """Nothing: the task adapter files say it."""
+        """Nothing: the task adapter files hold these figures."""
 
     def say(self, text: str) -> None:
         """Nothing."""
 
     def _seconds(self) -> float:
-        """By the pace between the ends of steps: nobody says when the first began."""
+        """Seconds of the epoch, estimated from the ends of its steps: the start of the first step is not reported."""
         steps = self._steps
         return (steps[-1] - steps[0]) * len(steps) / (len(steps) - 1) if len(steps) > 1 else 0.0
 

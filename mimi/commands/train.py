@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-column", default="image", help="of a Parquet file or hub data set [%(default)s]")
     parser.add_argument("--label-column", default="label", help="of a Parquet file or hub data set [%(default)s]")
     parser.add_argument("--out", type=Path, help="where to write the task adapter file [in the run's folder]")
-    parser.add_argument("--folder", type=Path, help="the run's folder; a run that is found there goes on [runs/DATA]")
+    parser.add_argument("--folder", type=Path, help="the run's folder; a run found there continues [runs/DATA]")
     parser.add_argument("--backbone", help="a timm architecture [the bundled backbone]")
     parser.add_argument("--weights", type=Path, help="a safetensors file with the backbone's weights")
     parser.add_argument("--device", help="cpu or cuda [cuda where there is one]")
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, and say what came of it."""
+    """Train, and print the results."""
     from mimi.files import write_file
     from training.cycles import results_table
     from training.parallel import join, leave
@@ -103,9 +103,9 @@ def _train(options: argparse.Namespace, chosen: MiMiOptions, folder: Path, world
 
 @contextmanager
 def _reporter(options: argparse.Namespace, folder: Path, world: "World") -> "Iterator[Reporter]":
-    """The console, the progress file that the run's page is drawn from, and TensorBoard where it is asked for.
+    """The console, the progress file that the run's page is drawn from, and TensorBoard on request.
 
-    Of several processes only the first tells.
+    Of several processes only the first reports.
     """
     from training.progress import PROGRESS, Console, ProgressFile, Several, Silent
     from training.report.board import Board
@@ -113,9 +113,9 @@ def _reporter(options: argparse.Namespace, folder: Path, world: "World") -> "Ite
     if not world.first:
         yield Silent()
         return
-    told = (Console(), ProgressFile(folder / PROGRESS))
+    always = (Console(), ProgressFile(folder / PROGRESS))
     if options.tensorboard is None:
-        yield Several(told)
+        yield Several(always)
         return
     with closing(Board(options.tensorboard)) as board:
-        yield Several((*told, board))
+        yield Several((*always, board))

@@ -1,7 +1,7 @@
 """Works through a comparison until nothing is left to claim.
 
 Several processes may share it: each holds the lock of the cell it works on, and the kernel drops the lock of one that
-dies. What is finished stands in the file of rows; what was begun stands in the cell's folder, and is gone on with.
+dies. Finished cells have rows in the file of rows. A cell that was begun has checkpoints in its folder, and continues.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ Tried = dict[str, float | None]  # learning rate -> validation top-1 after one c
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """What is compared, and by what means.
+    """A comparison and everything it needs.
 
     Attributes:
         config: of the comparison.
@@ -42,8 +42,8 @@ class Runner:
         backbone: frozen, on the device to train on.
         load: a data set at a seed.
         cost: FLOPs of a model.
-        made_by: what every row says of its making.
-        reporter: told how each training goes.
+        made_by: commit and device, for every row.
+        reporter: makes the reporter of each training.
         failed: cells that diverged; left out for the rest of this run.
     """
 
@@ -57,7 +57,7 @@ class Runner:
     failed: set[Key] = field(default_factory=set)
 
     def work(self) -> bool:
-        """Do every cell that is not finished and that nobody else works on; whether none of them failed.
+        """Do every cell that is neither finished nor locked by another process; True if none failed.
 
         In a first pass, cells whose learning rate another process is choosing are left for later.
         """
@@ -67,7 +67,7 @@ class Runner:
         return not self.failed
 
     def claim(self, cell: Cell, *, patient: bool) -> None:
-        """Do a cell, unless it is finished, failed before, or is somebody else's.
+        """Do a cell, unless it is finished, failed before, or is locked by another process.
 
         Args:
             cell: to do.
@@ -104,7 +104,7 @@ class Runner:
     def _rates(self, cell: Cell, *, patient: bool) -> Tried | None:
         """Validation top-1 after one cycle by learning rate; None while another process chooses.
 
-        Rows of another seed say it too, so that a comparison goes on from its rows alone, on another machine.
+        Rows of another seed hold it too, so that a comparison can continue on another machine from its rows alone.
         """
         if known := tried_before(self.config.runs, cell.digest):
             return known

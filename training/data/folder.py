@@ -1,7 +1,7 @@
 """Image folders: one folder a class, under `train/` and `test/` or directly.
 
-Every file below a class folder must be an image, so that a stray file is noticed and not skipped; only hidden files
-and the droppings of file managers are passed over. Reads nothing but names until an image is asked for.
+Every file below a class folder must be an image, so that a stray file is an error. Only hidden files and the files of
+file managers are ignored. Only names are read here; images are read later, one by one.
 """
 
 from pathlib import Path

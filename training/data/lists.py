@@ -16,7 +16,7 @@ from training.data.sets import Data, check_range
 
 
 class Listed(NamedTuple):
-    """What a list says: files and their classes, in its order."""
+    """The files of a list and their classes, in its order."""
 
     files: tuple[Path, ...]
     targets: NDArray[np.int64]  # (n,)

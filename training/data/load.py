@@ -14,7 +14,7 @@ from training.data.sets import Data
 
 _HUB = "hf"
 
-# Published sets: from a name to what reads it, given the folder it lies in and the name it is to have.
+# Published sets by name: a function that reads the set from its folder and gives it a name.
 PUBLISHED: Mapping[str, Callable[[Path, str], Data]] = {
     "cifar10": load_cifar10,
     "cifar100": load_cifar100,
@@ -37,7 +37,7 @@ def load_data(spec: str, *, image_column: str = "image", label_column: str = "la
         label_column: column of labels, where there are columns.
 
     Raises:
-        DataError: one of its kinds, naming what is to blame.
+        DataError: one of its kinds, naming the file, folder or row at fault.
     """
     columns = Columns(image_column, label_column)
     source, rest = split_spec(spec)
@@ -53,7 +53,7 @@ def load_data(spec: str, *, image_column: str = "image", label_column: str = "la
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """`hf` or the name of a published set, and what stands behind its colon; ("", `spec`) for everything else.
+    """`hf` or the name of a published set, and the text behind its colon; ("", `spec`) for everything else.
 
     Raises:
         UnknownSource: a family of published sets has no member of this name, or the folder is not given.

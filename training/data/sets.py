@@ -1,4 +1,4 @@
-"""What a data set is to the rest of training: labels, targets, and images by index.
+"""A data set as the rest of training sees it: labels, targets, and images by index.
 
 Knows no source and no file format; each source in this package gives its own `ImageSet`.
 """
@@ -65,7 +65,7 @@ class Data:
 
 
 def check_range(targets: NDArray[np.int64], classes: int, name: str, unit: str, first: int = 0) -> None:
-    """Every target must be a class; `unit` is what is counted from `first`, such as a row or a line.
+    """Every target must be a class; `unit` names the thing counted from `first`, such as a row or a line.
 
     Raises:
         UnknownLabel: one is not; the message says which.

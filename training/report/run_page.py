@@ -1,4 +1,4 @@
-"""The page of one MiMi run: what was trained, how, on what, and what came of every size."""
+"""The page of one MiMi run: data, options, and the figures of every size."""
 
 import platform
 from collections.abc import Mapping
