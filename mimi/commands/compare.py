@@ -24,9 +24,8 @@ def run(options: argparse.Namespace) -> int:
     """Work until nothing is left to claim; 1 if a training diverged."""
     from functools import lru_cache
 
-    import torch
-
     from backbone import BUNDLED, load_backbone
+    from mimi.devices import chosen_device
     from training.compare.catalogue import catalogue, flops
     from training.compare.config import DataConfig, read_config
     from training.compare.matrix import entries_of
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(_plan(config, entries))
         return 0
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen_device(options.device)
 
     @lru_cache(2)  # the cells of a seed follow each other, and choosing a rate needs another seed's images
     def prepared(data: DataConfig, seed: int) -> Prepared:

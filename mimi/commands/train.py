@@ -40,15 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, and print the results."""
+    from mimi.devices import chosen_device
     from mimi.files import write_file
     from training.cycles import results_table
     from training.parallel import join, leave
 
     chosen = choose(options)
     folder = options.folder or Path("runs") / (re.sub(r"[^A-Za-z0-9_-]+", "-", options.data).strip("-") or "run")
-    world = join()
+    device = chosen_device(options.device)
+    world = join(device)
     try:
-        outcome = _train(options, chosen, folder, world)
+        outcome = _train(options, chosen, folder, world=world, device=device)
     finally:
         leave(world)
     if not world.first:
@@ -79,16 +81,13 @@ def choose(options: argparse.Namespace) -> MiMiOptions:
         raise BadOption(str(error)) from error
 
 
-def _train(options: argparse.Namespace, chosen: MiMiOptions, folder: Path, world: "World") -> "Outcome":
-    import torch
-
+def _train(options: argparse.Namespace, chosen: MiMiOptions, folder: Path, *, world: "World", device: str) -> "Outcome":
     from backbone import BUNDLED, load_backbone
     from training.data import load_data
     from training.mimi import Job, train_mimi
     from training.prepare import prepare
     from training.report.run_page import write_run_page
 
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     data = load_data(options.data, image_column=options.image_column, label_column=options.label_column)
     backbone = load_backbone(options.backbone or BUNDLED, weights=options.weights)
     prepared = prepare(data, backbone.preprocessing, validation=chosen.validation, seed=chosen.seed)

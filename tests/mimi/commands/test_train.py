@@ -56,6 +56,31 @@ def test_values_that_cannot_train_are_refused_by_name(arguments: tuple[str, ...]
         chosen(*arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--clip", "-1"),
+        ("--weight-decay", "-1"),
+        ("--rotate", "nan"),
+        ("--seed", "-1"),
+        ("--shift", "-3"),
+        ("--learning-rate", "inf"),
+        ("--initial-sigma", "nan"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused_by_name(arguments: tuple[str, str]) -> None:
+    with pytest.raises(BadOption, match=arguments[0].strip("-").replace("-", "_")):
+        chosen(*arguments)
+
+
+@pytest.mark.parametrize("device", ["mps", "gpu", "cuda:x", "cuda:", "cuda:99", "cpu:0"])
+def test_a_device_that_is_not_there_is_one_line_before_anything_is_read(
+    device: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "no-such-folder", "--device", device]) == 1
+    assert capsys.readouterr().err.startswith("error: --device")
+
+
 def test_bad_data_is_one_line_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_folder(tmp_path / "images", {"ant": 2, "cat": 2})
     (root / "cat" / "1.png").write_bytes(b"broken")
