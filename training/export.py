@@ -10,6 +10,7 @@ from torch import nn
 
 from adapters_store import BackboneRef, Manifest, Provenance, SiteArrays, TaskAdapter, pack, unpack
 from backbone import Backbone, SiteWeights, flops_of, reference_logits
+from training.errors import Diverged
 from training.frozen import FrozenBackbone
 from training.model import AdaptedModel
 from training.options import MiMiOptions
@@ -103,7 +104,15 @@ def _manifest(model: AdaptedModel, prepared: Prepared, origin: Origin) -> Manife
 
 
 def _half(parameter: nn.Parameter) -> np.ndarray:
-    return parameter.detach().cpu().half().numpy()
+    """The parameter as the file stores it.
+
+    Raises:
+        Diverged: a value is beyond float16.
+    """
+    half = parameter.detach().cpu().half()
+    if not half.isfinite().all():
+        raise Diverged("a weight grew beyond float16, the numbers of the file: choose a smaller learning rate")
+    return half.numpy()
 
 
 def _torch(values: np.ndarray) -> torch.Tensor:

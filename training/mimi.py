@@ -7,13 +7,17 @@
 Every epoch ends in a checkpoint; a run that is started again in the same folder continues and ends in the same result.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from adapters_store import unpack
 from backbone import Backbone
+from training.checkpoint import locked
 from training.cycles import CycleResult, result_of
+from training.errors import Diverged, FolderInUse, UnwritableFile
 from training.export import from_file, with_metrics
 from training.fit import Fitting, evaluate, train_epoch
 from training.options import MiMiOptions
@@ -65,35 +69,70 @@ def train_mimi(job: Job) -> Outcome:
     """Run Algorithm 1 to its end, or continue the run that the folder holds.
 
     Raises:
-        Diverged: the loss is no longer finite.
+        Diverged: the loss is no longer finite, at every learning rate where several are tried.
         CheckpointMismatch: the folder holds another run.
+        FolderInUse, UnwritableFile: the folder is another process's, or cannot be written to.
     """
-    job.folder.mkdir(parents=True, exist_ok=True)
-    if job.options.learning_rates:
-        job = choose_rate(job)
-    run = Run.begin(job.prepared, job.backbone, job.options, job.folder, job.world)
-    while run.cycle < job.options.cycles:
-        fit_cycle(run, job.reporter)
-        close_cycle(run, job.reporter)
-    if not run.finished:
-        run.prune_untrained()
-    return finish(run, job)
+    with _alone(job):
+        chosen = choose_rate(job) if job.options.learning_rates else job
+        run = Run.begin(chosen.prepared, chosen.backbone, chosen.options, chosen.folder, job.world)
+        while run.cycle < chosen.options.cycles:
+            fit_cycle(run, job.reporter)
+            close_cycle(run, job.reporter)
+        if not run.finished:
+            run.prune_untrained()
+        return finish(run, job)
+
+
+@contextmanager
+def _alone(job: Job) -> Iterator[None]:
+    """Hold the lock of the job's folder; of several processes that train together the first holds it.
+
+    Raises:
+        FolderInUse: another process trains there.
+        UnwritableFile: the folder cannot be made or written to.
+    """
+    if not job.world.first:
+        yield
+        return
+    try:
+        with locked(job.folder / ".lock", patient=False) as mine:
+            if not mine:
+                raise FolderInUse(f"{job.folder}: another process trains in this folder; choose another one")
+            yield
+    except OSError as error:
+        raise UnwritableFile(f"{error.filename or job.folder}: {error.strerror}") from error
 
 
 def choose_rate(job: Job) -> Job:
-    """Train the first cycle at each rate of `options.learning_rates`; the job of the best on validation."""
+    """Train the first cycle at each rate of `options.learning_rates`; the job of the best on validation.
+
+    Raises:
+        Diverged: at every rate.
+    """
     candidates = [_at_rate(job, rate) for rate in job.options.learning_rates]
-    scores: list[float] = []
-    for candidate in candidates:
-        run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, job.world)
-        if run.cycle == 0:
-            job.reporter.say(f"learning rate {candidate.options.fit.learning_rate:g}")
-            fit_cycle(run, candidate.reporter)
-            close_cycle(run, candidate.reporter)
-        scores.append(run.result(0).validation)
-    best = candidates[max(range(len(scores)), key=scores.__getitem__)]
-    job.reporter.say(f"chosen on validation: learning rate {best.options.fit.learning_rate:g}")
-    return best
+    scores = [_first_validation(candidate) for candidate in candidates]
+    best = max(range(len(scores)), key=scores.__getitem__)
+    if scores[best] < 0:
+        rates = ", ".join(f"{rate:g}" for rate in job.options.learning_rates)
+        raise Diverged(f"the loss is not finite at any learning rate of {rates}")
+    job.reporter.say(f"chosen on validation: learning rate {candidates[best].options.fit.learning_rate:g}")
+    return candidates[best]
+
+
+def _first_validation(candidate: Job) -> float:
+    """Validation top-1 in [0, 1] after the first cycle; -1 where it diverges, which is below every rate that trains."""
+    rate, reporter = candidate.options.fit.learning_rate, candidate.reporter
+    run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, candidate.world)
+    if run.cycle == 0:
+        reporter.say(f"learning rate {rate:g}")
+        try:
+            fit_cycle(run, reporter)
+            close_cycle(run, reporter)
+        except Diverged:
+            reporter.say(f"learning rate {rate:g}: the loss is no longer finite; this rate is out")
+            return -1.0
+    return run.result(0).validation
 
 
 def _at_rate(job: Job, rate: float) -> Job:
@@ -136,18 +175,19 @@ def close_cycle(run: Run, reporter: Reporter) -> None:
 def finish(run: Run, job: Job) -> Outcome:
     """Measure test accuracy once, for every size already written."""
     done = job.folder / "adapter.safetensors"
-    files = [_tested(path, job) for path in run.files]
+    found = [path.read_bytes() for path in run.files]
+    job.world.wait()  # every process has read: those that read later would see a file that needs no test
+    files = [_tested(path, data, run) for path, data in zip(run.files, found, strict=True)]
     results = tuple(result_of(unpack(data), cycle, len(data)) for cycle, data in enumerate(files))
     job.world.write(done, lambda: files[-1])
     return Outcome(files[-1], results, run.options)
 
 
-def _tested(path: Path, job: Job) -> bytes:
-    """The file at `path` with its test accuracy, measured with the weights of the file."""
-    data = path.read_bytes()
-    test = job.prepared.test
+def _tested(path: Path, data: bytes, run: Run) -> bytes:
+    """The file `data` at `path` with its test accuracy, measured with the weights of the file."""
+    test = run.prepared.test
     if test is None or "test_top1" in unpack(data).manifest.provenance.metrics:
         return data
-    tested = with_metrics(data, {"test_top1": evaluate(from_file(data, job.backbone), test)})
-    job.world.write(path, lambda: tested)
+    tested = with_metrics(data, {"test_top1": evaluate(from_file(data, run.frozen), test)})
+    run.world.write(path, lambda: tested)
     return tested

@@ -4,6 +4,7 @@ Every image is decoded, resized and cropped once; an epoch then decodes nothing.
 `memory_limit` lie in a file and are mapped, so that a large set needs no large memory.
 """
 
+import hashlib
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from backbone import Preprocessing
 from training.data import ImageSet
+
+_HASHED = 1024  # images a chunk, so that a mapped set is never in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,15 @@ class PixelSet:
     def to(self, device: torch.device) -> "PixelSet":
         """The same set on `device`: on CUDA the whole set lives there, so an epoch moves nothing."""
         return PixelSet(self.pixels.to(device), self.targets.to(device))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of targets, shape and pixels: two sets with the same digest train the same."""
+        found = hashlib.sha256(self.targets.cpu().numpy().tobytes())
+        found.update(repr(tuple(self.pixels.shape)).encode())
+        for chunk in self.pixels.split(_HASHED):
+            found.update(chunk.cpu().numpy().tobytes())
+        return found.hexdigest()
 
 
 def decode_all(

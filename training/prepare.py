@@ -1,6 +1,7 @@
 """A data set made ready to train on: checked, split, decoded, with the image that becomes the golden sample."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from training.pixels import PixelSet, decode_all
 GOLDEN_SIDE = 96  # pixels: what a task adapter file allows
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """Everything a run needs of a data set.
 
@@ -31,6 +32,13 @@ class Prepared:
     validation: PixelSet
     test: PixelSet | None
     golden: np.ndarray
+
+    @cached_property
+    def identity(self) -> dict[str, object]:
+        """JSON values that differ where anything differs that a run reads: name, labels, images or their classes."""
+        sets = {"train": self.train, "validation": self.validation, "test": self.test}
+        digests = {name: images.digest if images else None for name, images in sets.items()}
+        return {"name": self.name, "labels": list(self.labels), **digests}
 
 
 def prepare(data: Data, preprocessing: Preprocessing, *, validation: float, seed: int) -> Prepared:

@@ -152,10 +152,9 @@ class Training:
     @property
     def _identity(self) -> dict[str, object]:
         """What must agree for a checkpoint to be this training's."""
-        prepared = self.trial.prepared
         return {
             "options": asdict(self.trial.fit) | {"seed": self.trial.seed},
-            "data": [prepared.name, list(prepared.labels), len(prepared.train), len(prepared.validation)],
+            "data": self.trial.prepared.identity,
             "backbone": self.trial.backbone.fingerprint,
             "model": {name: list(parameter.shape) for name, parameter in self.model.task_parameters().items()},
         }
