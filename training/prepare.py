@@ -1,5 +1,6 @@
 """A data set made ready to train on: checked, split, decoded, with the image that becomes the golden sample."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backbone import Preprocessing
-from training.data import Data, carve, check
+from training.data import Data, ImageSet, carve, check
 from training.pixels import PixelSet, decode_all
 
 GOLDEN_SIDE = 96  # pixels: what a task adapter file allows
@@ -42,24 +43,34 @@ class Prepared:
 
 
 def prepare(data: Data, preprocessing: Preprocessing, *, validation: float, seed: int) -> Prepared:
-    """Check every image, carve a stratified validation split from train, decode all.
+    """Check every image, take a stratified validation split out of train where there is none, and decode all.
 
     Raises:
         DataError: see training.data.errors.
     """
     check(data)
-    train_rows, validation_rows = carve(data.train.targets, fraction=validation, seed=seed)
-    golden = data.train.image(int(validation_rows[0]))
-    golden.thumbnail((GOLDEN_SIDE, GOLDEN_SIDE))
     test = data.test
+    (train, train_rows), (chosen_by, chosen_rows) = _cut(data, validation, seed)
+    golden = chosen_by.image(int(chosen_rows[0]))
+    golden.thumbnail((GOLDEN_SIDE, GOLDEN_SIDE))
     return Prepared(
         name=public_name(data.name),
         labels=data.labels,
-        train=decode_all(data.train, preprocessing, train_rows.tolist()),
-        validation=decode_all(data.train, preprocessing, validation_rows.tolist()),
+        train=decode_all(train, preprocessing, train_rows),
+        validation=decode_all(chosen_by, preprocessing, chosen_rows),
         test=decode_all(test, preprocessing, range(len(test))) if test is not None else None,
         golden=np.asarray(golden),
     )
+
+
+def _cut(
+    data: Data, fraction: float, seed: int
+) -> tuple[tuple[ImageSet, Sequence[int]], tuple[ImageSet, Sequence[int]]]:
+    """Images to train on and images to choose by, each as a set and rows of it."""
+    if data.validation is not None:
+        return (data.train, range(len(data.train))), (data.validation, range(len(data.validation)))
+    train, held_back = carve(data.train.targets, fraction=fraction, seed=seed)
+    return (data.train, train.tolist()), (data.train, held_back.tolist())
 
 
 def public_name(spec: str) -> str:

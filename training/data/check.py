@@ -23,7 +23,7 @@ def check(data: Data) -> None:
         SingleClass, EmptyClass, TooFewImages, UnreadableImage: see training.data.errors.
     """
     _check_classes(data)
-    for images in (data.train, data.test):
+    for images in (data.train, data.validation, data.test):
         if images is not None:
             _check_images(images)
 
@@ -36,8 +36,9 @@ def _check_classes(data: Data) -> None:
     empty = [label for label, count in zip(data.labels, counts, strict=True) if not count]
     if empty and not data.fixed_labels:
         raise EmptyClass(f"{data.train.name}: no image of class {', '.join(map(repr, empty))}")
-    if data.test is not None and not len(data.test):
-        raise TooFewImages(f"{data.test.name}: no image in it")
+    for held_back in (data.validation, data.test):
+        if held_back is not None and not len(held_back):
+            raise TooFewImages(f"{held_back.name}: no image in it")
 
 
 def _check_images(images: ImageSet) -> None:
