@@ -11,7 +11,7 @@ class CycleResult:
     """One trained size.
 
     Attributes:
-        cycle: number from 0; the number of trainings where the model was pruned once more without training.
+        cycle: number from 0, shown from 1; the number of trainings for a size that was pruned without training.
         widths: N_i for all sites.
         adapter_parameters: of all adapters.
         head_parameters: of the head.
@@ -82,7 +82,7 @@ def results_table(rows: Sequence[CycleResult]) -> str:
 def _cells(row: CycleResult) -> tuple[str, ...]:
     first = row.first_live_site
     return (
-        str(row.cycle),
+        str(row.cycle + 1),
         str(row.neurons),
         str(len(row.live_sites)),
         "-" if first is None else str(first),

@@ -78,7 +78,7 @@ def _sizes(results: tuple[CycleResult, ...]) -> Table:
     )  # fmt: skip
     rows = [
         (
-            str(result.cycle),
+            str(result.cycle + 1),
             f"{result.neurons:,}",
             str(len(result.live_sites)),
             "-" if result.first_live_site is None else str(result.first_live_site),
