@@ -76,7 +76,7 @@ def options_of(recipe: Recipe) -> MiMiOptions:
         zoom=recipe.zoom,
         jitter=recipe.jitter,
     )
-    return MiMiOptions(fit=fit, target_sigma=recipe.target_sigma, pruning=recipe.pruning, seed=SEED)
+    return MiMiOptions(fit=fit, target_sigma=recipe.target_sigma, pruning=recipe.pruning, seed=SEED, size_tolerance=1)
 
 
 def make(task: str, data: Path, work: Path) -> None:

@@ -6,6 +6,7 @@ TrainingError
 ├── CheckpointMismatch  the checkpoint belongs to another run, or cannot be read
 ├── FolderInUse         another process trains in the run's folder
 ├── UnwritableFile      a checkpoint, a result or a folder of a run cannot be written
+├── DamagedRows         a file of JSON lines has a line that is none
 ├── UnreadableRuns      the file of finished rows of a comparison is damaged
 └── ReportError         see training.report.errors
 """
@@ -33,6 +34,10 @@ class FolderInUse(TrainingError):
 
 class UnwritableFile(TrainingError):
     """A file of a run cannot be written: a full disk, or a folder that may not be written to."""
+
+
+class DamagedRows(TrainingError, ValueError):
+    """A line of a file of JSON lines is no JSON object; the message names the file and the line."""
 
 
 class UnreadableRuns(TrainingError):

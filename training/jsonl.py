@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from training.checkpoint import write_atomic
+from training.errors import DamagedRows
 
 Row = dict[str, Any]  # JSON values by name
 
@@ -17,7 +18,7 @@ def read_rows(path: Path) -> list[Row]:
     """The rows of a file; none where there is no file.
 
     Raises:
-        ValueError: a line is no JSON object; the message names it.
+        DamagedRows: a line is no JSON object; the message names it.
     """
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return [_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -27,9 +28,9 @@ def _row(path: Path, number: int, line: str) -> Row:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise ValueError(f"{path}, line {number}: no JSON: {error}") from error
+        raise DamagedRows(f"{path}, line {number}: no JSON: {error}") from error
     if not isinstance(row, dict):
-        raise ValueError(f"{path}, line {number}: no JSON object")
+        raise DamagedRows(f"{path}, line {number}: no JSON object")
     return row
 
 

@@ -7,7 +7,7 @@
 Every epoch ends in a checkpoint; a run that is started again in the same folder continues and ends in the same result.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,8 +18,9 @@ from backbone import Backbone
 from training.checkpoint import locked
 from training.cycles import CycleResult, result_of
 from training.errors import Diverged, FolderInUse, UnwritableFile
-from training.export import from_file, with_metrics
+from training.export import Origin, from_file, to_file, with_metrics
 from training.fit import Fitting, evaluate, train_epoch
+from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.parallel import ALONE, World
 from training.prepare import Prepared
@@ -55,14 +56,16 @@ class Outcome:
     """A finished run.
 
     Attributes:
-        adapter: the task adapter file of the last size, with test accuracy in its metrics.
+        adapter: the task adapter file of the exported size, with test accuracy in its metrics.
         results: figures of every size.
+        exported: which of the sizes `adapter` is.
         options: with the learning rate that was chosen.
     """
 
     adapter: bytes
     results: tuple[CycleResult, ...]
     options: MiMiOptions
+    exported: int
 
 
 def train_mimi(job: Job) -> Outcome:
@@ -74,14 +77,29 @@ def train_mimi(job: Job) -> Outcome:
         FolderInUse, UnwritableFile: the folder is another process's, or cannot be written to.
     """
     with _alone(job):
+        _check_file(job)
         chosen = choose_rate(job) if job.options.learning_rates else job
         run = Run.begin(chosen.prepared, chosen.backbone, chosen.options, chosen.folder, job.world)
+        rates = max(1, len(job.options.learning_rates))
         while run.cycle < chosen.options.cycles:
-            fit_cycle(run, job.reporter)
+            fit_cycle(run, job.reporter, searched=rates - 1, rates=rates)
             close_cycle(run, job.reporter)
         if not run.finished:
             run.prune_untrained()
         return finish(run, job)
+
+
+def _check_file(job: Job) -> None:
+    """Write the file of the untrained model, and drop it: labels that no file can hold are refused before training.
+
+    Raises:
+        ArtifactError: as `adapters_store.pack`.
+    """
+    options = job.options
+    widths = options.initial_widths(tuple(site.dim for site in job.backbone.sites))
+    model = AdaptedModel(job.backbone, widths, len(job.prepared.labels), init=options.init, seed=options.seed)
+    origin = Origin(options.pruning.name, options, 1, options.fit.epochs, initial_widths=widths, metrics={})
+    to_file(model, job.prepared, origin, job.backbone)
 
 
 @contextmanager
@@ -111,7 +129,7 @@ def choose_rate(job: Job) -> Job:
         Diverged: at every rate.
     """
     candidates = [_at_rate(job, rate) for rate in job.options.learning_rates]
-    scores = [_first_validation(candidate) for candidate in candidates]
+    scores = [_first_validation(candidate, number, len(candidates)) for number, candidate in enumerate(candidates)]
     best = max(range(len(scores)), key=scores.__getitem__)
     if scores[best] < 0:
         rates = ", ".join(f"{rate:g}" for rate in job.options.learning_rates)
@@ -120,14 +138,14 @@ def choose_rate(job: Job) -> Job:
     return candidates[best]
 
 
-def _first_validation(candidate: Job) -> float:
+def _first_validation(candidate: Job, number: int, rates: int) -> float:
     """Validation top-1 in [0, 1] after the first cycle; -1 where it diverges, which is below every rate that trains."""
     rate, reporter = candidate.options.fit.learning_rate, candidate.reporter
     run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, candidate.world)
     if run.cycle == 0:
         reporter.say(f"learning rate {rate:g}")
         try:
-            fit_cycle(run, reporter)
+            fit_cycle(run, reporter, searched=number, rates=rates)
             close_cycle(run, reporter)
         except Diverged:
             reporter.say(f"learning rate {rate:g}: the loss is no longer finite; this rate is out")
@@ -143,22 +161,31 @@ def _at_rate(job: Job, rate: float) -> Job:
     return replace(job, options=options, folder=folder)
 
 
-def fit_cycle(run: Run, reporter: Reporter) -> None:
-    """Train the rest of the current cycle, with a checkpoint after every epoch."""
+def fit_cycle(run: Run, reporter: Reporter, *, searched: int = 0, rates: int = 1) -> None:
+    """Train the rest of the current cycle, with a checkpoint after every epoch.
+
+    Args:
+        run: the run.
+        reporter: receives progress.
+        searched: learning rates whose first cycle was trained before.
+        rates: learning rates that are tried in all; each costs one cycle.
+    """
     fit = run.options.fit
     fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache, run.world)
     while run.epoch < fit.epochs:
-        place = Position(run.cycle, run.options.cycles, run.epoch, fit.epochs, fit.learning_rate)
+        position = Position(
+            run.cycle, run.options.cycles, run.epoch, fit.epochs, fit.learning_rate, searched=searched, rates=rates
+        )
         progress = train_epoch(
             fitting,
             run.prepared.train,
             cycle=run.cycle,
             epoch=run.epoch,
-            on_step=partial(reporter.step, place),
+            on_step=partial(reporter.step, position),
         )
         validation = run.validate()
         run.end_epoch(validation)
-        reporter.epoch(place, progress, validation)
+        reporter.epoch(position, progress, validation)
 
 
 def close_cycle(run: Run, reporter: Reporter) -> None:
@@ -179,8 +206,25 @@ def finish(run: Run, job: Job) -> Outcome:
     job.world.wait()  # every process has read: those that read later would see a file that needs no test
     files = [_tested(path, data, run) for path, data in zip(run.files, found, strict=True)]
     results = tuple(result_of(unpack(data), cycle, len(data)) for cycle, data in enumerate(files))
-    job.world.write(done, lambda: files[-1])
-    return Outcome(files[-1], results, run.options)
+    exported = exported_size([result.validation for result in results], run.options.size_tolerance)
+    if exported < len(files) - 1:
+        job.reporter.say(_why_larger(results, exported, run.options.size_tolerance))
+    job.world.write(done, lambda: files[exported])
+    return Outcome(files[exported], results, run.options, exported)
+
+
+def exported_size(validation: Sequence[float], tolerance: float) -> int:
+    """The smallest size, which is the last, whose accuracy is at most `tolerance` below the best."""
+    least = max(validation) - tolerance - 1e-9  # a share of images that is exactly at the tolerance is within it
+    return max(size for size, accuracy in enumerate(validation) if accuracy >= least)
+
+
+def _why_larger(results: Sequence[CycleResult], exported: int, tolerance: float) -> str:
+    best, last, chosen = max(result.validation for result in results), results[-1], results[exported]
+    return (
+        f"warning: {last.neurons} neurons validate at {last.validation:.4f}, the best size at {best:.4f}: exported are "
+        f"{chosen.neurons} neurons at {chosen.validation:.4f}, the smallest size within --size-tolerance {tolerance:g}"
+    )
 
 
 def _tested(path: Path, data: bytes, run: Run) -> bytes:

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from adapters_store import unpack
+from adapters_store import ArtifactError, unpack
 from backbone.fingerprint import fingerprint_of
 from tests.training.small import small_backbone, small_options, small_prepared
 from training.checkpoint import locked, write_atomic
 from training.errors import CheckpointMismatch, Diverged, FolderInUse, UnwritableFile
 from training.export import Origin, from_file, golden_logits, to_file
 from training.fit import Progress, evaluate
-from training.mimi import Job, Outcome, fit_cycle, train_mimi
+from training.mimi import Job, Outcome, exported_size, fit_cycle, train_mimi
 from training.model import AdaptedModel
 from training.pixels import PixelSet
 from training.progress import Position, Silent
@@ -177,6 +177,40 @@ def test_a_full_disk_is_one_error_and_leaves_no_part(tmp_path: Path, monkeypatch
         write_atomic(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("validation", "tolerance", "exported"),
+    [
+        ([0.567, 0.55, 0.483], 0.02, 1),
+        ([0.567, 0.55, 0.483], 0.0, 0),
+        ([0.567, 0.55, 0.483], 1.0, 2),
+        ([0.5, 0.6, 0.58], 0.02, 2),
+        ([0.7], 0.02, 0),
+    ],
+)
+def test_the_smallest_size_within_the_tolerance_of_the_best_is_exported(
+    validation: list[float], tolerance: float, exported: int
+) -> None:
+    assert exported_size(validation, tolerance) == exported
+
+
+def test_a_larger_size_than_the_last_is_exported_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.mimi.exported_size", lambda validation, tolerance: 1)
+    said: list[str] = []
+    outcome = train_mimi(Job(small_prepared(), small_backbone(), small_options(), tmp_path, Notes(said.append)))
+    assert unpack(outcome.adapter).manifest.widths == outcome.results[1].widths
+    assert any(text.startswith("warning: 6 neurons validate at") and "12 neurons" in text for text in said)
+
+
+@pytest.mark.parametrize("labels", [("red", "red", "blue"), ("", "green", "blue"), ("r" * 300, "green", "blue")])
+def test_labels_that_no_file_can_hold_are_refused_before_training(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    prepared = replace(small_prepared(), labels=labels)
+    with pytest.raises(ArtifactError):
+        train_mimi(Job(prepared, small_backbone(), small_options(), tmp_path))
+    assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
 def test_precision_outlives_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
