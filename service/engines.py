@@ -8,7 +8,6 @@ from backbone import Backbone
 from backbone.kernels import default_folder, multiplies_bf16
 from service.engine import Engine
 from service.engine.padded import PaddedRuntime
-from service.engine.residency import Budgets
 from service.engine.runtime import Runtime, TorchRuntime
 from service.errors import SettingsError
 from service.kernels import Kernels
@@ -23,16 +22,14 @@ def make_engine(settings: Settings, backbone: Backbone) -> tuple[Engine, Kernels
     Raises:
         SettingsError: the chosen library or device is not there, or does not know the chosen precision.
     """
-    budgets = Budgets(device=settings.device_bytes, host=settings.host_bytes)
     if settings.engine == "onnx":
-        return Engine(backbone, _onnx(settings, backbone), budgets=budgets), None
+        return Engine(backbone, _onnx(settings, backbone), budget=settings.device_bytes), None
     if settings.precision == "int8":
         raise SettingsError("precision: int8 needs engine onnx")
     if _device(settings) == "cuda":
         dtype = _DTYPES["bf16" if settings.precision == "auto" else settings.precision]
-        return Engine(
-            backbone, PaddedRuntime(backbone, device=torch.device("cuda"), dtype=dtype), budgets=budgets
-        ), None
+        cuda = PaddedRuntime(backbone, device=torch.device("cuda"), dtype=dtype, budget=settings.device_bytes)
+        return Engine(backbone, cuda, budget=settings.host_bytes), None
     if settings.precision not in ("auto", "fp32", "bf16"):
         raise SettingsError(f"precision: the CPU computes in fp32 or bf16, not in {settings.precision}")
     if settings.precision == "bf16" and settings.kernels == "off":
@@ -40,7 +37,7 @@ def make_engine(settings: Settings, backbone: Backbone) -> tuple[Engine, Kernels
     if settings.precision == "bf16" and not multiplies_bf16():
         raise SettingsError("precision: this processor does not multiply bf16 (it has no AVX-512 BF16)")
     runtime = TorchRuntime(backbone)
-    return Engine(backbone, runtime, budgets=budgets), _kernels(settings, backbone, runtime)
+    return Engine(backbone, runtime, budget=settings.device_bytes), _kernels(settings, backbone, runtime)
 
 
 def _onnx(settings: Settings, backbone: Backbone) -> Runtime:

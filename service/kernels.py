@@ -1,7 +1,7 @@
-"""Kernels of our own for the running engine: at once if they are there, else as soon as they have been compiled.
+"""Compiled kernels for the running engine: used at once if they are there, else as soon as they have been compiled.
 
-The compiler runs at the lowest priority beside the server, and what it made comes into use between two batches.
-Whatever goes wrong with it, the network's own modules go on answering.
+The compiler runs at the lowest priority beside the server, and the library comes into use between two batches. If
+anything fails, the network's own modules go on answering.
 """
 
 import logging
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backbone import Backbone
-from backbone.arithmetic import Arithmetic
+from backbone.backend import Backend
 from backbone.kernels import best, path_in
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class Kernels:
         self,
         backbone: Backbone,
         folder: Path,
-        use: Callable[[Arithmetic], None],
+        use: Callable[[Backend], None],
         *,
         compiles: bool,
         bf16: bool = False,
@@ -33,7 +33,7 @@ class Kernels:
         Args:
             backbone: what is served.
             folder: where libraries lie.
-            use: takes what computes the network, from any thread.
+            use: takes the backend that computes the network, from any thread.
             compiles: whether `start` has a missing library made.
             bf16: whether products with the backbone's weights are computed in bfloat16.
         """

@@ -26,7 +26,7 @@ class TaskModel(nn.Module):
     On a backbone where everything is frozen it is the linear probe.
 
     Attributes:
-        frozen: the backbone with its precision and its arithmetic.
+        frozen: the backbone with its precision and its backend.
         backbone: of `frozen`; its forward calls `adapt` behind every branch.
         head: linear (F -> K), drawn as PyTorch's default is, but from the given generator.
         drop_path: stochastic depth of the last branch, growing linearly from the first; only while training.

@@ -1,4 +1,4 @@
-"""Trains the demo's own task adapter, on the CPU and with a preset that suits digits."""
+"""Trains the demo's own task adapter on the CPU, with a preset for digits."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from training.progress import Console
 
 
 def train_demo(folder: Path) -> bytes:
-    """The task adapter file, after printing the table of its sizes."""
+    """Train, print the table of sizes, and return the task adapter file."""
     backbone = load_backbone()
     data = load_data(DIGIT_TASKS[0])
     prepared = prepare(data, backbone.preprocessing, validation=DEMO.validation, seed=DEMO.seed)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from backbone import Backbone, load_backbone
-from backbone.arithmetic import Arithmetic
+from backbone.backend import Backend
 from backbone.kernels import multiplies_bf16, path_in
 from service.kernels import Kernels
 
@@ -21,10 +21,10 @@ class Used:
     """Remembers what was handed over."""
 
     def __init__(self) -> None:
-        self.given: list[Arithmetic] = []
+        self.given: list[Backend] = []
 
-    def __call__(self, arithmetic: Arithmetic) -> None:
-        self.given.append(arithmetic)
+    def __call__(self, backend: Backend) -> None:
+        self.given.append(backend)
 
 
 def test_what_is_missing_is_compiled_once_and_used(network: Backbone, tmp_path: Path) -> None:

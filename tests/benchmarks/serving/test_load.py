@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.serving.asking import STYLES, Best, best, request
-from benchmarks.serving.checking import WrongAnswer, compare
+from benchmarks.serving.asking import STYLES, Best, WrongAnswer, best, compare, request
 from benchmarks.serving.load import Job, perform, read, save
 
 pytestmark = pytest.mark.anyio
