@@ -13,16 +13,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from benchmarks.serving.scene import photos
-from tests.attacks.requests import PREDICT, request
-from tests.stress.wire import LOST, SILENT, Reply, ask, connect
+from benchmarks.serving.load import read
+from tests.stress.wire import CLOSED, LOST, SILENT, Reply, ask, connect
 
 OK = 200
-_IMAGES = 64
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -31,6 +30,7 @@ class Job:
     """What to send.
 
     Attributes:
+        requests: a file of prepared requests, as `benchmarks.serving.load.save` writes it.
         rate: requests a second, as a Poisson process.
         seconds: of sending.
         patience: seconds until a request counts as unanswered.
@@ -39,7 +39,7 @@ class Job:
     """
 
     port: int
-    key: str
+    requests: str
     rate: float
     seconds: float
     patience: float = 20.0
@@ -56,13 +56,12 @@ class Log:
     refusals: list[float] = field(default_factory=list)  # seconds until a 503
     given_up: int = 0
 
-    def add(self, kind: str, status: int, seconds: float) -> None:
+    def add(self, kind: str, reply: Reply, seconds: float) -> None:
         """Count one answer."""
-        name = {LOST: "lost", SILENT: "unanswered"}.get(status, str(status))
-        self.statuses[name] += 1
-        if status == OK:
+        self.statuses[reply.name] += 1
+        if reply.status == OK:
             self.latencies[kind].append(seconds)
-        elif status == 503:
+        elif reply.status == 503:
             self.refusals.append(seconds)
 
     def figures(self, job: Job) -> dict[str, Any]:
@@ -70,7 +69,7 @@ class Log:
         every = [value for values in self.latencies.values() for value in values]
         sent = sum(self.statuses.values())
         return {
-            "job": {key: value for key, value in asdict(job).items() if key != "key"},
+            "job": {key: value for key, value in asdict(job).items() if key not in ("port", "requests")},
             "sent": sent,
             "statuses": dict(self.statuses),
             "failed": sent - len(every),
@@ -119,12 +118,14 @@ class Traffic:
                 reply = await self._ask(kind, self._dice.choice(self._requests))
         except TimeoutError:
             reply = Reply(SILENT)
+        except ConnectionRefusedError:
+            reply = Reply(CLOSED)
         except (OSError, EOFError, ValueError):
             reply = Reply(LOST)
         if gives_up and reply.status == SILENT:
             self.log.given_up += 1
         else:
-            self.log.add(kind, reply.status, loop.time() - due)
+            self.log.add(kind, reply, loop.time() - due)
 
     async def _ask(self, kind: str, data: bytes) -> Reply:
         connection = self._kept() if kind == "kept" else None
@@ -150,9 +151,7 @@ class Traffic:
 
 async def perform(job: Job) -> dict[str, Any]:
     """Do a job; returns its figures, and the share of a core that this process used."""
-    headers = "Content-Type: image/jpeg"
-    requests = [request("POST", PREDICT, image, headers, key=job.key) for image in photos(_IMAGES)]
-    traffic = Traffic(job, requests)
+    traffic = Traffic(job, read(Path(job.requests)))
     wall, cpu = time.monotonic(), time.process_time()
     await traffic.run()
     share = (time.process_time() - cpu) / (time.monotonic() - wall)
