@@ -23,7 +23,7 @@ export PYTHONUNBUFFERED := 1
 
 option = $(if $($(1)),--$(2) "$($(1))")
 
-.PHONY: help demo serve test check bench torture format install
+.PHONY: help demo serve test check bench torture format draw install
 help: ## this list
 	@echo "make TARGET [NAME=value …]"
 	@echo
@@ -45,12 +45,14 @@ test: $(STAMP) ## the whole test suite, with its coverage gates [ARGS=pytest opt
 	@$(BIN)/python -m coverage json --quiet
 	@$(BIN)/python scripts/check_coverage.py coverage.json
 
-check: $(STAMP) ## style, types, import rules and sizes
+check: $(STAMP) ## style, types, import rules, sizes, documents
 	@echo "==> check: ruff (style)" && $(BIN)/ruff check .
 	@echo "==> check: ruff (format)" && $(BIN)/ruff format --check .
 	@echo "==> check: mypy --strict" && $(BIN)/mypy --strict
 	@echo "==> check: import rules" && PYTHONPATH=. $(BIN)/lint-imports
 	@echo "==> check: sizes" && $(BIN)/python scripts/check_sizes.py
+	@echo "==> check: documents" && $(BIN)/python scripts/check_docs.py
+	@echo "==> check: the drawing" && $(BIN)/python scripts/draw_architecture.py --check
 
 bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="engine …"]
 	@$(BIN)/python -m benchmarks $(or $(ARGS),--help)
@@ -63,6 +65,9 @@ torture: $(STAMP) ## attacks on a real server beside good traffic; writes docs/r
 
 format: $(STAMP) ## rewrite the source in the project's format
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
+
+draw: $(STAMP) ## docs/architecture.svg, from the imports of the source
+	@$(BIN)/python scripts/draw_architecture.py
 
 install: $(STAMP) ## only make the environment [VENV=.venv PYTHON=python3]
 	@echo "==> installed in $(VENV)"

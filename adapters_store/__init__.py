@@ -1,16 +1,13 @@
 """The contract between training and serving: what a task adapter file is, and where its versions live."""
 
-from adapters_store._root import AdaptersStoreError
 from adapters_store.artifact import SiteArrays, TaskAdapter, digest, pack, unpack
-from adapters_store.errors import ArtifactError
+from adapters_store.errors import AdaptersStoreError, ArtifactError, StoreError
 from adapters_store.events import Change, Event
 from adapters_store.limits import ArtifactLimits
-from adapters_store.manifest import BackboneRef, Manifest, Provenance
-from adapters_store.manifest_text import hash_preprocessing
+from adapters_store.manifest import BackboneRef, Manifest, Provenance, hash_preprocessing
 from adapters_store.opening import open_store
 from adapters_store.state import State, TaskState, VersionInfo
 from adapters_store.store import Published, Store
-from adapters_store.store_errors import StoreError
 
 __all__ = [
     "AdaptersStoreError",

@@ -1,7 +1,7 @@
 """The task adapter file: one safetensors container with one manifest, and tensors that fit it exactly.
 
-`pack` and `unpack` mirror each other, and `pack` asks `unpack` before it hands bytes out: the writer refuses what the
-reader would refuse. Nothing here runs a network, so whether the golden logits are right is for others to recompute.
+`pack` and `unpack` mirror each other. `pack` calls `unpack` before it returns bytes, so the writer refuses what the
+reader would refuse. Nothing here runs a network: whoever has the backbone checks that the golden logits are right.
 """
 
 import hashlib
@@ -15,21 +15,16 @@ from numpy.typing import NDArray
 from adapters_store import errors
 from adapters_store.container import read_container, write_container
 from adapters_store.limits import DEFAULT_LIMITS, ArtifactLimits
-from adapters_store.manifest import Manifest
-from adapters_store.manifest_text import read_manifest, write_manifest
-from adapters_store.tensors import (
-    GOLDEN_IMAGE,
-    GOLDEN_LOGITS,
-    HEAD_BIAS,
-    HEAD_WEIGHT,
-    check_tensors,
-    down_name,
-    up_name,
-)
+from adapters_store.manifest import Manifest, read_manifest, write_manifest
+from adapters_store.strict_json import shown
 
 MANIFEST_KEY = "manifest"
+HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
+GOLDEN_IMAGE, GOLDEN_LOGITS = "golden.image", "golden.logits"
+CHANNELS = 3
 
 Weights = NDArray[np.floating[Any]]
+Tensors = Mapping[str, NDArray[Any]]
 
 
 class SiteArrays(NamedTuple):
@@ -71,7 +66,7 @@ def pack(adapter: TaskAdapter, *, limits: ArtifactLimits = DEFAULT_LIMITS) -> by
         GOLDEN_LOGITS: adapter.golden_logits,
     }
     for site, weights in adapter.sites.items():
-        tensors |= {down_name(site): weights.down, up_name(site): weights.up}
+        tensors |= {_down_name(site): weights.down, _up_name(site): weights.up}
     data = write_container({MANIFEST_KEY: write_manifest(adapter.manifest)}, tensors)
     unpack(data, limits=limits)
     return data
@@ -86,10 +81,10 @@ def unpack(data: bytes, *, limits: ArtifactLimits = DEFAULT_LIMITS) -> TaskAdapt
     container = read_container(data, limits)
     manifest = read_manifest(_manifest_text(container.metadata), limits)
     tensors = container.tensors
-    check_tensors(manifest, tensors, limits)
+    _check_tensors(manifest, tensors, limits)
     return TaskAdapter(
         manifest=manifest,
-        sites={site: SiteArrays(tensors[down_name(site)], tensors[up_name(site)]) for site in manifest.live_sites},
+        sites={site: SiteArrays(tensors[_down_name(site)], tensors[_up_name(site)]) for site in manifest.live_sites},
         head_weight=tensors[HEAD_WEIGHT],
         head_bias=tensors[HEAD_BIAS],
         golden_image=tensors[GOLDEN_IMAGE],
@@ -103,3 +98,89 @@ def _manifest_text(metadata: Mapping[str, str]) -> str:
     if len(metadata) > 1:
         raise errors.UnexpectedMetadata(f"the metadata holds more than {MANIFEST_KEY!r}")
     return metadata[MANIFEST_KEY]
+
+
+def _down_name(site: int) -> str:
+    """Return the name of a site's (N, M) matrix."""
+    return f"sites.{site}.down"
+
+
+def _up_name(site: int) -> str:
+    """Return the name of a site's (M, N) matrix."""
+    return f"sites.{site}.up"
+
+
+def _check_tensors(manifest: Manifest, tensors: Tensors, limits: ArtifactLimits) -> None:
+    """Check that the tensors are exactly those the manifest implies.
+
+    Raises:
+        BadTensors, InconsistentProvenance: They are not.
+    """
+    weights = _weight_names(manifest)
+    _check_names({*weights, GOLDEN_IMAGE, GOLDEN_LOGITS}, tensors)
+    _check_dtypes(weights, tensors)
+    for site in manifest.live_sites:
+        _check_site(site, manifest.widths[site], tensors)
+    _check_head(len(manifest.labels), tensors)
+    _check_golden_image(tensors[GOLDEN_IMAGE].shape, limits.golden_side)
+    for name in (*weights, GOLDEN_LOGITS):
+        if not np.isfinite(tensors[name]).all():
+            raise errors.NonFiniteValue(f"{name} holds NaN or infinity")
+    _check_counts(manifest, tensors)
+
+
+def _weight_names(manifest: Manifest) -> list[str]:
+    names = [name(site) for site in manifest.live_sites for name in (_down_name, _up_name)]
+    return [*names, HEAD_WEIGHT, HEAD_BIAS]
+
+
+def _check_names(expected: set[str], tensors: Tensors) -> None:
+    if missing := sorted(expected - tensors.keys()):
+        raise errors.MissingTensor(f"{missing[0]} is missing")
+    if unexpected := sorted(tensors.keys() - expected):
+        raise errors.UnexpectedTensor(f"{shown(unexpected[0])} is not implied by the manifest")
+
+
+def _check_dtypes(weights: list[str], tensors: Tensors) -> None:
+    for name, dtype in ((GOLDEN_IMAGE, np.uint8), (GOLDEN_LOGITS, np.float32)):
+        if tensors[name].dtype != dtype:
+            raise errors.WrongDtype(f"{name} is {tensors[name].dtype}, not {np.dtype(dtype)}")
+    found = {tensors[name].dtype for name in weights}
+    if not all(dtype.kind == "f" for dtype in found):
+        raise errors.WrongDtype("weights are float32 or float16, nothing else")
+    if len(found) > 1:
+        raise errors.MixedDtypes("weights are all float32 or all float16")
+
+
+def _check_site(site: int, width: int, tensors: Tensors) -> None:
+    down, up = tensors[_down_name(site)].shape, tensors[_up_name(site)].shape
+    if len(down) != 2 or down[0] != width:  # noqa: PLR2004
+        raise errors.WrongShape(f"{_down_name(site)} is {down}, not ({width}, M)")
+    if up != down[::-1]:
+        raise errors.WrongShape(f"{_up_name(site)} is {up}, not {down[::-1]}")
+
+
+def _check_head(classes: int, tensors: Tensors) -> None:
+    weight = tensors[HEAD_WEIGHT].shape
+    if len(weight) != 2 or weight[0] != classes:  # noqa: PLR2004
+        raise errors.WrongShape(f"{HEAD_WEIGHT} is {weight}, not ({classes}, F)")
+    for name in (HEAD_BIAS, GOLDEN_LOGITS):
+        if tensors[name].shape != (classes,):
+            raise errors.WrongShape(f"{name} is {tensors[name].shape}, not ({classes},)")
+
+
+def _check_golden_image(shape: tuple[int, ...], side: int) -> None:
+    if len(shape) != CHANNELS or shape[2] != CHANNELS or max(shape[:2]) > side:
+        raise errors.WrongShape(f"{GOLDEN_IMAGE} is {shape}, not at most ({side}, {side}, {CHANNELS})")
+
+
+def _check_counts(manifest: Manifest, tensors: Tensors) -> None:
+    """Check the parameter counts that the provenance claims against the tensors."""
+    head = tensors[HEAD_WEIGHT].size + tensors[HEAD_BIAS].size
+    adapters = sum(tensors[name(site)].size for site in manifest.live_sites for name in (_down_name, _up_name))
+    claimed = manifest.provenance
+    if (claimed.head_parameters, claimed.adapter_parameters) != (head, adapters):
+        raise errors.InconsistentProvenance(
+            f"{claimed.adapter_parameters} adapter and {claimed.head_parameters} head parameters are claimed, "
+            f"the tensors have {adapters} and {head}"
+        )

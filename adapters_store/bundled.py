@@ -1,4 +1,4 @@
-"""The task adapters that ship with the project, and how they get into a new store. It trains and checks nothing."""
+"""The task adapters that ship with the project, and how they get into a new store."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +16,9 @@ def bundled_tasks(folder: Path = FOLDER) -> Mapping[str, bytes]:
 
 
 def seed(store: Store, folder: Path = FOLDER) -> bool:
-    """Put the bundled tasks into a store that never held anything; tell whether it was so.
+    """Put the bundled tasks into a store that never held anything; return whether it did.
 
-    All of them are the log's first entry or none is: a store that was ever written to, by a user or by an earlier
-    start, stays as it is, and a bundled task that was deleted stays deleted.
+    Either all of them are in the log's first entry or none is. A store that was ever written to stays as it is, so a
+    bundled task that was deleted stays deleted.
     """
     return store.seed(bundled_tasks(folder))

@@ -1,199 +1,328 @@
-"""Every way a task adapter file can be bad: one class each, with a stable `code` for APIs, logs and tests.
+"""Every error that this package raises on purpose: bad task adapter files, and stores that cannot do what was asked.
 
-This file only names what is wrong: it knows neither HTTP nor how a file is read. Store errors are in `store_errors`.
+Each class has a stable `code` for APIs, logs and tests, and a `title`: one sentence that is safe to show to anybody.
+The message of an instance may show a piece of the file, so it is for the operator. Nothing here knows HTTP.
 
     AdaptersStoreError
-    ├── StoreError                        (drawn in store_errors.py)
-    └── ArtifactError
-        ├── NotSafetensors                another format: pickle, zip, gzip, tar, HTML, …
-        ├── FileTooLarge                  more bytes than the limit
-        ├── BrokenFile                    the container itself is damaged or hostile
-        │   ├── TruncatedFile             ends before what the header promises
-        │   ├── HeaderTooLarge            length field over the limit
-        │   ├── InvalidText               not UTF-8
-        │   ├── InvalidJson               not JSON, or a number too long
-        │   ├── JsonTooDeep               nested beyond the limit
-        │   ├── NonFiniteNumber           NaN, Infinity or 1e999 written as a number
-        │   ├── DuplicateKey              one object names a key twice
-        │   ├── InvalidEntry              a tensor is not described by exactly dtype, shape, data_offsets
-        │   ├── TooManyTensors            more tensors than the limit
-        │   ├── UnsupportedDtype          anything but F16, F32, U8
-        │   ├── InvalidShape              negative, fractional, of too high rank, or beyond the file
-        │   ├── SizeMismatch              offsets do not span shape x dtype
-        │   ├── OverlappingTensors        two tensors share bytes
-        │   ├── HoleInData                bytes between tensors that none claims
-        │   └── TrailingBytes             bytes after the last tensor
-        ├── BadManifest                   the container is sound, its manifest is not
-        │   ├── MissingManifest           no manifest in the metadata
-        │   ├── UnexpectedMetadata        metadata beside the manifest
-        │   ├── MissingField              a key the manifest must have
-        │   ├── UnknownField              a key the manifest must not have
-        │   ├── InvalidField              a value of the wrong type or out of range
-        │   ├── InvalidLabels             empty, repeated or unprintable labels
-        │   ├── UnsupportedFormatVersion  written by another release
-        │   ├── UnsupportedPlacement      adapters that do not sit in series
-        │   ├── UnsupportedActivation     anything but GELU
-        │   ├── PreprocessingMismatch     preprocessing does not give its own hash
-        │   └── InconsistentProvenance    provenance contradicts the tensors or the widths
-        └── BadTensors                    the manifest is sound, the tensors do not fit it
-            ├── MissingTensor             a tensor the manifest implies
-            ├── UnexpectedTensor          a tensor it does not imply
-            ├── WrongDtype                golden sample or weights in the wrong dtype
-            ├── MixedDtypes               weights partly float16, partly float32
-            ├── WrongShape                a shape the manifest does not imply
-            └── NonFiniteValue            NaN or infinity among the values
+    ├── ArtifactError
+    │   ├── NotSafetensors
+    │   ├── FileTooLarge
+    │   ├── BrokenFile
+    │   │   ├── TruncatedFile
+    │   │   ├── HeaderTooLarge
+    │   │   ├── InvalidJson
+    │   │   ├── JsonTooDeep
+    │   │   ├── NonFiniteNumber
+    │   │   ├── DuplicateKey
+    │   │   ├── InvalidEntry
+    │   │   ├── TooManyTensors
+    │   │   ├── UnsupportedDtype
+    │   │   ├── InvalidShape
+    │   │   ├── SizeMismatch
+    │   │   ├── OverlappingTensors
+    │   │   ├── HoleInData
+    │   │   └── TrailingBytes
+    │   ├── BadManifest
+    │   │   ├── MissingManifest
+    │   │   ├── UnexpectedMetadata
+    │   │   ├── MissingField
+    │   │   ├── UnknownField
+    │   │   ├── InvalidField
+    │   │   ├── InvalidLabels
+    │   │   ├── UnsupportedFormatVersion
+    │   │   ├── UnsupportedPlacement
+    │   │   ├── UnsupportedActivation
+    │   │   ├── PreprocessingMismatch
+    │   │   └── InconsistentProvenance
+    │   └── BadTensors
+    │       ├── MissingTensor
+    │       ├── UnexpectedTensor
+    │       ├── WrongDtype
+    │       ├── MixedDtypes
+    │       ├── WrongShape
+    │       └── NonFiniteValue
+    └── StoreError
+        ├── InvalidName
+        ├── InvalidSplit
+        ├── InvalidDescription
+        ├── UnsupportedUrl
+        ├── NotFound
+        │   ├── UnknownTask
+        │   ├── UnknownVersion
+        │   ├── UnknownAlias
+        │   └── UnknownBlob
+        ├── Conflict
+        │   ├── StaleGeneration
+        │   └── VersionInUse
+        ├── Damaged
+        │   ├── CorruptBlob
+        │   └── CorruptLog
+        └── BackendError
+            ├── NotAStore
+            ├── StoreFull
+            └── StoreUnavailable
 """
 
-from adapters_store._root import AdaptersStoreError
+import re
+from typing import ClassVar
+
+
+class AdaptersStoreError(Exception):
+    """Root of the tree.
+
+    Attributes:
+        code: the class's name in snake_case.
+        title: what is wrong, in one sentence. It is data, so that it is there under `python -OO` as well.
+    """
+
+    code: ClassVar[str] = "adapters_store_error"
+    title: ClassVar[str] = "The task adapter file or the store is at fault."
+
+    def __init_subclass__(cls) -> None:
+        """Give each class its code, and its title as its docstring."""
+        cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        cls.__doc__ = cls.__doc__ or cls.title
+
+
+# ---------------------------------------------------------------- task adapter files
 
 
 class ArtifactError(AdaptersStoreError):
-    """The bytes are not an acceptable task adapter file."""
+    title = "The bytes are not an acceptable task adapter file."
 
 
 class NotSafetensors(ArtifactError):
-    """The first bytes belong to another format."""
+    title = "The first bytes belong to another format."
 
 
 class FileTooLarge(ArtifactError):
-    """The file has more bytes than the limit."""
+    title = "The file has more bytes than the limit."
 
 
 class BrokenFile(ArtifactError):
-    """The safetensors container is damaged or hostile."""
+    title = "The safetensors container is damaged or hostile."
 
 
 class TruncatedFile(BrokenFile):
-    """The file ends before what its header promises."""
+    title = "The file ends before what its header promises."
 
 
 class HeaderTooLarge(BrokenFile):
-    """The header's length field is over the limit."""
-
-
-class InvalidText(BrokenFile):
-    """The header is not UTF-8."""
+    title = "The header's length field is over the limit."
 
 
 class InvalidJson(BrokenFile):
-    """The header or the manifest is not a JSON object, or holds a number too long."""
+    title = "The header or the manifest is not a JSON object, or holds a number too long."
 
 
 class JsonTooDeep(BrokenFile):
-    """JSON is nested beyond the limit."""
+    title = "JSON is nested beyond the limit."
 
 
 class NonFiniteNumber(BrokenFile):
-    """JSON holds NaN, Infinity, or a number that overflows to it."""
+    title = "JSON holds NaN, Infinity, or a number that overflows to it."
 
 
 class DuplicateKey(BrokenFile):
-    """One JSON object names a key twice."""
+    title = "One JSON object names a key twice."
 
 
 class InvalidEntry(BrokenFile):
-    """A tensor is not described by exactly dtype, shape and data_offsets."""
+    title = "A tensor is not described by exactly dtype, shape and data_offsets."
 
 
 class TooManyTensors(BrokenFile):
-    """The header names more tensors than the limit."""
+    title = "The header names more tensors than the limit."
 
 
 class UnsupportedDtype(BrokenFile):
-    """A tensor's dtype is not on the allow-list."""
+    title = "A tensor's dtype is not on the allow-list."
 
 
 class InvalidShape(BrokenFile):
-    """A shape is negative, fractional, of too high rank, or larger than the file."""
+    title = "A shape is negative, fractional, of too high rank, or larger than the file."
 
 
 class SizeMismatch(BrokenFile):
-    """A tensor's offsets do not span its shape times its dtype."""
+    title = "A tensor's offsets do not span its shape times its dtype."
 
 
 class OverlappingTensors(BrokenFile):
-    """Two tensors claim the same bytes."""
+    title = "Two tensors claim the same bytes."
 
 
 class HoleInData(BrokenFile):
-    """Bytes between tensors belong to none."""
+    title = "Bytes between tensors belong to none."
 
 
 class TrailingBytes(BrokenFile):
-    """Bytes follow the last tensor."""
+    title = "Bytes follow the last tensor."
 
 
 class BadManifest(ArtifactError):
-    """The container is sound, its manifest is not."""
+    title = "The container is sound, its manifest is not."
 
 
 class MissingManifest(BadManifest):
-    """The metadata has no manifest."""
+    title = "The metadata has no manifest."
 
 
 class UnexpectedMetadata(BadManifest):
-    """The metadata holds something beside the manifest."""
+    title = "The metadata holds something beside the manifest."
 
 
 class MissingField(BadManifest):
-    """The manifest lacks a key."""
+    title = "The manifest lacks a key."
 
 
 class UnknownField(BadManifest):
-    """The manifest has a key that this release does not know."""
+    title = "The manifest has a key that this release does not know."
 
 
 class InvalidField(BadManifest):
-    """A manifest value has the wrong type or is out of range."""
+    title = "A manifest value has the wrong type or is out of range."
 
 
 class InvalidLabels(BadManifest):
-    """Labels are too few, repeated, empty or unprintable."""
+    title = "Labels are too few, repeated, empty or unprintable."
 
 
 class UnsupportedFormatVersion(BadManifest):
-    """The file was written for another version of this format."""
+    title = "The file was written for another version of this format."
 
 
 class UnsupportedPlacement(BadManifest):
-    """The adapters do not sit in series."""
+    title = "The adapters do not sit in series."
 
 
 class UnsupportedActivation(BadManifest):
-    """The adapters' activation is not GELU."""
+    title = "The adapters' activation is not GELU."
 
 
 class PreprocessingMismatch(BadManifest):
-    """The preprocessing does not give the hash written beside it."""
+    title = "The preprocessing does not give the hash written beside it."
 
 
 class InconsistentProvenance(BadManifest):
-    """The provenance contradicts the tensors or the widths."""
+    title = "The provenance contradicts the tensors or the widths."
 
 
 class BadTensors(ArtifactError):
-    """The manifest is sound, the tensors do not fit it."""
+    title = "The manifest is sound, the tensors do not fit it."
 
 
 class MissingTensor(BadTensors):
-    """A tensor that the manifest implies is absent."""
+    title = "A tensor that the manifest implies is absent."
 
 
 class UnexpectedTensor(BadTensors):
-    """A tensor is present that the manifest does not imply."""
+    title = "A tensor is present that the manifest does not imply."
 
 
 class WrongDtype(BadTensors):
-    """A tensor has a dtype that its place does not allow."""
+    title = "A tensor has a dtype that is not allowed for it."
 
 
 class MixedDtypes(BadTensors):
-    """Weights lie partly in float16, partly in float32."""
+    title = "Some weights are float16, others float32."
 
 
 class WrongShape(BadTensors):
-    """A tensor has a shape that the manifest does not imply."""
+    title = "A tensor has a shape that the manifest does not imply."
 
 
 class NonFiniteValue(BadTensors):
-    """NaN or infinity stands among the values."""
+    title = "A tensor holds NaN or infinity."
+
+
+# ---------------------------------------------------------------- stores
+
+
+class StoreError(AdaptersStoreError):
+    title = "The store did not do what was asked."
+
+
+class InvalidName(StoreError):
+    title = "A task or alias name does not fit its pattern."
+
+
+class InvalidSplit(StoreError):
+    title = "An alias split names no version, or gives one a weight out of range."
+
+
+class InvalidDescription(StoreError):
+    title = "A description is too long, or not one line of printable text."
+
+
+class UnsupportedUrl(StoreError):
+    title = "No kind of store belongs to this URL."
+
+
+class NotFound(StoreError):
+    title = "The store does not have what was asked for."
+
+
+class UnknownTask(NotFound):
+    title = "There is no such task, or it was deleted."
+
+
+class UnknownVersion(NotFound):
+    title = "The task has no such version, or it was deleted."
+
+
+class UnknownAlias(NotFound):
+    title = "The task has no such alias."
+
+
+class UnknownBlob(NotFound):
+    title = "No bytes with this hash are stored."
+
+
+class Conflict(StoreError):
+    title = "The request contradicts the state it would change."
+
+
+class StaleGeneration(Conflict):
+    """The task is at another generation than the caller expects: read it again.
+
+    Attributes:
+        actual: the task's generation now, 0 where it does not exist.
+    """
+
+    title = "The task is at another generation than the caller expects: read it again."
+
+    def __init__(self, task: str, expected: int, actual: int) -> None:
+        super().__init__(f"task {task} is at generation {actual}, not {expected}")
+        self.task, self.expected, self.actual = task, expected, actual
+
+
+class VersionInUse(Conflict):
+    title = "An alias still points at the version that should be deleted."
+
+
+class Damaged(StoreError):
+    title = "Stored bytes are not what was written."
+
+
+class CorruptBlob(Damaged):
+    title = "The bytes under a hash no longer give that hash."
+
+
+class CorruptLog(Damaged):
+    title = "A log entry cannot be read, or does not follow from the entries before it."
+
+
+class BackendError(StoreError):
+    title = "The place where the store keeps its data failed."
+
+
+class NotAStore(BackendError):
+    title = "The place holds something else: a link, another program's database, or a file where a folder should be."
+
+
+class StoreFull(BackendError):
+    title = "There is no room for the write; the state is as before."
+
+
+class StoreUnavailable(BackendError):
+    title = "The store cannot be read or written now; what was acknowledged is kept."

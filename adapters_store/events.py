@@ -1,7 +1,14 @@
-"""What can happen to the store: the entries of its log. They are facts, already decided; nothing here judges them."""
+"""What can happen to the store: the entries of its log, and each entry as bytes.
 
-from collections.abc import Mapping
+Events are facts, already decided; nothing here judges them. Entries are canonical JSON, read back strictly.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from adapters_store.errors import ArtifactError, CorruptLog
+from adapters_store.strict_json import Json, canonical, parse_object, read_dataclass, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +19,7 @@ class VersionAdded:
     version: int
     sha256: str
     size: int  # bytes
-    blob: str  # where the bytes lie in this home
+    blob: str  # name of the bytes in this backend
     alias: str
 
 
@@ -27,7 +34,7 @@ class AliasMoved:
 
 @dataclass(frozen=True, slots=True)
 class AliasDeleted:
-    """An alias is gone; the versions stay."""
+    """An alias was deleted; the versions stay."""
 
     task: str
     alias: str
@@ -35,7 +42,7 @@ class AliasDeleted:
 
 @dataclass(frozen=True, slots=True)
 class VersionDeleted:
-    """A version is gone; its number is never used again."""
+    """A version was deleted; its number is never used again."""
 
     task: str
     version: int
@@ -43,14 +50,14 @@ class VersionDeleted:
 
 @dataclass(frozen=True, slots=True)
 class TaskDeleted:
-    """A task is gone with its versions and aliases; its numbering is remembered."""
+    """A task was deleted with its versions and aliases; its last version number is remembered."""
 
     task: str
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDescribed:
-    """A task has a description of its own; if empty, again that of whichever file answers for it."""
+    """A task got a description of its own. Empty: the description in its task adapter file holds again."""
 
     task: str
     text: str
@@ -65,7 +72,7 @@ class Seeded:
 
 @dataclass(frozen=True, slots=True)
 class BlobsCollected:
-    """Blobs that nothing named were given up. A writer that uploaded one before this entry must upload it again."""
+    """A sweep gave up blobs that no version named. Whoever uploaded one before this entry must upload it again."""
 
     count: int
 
@@ -77,9 +84,70 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One numbered entry of the log. `nonce` makes it unlike any other, so that a writer knows its own again."""
+    """One numbered entry of the log. `nonce` makes each entry unique, so that a writer recognises its own."""
 
     generation: int
-    at: float  # seconds since 1970, for people; nothing is decided by it
+    at: float  # seconds since 1970, for people; no decision depends on it
     nonce: str
     event: Event
+
+
+DEEPEST = 8  # levels of JSON that any entry or snapshot needs
+
+_KINDS: dict[str, type[Event]] = {
+    "version_added": VersionAdded,
+    "alias_moved": AliasMoved,
+    "alias_deleted": AliasDeleted,
+    "version_deleted": VersionDeleted,
+    "task_deleted": TaskDeleted,
+    "task_described": TaskDescribed,
+    "seeded": Seeded,
+    "blobs_collected": BlobsCollected,
+}
+_NAMES = {event: kind for kind, event in _KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A change as it is written: the event, and the name of its kind."""
+
+    generation: int
+    at: float
+    nonce: str
+    kind: str
+    event: Json
+
+
+def encode_change(change: Change) -> bytes:
+    """Return a log entry as bytes."""
+    kind = _NAMES[type(change.event)]
+    entry = {"generation": change.generation, "at": change.at, "nonce": change.nonce, "kind": kind}
+    return canonical({**entry, "event": change.event}).encode()
+
+
+def decode_change(data: bytes) -> Change:
+    """Read a log entry.
+
+    Raises:
+        CorruptLog: The bytes are not a log entry of this release.
+    """
+    with as_corrupt_log():
+        entry = read_dataclass(_Entry, parse_log_object(data), "entry")
+        if entry.kind not in _KINDS:
+            raise CorruptLog(f"this release knows no event {shown(entry.kind)}")
+        event = read_dataclass(_KINDS[entry.kind], entry.event, "event")
+        return Change(entry.generation, entry.at, entry.nonce, event)
+
+
+def parse_log_object(data: bytes) -> dict[str, Json]:
+    """Return the JSON object in an entry or a snapshot."""
+    return parse_object(data.decode("utf-8"), max_depth=DEEPEST)
+
+
+@contextmanager
+def as_corrupt_log() -> Iterator[None]:
+    """Turn the errors of reading JSON into CorruptLog."""
+    try:
+        yield
+    except (ArtifactError, UnicodeDecodeError) as error:
+        raise CorruptLog(f"unreadable: {error}") from error

@@ -1,95 +1,109 @@
-"""The log's one meaning: `apply` turns a state and the next change into the next state. Pure; every home shares it."""
+"""The log of one backend: read to its end, extended by one entry at a time, shortened by snapshots.
 
-from collections.abc import Iterable
-from dataclasses import replace
+A change is decided on the newest state and written under the next free number. A writer that finds the number taken
+reads what the other wrote and decides again: writers never wait for each other, and every entry follows from the one
+before.
+"""
 
-from adapters_store.events import (
-    AliasDeleted,
-    AliasMoved,
-    Change,
-    Seeded,
-    TaskDeleted,
-    TaskDescribed,
-    VersionAdded,
-    VersionDeleted,
-)
-from adapters_store.state import State, TaskState, VersionInfo
-from adapters_store.store_errors import CorruptLog
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
-WHOLE = 100  # the weight of a version that an alias points at alone
+from adapters_store.backend import LOG, SNAPSHOTS, Backend
+from adapters_store.errors import BackendError, CorruptLog
+from adapters_store.events import Change, Event, decode_change, encode_change
+from adapters_store.state import State, apply, decode_state, encode_state
 
+SNAPSHOTS_KEPT = 2  # a reader may be about to open the older one
 
-def apply(state: State, change: Change) -> State:
-    """Return the state after a change.
-
-    Raises:
-        CorruptLog: The change does not follow from the state.
-    """
-    if change.generation != state.generation + 1:
-        raise CorruptLog(f"entry {change.generation} follows entry {state.generation}")
-    try:
-        return replace(_applied(state, change), generation=change.generation)
-    except KeyError as error:
-        raise CorruptLog(f"entry {change.generation} speaks of {error}, which is not there") from error
+Decision = Callable[[State], Event | None]
 
 
-def _applied(state: State, change: Change) -> State:
-    match change.event:
-        case VersionAdded() as added:
-            return _add(state, change, [added])
-        case Seeded(added=added):
-            return _add(state, change, added)
-        case AliasMoved() as moved:
-            return _move(state, change, moved)
-        case AliasDeleted() as deleted:
-            return _delete_alias(state, change, deleted)
-        case VersionDeleted() as deleted:
-            return _delete_version(state, change, deleted)
-        case TaskDeleted() as deleted:
-            return _retire(state, deleted)
-        case TaskDescribed(task=name, text=text):
-            return _put(state, change, name, replace(state.tasks[name], description=text))
-    return replace(state, swept=change.generation)  # the one kind left: BlobsCollected
+class Log:
+    """The log of one backend, and the state that it leads to. Safe for several threads."""
+
+    def __init__(self, backend: Backend, clock: Callable[[], float], *, snapshot_every: int) -> None:
+        self._backend, self._clock, self._snapshot_every = backend, clock, snapshot_every
+        self._lock = threading.Lock()
+        self._state = self._newest_snapshot()
+
+    @property
+    def seen(self) -> State:
+        """The state as last read, without asking the backend."""
+        return self._state
+
+    def state(self) -> State:
+        """Return the newest state.
+
+        Raises:
+            CorruptLog: An entry cannot be read, or does not follow from the ones before.
+        """
+        with self._lock:
+            for change in self.changes(self._state.generation):
+                self._state = apply(self._state, change)
+            return self._state
+
+    def changes(self, after: int) -> Iterator[Change]:
+        """Yield the entries after a generation up to the end of the log."""
+        generation = max(after, 0) + 1
+        while (data := self._backend.get(_entry_name(generation))) is not None:
+            change = decode_change(data)
+            if change.generation != generation:
+                raise CorruptLog(f"entry {generation} says it is entry {change.generation}")
+            yield change
+            generation += 1
+
+    def commit(self, decision: Decision) -> tuple[State, Change | None]:
+        """Write the event that a decision returns; decide again whenever another writer was faster.
+
+        Returns:
+            The state afterwards, and the change that led to it, None where there was nothing to do.
+        """
+        while True:
+            state = self.state()
+            event = decision(state)
+            if event is None:
+                return state, None
+            change = Change(state.generation + 1, self._clock(), secrets.token_hex(8), event)
+            after = apply(state, change)  # before it is written: the log never takes what it could not read back
+            if self._append(change):
+                self._advance(after)
+                return after, change
+
+    def drop_old_snapshots(self) -> None:
+        """Delete all but the newest snapshots; the log itself is kept whole."""
+        for name in self._snapshot_names()[SNAPSHOTS_KEPT:]:
+            self._backend.delete(name)
+
+    def _append(self, change: Change) -> bool:
+        """Write an entry. A taken number may hold this very entry: a backend that answers late is asked twice."""
+        name, data = _entry_name(change.generation), encode_change(change)
+        return self._backend.create(name, data) or self._backend.get(name) == data
+
+    def _advance(self, after: State) -> None:
+        with self._lock:
+            if self._state.generation < after.generation:
+                self._state = after
+        if after.generation % self._snapshot_every == 0:
+            with suppress(BackendError):  # only a shortcut: the change itself is already written
+                self._backend.create(_snapshot_name(after.generation), encode_state(after))
+
+    def _newest_snapshot(self) -> State:
+        for name in self._snapshot_names():
+            data = self._backend.get(name)
+            if data is not None:
+                with suppress(CorruptLog):  # an older snapshot, or the whole log, leads to the same state
+                    return decode_state(data)
+        return State()
+
+    def _snapshot_names(self) -> list[str]:
+        return sorted((item.name for item in self._backend.list(SNAPSHOTS)), reverse=True)
 
 
-def _add(state: State, change: Change, added: Iterable[VersionAdded]) -> State:
-    tasks, retired = dict(state.tasks), dict(state.retired)  # one copy for all: a seed brings thousands
-    for one in added:
-        before = tasks.get(one.task) or TaskState(0, retired.pop(one.task, 0))
-        if one.version != before.last_version + 1:
-            raise CorruptLog(f"entry {change.generation} adds version {one.version} out of order")
-        info = VersionInfo(one.version, one.sha256, one.size, change.at, one.blob)
-        aliases = {**before.aliases, one.alias: {one.version: WHOLE}} if one.alias else before.aliases
-        versions = {**before.versions, one.version: info}
-        tasks[one.task] = TaskState(change.generation, one.version, versions, aliases, before.description)
-    return replace(state, tasks=tasks, retired=retired)
+def _entry_name(generation: int) -> str:
+    return f"{LOG}/{generation:012d}.json"
 
 
-def _move(state: State, change: Change, moved: AliasMoved) -> State:
-    task = state.tasks[moved.task]
-    split = {task.versions[version].version: weight for version, weight in moved.split.items()}
-    return _put(state, change, moved.task, replace(task, aliases={**task.aliases, moved.alias: split}))
-
-
-def _delete_alias(state: State, change: Change, deleted: AliasDeleted) -> State:
-    task = state.tasks[deleted.task]
-    aliases = dict(task.aliases)
-    del aliases[deleted.alias]
-    return _put(state, change, deleted.task, replace(task, aliases=aliases))
-
-
-def _delete_version(state: State, change: Change, deleted: VersionDeleted) -> State:
-    task = state.tasks[deleted.task]
-    versions = dict(task.versions)
-    del versions[deleted.version]
-    return _put(state, change, deleted.task, replace(task, versions=versions))
-
-
-def _retire(state: State, deleted: TaskDeleted) -> State:
-    tasks = dict(state.tasks)
-    last_version = tasks.pop(deleted.task).last_version
-    return replace(state, tasks=tasks, retired={**state.retired, deleted.task: last_version})
-
-
-def _put(state: State, change: Change, name: str, task: TaskState) -> State:
-    return replace(state, tasks={**state.tasks, name: replace(task, generation=change.generation)})
+def _snapshot_name(generation: int) -> str:
+    return f"{SNAPSHOTS}/{generation:012d}.json"

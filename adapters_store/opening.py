@@ -1,13 +1,12 @@
-"""From a URL to a store. The only place that knows all homes; it opens one and says nothing about its contents."""
+"""Opens a store by its URL. Only this module knows every kind of backend."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from adapters_store.bucket import Bucket
-from adapters_store.log_store import LogStore
-from adapters_store.sqlite_bucket import SqliteBucket
+from adapters_store.backend import Backend
+from adapters_store.errors import StoreUnavailable, UnsupportedUrl
+from adapters_store.sqlite_backend import SqliteBackend
 from adapters_store.store import Store
-from adapters_store.store_errors import StoreUnavailable, UnsupportedUrl
 
 OBJECT_STORES = ("memory", "s3", "gs", "az")
 
@@ -17,27 +16,28 @@ def open_store(url: str) -> Store:
 
     Args:
         url: A path or `sqlite:///path` (one more slash for an absolute path) for a SQLite file; `file:///folder` for a
-            folder; `s3://bucket/prefix`, `gs://…`, `az://…` for an object store; `memory://` for this process alone.
+            folder; `s3://bucket/prefix`, `gs://…`, `az://…` for an object store; `memory://` for a store that ends
+            with the process.
 
     Raises:
-        UnsupportedUrl: There is no home for this kind of URL.
-        HomeError: The home cannot be opened.
+        UnsupportedUrl: No kind of store belongs to this URL.
+        BackendError: The store cannot be opened.
     """
-    return LogStore(open_bucket(url))
+    return Store(open_backend(url))
 
 
-def open_bucket(url: str) -> Bucket:
-    """Open the bare home of a store; see `open_store`."""
+def open_backend(url: str) -> Backend:
+    """Open the backend of a store; see `open_store`."""
     scheme, separator, rest = url.partition("://")
     if not separator:
-        return SqliteBucket(Path(url))
+        return SqliteBackend(Path(url))
     if scheme == "sqlite":
-        return SqliteBucket(Path(_local_path(rest)))
+        return SqliteBackend(Path(_local_path(rest)))
     if scheme == "file":
         return _open_folder(Path("/" + _local_path(rest)))
     if scheme in OBJECT_STORES:
         return _open_object_store(url)
-    raise UnsupportedUrl(f"no store is kept at {scheme[:16]!r} URLs; use a path, sqlite, file, s3, gs, az or memory")
+    raise UnsupportedUrl(f"a {scheme[:16]!r} URL is not a store; use a path, sqlite, file, s3, gs, az or memory")
 
 
 def _local_path(rest: str) -> str:
@@ -47,21 +47,21 @@ def _local_path(rest: str) -> str:
     return unquote(rest[1:])
 
 
-def _open_folder(root: Path) -> Bucket:
-    # Imported here because it needs file locks and links as POSIX has them, and the rest of the package does not.
-    from adapters_store.folder_bucket import FolderBucket  # noqa: PLC0415
+def _open_folder(root: Path) -> Backend:
+    # Imported here because it needs the file locks and links of POSIX; the rest of the package does not.
+    from adapters_store.folder_backend import FolderBackend  # noqa: PLC0415
 
-    return FolderBucket(root)
+    return FolderBackend(root)
 
 
-def _open_object_store(url: str) -> Bucket:
-    # Imported here so that the artifact is of use where obstore is not installed.
+def _open_object_store(url: str) -> Backend:
+    # Imported here because obstore is optional.
     from obstore.exceptions import BaseError  # noqa: PLC0415
     from obstore.store import from_url  # noqa: PLC0415
 
-    from adapters_store.object_bucket import ObjectBucket  # noqa: PLC0415
+    from adapters_store.object_store_backend import ObjectStoreBackend  # noqa: PLC0415
 
     try:
-        return ObjectBucket(from_url(url))
+        return ObjectStoreBackend(from_url(url))
     except BaseError as error:
         raise StoreUnavailable(f"the {urlsplit(url).scheme} store cannot be opened: {type(error).__name__}") from error

@@ -1,7 +1,27 @@
-"""What the store holds at one generation: plain immutable records, and nothing that changes them."""
+"""What the store holds at one generation, and `apply`, which turns a state and the next change into the next state.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+States are immutable. `apply` is a pure function and the log's only meaning, the same for every backend.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from adapters_store.errors import CorruptLog
+from adapters_store.events import (
+    AliasDeleted,
+    AliasMoved,
+    Change,
+    Seeded,
+    TaskDeleted,
+    TaskDescribed,
+    VersionAdded,
+    VersionDeleted,
+    as_corrupt_log,
+    parse_log_object,
+)
+from adapters_store.strict_json import canonical, read_dataclass
+
+SOLE_WEIGHT = 100  # of a version that is the only one an alias points at
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +32,7 @@ class VersionInfo:
     sha256: str
     size: int  # bytes
     created_at: float  # seconds since 1970
-    blob: str  # where the bytes lie in this home; callers go by the hash
+    blob: str  # name of the bytes in this backend; callers use the hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +43,7 @@ class TaskState:
     last_version: int  # highest number ever given
     versions: Mapping[int, VersionInfo] = field(default_factory=dict)
     aliases: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # alias -> version -> weight
-    description: str = ""  # empty: what its files say
+    description: str = ""  # empty: the one in its task adapter file
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +53,7 @@ class State:
     generation: int = 0
     tasks: Mapping[str, TaskState] = field(default_factory=dict)
     retired: Mapping[str, int] = field(default_factory=dict)  # deleted task -> highest number ever given
-    swept: int = 0  # generation of the last collection of blobs
+    swept: int = 0  # generation of the last sweep that removed blobs
 
     def task_generation(self, task: str) -> int:
         """Return the generation of a task, 0 where it does not exist."""
@@ -47,3 +67,94 @@ class State:
         """Yield every version of every task."""
         for task in self.tasks.values():
             yield from task.versions.values()
+
+
+def apply(state: State, change: Change) -> State:
+    """Return the state after a change.
+
+    Raises:
+        CorruptLog: The change does not follow from the state.
+    """
+    if change.generation != state.generation + 1:
+        raise CorruptLog(f"entry {change.generation} does not follow entry {state.generation}")
+    try:
+        return replace(_applied(state, change), generation=change.generation)
+    except KeyError as error:
+        raise CorruptLog(f"entry {change.generation} names {error}, which does not exist") from error
+
+
+def _applied(state: State, change: Change) -> State:
+    match change.event:
+        case VersionAdded() as added:
+            return _add(state, change, [added])
+        case Seeded(added=added):
+            return _add(state, change, added)
+        case AliasMoved() as moved:
+            return _move(state, change, moved)
+        case AliasDeleted() as deleted:
+            return _delete_alias(state, change, deleted)
+        case VersionDeleted() as deleted:
+            return _delete_version(state, change, deleted)
+        case TaskDeleted() as deleted:
+            return _retire(state, deleted)
+        case TaskDescribed(task=name, text=text):
+            return _put(state, change, name, replace(state.tasks[name], description=text))
+    return replace(state, swept=change.generation)  # the one kind left: BlobsCollected
+
+
+def _add(state: State, change: Change, added: Iterable[VersionAdded]) -> State:
+    tasks, retired = dict(state.tasks), dict(state.retired)  # one copy for all of them: a seed may add thousands
+    for one in added:
+        before = tasks.get(one.task) or TaskState(0, retired.pop(one.task, 0))
+        if one.version != before.last_version + 1:
+            raise CorruptLog(f"entry {change.generation} adds version {one.version} out of order")
+        info = VersionInfo(one.version, one.sha256, one.size, change.at, one.blob)
+        aliases = {**before.aliases, one.alias: {one.version: SOLE_WEIGHT}} if one.alias else before.aliases
+        versions = {**before.versions, one.version: info}
+        tasks[one.task] = TaskState(change.generation, one.version, versions, aliases, before.description)
+    return replace(state, tasks=tasks, retired=retired)
+
+
+def _move(state: State, change: Change, moved: AliasMoved) -> State:
+    task = state.tasks[moved.task]
+    split = {task.versions[version].version: weight for version, weight in moved.split.items()}
+    return _put(state, change, moved.task, replace(task, aliases={**task.aliases, moved.alias: split}))
+
+
+def _delete_alias(state: State, change: Change, deleted: AliasDeleted) -> State:
+    task = state.tasks[deleted.task]
+    aliases = dict(task.aliases)
+    del aliases[deleted.alias]
+    return _put(state, change, deleted.task, replace(task, aliases=aliases))
+
+
+def _delete_version(state: State, change: Change, deleted: VersionDeleted) -> State:
+    task = state.tasks[deleted.task]
+    versions = dict(task.versions)
+    del versions[deleted.version]
+    return _put(state, change, deleted.task, replace(task, versions=versions))
+
+
+def _retire(state: State, deleted: TaskDeleted) -> State:
+    tasks = dict(state.tasks)
+    last_version = tasks.pop(deleted.task).last_version
+    return replace(state, tasks=tasks, retired={**state.retired, deleted.task: last_version})
+
+
+def _put(state: State, change: Change, name: str, task: TaskState) -> State:
+    return replace(state, tasks={**state.tasks, name: replace(task, generation=change.generation)})
+
+
+def encode_state(state: State) -> bytes:
+    """Return a snapshot as bytes."""
+    return canonical(state).encode()
+
+
+def decode_state(data: bytes) -> State:
+    """Read a snapshot.
+
+    Raises:
+        CorruptLog: The bytes are not a snapshot of this release.
+    """
+    with as_corrupt_log():
+        return read_dataclass(State, parse_log_object(data), "snapshot")

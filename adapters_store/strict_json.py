@@ -1,18 +1,38 @@
-"""JSON as this package trusts it: no duplicate keys, no NaN, bounded depth. It knows nothing of what the JSON means."""
+"""JSON read strictly: no duplicate keys, no NaN, bounded depth; and dataclasses that are written as JSON and read back.
+
+A dataclass is read by its own annotations: exactly its fields, exactly their types. Integers are natural numbers of
+64 bits, text is printable. The caller checks whatever else a value must satisfy.
+"""
 
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, get_args, get_origin
 
-from adapters_store.errors import DuplicateKey, InvalidField, InvalidJson, JsonTooDeep, NonFiniteNumber
+from adapters_store.errors import (
+    DuplicateKey,
+    InvalidField,
+    InvalidJson,
+    JsonTooDeep,
+    MissingField,
+    NonFiniteNumber,
+    UnknownField,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Data = TypeVar("Data", bound="DataclassInstance")
+Annotation = Any  # the type of a field as written; typing has no name for it
+Value = Any  # what such a field holds
 
 LONGEST_SHOWN = 60  # characters
 LONGEST_INTEGER = 20  # characters: any 64-bit integer with its sign
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # an open string runs to the end: linear time
+LARGEST_INTEGER = 2**63 - 1
 
 
 def parse_object(text: str, *, max_depth: int) -> dict[str, Json]:
@@ -50,7 +70,7 @@ def canonical(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a short ASCII picture of an untrusted value, safe for messages and logs."""
+    """Return an untrusted value as short ASCII text, safe for messages and logs."""
     text = ascii(value)
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
@@ -99,3 +119,79 @@ def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def read_dataclass(kind: type[Data], value: Json, where: str) -> Data:
+    """Return the instance that `value` describes; errors name the path of the wrong field, beginning with `where`.
+
+    Raises:
+        MissingField, UnknownField, InvalidField: The value does not describe an instance.
+    """
+    kinds = {field.name: field.type for field in fields(kind)}
+    values = _object(value, where)
+    if missing := sorted(kinds.keys() - values.keys()):
+        raise MissingField(f"{where}: {missing[0]} is missing")
+    if unknown := sorted(values.keys() - kinds.keys()):
+        raise UnknownField(f"{where}: {shown(unknown[0])} is not known")
+    return kind(**{name: _read(its, values[name], f"{where}.{name}") for name, its in kinds.items()})
+
+
+def is_printable(value: Json) -> TypeGuard[str]:
+    """Tell whether a value is one line of text, without control characters or halves of surrogate pairs."""
+    return isinstance(value, str) and value.isprintable()
+
+
+def _read(kind: Annotation, value: Json, where: str) -> Value:
+    if kind == Json:
+        return value
+    if kind in _PLAIN:
+        accepts, description = _PLAIN[kind]
+        if not accepts(value):
+            raise InvalidField(f"{where}: {shown(value)} is not {description}")
+        return kind(value)
+    origin: object = get_origin(kind)
+    if origin is tuple:
+        return tuple(_read(get_args(kind)[0], item, where) for item in _list(value, where))
+    if origin is Mapping:
+        return _mapping(get_args(kind), _object(value, where), where)
+    return read_dataclass(kind, value, where)
+
+
+def _mapping(kinds: tuple[Annotation, ...], values: dict[str, Json], where: str) -> dict[Value, Value]:
+    key, item = kinds
+    return {
+        _read(key, _number_in(name) if key is int else name, where): _read(item, value, where)
+        for name, value in values.items()
+    }
+
+
+def _number_in(name: str) -> Json:
+    """Turn the text of an integer key back into the integer; any other text stays, and is refused as a key."""
+    return int(name) if name.isascii() and name.isdecimal() else name
+
+
+def _object(value: Json, where: str) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise InvalidField(f"{where}: {shown(value)} is not an object")
+    return value
+
+
+def _list(value: Json, where: str) -> list[Json]:
+    if not isinstance(value, list):
+        raise InvalidField(f"{where}: {shown(value)} is not a list")
+    return value
+
+
+def _is_natural(value: Json) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST_INTEGER
+
+
+def _is_number(value: Json) -> bool:
+    return type(value) in (int, float)  # true and false are no numbers
+
+
+_PLAIN: Mapping[Annotation, tuple[Callable[[Json], bool], str]] = {
+    str: (is_printable, "one line of printable text"),
+    int: (_is_natural, "an integer from 0 to 2^63 - 1"),
+    float: (_is_number, "a number"),
+}

@@ -22,12 +22,11 @@ import torch
 from backbone import load_backbone
 from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.plain_loop import PilImages, check_equal, plain_model, train_plainly
-from training.compiling import compiled
 from training.fit import Fitting, build_optimizer, train_epoch
+from training.frozen import frozen_backbone
 from training.model import AdaptedModel
 from training.options import FitOptions, Precision
 from training.pixels import PixelSet
-from training.precision import resident
 from training.prefix import PrefixCache, augmented_views
 
 PLAIN = "plain"
@@ -66,10 +65,8 @@ class Scene:
         """Adapters from the first live site on."""
         backbone = load_backbone().to(self.device)
         widths = [site.dim // FRACTION if site.index >= self.first else 0 for site in backbone.sites]
-        backbone = resident(backbone, way.precision)
-        model = AdaptedModel(compiled(backbone) if way.compiled else backbone, widths, CLASSES).to(self.device)
-        model.precision = way.precision
-        return model
+        frozen = frozen_backbone(backbone, way.precision, compiles=way.compiled)
+        return AdaptedModel(frozen, widths, CLASSES).to(self.device)
 
     def plain(self) -> Callable[[], float]:
         """One epoch of the plain loop."""

@@ -1,6 +1,6 @@
-"""Command-line options for every setting of the server, made from the settings themselves: they cannot fall behind.
+"""Command-line options of the server, one for each setting; they are made from `service.settings`.
 
-Keys have none, as other users of a machine can read its command lines.
+Keys have no option, because other users of a machine can read its command lines.
 """
 
 import argparse
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from service.configuration import Configuration
 
-_SECTIONS = {  # the first setting of each
+_SECTIONS = {  # the first setting of each section, and the section's title
     "host": "where it listens, and what it serves",
     "predict_key": "who may ask",
     "image_bytes": "most of one request",
@@ -22,7 +22,7 @@ _SECTIONS = {  # the first setting of each
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--config` and an option for each setting that is no secret."""
+    """Add `--config`, and an option for each setting that is not secret."""
     from service.configuration import FILE_VARIABLE, option, variable
     from service.settings import Settings
 
@@ -38,11 +38,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             continue
         text = f"{field.description} [{_default(field)}; {variable(name)}]".replace("%", "%%")
         group.add_argument(option(name), dest=name, metavar="VALUE", help=text)
-    parser.epilog = "\n".join(["by variable or file only, as others can read a command line:", *secrets])
+    parser.epilog = "\n".join(["by variable or file only, because others can read a command line:", *secrets])
 
 
 def read(options: argparse.Namespace) -> "Configuration":
-    """The configuration that these options, the environment, the file and the defaults make together.
+    """The configuration from these options, the environment, the file and the defaults.
 
     Raises:
         SettingsError: see `service.configuration.read`.
@@ -62,8 +62,8 @@ def secret(field: "FieldInfo") -> bool:
 
 
 def unit(field: "FieldInfo") -> str:
-    """What a setting is counted in; empty where there is nothing to count."""
-    from service.setting_types import Unit
+    """The unit of a setting; empty where it has none."""
+    from service.settings import Unit
 
     return next((item.name for item in field.metadata if isinstance(item, Unit)), "")
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-MAX_FILE_LINES = 200
+MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 40
 MAX_NESTING = 3
 ROOTS = ("backbone", "adapters_store", "training", "service", "mimi", "benchmarks", "scripts", "tests")

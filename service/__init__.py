@@ -1,1 +1,8 @@
-"""The server: request, decode, resolve, batch, engine, response."""
+"""The REST server: many tasks over one resident backbone."""
+
+from importlib.metadata import version
+
+
+def release() -> str:
+    """The version of the installed distribution."""
+    return version("mimi-serving")

@@ -13,12 +13,11 @@ from typing import NamedTuple
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from adapters_store import AdaptersStoreError
-from adapters_store import errors as artifact
-from adapters_store import store_errors as store
+from adapters_store import errors as store
 from backbone import errors as images
 from service import errors as own
 from service.engine import errors as engine
@@ -57,9 +56,9 @@ STATUS: Mapping[type[Exception], int] = {
     images.UnsupportedFormat: 415,
     images.UnsupportedMode: 422,
     images.BadImage: 422,
-    artifact.NotSafetensors: 415,
-    artifact.FileTooLarge: 413,
-    artifact.ArtifactError: 422,
+    store.NotSafetensors: 415,
+    store.FileTooLarge: 413,
+    store.ArtifactError: 422,
     store.StoreError: 503,
     store.InvalidName: 422,
     store.InvalidSplit: 422,
@@ -77,7 +76,7 @@ STATUS: Mapping[type[Exception], int] = {
 _CODES = {RequestValidationError: "invalid_request", ClientDisconnect: "client_gone"}
 
 
-class Answer(NamedTuple):
+class ProblemResponse(NamedTuple):
     """An error as HTTP: status, body, and headers beyond the usual ones."""
 
     status: int
@@ -85,7 +84,7 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-def answer_to(error: Exception) -> Answer:
+def answer_to(error: Exception) -> ProblemResponse:
     """The HTTP answer to an error, from the table alone."""
     if isinstance(error, HTTPException):  # the router's own: no such path, no such method
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
@@ -112,16 +111,10 @@ def speaks_v2(path: str) -> bool:
     return path == "/v2" or path.startswith("/v2/")
 
 
-async def handle(request: Request, error: Exception) -> Response:
-    """The application's handler of every error; counts it."""
-    request.app.state.service.metrics.rejected(error)
-    return response_to(error, request.url.path)
-
-
-def _answer(status: int, code: str, detail: str, headers: dict[str, str]) -> Answer:
+def _answer(status: int, code: str, detail: str, headers: dict[str, str]) -> ProblemResponse:
     title = code.replace("_", " ").capitalize()
     problem = Problem(type=f"urn:mimi:problem:{code}", title=title, status=status, detail=detail or title, code=code)
-    return Answer(status, problem, {**_HEADERS.get(status, {}), **headers})
+    return ProblemResponse(status, problem, {**_HEADERS.get(status, {}), **headers})
 
 
 _HEADERS: Mapping[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
@@ -136,7 +129,7 @@ def _detail(error: Exception) -> str:
     if isinstance(error, RequestValidationError):
         return "; ".join(sorted({_explain(item["type"], item["loc"], item["msg"]) for item in error.errors()}))
     if isinstance(error, AdaptersStoreError):  # its messages may show a piece of the file, or a path
-        return ". ".join([(type(error).__doc__ or "").partition("\n")[0].removesuffix("."), *_notes(error)])
+        return ". ".join([error.title.removesuffix("."), *_notes(error)])
     return ". ".join([str(error), *_notes(error)])
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from adapters_store import BackboneRef, Manifest, Provenance, SiteArrays, TaskAdapter, pack, unpack
 from backbone import Backbone, SiteWeights, flops_of, reference_logits
+from training.frozen import FrozenBackbone
 from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.prepare import Prepared
@@ -52,7 +53,7 @@ def with_metrics(data: bytes, metrics: Mapping[str, float]) -> bytes:
     return pack(replace(adapter, manifest=replace(adapter.manifest, provenance=provenance)))
 
 
-def from_file(data: bytes, backbone: Backbone) -> AdaptedModel:
+def from_file(data: bytes, backbone: Backbone | FrozenBackbone) -> AdaptedModel:
     """A model with the weights of a task adapter file, on the backbone's device.
 
     Raises:
@@ -60,7 +61,7 @@ def from_file(data: bytes, backbone: Backbone) -> AdaptedModel:
     """
     adapter = unpack(data)
     model = AdaptedModel(backbone, adapter.manifest.widths, len(adapter.manifest.labels))
-    device = next(backbone.parameters()).device
+    device = model.frozen.device
     for name, parameter in model.task_parameters().items():
         parameter.data = torch.from_numpy(_tensor(adapter, name).astype(np.float32)).to(device)
     return model.to(device)

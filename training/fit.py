@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.augment import augment
-from training.cut import START, Cut
 from training.errors import Diverged
+from training.frozen import autocast
 from training.model import TaskModel
 from training.options import FitOptions
 from training.parallel import ALONE, World
 from training.pixels import PixelSet
-from training.precision import autocast
-from training.prefix import PrefixCache, augmented_views
+from training.prefix import START, Cut, PrefixCache, augmented_views
 from training.schedule import learning_rate
 
 
@@ -120,7 +119,7 @@ def _forward(fitting: Fitting, train: PixelSet, epoch: int, generator: torch.Gen
         return lambda rows: logits_of(model, augment(train.pixels[rows], fit, generator))
     cache = fitting.cache = fitting.cache or PrefixCache(train, augmented_views(fit, fitting.seed))
     cut = model.cut
-    inputs = cache.inputs(model.backbone, epoch % fit.views, cut, model.precision)
+    inputs = cache.inputs(model.frozen, epoch % fit.views, cut)
     return lambda rows: logits_of(model, inputs[rows], cut)
 
 
@@ -143,7 +142,7 @@ def _step(
 
 
 def logits_of(model: TaskModel, inputs: Tensor, cut: Cut = START) -> Tensor:
-    """float32 logits (B, K) of uint8 pixels (B, H, W, 3), or of what stands at a later `cut`."""
+    """float32 logits (B, K) of uint8 pixels (B, H, W, 3), or of the output at a later `cut`."""
     device = model.head.weight.device
     inputs = inputs.to(device, non_blocking=True)
     with autocast(device, model.precision):
@@ -190,7 +189,7 @@ def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 64, cache:
     """Top-1 accuracy in [0, 1] without augmentation; `cache`, of these images, spares their prefix the next time."""
     model.eval()
     cut = model.cut if cache else START
-    inputs = cache.inputs(model.backbone, 0, cut, model.precision) if cache and cut != START else images.pixels
+    inputs = cache.inputs(model.frozen, 0, cut) if cache and cut != START else images.pixels
     right = sum(
         int((logits_of(model, x, cut).argmax(1) == targets.to(model.head.weight.device)).sum().item())
         for x, targets in zip(inputs.split(batch_size), images.targets.split(batch_size), strict=True)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from adapters_store import unpack
 from backbone import Backbone
+from training.cycles import CycleResult, result_of
 from training.export import from_file, with_metrics
 from training.fit import Fitting, evaluate, train_epoch
 from training.options import MiMiOptions
 from training.parallel import ALONE, World
 from training.prepare import Prepared
-from training.progress import Place, Reporter, Silent
-from training.reports import CycleReport, report_of
+from training.progress import Position, Reporter, Silent
 from training.run import Run
 
 NOISE = 0.5  # rank correlation with the initial scores above which pruning is mostly noise
@@ -52,12 +52,12 @@ class Outcome:
 
     Attributes:
         adapter: the task adapter file of the last size, with test accuracy in its metrics.
-        reports: one row per size.
+        results: figures of every size.
         options: with the learning rate that was chosen.
     """
 
     adapter: bytes
-    reports: tuple[CycleReport, ...]
+    results: tuple[CycleResult, ...]
     options: MiMiOptions
 
 
@@ -90,7 +90,7 @@ def choose_rate(job: Job) -> Job:
             job.reporter.say(f"learning rate {candidate.options.fit.learning_rate:g}")
             fit_cycle(run, candidate.reporter)
             close_cycle(run, candidate.reporter)
-        scores.append(run.report(0).validation)
+        scores.append(run.result(0).validation)
     best = candidates[max(range(len(scores)), key=scores.__getitem__)]
     job.reporter.say(f"chosen on validation: learning rate {best.options.fit.learning_rate:g}")
     return best
@@ -109,7 +109,7 @@ def fit_cycle(run: Run, reporter: Reporter) -> None:
     fit = run.options.fit
     fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache, run.world)
     while run.epoch < fit.epochs:
-        place = Place(run.cycle, run.options.cycles, run.epoch, fit.epochs, fit.learning_rate)
+        place = Position(run.cycle, run.options.cycles, run.epoch, fit.epochs, fit.learning_rate)
         progress = train_epoch(
             fitting,
             run.prepared.train,
@@ -124,11 +124,11 @@ def fit_cycle(run: Run, reporter: Reporter) -> None:
 
 def close_cycle(run: Run, reporter: Reporter) -> None:
     """Score, write the size just trained, and prune for the next cycle."""
-    report = run.end_cycle()
-    reporter.cycle(report)
-    if report.rank_correlation > NOISE and run.options.prunings:
+    result = run.end_cycle()
+    reporter.cycle(result)
+    if result.rank_correlation > NOISE and run.options.prunings:
         reporter.say(
-            f"warning: rank correlation {report.rank_correlation:.2f} is above {NOISE}: the scores are still those of "
+            f"warning: rank correlation {result.rank_correlation:.2f} is above {NOISE}: the scores are still those of "
             "the random initialisation, and pruning by them is mostly noise; train longer or at a larger learning rate"
         )
 
@@ -137,9 +137,9 @@ def finish(run: Run, job: Job) -> Outcome:
     """Look at the test split once, for every size already written."""
     done = job.folder / "adapter.safetensors"
     files = [_tested(path, job) for path in run.files]
-    reports = tuple(report_of(unpack(data), cycle, len(data)) for cycle, data in enumerate(files))
+    results = tuple(result_of(unpack(data), cycle, len(data)) for cycle, data in enumerate(files))
     job.world.write(done, lambda: files[-1])
-    return Outcome(files[-1], reports, run.options)
+    return Outcome(files[-1], results, run.options)
 
 
 def _tested(path: Path, job: Job) -> bytes:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from training.cycles import CycleResult
 from training.fit import Progress
-from training.lines import add_lines
-from training.reports import CycleReport
+from training.jsonl import add_rows
 
+PROGRESS = "progress.jsonl"  # name of the file, in the folder of a run
 _BAR = 24  # characters
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Which epoch of which cycle, both from 0.
 
     Attributes:
@@ -32,13 +33,13 @@ class Place:
 class Reporter(Protocol):
     """What a run calls; an implementation may ignore any of it."""
 
-    def step(self, place: Place, progress: Progress) -> None:
+    def step(self, place: Position, progress: Progress) -> None:
         """After every optimiser step."""
 
-    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
         """After every epoch, with its validation top-1 where it was measured."""
 
-    def cycle(self, report: CycleReport) -> None:
+    def cycle(self, result: CycleResult) -> None:
         """After every cycle, before it is pruned."""
 
     def say(self, text: str) -> None:
@@ -49,13 +50,13 @@ class Reporter(Protocol):
 class Silent:
     """A reporter that says nothing."""
 
-    def step(self, place: Place, progress: Progress) -> None:
+    def step(self, place: Position, progress: Progress) -> None:
         """Nothing."""
 
-    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
         """Nothing."""
 
-    def cycle(self, report: CycleReport) -> None:
+    def cycle(self, result: CycleResult) -> None:
         """Nothing."""
 
     def say(self, text: str) -> None:
@@ -68,20 +69,20 @@ class Several:
 
     reporters: tuple[Reporter, ...]
 
-    def step(self, place: Place, progress: Progress) -> None:
+    def step(self, place: Position, progress: Progress) -> None:
         """Pass it on."""
         for reporter in self.reporters:
             reporter.step(place, progress)
 
-    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
         """Pass it on."""
         for reporter in self.reporters:
             reporter.epoch(place, progress, validation)
 
-    def cycle(self, report: CycleReport) -> None:
+    def cycle(self, result: CycleResult) -> None:
         """Pass it on."""
         for reporter in self.reporters:
-            reporter.cycle(report)
+            reporter.cycle(result)
 
     def say(self, text: str) -> None:
         """Pass it on."""
@@ -102,11 +103,11 @@ class ProgressFile:
     facts: Mapping[str, object] = field(default_factory=dict)
     _steps: list[float] = field(default_factory=list)  # seconds at the end of every step of the epoch
 
-    def step(self, place: Place, progress: Progress) -> None:
+    def step(self, place: Position, progress: Progress) -> None:
         """Note the time."""
         self._steps.append(time.monotonic())
 
-    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
         """Add the line."""
         line = {
             "rate": place.rate,
@@ -119,9 +120,9 @@ class ProgressFile:
             **self.facts,
         }
         self._steps.clear()
-        add_lines(self.path, [line])
+        add_rows(self.path, [line])
 
-    def cycle(self, report: CycleReport) -> None:
+    def cycle(self, result: CycleResult) -> None:
         """Nothing: the task adapter files say it."""
 
     def say(self, text: str) -> None:
@@ -140,31 +141,31 @@ class Console:
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     _begun: tuple[float, float] | None = None  # epochs done and seconds at the first step seen
 
-    def step(self, place: Place, progress: Progress) -> None:
+    def step(self, place: Position, progress: Progress) -> None:
         """Redraw the bar, on a terminal."""
         if self.stream.isatty():
             self.stream.write("\r\x1b[K" + self._line(place, progress))
             self.stream.flush()
 
-    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
         """End the bar's line with the validation accuracy."""
         start = "\r\x1b[K" if self.stream.isatty() else ""
         measured = "" if validation is None else f"  validation {validation:.4f}"
         self.say(f"{start}{self._line(place, progress)}{measured}")
 
-    def cycle(self, report: CycleReport) -> None:
+    def cycle(self, result: CycleResult) -> None:
         """One line on the size just trained."""
         self.say(
-            f"cycle {report.cycle}: {report.neurons} neurons at {len(report.live_sites)} sites, "
-            f"{report.adapter_parameters:,} adapter parameters, validation {report.validation:.4f}, "
-            f"rank correlation with initialisation {report.rank_correlation:.2f}"
+            f"cycle {result.cycle}: {result.neurons} neurons at {len(result.live_sites)} sites, "
+            f"{result.adapter_parameters:,} adapter parameters, validation {result.validation:.4f}, "
+            f"rank correlation with initialisation {result.rank_correlation:.2f}"
         )
 
     def say(self, text: str) -> None:
         """Print a line."""
         print(text, file=self.stream, flush=True)
 
-    def _line(self, place: Place, progress: Progress) -> str:
+    def _line(self, place: Position, progress: Progress) -> str:
         share = progress.done / progress.total
         bar = ("#" * round(_BAR * share)).ljust(_BAR, ".")
         return (
@@ -173,7 +174,7 @@ class Console:
             f"left {self._left(place, share)}"
         )
 
-    def _left(self, place: Place, share: float) -> str:
+    def _left(self, place: Position, share: float) -> str:
         """Time left in all cycles, by the pace since this process began."""
         done, now = place.cycle * place.epochs + place.epoch + share, time.monotonic()
         if self._begun is None:

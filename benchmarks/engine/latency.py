@@ -31,8 +31,8 @@ from benchmarks.engine.opened import open_engine
 from benchmarks.engine.pipe import ROOT, Calls, Job, WorkerError
 from benchmarks.measure import interval, milliseconds, percentile
 from service.engine import Engine, Row
-from service.loads import Loads
-from service.registry import Registry
+from service.tasks.loads import Loads
+from service.tasks.registry import Registry
 
 SWAPS, QUICK_SWAPS, BATCH, TASKS = 1000, 100, 16, 1000
 KEYS = {"swap_resident_p99_ms": "resident", "swap_store_p99_ms": "store"}

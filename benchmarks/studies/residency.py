@@ -28,11 +28,11 @@ from adapters_store import TaskAdapter, VersionInfo, open_store, pack
 from backbone import load_backbone
 from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.synthetic import task_adapter
-from service.contents import Content
 from service.engine import Budgets, Engine, Resident, Row
 from service.engine.eviction import Eviction
-from service.loads import Loads
-from service.registry import Registry
+from service.tasks.loads import Loads
+from service.tasks.registry import Registry
+from service.tasks.table import Content
 
 PACKAGES = ("torch", "numpy")
 SIZES, QUICK_SIZES = (1, 1000, 5000), (1, 50, 100)

@@ -29,10 +29,8 @@ def run(options: argparse.Namespace) -> int:
     from backbone import BUNDLED, load_backbone
     from training.compare.catalogue import catalogue, flops
     from training.compare.config import DataConfig, read_config
-    from training.compare.dataset import load
-    from training.compare.making import made_by
     from training.compare.matrix import entries_of
-    from training.compare.runner import Runner
+    from training.compare.runner import Runner, load, made_by
     from training.prepare import Prepared
 
     config = read_config(options.config)

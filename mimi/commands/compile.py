@@ -1,4 +1,4 @@
-"""`mimi compile`: make the kernels that let this machine's processor compute a backbone faster."""
+"""`mimi compile`: compiles the CPU kernels before a server needs them."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ HELP = "compile the CPU kernels, so that `mimi serve` starts with them"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to, and for which processors."""
+    """The command's arguments: the folder, and the processors to compile for."""
     from backbone.kernels import default_folder, level
     from backbone.kernels.build import LEVELS
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make a library for each level, and print where it lies."""
+    """Compile a library for each level, and print its path."""
     from backbone.kernels import build
 
     for level in options.level:

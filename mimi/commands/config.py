@@ -1,4 +1,4 @@
-"""`mimi config`: the settings that a server would run with, and where each came from."""
+"""`mimi config`: prints the settings that a server would run with, and where each came from."""
 
 import argparse
 import json
@@ -63,7 +63,7 @@ def _remark(name: str, field: "FieldInfo", configuration: "Configuration") -> st
 
 
 def _has_credentials(url: str) -> bool:
-    """Whether a URL carries more than a place: a user, or options."""
+    """Whether a URL has a user or a query, which may be secret."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -72,6 +72,6 @@ def _has_credentials(url: str) -> bool:
 
 
 def _toml(value: object) -> str:
-    """A value of a setting as TOML, which for these kinds is JSON but for one control character."""
+    """A setting's value as TOML. For these types TOML is JSON, except for one control character."""
     plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
     return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""`mimi demo`: the whole path on real images, from training to answers."""
+"""`mimi demo`: trains, publishes, serves and asks, on real images."""
 
 import argparse
 import signal
@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the demo; 1 if an expectation was not met."""
+    """Run the demo; 1 if a check failed."""
     from mimi.demo.run import run_demo
 
-    # Ended by a plain SIGTERM, the demo would leave its server behind.
+    # Without a handler, SIGTERM would end the demo and leave its server running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     return run_demo(port=options.port, data=options.data, leave=options.exit)

@@ -1,4 +1,4 @@
-"""`mimi publish FILE`: upload a task adapter file to a running server."""
+"""`mimi publish FILE`: uploads a task adapter file to a running server."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from service.task_schemas import UploadAnswer
+    from service.schemas import UploadAnswer
 
 HELP = "upload a task adapter file to a running server, where it is live at once"
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Upload, and say what became of it; a key is taken from MIMI_MANAGE_KEY."""
+    """Upload the file, and print its checks and its version. The key comes from MIMI_MANAGE_KEY."""
     from mimi.files import read_file
     from service.client import Client
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _state(answer: "UploadAnswer") -> str:
-    """What became of the file, in a few words."""
+    """The result of the upload in a few words."""
     if answer.dry_run:
         return "would be new; nothing was published" if answer.created else "is there already; nothing was published"
     state = "new" if answer.created else "was there already"

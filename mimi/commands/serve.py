@@ -1,4 +1,4 @@
-"""`mimi serve`: the REST server, over every task of the store."""
+"""`mimi serve`: runs the REST server over every task of a store."""
 
 import argparse
 import sys
@@ -7,14 +7,14 @@ HELP = "serve every task of a store over one resident backbone"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """An option for every setting; what is not given comes from MIMI_ variables, the file, or the defaults."""
+    """An option for every setting. Other values come from MIMI_ variables, the file, or the defaults."""
     from mimi.server_options import add_options
 
     add_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until stopped; work in flight is finished first. `service.server` lists the exit statuses."""
+    """Serve until stopped, and finish what is under way. `service.server` lists the exit statuses."""
     from mimi.server_options import read
     from service.errors import SettingsError
 
@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
         settings = read(options).settings
     except SettingsError as error:
         print(f"refusing to start: {error}", file=sys.stderr)
-        return 2  # as `service.server.REFUSED`, without the seconds that importing it takes
+        return 2  # the value of `service.server.REFUSED`, whose import takes seconds
     from service import server
 
     return server.main(settings)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mimi.errors import BadOption
 from mimi.options import add_options, given
 from mimi.presets import PRESETS
-from training.options import FitOptions, MiMiOptions, PruneOptions
+from training.options import FitOptions, MiMiOptions, PruningOptions
 
 if TYPE_CHECKING:
     from training.mimi import Outcome
@@ -34,15 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write what TensorBoard shows into this folder")
     parser.add_argument("--preset", choices=PRESETS, default="short", help="what the options below start from [short]")
     add_options(parser, MiMiOptions, title="algorithm [default of the preset paper]")
-    add_options(parser, PruneOptions, title="pruning between cycles")
+    add_options(parser, PruningOptions, title="pruning between cycles")
     add_options(parser, FitOptions, title="training of each cycle [default of the preset paper]")
 
 
 def run(options: argparse.Namespace) -> int:
     """Train, and say what came of it."""
     from mimi.files import write_file
+    from training.cycles import results_table
     from training.parallel import join, leave
-    from training.reports import table
 
     chosen = choose(options)
     folder = options.folder or Path("runs") / (re.sub(r"[^A-Za-z0-9_-]+", "-", options.data).strip("-") or "run")
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         leave(world)
     if not world.first:
         return 0
-    print(table(outcome.reports))
+    print(results_table(outcome.results))
     out = options.out or folder / "adapter.safetensors"
     if options.out:
         write_file(out, outcome.adapter)
@@ -73,8 +73,8 @@ def choose(options: argparse.Namespace) -> MiMiOptions:
     if "learning_rate" in fit:
         algorithm = {"learning_rates": ()} | algorithm
     try:
-        prune = replace(preset.prune, **given(options, PruneOptions))
-        return replace(preset, fit=replace(preset.fit, **fit), prune=prune, **algorithm)
+        pruning = replace(preset.pruning, **given(options, PruningOptions))
+        return replace(preset, fit=replace(preset.fit, **fit), pruning=pruning, **algorithm)
     except ValueError as error:
         raise BadOption(str(error)) from error
 
@@ -107,9 +107,8 @@ def _reporter(options: argparse.Namespace, folder: Path, world: "World") -> "Ite
 
     Of several processes only the first tells.
     """
-    from training.progress import Console, ProgressFile, Several, Silent
+    from training.progress import PROGRESS, Console, ProgressFile, Several, Silent
     from training.report.board import Board
-    from training.report.run_page import PROGRESS
 
     if not world.first:
         yield Silent()

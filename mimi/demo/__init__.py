@@ -1,1 +1,1 @@
-"""The demo: a server, a training, an upload and many questions, as a user would do them one after the other."""
+"""The demo does what a user would do: start a server, train a task, upload it, and ask many questions."""

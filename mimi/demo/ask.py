@@ -1,4 +1,4 @@
-"""Asks a server many questions at once, as many clients would. Judges no answer."""
+"""Asks a server many questions at the same time, as several clients would. Judges no answer."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ CLIENTS = 8  # so that requests for different tasks meet in one batch
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A question, what came back, and how long that took."""
+    """A question, its answer, and the seconds that it took."""
 
     question: Question
     answer: Answer
@@ -26,7 +26,7 @@ class Reply:
 
     @property
     def right(self) -> bool | None:
-        """Whether the expected label was predicted; None where none is."""
+        """Whether the expected label was predicted; None where no label is expected."""
         return None if self.question.expected is None else self.predicted == self.question.expected
 
 

@@ -1,4 +1,4 @@
-"""What must be true at the end of the demo, each as one sentence with a verdict. Asks and prints nothing."""
+"""The checks at the end of the demo, each one sentence with a verdict. Asks and prints nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ def check_all(replies: Sequence[Reply], tasks: Mapping[str, Document], published
 
     Args:
         replies: every answer.
-        tasks: what the server says of each task that was asked.
-        published: what the server said of the upload.
+        tasks: the server's document of each task that was asked.
+        published: the server's answer to the upload.
     """
     return [
         *(_accuracy(task, [each for each in replies if each.question.task == task]) for task in DIGIT_TASKS),

@@ -1,6 +1,6 @@
-"""What the demo asks: images that no task has trained on, and what the answer should be where that is known.
+"""The demo's questions: images that no task has trained on, and the right label where it is known.
 
-Reads data sets and knows task names and labels; asks nothing itself.
+Reads data sets, and knows task names and labels. Asks nothing itself.
 """
 
 import io
@@ -33,7 +33,7 @@ class Question:
 
 
 def digit_questions(other_tasks: Sequence[str]) -> list[Question]:
-    """Held-back digits for the tasks that tell digits apart, and the same images for all others."""
+    """Held-back digits for the digit tasks, and the same images for all other tasks."""
     digits, parity = _held_back("digits"), _held_back("digits-parity")
     questions = []
     for i in _draw(len(digits), DIGITS):
@@ -53,7 +53,7 @@ class OwnImages:
 
 
 def read_own(spec: str) -> OwnImages:
-    """Read and check what the user names: what `load_data` takes, with or without a task and `=` before it.
+    """Read and check the user's images: a specification for `load_data`, or TASK=specification.
 
     Raises:
         DataError: the data set cannot be read.
@@ -84,7 +84,7 @@ def own_questions(own: OwnImages, labels: Mapping[str, Sequence[str]]) -> list[Q
 
 
 def shuffled(questions: Sequence[Question]) -> list[Question]:
-    """Mixed over tasks, the same way every time."""
+    """The questions in random order, the same every time."""
     return random.Random(SEED).sample(questions, len(questions))
 
 

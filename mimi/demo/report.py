@@ -1,4 +1,4 @@
-"""The demo's tables: single answers, and one line a task. Judges nothing, and prints nothing itself."""
+"""The demo's tables: one of single answers, one with a line for each task. Judges and prints nothing."""
 
 from collections.abc import Sequence
 from statistics import mean, median, quantiles

@@ -1,4 +1,4 @@
-"""The demo's steps, in their order. Each says what it does; the work is in the modules beside this one."""
+"""The demo's steps, in their order. The modules beside this one do the work."""
 
 import tempfile
 import time
@@ -18,10 +18,10 @@ SHOWN = 32  # answers in a table; all of them count
 
 
 def run_demo(*, port: int, data: str | None, leave: bool) -> int:
-    """Start a server, train, publish, ask, judge; then leave the server up unless told to `leave`.
+    """Start a server, train, publish, ask, judge. The server then stays up until Ctrl-C, unless `leave` is set.
 
     Returns:
-        0 if every expectation was met, else 1.
+        0 if every check holds, else 1.
     """
     begun = time.perf_counter()
     own = read_own(data) if data else None
@@ -37,7 +37,7 @@ def run_demo(*, port: int, data: str | None, leave: bool) -> int:
 
 
 def _steps(server: Server, folder: Path, own: OwnImages | None) -> bool:
-    from mimi.demo.train import train_demo  # seconds to import: the first word is out, and the server up, before
+    from mimi.demo.train import train_demo  # takes seconds to import, so the server starts first
 
     with Client(server.url) as client:
         labels = {name: task["labels"] for name, task in _served(client).items()}
@@ -61,12 +61,12 @@ def _steps(server: Server, folder: Path, own: OwnImages | None) -> bool:
 
 
 def _served(client: Client) -> dict[str, Document]:
-    """What the server says of each task that it can serve."""
+    """The document of each task that the server can serve."""
     return {entry["task"]: client.task(entry["task"]) for entry in client.tasks() if entry["ready"]}
 
 
 def _show(replies: Sequence[Reply]) -> None:
-    """The first of some answers, in the order they were sent."""
+    """Print the first answers, in the order in which they were asked."""
     if replies:
         print(answer_table(replies[:SHOWN]))
         print(f"… and {max(0, len(replies) - SHOWN)} more\n")

@@ -10,8 +10,7 @@ from typing import IO, Protocol, TypeAlias
 
 from service.checksums import repr_digest
 from service.client.errors import InvalidArgument
-from service.schemas import TASK_PATTERN
-from service.task_schemas import ALIAS_PATTERN
+from service.schemas import ALIAS_PATTERN, TASK_PATTERN
 
 
 class Savable(Protocol):

@@ -4,8 +4,7 @@ import json
 
 from service.client.calls import Call, Repeat, Reply, document
 from service.client.inputs import File, checksum, precondition, read_file, task_path
-from service.schemas import Health, TaskList
-from service.task_schemas import TaskDetail, UploadAnswer
+from service.schemas import Health, TaskDetail, TaskList, UploadAnswer
 
 
 def tasks() -> Call[TaskList]:

@@ -8,7 +8,7 @@ from service.client.calls import Call, Reply, document
 from service.client.errors import InvalidAnswer, InvalidArgument
 from service.client.inputs import alias_name, alias_path, precondition, task_path, version_path
 from service.client.task_calls import repeat
-from service.task_schemas import AliasAnswer, AliasList, VersionDetail, VersionList
+from service.schemas import AliasAnswer, AliasList, VersionDetail, VersionList
 
 
 def versions(task: str) -> Call[VersionList]:

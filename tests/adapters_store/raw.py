@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters_store import Manifest, pack
-from adapters_store.manifest_text import hash_preprocessing
+from adapters_store.manifest import hash_preprocessing
 from tests.adapters_store.adapters import make_adapter
 
 Header = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 from adapters_store import SiteArrays, TaskAdapter, digest, pack, unpack
-from adapters_store.manifest_text import write_manifest
+from adapters_store.manifest import write_manifest
 from tests.adapters_store.adapters import make_adapter, make_manifest
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from adapters_store import digest, pack, unpack
 from adapters_store.bundled import FOLDER, SUFFIX, bundled_tasks, seed
-from adapters_store.names import check_task
+from adapters_store.commands import check_task
 from tests.adapters_store.adapters import make_adapter
-from tests.adapters_store.homes import memory_home
+from tests.adapters_store.backends import memory_place
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def test_a_bundled_task_is_named_by_its_files_stem(folder: Path) -> None:
 
 
 def test_a_new_store_gets_them_all_and_no_other_store_any(folder: Path, tmp_path: Path) -> None:
-    home = memory_home(tmp_path)
-    with closing(home.open()) as store:
+    place = memory_place(tmp_path)
+    with closing(place.open()) as store:
         assert seed(store, folder)
         assert store.read(digest((folder / "digits.safetensors").read_bytes()))
         store.delete_task("digits")

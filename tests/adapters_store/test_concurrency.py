@@ -12,11 +12,10 @@ from threading import Barrier, Event
 import pytest
 
 from adapters_store import digest
-from adapters_store.log import apply
-from adapters_store.log_store import LogStore
-from adapters_store.state import State
-from adapters_store.store_errors import Conflict, NotFound, StaleGeneration
-from tests.adapters_store.homes import LOCAL_HOMES, Home
+from adapters_store.errors import Conflict, NotFound, StaleGeneration
+from adapters_store.state import State, apply
+from adapters_store.store import Store
+from tests.adapters_store.backends import LOCAL_PLACES, Place
 
 THREADS = 8
 ROUNDS = 12
@@ -34,16 +33,16 @@ def together(job: Callable[[int], object], count: int = THREADS) -> None:
         list(pool.map(started, range(count)))
 
 
-def replayed(store: LogStore) -> State:
+def replayed(store: Store) -> State:
     state = State()
     for change in store.changes(0):
         state = apply(state, change)
     return state
 
 
-def test_threads_publishing_to_one_task_each_get_a_version_of_their_own(home: Home) -> None:
+def test_threads_publishing_to_one_task_each_get_a_version_of_their_own(place: Place) -> None:
     versions: list[int] = []
-    with closing(home.open()) as one, closing(home.open()) as two:
+    with closing(place.open()) as one, closing(place.open()) as two:
 
         def publish(number: int) -> None:
             for turn in range(ROUNDS):
@@ -55,9 +54,9 @@ def test_threads_publishing_to_one_task_each_get_a_version_of_their_own(home: Ho
         assert one.snapshot() == two.snapshot() == replayed(one)
 
 
-def test_of_writers_who_saw_the_same_generation_exactly_one_wins(home: Home) -> None:
+def test_of_writers_who_saw_the_same_generation_exactly_one_wins(place: Place) -> None:
     wins: list[int] = []
-    with closing(home.open()) as store:
+    with closing(place.open()) as store:
 
         def race(number: int) -> None:
             for turn in range(ROUNDS):
@@ -71,16 +70,16 @@ def test_of_writers_who_saw_the_same_generation_exactly_one_wins(home: Home) -> 
         assert store.snapshot().generation == len(wins) >= ROUNDS
 
 
-def test_the_same_bytes_from_all_sides_are_one_version(home: Home) -> None:
-    with closing(home.open()) as store:
+def test_the_same_bytes_from_all_sides_are_one_version(place: Place) -> None:
+    with closing(place.open()) as store:
         created: list[bool] = []
         together(lambda _: created.append(store.publish("cat", b"one").created))
         assert created.count(True) == 1
         assert store.snapshot().generation == 1
 
 
-def test_a_storm_of_everything_on_one_task_leaves_a_state_that_the_log_explains(home: Home) -> None:
-    with closing(home.open()) as one, closing(home.open()) as two:
+def test_a_storm_of_everything_on_one_task_leaves_a_state_that_the_log_explains(place: Place) -> None:
+    with closing(place.open()) as one, closing(place.open()) as two:
 
         def storm(number: int) -> None:
             dice, store = random.Random(number), (one, two)[number % 2]
@@ -94,7 +93,7 @@ def test_a_storm_of_everything_on_one_task_leaves_a_state_that_the_log_explains(
         assert all(digest(one.read(version.sha256)) == version.sha256 for version in state.versions())
 
 
-def _any_request(store: LogStore, dice: random.Random) -> None:
+def _any_request(store: Store, dice: random.Random) -> None:
     number = dice.randrange(1, 20)
     requests: list[Callable[[], object]] = [
         lambda: store.publish("cat", str(number % 5).encode()),
@@ -107,18 +106,18 @@ def _any_request(store: LogStore, dice: random.Random) -> None:
     dice.choice(requests)()
 
 
-def test_listings_taken_at_once_are_each_complete(home: Home) -> None:
-    with closing(home.bucket()) as bucket:
+def test_listings_taken_at_once_are_each_complete(place: Place) -> None:
+    with closing(place.backend()) as backend:
         for number in range(60):
-            bucket.create(f"blobs/{number:03d}", b"")
+            backend.create(f"blobs/{number:03d}", b"")
         lengths: set[int] = set()
-        together(lambda _: lengths.update(len(list(bucket.list("blobs"))) for _ in range(30)))
+        together(lambda _: lengths.update(len(list(backend.list("blobs"))) for _ in range(30)))
         assert lengths == {60}
 
 
-def test_readers_see_each_task_whole_while_it_is_swapped(home: Home) -> None:
+def test_readers_see_each_task_whole_while_it_is_swapped(place: Place) -> None:
     stop = Event()
-    with closing(home.open()) as writer, closing(home.open()) as reader:
+    with closing(place.open()) as writer, closing(place.open()) as reader:
         writer.publish("cat", b"0")
 
         def swap() -> None:
@@ -148,7 +147,7 @@ for turn in range(int(sys.argv[3])):
 """
 
 
-@pytest.mark.parametrize("kind", LOCAL_HOMES)
+@pytest.mark.parametrize("kind", LOCAL_PLACES)
 def test_processes_share_a_store_from_its_first_moment(kind: str, tmp_path: Path) -> None:
     url = {"sqlite": f"sqlite:///{tmp_path}/store.db", "folder": f"file://{tmp_path}/store"}[kind]
     command = [sys.executable, "-c", PUBLISHER, url]
@@ -158,6 +157,6 @@ def test_processes_share_a_store_from_its_first_moment(kind: str, tmp_path: Path
     ]
     answers = [int(line) for process in processes for line in process.communicate(timeout=60)[0].split()]
     assert sorted(answers) == list(range(1, 61))
-    with closing(LOCAL_HOMES[kind](tmp_path).open()) as store:
+    with closing(LOCAL_PLACES[kind](tmp_path).open()) as store:
         assert store.snapshot() == replayed(store)
         assert store.snapshot().tasks["cat"].last_version == 60

@@ -9,7 +9,7 @@ import pytest
 FULL = """
 import resource, sys
 from adapters_store import open_store, digest
-from adapters_store.store_errors import StoreFull
+from adapters_store.errors import StoreFull
 
 store = open_store(sys.argv[1])
 store.publish("cat", b"one")
@@ -29,7 +29,7 @@ assert store.publish("cat", bytes(300_000)).version.version == 2
 READ_ONLY = """
 import os, sys, tempfile
 from adapters_store import open_store, digest
-from adapters_store.store_errors import StoreUnavailable
+from adapters_store.errors import StoreUnavailable
 
 with tempfile.TemporaryDirectory() as place:
     store = open_store(f"file://{place}/store")

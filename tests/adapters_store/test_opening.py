@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters_store import open_store
-from adapters_store.store_errors import StoreUnavailable, UnsupportedUrl
+from adapters_store.errors import StoreUnavailable, UnsupportedUrl
 
 
 @pytest.mark.parametrize("url", ["var/store.db", "sqlite:///var/store.db"])

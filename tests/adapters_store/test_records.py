@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from adapters_store.errors import BadManifest, InvalidField, MissingField, UnknownField
-from adapters_store.records import read_record
-from adapters_store.strict_json import Json, canonical, parse_object
+from adapters_store.strict_json import Json, canonical, parse_object, read_dataclass
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ def changed(**changes: Json) -> Json:
 
 
 def test_what_was_written_is_read() -> None:
-    assert read_record(Outer, changed(), "outer") == GOOD
+    assert read_dataclass(Outer, changed(), "outer") == GOOD
 
 
 BAD: list[tuple[type[BadManifest], Json]] = [
@@ -55,6 +54,6 @@ BAD: list[tuple[type[BadManifest], Json]] = [
 @pytest.mark.parametrize(("error", "value"), BAD)
 def test_anything_else_is_refused(error: type[BadManifest], value: Json) -> None:
     with pytest.raises(error) as caught:
-        read_record(Outer, value, "outer")
+        read_dataclass(Outer, value, "outer")
     assert caught.type is error
     assert str(caught.value).startswith("outer")

@@ -1,4 +1,4 @@
-"""Any sequence of requests, through two handles on one home, agrees with plain dictionaries that do the same."""
+"""Any sequence of requests, through two handles on one place, agrees with plain dictionaries that do the same."""
 
 import tempfile
 from contextlib import ExitStack
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from adapters_store import digest
-from adapters_store.log_store import LogStore
-from adapters_store.store_errors import NotFound, StaleGeneration, VersionInUse
-from tests.adapters_store.homes import HOMES
+from adapters_store.errors import NotFound, StaleGeneration, VersionInUse
+from adapters_store.store import Store
+from tests.adapters_store.backends import PLACES
 
 HANDLES = st.integers(0, 1)
 TASKS = st.sampled_from(["cat", "dog"])
@@ -36,11 +36,11 @@ class Task:
 class StoreModel(RuleBasedStateMachine):
     """Each rule does the same to the store and to the model."""
 
-    @initialize(kind=st.sampled_from(sorted(HOMES)), every=st.integers(1, 4))
+    @initialize(kind=st.sampled_from(sorted(PLACES)), every=st.integers(1, 4))
     def open(self, kind: str, every: int) -> None:
         self.stack = ExitStack()
-        home = HOMES[kind](Path(self.stack.enter_context(tempfile.TemporaryDirectory())))
-        self.handles = [LogStore(home.bucket(), snapshot_every=every) for _ in range(2)]
+        place = PLACES[kind](Path(self.stack.enter_context(tempfile.TemporaryDirectory())))
+        self.handles = [Store(place.backend(), snapshot_every=every) for _ in range(2)]
         for handle in self.handles:
             self.stack.callback(handle.close)
         self.tasks = {"cat": Task(), "dog": Task()}

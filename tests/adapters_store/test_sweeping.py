@@ -6,54 +6,53 @@ from contextlib import closing
 import pytest
 
 from adapters_store import digest
-from adapters_store.bucket import Bucket, Listed
+from adapters_store.backend import SNAPSHOTS, Backend, ObjectInfo
+from adapters_store.errors import UnknownBlob
 from adapters_store.events import BlobsCollected, Seeded
-from adapters_store.journal import SNAPSHOTS
-from adapters_store.log_store import LogStore
-from adapters_store.store_errors import UnknownBlob
-from tests.adapters_store.homes import Home
+from adapters_store.store import Store
+from tests.adapters_store.backends import Place
 
 
 class Interrupted:
-    """A real bucket; just before the first object of a folder is written, something else happens."""
+    """A real backend; just before the first object of a folder is written, something else happens."""
 
-    def __init__(self, bucket: Bucket, folder: str, happening: Callable[[], object]) -> None:
-        self._bucket, self._folder = bucket, folder
+    def __init__(self, backend: Backend, folder: str, happening: Callable[[], object]) -> None:
+        self._backend, self._folder = backend, folder
         self._happenings = [happening]
 
     def create(self, name: str, data: bytes) -> bool:
         if name.startswith(self._folder) and self._happenings:
             self._happenings.pop()()
-        return self._bucket.create(name, data)
+        return self._backend.create(name, data)
 
     def get(self, name: str) -> bytes | None:
-        return self._bucket.get(name)
+        return self._backend.get(name)
 
-    def list(self, folder: str) -> list[Listed]:
-        return list(self._bucket.list(folder))
+    def list(self, folder: str) -> list[ObjectInfo]:
+        return list(self._backend.list(folder))
 
     def delete(self, name: str) -> None:
-        self._bucket.delete(name)
+        self._backend.delete(name)
 
     def tidy(self) -> None:
-        self._bucket.tidy()
+        self._backend.tidy()
 
     def close(self) -> None:
-        self._bucket.close()
+        self._backend.close()
 
 
 class AnsweringLate(Interrupted):
-    """A real bucket whose first log entry is written, but reported as taken: the answer was lost, the retry failed."""
+    """A real backend whose first log entry is written, but reported as taken: the answer was lost, the retry failed."""
 
-    def __init__(self, bucket: Bucket) -> None:
-        super().__init__(bucket, "log/", lambda: None)
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend, "log/", lambda: None)
 
     def create(self, name: str, data: bytes) -> bool:
         first = bool(self._happenings) and name.startswith(self._folder)
         return super().create(name, data) and not first
 
 
-def test_a_sweep_takes_what_nothing_names(store: LogStore) -> None:
+def test_a_sweep_takes_what_nothing_names(store: Store) -> None:
     gone = store.publish("cat", b"one").version
     kept = store.publish("dog", b"two").version
     store.delete_task("cat")
@@ -64,14 +63,14 @@ def test_a_sweep_takes_what_nothing_names(store: LogStore) -> None:
         store.read(gone.sha256)
 
 
-def test_a_sweep_leaves_what_is_young(store: LogStore) -> None:
+def test_a_sweep_leaves_what_is_young(store: Store) -> None:
     store.publish("cat", b"one")
     store.delete_task("cat")
     assert store.sweep() == 0
     assert store.sweep(older_than=60) == 0
 
 
-def test_a_sweep_leaves_what_another_task_names(store: LogStore) -> None:
+def test_a_sweep_leaves_what_another_task_names(store: Store) -> None:
     version = store.publish("cat", b"one").version
     store.publish("dog", b"one")
     store.delete_task("cat")
@@ -79,7 +78,7 @@ def test_a_sweep_leaves_what_another_task_names(store: LogStore) -> None:
     assert store.read(version.sha256) == b"one"
 
 
-def test_a_sweep_is_one_entry_in_the_log_and_none_if_nothing_was_found(store: LogStore) -> None:
+def test_a_sweep_is_one_entry_in_the_log_and_none_if_nothing_was_found(store: Store) -> None:
     store.publish("cat", b"one")
     store.delete_task("cat")
     store.sweep(older_than=0)
@@ -87,51 +86,51 @@ def test_a_sweep_is_one_entry_in_the_log_and_none_if_nothing_was_found(store: Lo
     assert [change.event for change in store.changes(2)] == [BlobsCollected(1)]
 
 
-def test_bytes_swept_away_can_be_published_again(store: LogStore) -> None:
+def test_bytes_swept_away_can_be_published_again(store: Store) -> None:
     store.publish("cat", b"one")
     store.delete_task("cat")
     store.sweep(older_than=0)
     assert store.read(store.publish("cat", b"one").version.sha256) == b"one"
 
 
-def test_a_sweep_keeps_two_snapshots(home: Home) -> None:
-    with closing(LogStore(home.bucket(), snapshot_every=1)) as store, closing(home.bucket()) as bucket:
+def test_a_sweep_keeps_two_snapshots(place: Place) -> None:
+    with closing(Store(place.backend(), snapshot_every=1)) as store, closing(place.backend()) as backend:
         for number in range(5):
             store.publish("cat", str(number).encode())
         store.sweep()
-        assert sorted(item.name[-7:] for item in bucket.list(SNAPSHOTS)) == ["04.json", "05.json"]
+        assert sorted(item.name[-7:] for item in backend.list(SNAPSHOTS)) == ["04.json", "05.json"]
 
 
-def test_a_blob_swept_between_its_upload_and_its_entry_is_uploaded_again(store: LogStore, home: Home) -> None:
+def test_a_blob_swept_between_its_upload_and_its_entry_is_uploaded_again(store: Store, place: Place) -> None:
     swept: list[int] = []
-    bucket = Interrupted(home.bucket(), "log/", lambda: swept.append(store.sweep(older_than=-60)))
-    with closing(LogStore(bucket)) as slow:
+    backend = Interrupted(place.backend(), "log/", lambda: swept.append(store.sweep(older_than=-60)))
+    with closing(Store(backend)) as slow:
         version = slow.publish("cat", b"one").version
     assert swept == [1]
     assert store.read(version.sha256) == b"one"
 
 
-def test_a_writer_that_lost_its_number_to_another_task_tries_again(store: LogStore, home: Home) -> None:
-    bucket = Interrupted(home.bucket(), "log/", lambda: store.publish("dog", b"two"))
-    with closing(LogStore(bucket)) as slow:
+def test_a_writer_that_lost_its_number_to_another_task_tries_again(store: Store, place: Place) -> None:
+    backend = Interrupted(place.backend(), "log/", lambda: store.publish("dog", b"two"))
+    with closing(Store(backend)) as slow:
         assert slow.publish("cat", b"one", expected_generation=0).generation == 2
     assert store.sweep(older_than=-60) == 0  # it did not upload twice
 
 
-def test_the_same_bytes_published_at_once_are_one_version(store: LogStore, home: Home) -> None:
-    bucket = Interrupted(home.bucket(), "log/", lambda: store.publish("cat", b"one"))
-    with closing(LogStore(bucket)) as slow:
+def test_the_same_bytes_published_at_once_are_one_version(store: Store, place: Place) -> None:
+    backend = Interrupted(place.backend(), "log/", lambda: store.publish("cat", b"one"))
+    with closing(Store(backend)) as slow:
         assert slow.publish("cat", b"one").created is False
     assert set(store.snapshot().tasks["cat"].versions) == {1}
 
 
-def test_a_writer_knows_its_own_entry_again_when_the_answer_was_lost(home: Home) -> None:
-    with closing(LogStore(AnsweringLate(home.bucket()))) as store:
+def test_a_writer_knows_its_own_entry_again_when_the_answer_was_lost(place: Place) -> None:
+    with closing(Store(AnsweringLate(place.backend()))) as store:
         assert store.publish("cat", b"one", expected_generation=0).created
         assert store.snapshot().generation == 1
 
 
-def test_a_new_store_is_seeded_with_one_entry(store: LogStore) -> None:
+def test_a_new_store_is_seeded_with_one_entry(store: Store) -> None:
     assert store.seed({"cat": b"one", "dog": b"two"})
     assert {task: set(state.versions) for task, state in store.snapshot().tasks.items()} == {"cat": {1}, "dog": {1}}
     assert store.read(digest(b"two")) == b"two"
@@ -139,26 +138,26 @@ def test_a_new_store_is_seeded_with_one_entry(store: LogStore) -> None:
     assert isinstance(store.changes(0)[0].event, Seeded)
 
 
-def test_a_store_is_seeded_once_even_if_the_seeds_were_deleted(store: LogStore, home: Home) -> None:
+def test_a_store_is_seeded_once_even_if_the_seeds_were_deleted(store: Store, place: Place) -> None:
     store.seed({"cat": b"one"})
     store.delete_task("cat")
-    with closing(home.open()) as again:
+    with closing(place.open()) as again:
         assert not again.seed({"cat": b"one", "dog": b"two"})
         assert again.snapshot().tasks == {}
 
 
-def test_a_store_that_a_user_wrote_to_is_not_seeded(store: LogStore) -> None:
+def test_a_store_that_a_user_wrote_to_is_not_seeded(store: Store) -> None:
     store.publish("mine", b"one")
     assert not store.seed({"cat": b"one"})
 
 
-def test_of_two_that_seed_at_once_one_does(store: LogStore, home: Home) -> None:
-    bucket = Interrupted(home.bucket(), "log/", lambda: store.seed({"cat": b"one"}))
-    with closing(LogStore(bucket)) as slow:
+def test_of_two_that_seed_at_once_one_does(store: Store, place: Place) -> None:
+    backend = Interrupted(place.backend(), "log/", lambda: store.seed({"cat": b"one"}))
+    with closing(Store(backend)) as slow:
         assert not slow.seed({"cat": b"other"})
     assert store.read(digest(b"one")) == b"one"
 
 
-def test_seeding_with_nothing_leaves_the_store_new(store: LogStore) -> None:
+def test_seeding_with_nothing_leaves_the_store_new(store: Store) -> None:
     assert not store.seed({})
     assert store.snapshot().generation == 0

@@ -13,9 +13,9 @@ def found(tmp_path: Path, source: str) -> list[str]:
     return [problem.removeprefix(f"{path}:").strip() for problem in problems(path)]
 
 
-def test_a_file_may_have_200_lines_and_not_one_more(tmp_path: Path) -> None:
-    assert found(tmp_path, "x = 1\n" * 200) == []
-    assert found(tmp_path, "x = 1\n" * 201) == ["201 lines, at most 200"]
+def test_a_file_may_have_400_lines_and_not_one_more(tmp_path: Path) -> None:
+    assert found(tmp_path, "x = 1\n" * 400) == []
+    assert found(tmp_path, "x = 1\n" * 401) == ["401 lines, at most 400"]
 
 
 def test_a_function_may_have_40_lines_and_not_one_more(tmp_path: Path) -> None:
@@ -46,6 +46,6 @@ def test_nesting_counts_blocks_within_one_function(tmp_path: Path, source: str, 
 def test_the_exit_status_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "good.py").write_text("x = 1\n")
     assert main([str(tmp_path)]) == 0
-    (tmp_path / "bad.py").write_text("x = 1\n" * 300)
+    (tmp_path / "bad.py").write_text("x = 1\n" * 500)
     assert main([str(tmp_path)]) == 1
-    assert "bad.py: 300 lines" in capsys.readouterr().out
+    assert "bad.py: 500 lines" in capsys.readouterr().out

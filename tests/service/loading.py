@@ -6,10 +6,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from adapters_store import AdaptersStoreError, Store, open_store
-from service.contents import Content
 from service.engine import Budgets, Engine, EngineError, Resident
-from service.loads import Loads
-from service.registry import Registry
+from service.tasks.loads import Loads
+from service.tasks.registry import Registry
+from service.tasks.table import Content
 from tests.service.adapters import Made, bundled_backbone, make
 from tests.service.live import PATIENCE
 

@@ -8,8 +8,7 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from adapters_store import errors as artifact
-from adapters_store import store_errors
+from adapters_store import errors as store
 from backbone import errors as images
 from service import errors as own
 from service import problems
@@ -29,8 +28,8 @@ EVERY = [
     *(found for found in classes(own, own.ServiceError) if found not in NEVER_ANSWERED),
     *classes(engine, engine.EngineError),
     *classes(images, images.ImageError),
-    *classes(artifact, artifact.ArtifactError),
-    *classes(store_errors, store_errors.StoreError),
+    *classes(store, store.ArtifactError),
+    *classes(store, store.StoreError),
 ]
 
 
@@ -54,7 +53,7 @@ def test_what_is_in_no_table_is_our_own_bug_and_keeps_its_words() -> None:
     assert b"secret" not in response_to(RuntimeError("/home/secret")).body
 
 
-@pytest.mark.parametrize("kind", [store_errors.StoreUnavailable, artifact.UnexpectedTensor])
+@pytest.mark.parametrize("kind", [store.StoreUnavailable, store.UnexpectedTensor])
 def test_files_and_paths_are_never_shown(kind: type[Exception]) -> None:
     assert "secret" not in str(answer_to(kind("/home/secret")).problem)
 
@@ -66,8 +65,8 @@ def test_files_and_paths_are_never_shown(kind: type[Exception]) -> None:
         (engine.QueueFull("x"), 503, "queue_full"),
         (engine.DeadlineExceeded("x"), 504, "deadline_exceeded"),
         (engine.BackboneMismatch("x", expected=1, found=2), 409, "backbone_mismatch"),
-        (store_errors.StoreFull("x"), 507, "store_full"),
-        (store_errors.StaleGeneration("x", 1, 2), 409, "stale_generation"),
+        (store.StoreFull("x"), 507, "store_full"),
+        (store.StaleGeneration("x", 1, 2), 409, "stale_generation"),
         (HTTPException(405), 405, "method_not_allowed"),
         (RequestValidationError([]), 422, "invalid_request"),
     ],

@@ -31,7 +31,7 @@ def publish_for_ever(url: str, number: int, step: int, begun: int) -> None:
     if step:
         sys.setprofile(lambda frame, event, function: on_call(tick, frame, event, function))
     store = open_store(url)
-    connection = getattr(getattr(store, "_bucket", None), "_connection", None)
+    connection = getattr(getattr(store, "_backend", None), "_connection", None)
     if step and connection is not None:
         connection.set_progress_handler(tick, 1)  # also between two instructions inside one statement
     for turn in count():

@@ -21,9 +21,9 @@ from pathlib import Path
 from statistics import median
 
 from adapters_store import Store, StoreError, digest, open_store
-from adapters_store.blobs import FOLDER
-from adapters_store.folder_bucket import STAGING, FolderBucket
-from adapters_store.opening import open_bucket
+from adapters_store.backend import BLOBS
+from adapters_store.folder_backend import STAGING, FolderBackend
+from adapters_store.opening import open_backend
 from benchmarks.measure import context, write_json
 from tests.stress.kill_victim import TASK
 
@@ -114,9 +114,9 @@ def intact(store: Store, sha256: str) -> bool:
 def leftovers(store: Store, url: str) -> int:
     """Count what lies in the home and is named by nothing."""
     named = {info.blob for info in store.snapshot().versions()}
-    with closing(open_bucket(url)) as bucket:
-        drafts = len(bucket.list(STAGING)) if isinstance(bucket, FolderBucket) else 0
-        return drafts + sum(item.name not in named for item in bucket.list(FOLDER))
+    with closing(open_backend(url)) as backend:
+        drafts = len(backend.list(STAGING)) if isinstance(backend, FolderBackend) else 0
+        return drafts + sum(item.name not in named for item in backend.list(BLOBS))
 
 
 def kill(url: str, steps: Iterable[int], *, seed: int = 0) -> Report:

@@ -26,7 +26,7 @@ from benchmarks.measure import context, write_json
 from mimi.demo.server import running_server
 from service.client import AsyncClient, Client, ClientError, Refused, RetryPolicy
 from service.client.predict_calls import predict
-from service.task_schemas import AliasAnswer
+from service.schemas import AliasAnswer
 from tests.stress.material import TASK, Material, prepare
 
 _KEPT = 6  # versions; older ones are deleted, unless something may still point at them

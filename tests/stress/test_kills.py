@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters_store import open_store
-from adapters_store.opening import open_bucket
+from adapters_store.opening import open_backend
 from tests.stress.kill_victim import TASK
 from tests.stress.kills import Report, examine, main, schedule
 
@@ -27,10 +27,10 @@ def test_a_version_that_was_acknowledged_but_is_not_there_is_lost(url: str) -> N
 
 
 def test_a_version_that_cannot_be_read_is_torn(url: str) -> None:
-    with closing(open_bucket(url)) as bucket:
-        (blob,) = bucket.list("blobs")
-        bucket.delete(blob.name)
-        bucket.create(blob.name, b"on")
+    with closing(open_backend(url)) as backend:
+        (blob,) = backend.list("blobs")
+        backend.delete(blob.name)
+        backend.create(blob.name, b"on")
     report = Report()
     examine(url, {}, 0, report)
     assert (report.torn, report.harm) == (1, 1)

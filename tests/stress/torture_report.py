@@ -223,19 +223,22 @@ def markdown(run: Run) -> str:
 
 def _head(run: Run) -> Iterator[str]:
     machine, (before, after) = run["machine"], (each["p99_ms"] for each in run["quiet"])
-    changed = " with uncommitted changes" if run["uncommitted_changes"] else ""
+    changed = ", with uncommitted changes" if run["uncommitted_changes"] else ""
     yield "# Reliability: what attacks do to good traffic"
     yield ""
-    yield "`make torture SECONDS=…` (`python -m tests.stress torture`) writes this page; do not edit it. Each attack"
-    yield "is described in [tests/attacks](../tests/attacks/README.md) and in `tests/stress/attackers.py`."
+    yield "`make torture SECONDS=…` (`python -m tests.stress torture`) writes this page; do not edit it. Each"
+    yield "attack is described in [tests/attacks](../tests/attacks/README.md) and in"
+    yield "`tests/stress/attackers.py`."
     yield ""
-    yield f"Machine: {machine['processor']}, {machine['cores']} cores, shared by the server, the good traffic and the"
-    yield f"attacker; {machine['system']}. Load average {run['load_average'][0]:.1f} at the start."
-    yield f"Commit {run['commit']}{changed}."
-    yield ""
-    yield f"Each attack ran for {run['seconds_of_each']:.0f} s beside {run['rate']:.0f} good requests a second,"
-    yield "half of them on new connections. In quiet, before and after the attacks, their p99 was"
-    yield f"{before:.0f} and {after:.0f} ms."
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| machine | {machine['processor']}, {machine['cores']} cores, {machine['system']} |"
+    yield "| shared by | the server, the good traffic and the attacker |"
+    yield f"| load average at the start | {run['load_average'][0]:.1f} |"
+    yield f"| commit | {run['commit']}{changed} |"
+    yield f"| good traffic | {run['rate']:.0f} requests a second, half of them on new connections |"
+    yield f"| each attack | {run['seconds_of_each']:.0f} s |"
+    yield f"| p99 in quiet | {before:.0f} ms before the attacks, {after:.0f} ms after |"
 
 
 def _attacks(run: Run) -> Iterator[str]:
@@ -243,7 +246,7 @@ def _attacks(run: Run) -> Iterator[str]:
     held = sum(withstood(run, attack) for attack in found.values())
     yield "## Attacks"
     yield ""
-    yield f"{held} of {len(found)} withstood: no good request failed, p99 < {MOST_GROWTH} × quiet, recovered in 30 s."
+    yield f"{held} of {len(found)} withstood: no good request failed, p99 below {MOST_GROWTH} × quiet, back in 30 s."
     yield ""
     yield "| attack | good p99, × quiet | good failed | memory, MiB | slowest probe, s | back, s | withstood |"
     yield "|---|---:|---:|---:|---:|---:|---|"

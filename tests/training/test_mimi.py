@@ -18,7 +18,7 @@ from training.errors import CheckpointMismatch, Diverged
 from training.export import from_file, golden_logits
 from training.fit import Progress, evaluate
 from training.mimi import Job, Outcome, train_mimi
-from training.progress import Place, Silent
+from training.progress import Position, Silent
 
 
 def run(folder: Path, **changes: object) -> Outcome:
@@ -27,10 +27,10 @@ def run(folder: Path, **changes: object) -> Outcome:
 
 def test_each_cycle_halves_the_neurons_and_the_last_file_is_the_smallest(tmp_path: Path) -> None:
     outcome = run(tmp_path)
-    assert [report.neurons for report in outcome.reports] == [24, 12, 6]
+    assert [report.neurons for report in outcome.results] == [24, 12, 6]
     adapter = unpack(outcome.adapter)
-    assert adapter.manifest.widths == outcome.reports[-1].widths
-    assert adapter.manifest.provenance.metrics["test_top1"] == outcome.reports[-1].test
+    assert adapter.manifest.widths == outcome.results[-1].widths
+    assert adapter.manifest.provenance.metrics["test_top1"] == outcome.results[-1].test
     assert outcome.adapter == (tmp_path / "adapter.safetensors").read_bytes()
 
 
@@ -42,7 +42,7 @@ def test_removed_sites_are_not_in_the_file(tmp_path: Path) -> None:
 
 def test_it_learns_what_is_easy(tmp_path: Path) -> None:
     fit = replace(small_options().fit, epochs=6)
-    assert (run(tmp_path, fit=fit).reports[-1].test or 0) > 0.9
+    assert (run(tmp_path, fit=fit).results[-1].test or 0) > 0.9
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_test_accuracy_is_that_of_the_written_file(tmp_path: Path) -> None:
     outcome = run(tmp_path)
     test = small_prepared().test
     assert test is not None
-    assert evaluate(from_file(outcome.adapter, small_backbone()), test) == outcome.reports[-1].test
+    assert evaluate(from_file(outcome.adapter, small_backbone()), test) == outcome.results[-1].test
 
 
 class Stop(Exception):
@@ -73,7 +73,7 @@ class StopAt(Silent):
     def __init__(self, epochs: int) -> None:
         self.left = epochs
 
-    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
         self.left -= 1
         if self.left == 0:
             raise Stop
@@ -159,7 +159,7 @@ def test_pruning_by_the_initialisation_is_warned_of(tmp_path: Path) -> None:
 
 def test_pruned_once_more_without_training_as_the_released_code_does(tmp_path: Path) -> None:
     outcome = run(tmp_path, prune_last=True)
-    assert [report.neurons for report in outcome.reports] == [24, 12, 6, 3]
+    assert [report.neurons for report in outcome.results] == [24, 12, 6, 3]
 
 
 def test_stochastic_depth_changes_training_but_not_evaluation(tmp_path: Path) -> None:

@@ -6,23 +6,28 @@ dies. What is finished stands in the file of rows; what was begun stands in the 
 
 import fcntl
 import json
+import platform
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backbone import Backbone
+import numpy as np
+import torch
+
+from backbone import Backbone, Preprocessing
 from training.checkpoint import write_atomic
+from training.compare.candidate import Cost, Trial
 from training.compare.config import Config, DataConfig
-from training.compare.contestant import Bout
-from training.compare.errors import UnreadableRuns
 from training.compare.matrix import RATE_SEED, Cell, Entry, Key, cells_of
-from training.compare.measure import Cost
-from training.compare.seconds import PROGRESS
-from training.errors import Diverged
-from training.lines import Row, add_lines, read_lines
-from training.prepare import Prepared
-from training.progress import Console, ProgressFile, Reporter, Several
+from training.data import load_data
+from training.data.digits import NAMES
+from training.errors import Diverged, UnreadableRuns
+from training.jsonl import Row, add_rows, read_rows
+from training.pixels import PixelSet
+from training.prepare import Prepared, prepare
+from training.progress import PROGRESS, Console, ProgressFile, Reporter, Several
 
 Tried = dict[str, float | None]  # learning rate -> validation top-1 after one cycle; None: it diverged
 
@@ -91,8 +96,8 @@ class Runner:
                 return
             rate = best(tried)
         made: Row = cell.facts | {"backbone": self.backbone.name, "learning_rate": rate, "rates": tried} | self.made_by
-        rows = cell.entry.contestant.train(self._bout(cell, rate))
-        add_lines(self.config.runs, [{**made, **row} for row in rows])
+        rows = cell.entry.candidate.train(self._trial(cell, rate))
+        add_rows(self.config.runs, [{**made, **row} for row in rows])
         for path in (cell.folder / f"seed{cell.seed}").rglob("checkpoint.safetensors"):
             path.unlink()  # of no more use, and a whole network's is large
 
@@ -115,15 +120,15 @@ class Runner:
     def _score(self, cell: Cell, rate: float) -> float | None:
         """Validation top-1 after one cycle, None where it diverges."""
         try:
-            return cell.entry.contestant.first(self._bout(cell, rate))
+            return cell.entry.candidate.first(self._trial(cell, rate))
         except Diverged:
             return None
 
-    def _bout(self, cell: Cell, rate: float | None) -> Bout:
+    def _trial(self, cell: Cell, rate: float | None) -> Trial:
         folder = cell.folder / f"seed{cell.seed}" / ("once" if rate is None else f"rate-{rate:g}")
         folder.mkdir(parents=True, exist_ok=True)
         log = ProgressFile(folder / PROGRESS, {**cell.facts, "rate": rate})
-        return Bout(
+        return Trial(
             prepared=self.load(cell.data, cell.seed),
             backbone=self.backbone,
             fit=replace(cell.data.fit, learning_rate=rate) if rate else cell.data.fit,
@@ -167,7 +172,7 @@ def tried_before(runs: Path, cell: str) -> Tried | None:
 
 def _rows(runs: Path) -> list[Row]:
     try:
-        return read_lines(runs)
+        return read_rows(runs)
     except ValueError as error:
         raise UnreadableRuns(str(error)) from error
 
@@ -183,3 +188,48 @@ def locked(path: Path, *, patient: bool) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+_HUB = "hf:"
+
+
+def load(data: DataConfig, root: Path, preprocessing: Preprocessing, *, validation: float, seed: int) -> Prepared:
+    """The data set at a seed, which draws the validation split and the images of a class.
+
+    Raises:
+        DataError: see training.data.errors.
+    """
+    inside = data.spec.startswith(_HUB) or data.spec in NAMES
+    spec = data.spec if inside else str(root / data.spec)
+    found = load_data(spec, image_column=data.image_column, label_column=data.label_column)
+    prepared = replace(prepare(found, preprocessing, validation=validation, seed=seed), name=data.name)
+    return few_of(prepared, data.per_class, seed) if data.per_class else prepared
+
+
+def few_of(prepared: Prepared, per_class: int, seed: int) -> Prepared:
+    """The data set with at most `per_class` training images of a class; validation and test stay whole."""
+    order = np.random.default_rng(seed).permutation(len(prepared.train))
+    targets = prepared.train.targets.numpy()[order]
+    rows = [order[targets == label][:per_class] for label in range(len(prepared.labels))]
+    kept = torch.from_numpy(np.concatenate(rows))
+    return replace(prepared, train=PixelSet(prepared.train.pixels[kept], prepared.train.targets[kept]))
+
+
+def made_by(device: str) -> Row:
+    """The commit, marked where files differ from it, and the kind of device; nothing that names the machine."""
+    return {"commit": _commit(), "device": _words(device), "torch": torch.__version__}
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    except OSError:  # no git here
+        return ""
+    return found.stdout.strip()
+
+
+def _words(device: str) -> str:
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"

@@ -4,16 +4,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from training.data.arrow import Columns, has_parquet, load_hub, load_parquet
 from training.data.digits import NAMES, load_digits_data
-from training.data.domainnet import DOMAINS, load_domainnet
 from training.data.errors import MissingPath, UnknownSource, WrongColumn
 from training.data.folder import load_folder
-from training.data.hub import load_hub
-from training.data.parquet import has_parquet, load_parquet
+from training.data.lists import DOMAINS, VTAB_TASKS, load_domainnet, load_vtab
 from training.data.published import load_cifar10, load_cifar100, load_flowers102, load_svhn
 from training.data.sets import Data
-from training.data.table import Columns
-from training.data.vtab import TASKS, load_vtab
 
 _HUB = "hf"
 
@@ -24,7 +21,7 @@ PUBLISHED: Mapping[str, Callable[[Path, str], Data]] = {
     "flowers102": load_flowers102,
     "svhn": load_svhn,
     **{f"domainnet/{domain}": partial(load_domainnet, domain) for domain in DOMAINS},
-    **{f"vtab/{task}": partial(load_vtab, task) for task in TASKS},
+    **{f"vtab/{task}": partial(load_vtab, task) for task in VTAB_TASKS},
 }
 _FAMILIES = ("domainnet", "vtab")
 

@@ -3,7 +3,7 @@
 A builder forks the frozen network, puts its parts around some modules, and what is not frozen in the fork trains.
 """
 
-from training.methods.merging import merged
 from training.methods.registry import METHODS, Method
+from training.methods.serving import merged
 
 __all__ = ["METHODS", "Method", "merged"]

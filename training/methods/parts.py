@@ -135,7 +135,7 @@ class Before(AroundLinear):
 class AroundBranch(Branch):
     """A part around a whole branch, which no plain branch can replace.
 
-    `flops` are those of the frozen branch alone; training.methods.flops measures a model with everything in it.
+    `flops` are those of the frozen branch alone; training.methods.serving measures a model with everything in it.
     """
 
     def __init__(self, branch: Branch) -> None:

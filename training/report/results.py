@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.lines import Row, read_lines
+from training.jsonl import Row, read_rows
 from training.report.errors import UnreadableResult
 
 _RENAMED = {"linear": "linear-probe", "vanilla": "adapters-sigma32"}
@@ -105,7 +105,7 @@ def _read(path: Path) -> list[Result]:
     if not path.is_file():
         raise UnreadableResult(f"{path}: no such file")
     try:
-        rows = read_lines(path)
+        rows = read_rows(path)
     except ValueError as error:
         raise UnreadableResult(str(error)) from error
     return [_result(row, f"{path}, row {number}") for number, row in enumerate(rows, 1)]

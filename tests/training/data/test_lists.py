@@ -6,10 +6,8 @@ import pytest
 
 from tests.training.data.published_trees import jpeg, write_list
 from training.data import check, load_data
-from training.data.domainnet import DOMAINS
 from training.data.errors import MissingPath, TooFewImages, UnknownLabel, UnreadableFile
-from training.data.lists import read_list
-from training.data.vtab import TASKS
+from training.data.lists import DOMAINS, VTAB_TASKS, read_list
 
 LINES = "a/one.jpg 0\nb/two words.jpg 1\n"
 
@@ -111,7 +109,7 @@ def test_an_infographic_may_be_longer_than_a_server_accepts(tmp_path: Path) -> N
 
 
 def test_the_tasks_of_vtab_have_the_classes_of_the_protocol() -> None:
-    assert (len(TASKS), sum(TASKS.values())) == (19, 940)
+    assert (len(VTAB_TASKS), sum(VTAB_TASKS.values())) == (19, 940)
 
 
 def write_vtab(root: Path, *names: str) -> Path:

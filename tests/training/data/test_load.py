@@ -8,11 +8,11 @@ import pytest
 
 from tests.training.data.trees import write_folder, write_parquet
 from training.data import load_data
+from training.data.arrow import TableSet
 from training.data.digits import DigitSet
 from training.data.errors import HubUnavailable, MissingPath, UnknownSource, WrongColumn
 from training.data.files import FileSet
 from training.data.load import PUBLISHED, split_spec
-from training.data.table import TableSet
 
 
 def test_digits_are_built_in() -> None:

@@ -1,0 +1,94 @@
+"""Completes the OpenAPI document that FastAPI makes: request bodies, errors, and commands of curl.
+
+FastAPI documents errors as plain JSON; here they become what is really sent.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+
+from service.http import examples
+from service.http.v2 import docs
+from service.problems import MEDIA_TYPE, speaks_v2
+from service.schemas import Problem
+
+Document = dict[str, Any]
+
+_BINARY: Document = {"type": "string", "format": "binary"}
+_FORM: Document = {"type": "object", "additionalProperties": False}
+
+_PROBLEM: Document = {"$ref": "#/components/schemas/Problem"}
+_V2_ERROR: Document = {"$ref": "#/components/schemas/InferenceError"}
+
+UPLOAD_BODY: Document = {
+    "required": True,
+    "content": {
+        "application/octet-stream": {"schema": _BINARY},
+        "multipart/form-data": {"schema": {**_FORM, "properties": {"file": _BINARY}, "required": ["file"]}},
+    },
+}
+
+
+def documented(*statuses: int) -> dict[int | str, Document]:
+    """Errors of a route, for FastAPI's `responses`."""
+    return {status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+def document(api: FastAPI, *, needs_key: bool) -> Document:
+    """The OpenAPI 3.1 document; it mentions security only if the server has keys."""
+    if api.openapi_schema is None:
+        schema = api.openapi()
+        schema["components"]["schemas"] |= docs.components()
+        for method, path, operation in _operations(schema):
+            _describe_errors(operation["responses"], method, path)
+            if commands := curl_samples(method, path):
+                operation["x-codeSamples"] = commands
+            if not needs_key:
+                operation.pop("security", None)
+    return api.openapi_schema or {}
+
+
+def _operations(schema: Document) -> Iterator[tuple[str, str, Document]]:
+    for path, methods in schema["paths"].items():
+        yield from ((method, path, operation) for method, operation in methods.items())
+
+
+def _describe_errors(responses: Mapping[str, Document], method: str, path: str) -> None:
+    """Describe the body of each error with examples: a problem, or below /v2 the protocol's error."""
+    v2 = speaks_v2(path)
+    for status, response in responses.items():
+        content = response.get("content", {}).get("application/json")
+        if content is None or int(status) < HTTPStatus.BAD_REQUEST or content["schema"] != _PROBLEM:
+            continue
+        body = {"schema": _V2_ERROR if v2 else _PROBLEM, "examples": examples.errors(int(status), method, path)}
+        response["content"] = {"application/json" if v2 else MEDIA_TYPE: body}
+        response["headers"] = examples.error_headers(int(status))
+
+
+_SAMPLES: Sequence[tuple[str, Sequence[str]]] = (  # a pattern of "method path", and what to type
+    ("put /v1/tasks/{task}", ["-T digits.safetensors"]),
+    ("get .*/file", ["-o digits.safetensors"]),
+    ("head .*/file", ["-I"]),
+    (".*/predict", ["--data-binary @three.png", "-F image=@three.png -F image=@eight.png -F top_k=1"]),
+    (".*/infer", ["-H 'Inference-Header-Content-Length: 0' --data-binary @three.png -o answer.bin"]),
+)
+_NAMES = {"{task}": "digits", "{version}": "3", "{alias}": "live"}
+
+
+def curl_samples(method: str, path: str) -> list[dict[str, Any]]:
+    """Commands of curl for a route, as the extension `x-codeSamples`; none if JSON examples suffice."""
+    return [
+        {"lang": "Shell", "label": "curl", "source": f"curl {options} $URL{_filled(path)}"}
+        for pattern, all_options in _SAMPLES
+        if re.fullmatch(pattern, f"{method} {path}")
+        for options in all_options
+    ]
+
+
+def _filled(path: str) -> str:
+    for name, value in _NAMES.items():
+        path = path.replace(name, value)
+    return path

@@ -1,0 +1,90 @@
+"""Which web pages may talk to this server: the Host header against DNS rebinding, the Origin header against others.
+
+A page of any site can make a browser send requests to loopback. By name it would send its own (rebinding: refused by
+Host), by address it would say so (refused by Origin, unless keys protect the server or CORS allows the page).
+"""
+
+import re
+from collections.abc import Sequence
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import AccessError, ForeignOrigin, MisdirectedRequest
+from service.http.record import record_of
+from service.problems import response_to
+from service.settings import ANY_HOST, Settings, is_loopback
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@?#\s]+)(?::[0-9]{0,5})?")
+_SAFE = {"GET", "HEAD", "OPTIONS"}  # change nothing; what they answer, a page of another site cannot read
+_HEALTH = ("/health/", "/v2/health/")  # for probes, which ask by address; it tells nothing
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "Repr-Digest", "Content-Digest", "Digest",
+         "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
+_SHOWN = ("ETag", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "Inference-Header-Content-Length")
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class OriginsMiddleware:
+    """Refuses what is meant for another server, or comes from a foreign page."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it here."""
+        try:
+            if scope["type"] == "http":
+                check(scope["method"], scope["path"], scope["headers"], self._settings)
+        except AccessError as error:
+            record_of(scope).error = error
+            await response_to(error, scope["path"])(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """The application, answering browsers for the pages that may call; itself where there are none."""
+    if not settings.cors_origins:
+        return app
+    return CORSMiddleware(
+        app, allow_origins=settings.cors_origins, allow_methods=_METHODS, allow_headers=_SENT, expose_headers=_SHOWN
+    )
+
+
+def check(method: str, path: str, headers: Headers, settings: Settings) -> None:
+    """Judge a request by where it says it goes, and where it comes from.
+
+    Raises:
+        MisdirectedRequest: its Host is none of ours; health is answered under any name.
+        ForeignOrigin: a page of another site would change something, and no key is needed.
+    """
+    host, origin = _value(headers, b"host"), _value(headers, b"origin")
+    if host is not None and not path.startswith(_HEALTH) and not is_ours(host, settings):
+        raise MisdirectedRequest("this server does not go by that name: see allowed_hosts")
+    if origin is None or method in _SAFE or settings.needs_key or origin in settings.cors_origins:
+        return
+    if host is None or origin.partition("://")[2] != host:
+        raise ForeignOrigin("web pages of other sites may not ask: see cors_origins")
+
+
+def is_ours(host: str, settings: Settings) -> bool:
+    """Whether a Host header names this server; beyond loopback every name does, unless some are listed."""
+    if ANY_HOST in settings.allowed_hosts or not (settings.allowed_hosts or is_loopback(settings.host)):
+        return True
+    name = name_in(host)
+    if name is None:
+        return False
+    bare = name.removeprefix("[").removesuffix("]")
+    return name in settings.allowed_hosts or bare == settings.host.lower() or is_loopback(bare)
+
+
+def name_in(host: str) -> str | None:
+    """The name or address in a Host header, in lower case, without port and final dot; None where there is none."""
+    found = _HOST.fullmatch(host.lower())
+    return found[1].removesuffix(".") or None if found else None
+
+
+def _value(headers: Headers, wanted: bytes) -> str | None:
+    return next((value.decode("latin-1") for name, value in headers if name == wanted), None)

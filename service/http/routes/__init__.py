@@ -1,0 +1,1 @@
+"""HTTP endpoints: each reads a request, calls one function that knows no HTTP, and builds the answer."""

@@ -1,0 +1,40 @@
+"""For operators and their tools: health, metrics, and the OpenAPI document."""
+
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.http import examples, openapi
+from service.http.routes.common import Running, may_predict, may_read_metrics
+from service.schemas import Health
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/health/live", responses={200: examples.plain("alive")})
+async def live() -> Health:
+    """The process is alive."""
+    return Health(status="alive")
+
+
+@router.get("/health/ready", responses={200: examples.plain("ready")})
+async def ready(service: Running) -> Health:
+    """The server takes requests; 503 while it stops, or while one of its parts cannot work."""
+    service.readiness.check()
+    return Health(status="ready")
+
+
+@router.get(
+    "/metrics",
+    dependencies=[Depends(may_read_metrics)],
+    response_class=Response,
+    responses={200: examples.METRICS},
+)
+async def metrics(service: Running) -> Response:
+    """Counters and histograms in Prometheus' text format."""
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/openapi.json", dependencies=[Depends(may_predict)], include_in_schema=False)
+async def document(request: Request, service: Running) -> dict[str, object]:
+    """The OpenAPI document."""
+    return openapi.document(request.app, needs_key=service.keyring.needs_key)

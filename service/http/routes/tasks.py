@@ -1,0 +1,115 @@
+"""Tasks: listed, read, published, given another description, deleted."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service.errors import TaskUnavailable
+from service.http import examples, openapi, views
+from service.http.payload import Body, read_document, read_file
+from service.http.routes.common import Claimed, Expected, Fresh, Running, Task, begin, body_of, may_manage, may_predict
+from service.metrics.counters import Kind
+from service.schemas import TASK_CHANGE, TaskDetail, TaskList, UploadAnswer, UploadOptions
+from service.service import Service
+from service.tasks.catalogue import answering
+from service.tasks.conditions import tag
+from service.tasks.uploads import Upload
+
+router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+
+
+@router.get("", dependencies=[Depends(may_predict)], responses={200: examples.plain("tasks")})
+async def list_tasks(service: Running) -> TaskList:
+    """All published tasks; those that cannot be served say why."""
+    return views.listing(service.registry.table, service.engine.backbone)
+
+
+@router.get(
+    "/{task}",
+    dependencies=[Depends(may_predict)],
+    responses={**openapi.documented(404, 422), 200: examples.answer("task")},
+)
+async def get_task(task: Task, service: Running, response: Response) -> TaskDetail:
+    """A task: what it is for, what it costs, how it was made, its aliases and versions.
+
+    The ETag is the task's generation, for If-Match; it is read from the store, not from what this server has loaded.
+    """
+    detail = await service.reads.run(lambda: _detail(service, task))
+    response.headers["ETag"] = tag(detail.generation)
+    return detail
+
+
+def _detail(service: Service, task: str) -> TaskDetail:
+    state = service.catalogue.task(task)
+    info = answering(state)
+    if info is None:
+        raise TaskUnavailable("the task has no version")
+    return views.task_detail(task, state, service.catalogue.describe(info), service.registry.table.get(task))
+
+
+@router.put(
+    "/{task}",
+    dependencies=[Depends(may_manage)],
+    response_model=UploadAnswer,
+    responses={
+        **openapi.documented(403, 408, 409, 415, 422, 507),
+        200: examples.answer("upload_known"),
+        201: {"model": UploadAnswer, **examples.answer("upload")},
+    },
+    openapi_extra={"requestBody": openapi.UPLOAD_BODY},
+)
+async def put_task(
+    task: Task,
+    options: Annotated[UploadOptions, Query()],
+    condition: Fresh,
+    checksums: Claimed,
+    service: Running,
+    request: Request,
+) -> Response:
+    """Publish a task adapter file (safetensors): checked completely, then live at once, without a lost request.
+
+    201: a new version. 200: the task had these bytes already, and that version is live again; or a dry run. What is
+    refused leaves no trace, and the problem names the check that failed. `If-Match` with the task's generation makes
+    the upload a compare-and-swap; `If-None-Match: *` publishes only what does not exist. A SHA-256 in `Repr-Digest`,
+    `Content-Digest` or `Digest` is checked.
+    """
+    record = begin(request, service, Kind.UPLOAD)
+    body = Body(request.headers.get("content-type", ""), checksums.watch(request.stream()))
+    data = await read_file(body, most_bytes=service.settings.adapter_bytes)
+    upload = Upload(task, data, condition, checksums, activate=options.activate, dry_run=options.dry_run)
+    done = await service.registrar.change(lambda: service.uploader.upload(upload))
+    record.outcome = "dry_run" if options.dry_run else "published" if done.created else "known"
+    answer = views.upload(upload, done)
+    return Response(
+        answer.model_dump_json(),
+        201 if done.created and not upload.dry_run else 200,
+        {"Location": f"/v1/tasks/{task}", "ETag": tag(done.generation)},
+        media_type="application/json",
+    )
+
+
+@router.patch(
+    "/{task}",
+    dependencies=[Depends(may_manage)],
+    responses={**openapi.documented(403, 404, 408, 409, 413, 415, 422, 507), 200: examples.answer("task")},
+    openapi_extra={"requestBody": examples.CHANGE_BODY},
+)
+async def patch_task(
+    task: Task, condition: Expected, service: Running, request: Request, response: Response
+) -> TaskDetail:
+    """Give a task a description that replaces the one in its file; the versions stay as they are."""
+    change = await read_document(body_of(request), TASK_CHANGE, example='{"description": "…"}')
+    await service.registrar.change(lambda: service.lifecycle.describe(task, change.description, condition))
+    return await get_task(task, service, response)
+
+
+@router.delete(
+    "/{task}",
+    status_code=204,
+    response_class=Response,
+    dependencies=[Depends(may_manage)],
+    responses=openapi.documented(403, 404, 409, 422, 507),
+)
+async def delete_task(task: Task, condition: Expected, service: Running) -> None:
+    """Delete a task with all its versions; requests under way are still answered."""
+    await service.registrar.change(lambda: service.lifecycle.delete_task(task, condition))

@@ -1,0 +1,83 @@
+"""What the OpenAPI document says about the bodies of the Open Inference Protocol, with examples."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from service.http.v2.requests import HEADER
+from service.http.v2.schemas import InferenceError, InferenceRequest
+
+Document = dict[str, Any]
+
+# a PNG of 8 x 8 pixels
+_DOT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGM8wQABTAwUMQA6AADYhMgK6QAAAABJRU5ErkJggg=="
+_INPUT = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [_DOT]}
+_BEST = {"name": "probabilities", "parameters": {"classification": 2}}
+
+_REQUEST = InferenceRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+
+INFER_BODY: Document = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {key: value for key, value in _REQUEST.items() if key != "$defs"},
+            "examples": {
+                "an encoded image": {"value": {"id": "42", "inputs": [_INPUT], "outputs": [{"name": "logits"}]}},
+                "the best two labels": {"value": {"inputs": [_INPUT], "outputs": [_BEST]}},
+                "quickly": {"value": {"inputs": [_INPUT], "parameters": {"timeout": 500_000, "priority": 1}}},
+            },
+        },
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    },
+}
+
+_RESPONSE: Document = {
+    "model_name": "digits",
+    "model_version": "1",
+    "id": "42",
+    "parameters": {"sha256": "88f0" * 16, "gflops_spent": 0.1822, "compute_ms": 9.2},
+    "outputs": [{"name": "probabilities", "datatype": "BYTES", "shape": [1, 1], "data": ["0.960000:3:3"]}],
+}
+INFERRED: Document = {
+    "description": "The outputs, in the order asked for",
+    "headers": {HEADER: {"description": "bytes of JSON before binary tensors", "schema": {"type": "integer"}}},
+    "content": {
+        "application/json": {"example": _RESPONSE},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    },
+}
+_FP32 = {"datatype": "FP32", "shape": [-1, 10]}
+_EXAMPLES: Document = {
+    "live": {"live": True},
+    "ready": {"live": True, "ready": True},
+    "not ready": {"live": True, "ready": False},
+    "model ready": {"name": "digits", "ready": True},
+    "model not ready": {"name": "digits", "ready": False},
+    "server": {"name": "mimi-serving", "version": "0.1.0", "extensions": ["binary_tensor_data", "classification"]},
+    "model": {
+        "name": "digits",
+        "versions": ["1", "2"],
+        "platform": "mimi_safetensors",
+        "inputs": [{"name": "image", "datatype": "BYTES", "shape": [-1]}],
+        "outputs": [{"name": "logits", **_FP32}, {"name": "probabilities", **_FP32}],
+    },
+    "index": [
+        {"name": "digits", "version": "2", "state": "READY", "reason": ""},
+        {"name": "pets", "state": "UNAVAILABLE", "reason": "unloaded on this server"},
+    ],
+}
+
+
+def example(name: str) -> Document:
+    """An answer, for FastAPI's `responses`."""
+    return {"content": {"application/json": {"example": _EXAMPLES[name]}}}
+
+
+def body(shape: type[BaseModel], value: Document) -> Document:
+    """A small JSON body that may be left out."""
+    return {"required": False, "content": {"application/json": {"schema": shape.model_json_schema(), "example": value}}}
+
+
+def components() -> Document:
+    """Schemas that bodies and errors refer to."""
+    return {**_REQUEST["$defs"], "InferenceError": InferenceError.model_json_schema()}

@@ -1,0 +1,224 @@
+"""Builds the API's answers from what the store, the registry and the engine return. Pure functions."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+
+from adapters_store import Manifest, TaskState, VersionInfo
+from backbone import Backbone
+from service.engine import RowResult
+from service.engine.accounting import Cost
+from service.predict import Outputs, TaskOutput, softmax
+from service.schemas import (
+    DEFAULT_TOP_K,
+    AliasAnswer,
+    AliasDetail,
+    AliasList,
+    CheckReport,
+    Description,
+    FanoutAnswer,
+    GoldenReport,
+    ImageResult,
+    Output,
+    PredictAnswer,
+    Prediction,
+    TaskAnswer,
+    TaskDetail,
+    TaskList,
+    TaskProvenance,
+    TaskSummary,
+    Timings,
+    UploadAnswer,
+    VersionDetail,
+    VersionList,
+    VersionSummary,
+)
+from service.tasks import splits
+from service.tasks.catalogue import Described
+from service.tasks.table import LoadedVersion, TaskEntry
+from service.tasks.uploads import Upload, Uploaded
+
+_GIGA = 1e9
+_NOT_SEEN = "this server has not loaded it yet"
+
+
+def upload(asked: Upload, done: Uploaded) -> UploadAnswer:
+    """The result of an upload."""
+    return UploadAnswer(
+        task=asked.task,
+        version=done.version,
+        sha256=done.sha256,
+        created=done.created,
+        active=asked.activate,
+        dry_run=asked.dry_run,
+        generation=done.generation,
+        checks=[CheckReport.model_validate(check, from_attributes=True) for check in done.checks],
+        golden=GoldenReport.model_validate(done.golden, from_attributes=True),
+    )
+
+
+def task_detail(task: str, state: TaskState, described: Described, entry: TaskEntry | None) -> TaskDetail:
+    """A task: `state` is the store's view of it, `entry` this server's."""
+    own = {"description": state.description} if state.description else {}
+    return TaskDetail(
+        task=task,
+        generation=state.generation,
+        ready=entry is not None and entry.reason is None,
+        reason=_NOT_SEEN if entry is None else entry.reason,
+        served_generation=None if entry is None else entry.generation,
+        version=described.info.version,
+        sha256=described.info.sha256,
+        bytes=described.info.size,
+        aliases=_aliases(state.aliases),
+        versions=_versions(state),
+        **{**_description(described.manifest, described.cost).model_dump(), **own},
+    )
+
+
+def version_list(task: str, state: TaskState) -> VersionList:
+    """All versions, newest first."""
+    return VersionList(task=task, generation=state.generation, versions=_versions(state))
+
+
+def version_detail(task: str, state: TaskState, described: Described) -> VersionDetail:
+    """One version with its manifest."""
+    manifest = described.manifest
+    return VersionDetail(
+        task=task,
+        generation=state.generation,
+        backbone=manifest.backbone.name,
+        backbone_fingerprint=manifest.backbone.fingerprint,
+        servable=described.cost is not None,
+        **_version(described.info, state).model_dump(),
+        **_description(manifest, described.cost).model_dump(),
+    )
+
+
+def alias_list(task: str, state: TaskState) -> AliasList:
+    """All aliases by name."""
+    return AliasList(task=task, generation=state.generation, aliases=_aliases(state.aliases))
+
+
+def alias_answer(task: str, alias: str, split: splits.Split, generation: int) -> AliasAnswer:
+    """Where one alias points."""
+    return AliasAnswer(task=task, generation=generation, **_alias(alias, split).model_dump())
+
+
+def _aliases(aliases: Mapping[str, splits.Split]) -> list[AliasDetail]:
+    return [_alias(alias, split) for alias, split in sorted(aliases.items())]
+
+
+def _alias(alias: str, split: splits.Split) -> AliasDetail:
+    return AliasDetail(alias=alias, weights={str(version): share for version, share in splits.shares(split).items()})
+
+
+def _versions(state: TaskState) -> list[VersionSummary]:
+    return [_version(info, state) for _, info in sorted(state.versions.items(), reverse=True)]
+
+
+def _version(info: VersionInfo, state: TaskState) -> VersionSummary:
+    return VersionSummary(
+        version=info.version,
+        sha256=info.sha256,
+        bytes=info.size,
+        created_at=datetime.fromtimestamp(info.created_at, UTC),
+        aliases=sorted(alias for alias, split in state.aliases.items() if info.version in split),
+    )
+
+
+def _description(manifest: Manifest, cost: Cost | None) -> Description:
+    live = manifest.live_sites
+    return Description(
+        description=manifest.description,
+        labels=list(manifest.labels),
+        widths=list(manifest.widths),
+        live_sites=len(live),
+        first_live_site=live[0] if live else None,
+        gflops=(cost.spent if cost else manifest.provenance.flops) / _GIGA,
+        gflops_saved=cost.saved / _GIGA if cost else None,
+        provenance=TaskProvenance.model_validate(manifest.provenance, from_attributes=True),
+    )
+
+
+_MILLI = 1e3
+_MICROS = 3  # decimals of a millisecond; clocks and schedulers are not more exact
+PARTS = 6  # decimals of a share
+
+
+def predict_answer(outputs: Outputs, output: Output, top_k: int | None) -> PredictAnswer:
+    """The answer of one task."""
+    (task,) = outputs.tasks
+    return PredictAnswer(
+        task=task.served.task,
+        version=task.served.info.version,
+        sha256=task.served.info.sha256,
+        results=_results(task, output, top_k),
+        timings=timings(outputs),
+    )
+
+
+def fanout_answer(outputs: Outputs, output: Output, top_k: int | None) -> FanoutAnswer:
+    """The answers of many tasks."""
+    answers = [
+        TaskAnswer(
+            task=task.served.task,
+            version=task.served.info.version,
+            sha256=task.served.info.sha256,
+            results=_results(task, output, top_k),
+        )
+        for task in outputs.tasks
+    ]
+    return FanoutAnswer(answers=answers, timings=timings(outputs))
+
+
+def timings(outputs: Outputs) -> Timings:
+    """Where the time went; 0 if no task was asked."""
+    results = [result.timing for task in outputs.tasks for result in task.results]
+    return Timings(
+        decode_ms=_milliseconds(outputs.decode_seconds),
+        queue_ms=_milliseconds(max((timing.queue for timing in results), default=0.0)),
+        compute_ms=_milliseconds(max((timing.compute for timing in results), default=0.0)),
+    )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * _MILLI, _MICROS)
+
+
+def _results(task: TaskOutput, output: Output, top_k: int | None) -> list[ImageResult]:
+    return [image_result(result, task.served, output, top_k) for result in task.results]
+
+
+def image_result(result: RowResult, served: LoadedVersion, output: Output, top_k: int | None = None) -> ImageResult:
+    """The answer to one image, of the kind asked for."""
+    return ImageResult(
+        predictions=_best(result.logits, served, top_k or DEFAULT_TOP_K) if output == "probabilities" else None,
+        logits=result.logits.tolist() if output == "logits" else None,
+        features=result.features.tolist() if output == "features" else None,
+        gflops_spent=result.flops_spent / _GIGA,
+        gflops_saved=result.flops_saved / _GIGA,
+        gflops_shared=result.flops_shared / _GIGA,
+        trunk_share=round(result.flops_shared / (result.flops_spent + result.flops_shared), PARTS),
+    )
+
+
+def _best(logits: np.ndarray, served: LoadedVersion, top_k: int) -> list[Prediction]:
+    """The most probable labels first."""
+    probabilities, labels = softmax(logits), served.manifest.labels
+    best = np.argsort(-logits, kind="stable")[:top_k]  # by logit, because many probabilities round to zero
+    return [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best.tolist()]
+
+
+def listing(table: Mapping[str, TaskEntry], backbone: Backbone) -> TaskList:
+    """All tasks by name; a split task shows the version with the largest share."""
+    tasks = [_summary(task, entry) for task, entry in sorted(table.items())]
+    return TaskList(tasks=tasks, backbone=backbone.name, backbone_fingerprint=backbone.fingerprint)
+
+
+def _summary(task: str, entry: TaskEntry) -> TaskSummary:
+    if entry.reason is not None:
+        return TaskSummary(task=task, ready=False, reason=entry.reason)
+    named, _ = max(entry.split, key=lambda choice: choice[1])
+    info, classes = named.info, named.content.classes
+    return TaskSummary(task=task, ready=True, version=info.version, sha256=info.sha256, classes=classes)

@@ -1,0 +1,221 @@
+"""Counters and histograms of events, in a Prometheus registry of our own.
+
+Labels name only what exists, their number is bounded, and the series of a deleted task are removed. What can be read
+at any time is read when Prometheus scrapes: see collectors.py.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from service.engine import RowResult
+from service.errors import KeyRefused
+from service.metrics.labels import OTHER, HeavyHitters, RecentlyUsed
+from service.metrics.tiers import LoadMetrics
+from service.problems import answer_to
+from service.tasks.table import Table, TaskEntry, TaskVersion
+
+NONE = "-"  # no task, version or key looks like this
+OUTCOMES = ("published", "known", "dry_run", "refused", "failed")  # of uploads
+
+_GIGA = 1e9
+_VERSIONS = 8  # of one task, with series of their own
+_IDLE_SECONDS = 600.0  # by then every scraper has seen the last count
+_CLIENT_ERROR, _SERVER_ERROR = 400, 500
+_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5,
+            10, 60)  # fmt: skip
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
+_TENTHS = tuple(tenths / 10 for tenths in range(11))
+
+
+class Kind(Enum):
+    """What a request is to the metrics."""
+
+    PREDICTION = "prediction"
+    UPLOAD = "upload"
+    OTHER = "other"  # counted only when it is refused
+
+
+@dataclass(slots=True)
+class AskedTask:
+    """One version that a prediction asks, and what the engine executed for it."""
+
+    named: TaskVersion
+    results: Sequence[RowResult] = ()
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What is known of one request; the routes fill it in, and `Metrics.finished` counts it.
+
+    Attributes:
+        started: when it began, on the clock of `perf_counter`.
+        kind: what it is.
+        asked: the versions that a prediction asks; empty until they are known.
+        outcome: of an upload that succeeds, one of OUTCOMES.
+        error: why it was refused.
+        counted: whether it has been counted.
+    """
+
+    started: float = field(default_factory=perf_counter)
+    kind: Kind = Kind.OTHER
+    asked: list[AskedTask] = field(default_factory=list)
+    outcome: str = "published"
+    error: Exception | None = None
+    counted: bool = False
+
+
+class Metrics:
+    """Counters and histograms. Belongs to the event loop, except for the methods that say 'from any thread'."""
+
+    def __init__(self, *, tasks: int) -> None:
+        """Begin at zero; `tasks` is the most tasks, and the most keys, with series of their own."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # else every counter has a second series that nobody reads
+        self._registry = registry = CollectorRegistry()
+        self._table: Table = {}
+        self._deleted: deque[str] = deque()  # tasks whose series are still to be removed
+        self.busiest = self._tasks = HeavyHitters(tasks, on_out=self._remove)
+        self._keys = HeavyHitters(tasks, on_out=lambda key: self._refused.remove_by_labels({"key": key}))
+        self._versions = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
+
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(name, what, labels, registry=registry)
+
+        def histogram(name: str, what: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
+            return Histogram(name, what, labels, buckets=buckets, registry=registry)
+
+        self._requests = counter("mimi_requests", "Predictions answered or refused.", "task", "version", "code")
+        self._duration = histogram(
+            "mimi_request_duration_seconds", "A prediction as the client sees it, body included.", "task"
+        )
+        self._running = Gauge("mimi_requests_in_progress", "Predictions under way.", registry=registry)
+        self._rejected = counter("mimi_rejected", "Requests refused, by problem code.", "reason")
+        self._refused = counter("mimi_key_refusals", "Refused for their key, by its name.", "key", "reason")
+        self._decode = histogram("mimi_decode_seconds", "One image decoded and resized, waiting not included.")
+        self._wait = histogram("mimi_queue_wait_seconds", "An image's time in the queue.")
+        self._forward = histogram("mimi_forward_seconds", "One forward pass of a batch.")
+        self._images = histogram("mimi_batch_images", "Images in one batch.", buckets=_COUNTS)
+        self._distinct = histogram("mimi_batch_distinct_tasks", "Different adapters in one batch.", buckets=_COUNTS)
+        self._spent = counter("mimi_gflops_spent", "10^9 FLOPs executed.", "task")
+        self._saved = counter("mimi_gflops_saved", "10^9 FLOPs less than before pruning.", "task")
+        self._shared = counter("mimi_gflops_shared", "10^9 FLOPs less than alone: what images and tasks share.", "task")
+        self._share = histogram(
+            "mimi_trunk_share_ratio", "Part of an answer's FLOPs that it shared with others.", buckets=_TENTHS
+        )
+        self._uploads = counter("mimi_uploads", "Uploads of task adapter files, by what they came to.", "outcome")
+        self._upload = histogram("mimi_upload_duration_seconds", "An upload as the client sees it, body included.")
+        self._swaps = counter("mimi_swaps", "Times that another version began to answer for a task on this server.")
+        for outcome in OUTCOMES:
+            self._uploads.labels(outcome)  # a series that begins at 0 shows its first event as an increase
+        ProcessCollector(registry=registry)
+        self.loads = LoadMetrics(registry)
+
+    def register(self, collector: Collector) -> None:
+        """Ask a collector at each scrape."""
+        self._registry.register(collector)
+
+    def begun(self, record: RequestRecord, kind: Kind) -> None:
+        """A request turned out to be of this kind."""
+        record.kind = kind
+        if kind is Kind.PREDICTION:
+            self._running.inc()
+
+    def finished(self, record: RequestRecord, status: int) -> None:
+        """A request was answered with this status; it is counted once, however often this is called."""
+        if record.counted:
+            return
+        record.counted = True
+        self._forget_deleted()
+        seconds = perf_counter() - record.started
+        if record.kind is Kind.PREDICTION:
+            self._running.dec()
+            for asked in record.asked or (None,):
+                self._count(asked, status, seconds)
+        elif record.kind is Kind.UPLOAD:
+            self._uploads.labels(_outcome(record, status)).inc()
+            self._upload.observe(seconds)
+        if record.error is not None:
+            self.rejected(record.error)
+
+    def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
+        """A batch was computed."""
+        self._images.observe(images)
+        self._distinct.observe(tasks)
+        self._forward.observe(seconds)
+        for wait in waits:
+            self._wait.observe(wait)
+
+    def on_decoded(self, seconds: float) -> None:
+        """An image was decoded; from any thread."""
+        self._decode.observe(seconds)
+
+    def replaced(self, old: Table, new: Table) -> None:
+        """The table of tasks is another one; from any thread."""
+        self._table = new
+        self._deleted.extend(old.keys() - new.keys())
+        self._swaps.inc(sum(_swapped(old[task], new[task]) for task in old.keys() & new.keys()))
+
+    def rejected(self, error: Exception) -> None:
+        """A request was refused, or a connection before it became one."""
+        reason = answer_to(error).problem.code
+        self._rejected.labels(reason).inc()
+        if isinstance(error, KeyRefused):
+            self._refused.labels(NONE if error.key is None else self._keys.label(error.key), reason).inc()
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        self._forget_deleted()
+        live = {(named.task, str(named.info.version)) for entry in self._table.values() for named in entry.aliased()}
+        self._versions.expire(live)
+        return generate_latest(self._registry)
+
+    def _forget_deleted(self) -> None:
+        """Remove every series of the tasks that were deleted since the last event, before anything else is counted."""
+        while self._deleted:
+            task = self._deleted.popleft()
+            self._tasks.forget(task)
+            self._remove(task)
+
+    def _count(self, asked: AskedTask | None, code: int, seconds: float) -> None:
+        task, version = self._labels(asked.named if asked else None)
+        results = asked.results if asked else ()
+        self._requests.labels(task, version, code).inc()
+        self._duration.labels(task).observe(seconds)
+        self._spent.labels(task).inc(sum(result.flops_spent for result in results) / _GIGA)
+        self._saved.labels(task).inc(max(0.0, sum(result.flops_saved for result in results) / _GIGA))
+        self._shared.labels(task).inc(sum(result.flops_shared for result in results) / _GIGA)
+        for result in results:
+            self._share.observe(result.flops_shared / (result.flops_spent + result.flops_shared))
+
+    def _labels(self, named: TaskVersion | None) -> tuple[str, str]:
+        if named is None or named.task not in self._table:  # the series of a deleted task would stay for ever
+            return NONE, NONE
+        if self._tasks.label(named.task) == OTHER:
+            return OTHER, OTHER
+        return named.task, self._versions.label(named.task, str(named.info.version))
+
+    def _remove(self, task: str) -> None:
+        self._versions.forget(task)
+        for metric in (self._requests, self._duration, self._spent, self._saved, self._shared):
+            metric.remove_by_labels({"task": task})
+
+    def _remove_version(self, task: str, version: str) -> None:
+        self._requests.remove_by_labels({"task": task, "version": version})
+
+
+def _swapped(old: TaskEntry, new: TaskEntry) -> bool:
+    """Whether a version answers that did not, where another one answered before."""
+    before = {served.info.version for served, _ in old.split}
+    return bool(before) and any(served.info.version not in before for served, _ in new.split)
+
+
+def _outcome(record: RequestRecord, status: int) -> str:
+    if record.error is None and status < _CLIENT_ERROR:
+        return record.outcome
+    return "failed" if status >= _SERVER_ERROR else "refused"

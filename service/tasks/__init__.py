@@ -1,0 +1,1 @@
+"""What is published: tasks, versions and aliases, and how requests, uploads and loads reach them."""

@@ -1,0 +1,133 @@
+"""Loading: contents from the host's memory or the store to the device, each once however many wait for it.
+
+Whoever needs a content that is not on the device waits for its load alone, and nobody else waits at all. The hash of
+what the store gives is checked by the store at each read; what it promises was checked when it was uploaded. Knows
+neither tasks nor versions.
+"""
+
+import asyncio
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Protocol
+
+from adapters_store import AdaptersStoreError, Store, unpack
+from adapters_store.errors import BackendError
+from service.engine import Engine, EngineError, Resident
+from service.errors import LoadBacklog
+from service.tasks.table import Content
+
+HOST, STORE = "host", "store"
+
+logger = logging.getLogger(__name__)
+
+
+class Stats(Protocol):
+    """What wants to know about loads; called in the threads that load."""
+
+    def on_load(self, source: str, seconds: float) -> None:
+        """A content came to the device from `source`."""
+        ...
+
+    def on_failed_load(self, reason: str) -> None:
+        """A content could not be loaded; `reason` is the name of an error's class."""
+        ...
+
+
+class Loads:
+    """The loads under way. Thread-safe."""
+
+    def __init__(
+        self, store: Store, engine: Engine, *, threads: int = 2, backlog: int = 256, stats: Stats | None = None
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            store: where the bytes lie.
+            engine: what they are loaded into.
+            threads: most loads that run at once.
+            backlog: most loads that may wait or run.
+            stats: told about each.
+        """
+        self._store, self._engine, self._stats, self._backlog = store, engine, stats, backlog
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mimi-load")
+        self._lock = Lock()
+        self._under_way: dict[str, Future[tuple[Resident, bool]]] = {}
+
+    async def resident(self, content: Content) -> Resident:
+        """A content on the device; whoever stops waiting stops nobody else's load.
+
+        Raises:
+            LoadBacklog: too many others are being loaded.
+            StoreError, ArtifactError, AdmissionError: it cannot be read, or not be served here.
+        """
+        if (found := self._engine.find(content.sha256)) is not None:
+            return found
+        resident, _ = await asyncio.shield(asyncio.wrap_future(self.start(content)))
+        return resident
+
+    async def prefetch(self, content: Content) -> bool:
+        """Load a content as far as there is room in memory; whether it is kept there. Raises as `resident`."""
+        _, kept = await asyncio.shield(asyncio.wrap_future(self.start(content, evicting=False)))
+        return kept
+
+    def wait(self, content: Content) -> Resident:
+        """As `resident`, for a thread that may wait."""
+        return self._engine.find(content.sha256) or self.start(content).result()[0]
+
+    def start(self, content: Content, *, evicting: bool = True) -> "Future[tuple[Resident, bool]]":
+        """Begin to load a content, or join the load under way.
+
+        Args:
+            content: what to load.
+            evicting: whether others may go for it.
+
+        Raises:
+            LoadBacklog: see `resident`.
+        """
+        with self._lock:
+            load = self._under_way.get(content.sha256)
+            if load is not None:
+                return load
+            if len(self._under_way) >= self._backlog:
+                raise LoadBacklog("too many task adapters wait to be loaded")
+            load = self._under_way[content.sha256] = self._pool.submit(self._load, content, evicting)
+        load.add_done_callback(lambda _: self._land(content.sha256))
+        return load
+
+    def close(self) -> None:
+        """Give up the loads that have not begun, and wait for those that have."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _land(self, sha256: str) -> None:
+        with self._lock:
+            del self._under_way[sha256]
+
+    def _load(self, content: Content, evicting: bool) -> tuple[Resident, bool]:
+        start, source, kept = time.perf_counter(), HOST, True
+        try:
+            resident = self._engine.restore(content.sha256) if evicting else self._engine.peek(content.sha256)
+            if resident is None:
+                source = STORE
+                resident, kept = self._read(content, evicting)
+        except (AdaptersStoreError, EngineError) as error:
+            self._fail(content, error)
+            raise
+        content.passed(resident)
+        if self._stats:
+            self._stats.on_load(source, time.perf_counter() - start)
+        return resident, kept
+
+    def _read(self, content: Content, evicting: bool) -> tuple[Resident, bool]:
+        adapter = unpack(self._store.read(content.sha256))
+        if evicting:
+            return self._engine.admit(adapter, content.sha256), True
+        return self._engine.offer(adapter, content.sha256)
+
+    def _fail(self, content: Content, error: Exception) -> None:
+        if not isinstance(error, BackendError):  # else the store is away, and nothing is known of the content
+            content.failed(error)
+        logger.warning("content %s cannot be loaded: %s", content.sha256, type(error).__name__)
+        if self._stats:
+            self._stats.on_failed_load(type(error).__name__)

@@ -1,0 +1,72 @@
+"""The registry's one thread, seen from the event loop.
+
+It makes changes one after the other, with a bound on how many wait, and reads the store for what others changed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from adapters_store import AdaptersStoreError, Store
+from service.errors import UploadBacklog
+from service.executor import BoundedExecutor
+from service.tasks.registry import Registry
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class Registrar:
+    """Runs everything that changes a registry, one after the other, off the event loop."""
+
+    def __init__(self, registry: Registry, *, backlog: int) -> None:
+        """Start nothing yet; `backlog` is the most changes that may wait or run."""
+        self._registry, self._looked_at = registry, time.monotonic()
+        self._executor = BoundedExecutor("mimi-registry", threads=1, backlog=backlog, refusal=_refusal)
+
+    async def change(self, change: Callable[[], T]) -> T:
+        """Make one change after all earlier ones; returns its result.
+
+        Raises:
+            UploadBacklog: too many wait; or whatever the change raises.
+        """
+        return await self._executor.run(change)
+
+    async def follow(self, seconds: float) -> None:
+        """Read the store every `seconds`, for ever; after an error, try again."""
+        await self._repeat(self._look, seconds, "followed")
+
+    @property
+    def age(self) -> float:
+        """Seconds since the store was last read with success."""
+        return time.monotonic() - self._looked_at
+
+    async def sweep(self, store: Store, seconds: float) -> None:
+        """Remove the bytes that no version names from the store, every `seconds`, for ever."""
+        await self._repeat(store.sweep, seconds, "swept")
+
+    def _look(self) -> None:
+        self._registry.sync()
+        self._looked_at = time.monotonic()
+
+    async def _repeat(self, job: Callable[[], object], seconds: float, done: str) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await loop.run_in_executor(self._executor.pool, job)
+            except AdaptersStoreError as error:
+                logger.warning("the store could not be %s (%s); trying again", done, type(error).__name__)
+            except Exception:  # whatever it was: log it and try again
+                logger.exception("the store could not be %s; trying again", done)
+
+    def close(self) -> None:
+        """Finish the change under way and cancel those that wait."""
+        self._executor.close(wait=True)
+
+
+def _refusal() -> UploadBacklog:
+    return UploadBacklog("too many uploads wait to be checked")

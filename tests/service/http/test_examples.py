@@ -1,0 +1,41 @@
+"""The examples in the OpenAPI document are answers that the server could give."""
+
+import pytest
+from pydantic import BaseModel
+
+from service.http.examples import ALIAS_BODY, EXAMPLES
+from service.schemas import (
+    ALIAS_TARGET,
+    AliasAnswer,
+    AliasList,
+    Health,
+    TaskDetail,
+    TaskList,
+    UploadAnswer,
+    VersionDetail,
+    VersionList,
+)
+
+SHAPES: dict[str, type[BaseModel]] = {
+    "tasks": TaskList,
+    "alive": Health,
+    "ready": Health,
+    "upload": UploadAnswer,
+    "upload_known": UploadAnswer,
+    "task": TaskDetail,
+    "versions": VersionList,
+    "version": VersionDetail,
+    "aliases": AliasList,
+    "alias": AliasAnswer,
+    "rollback": AliasAnswer,
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_fits_its_shape(name: str) -> None:
+    SHAPES[name].model_validate(EXAMPLES[name])
+
+
+def test_the_examples_of_a_target_are_targets() -> None:
+    for example in ALIAS_BODY["content"]["application/json"]["examples"].values():
+        ALIAS_TARGET.validate_python(example["value"])
