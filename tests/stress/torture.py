@@ -132,9 +132,16 @@ def started(module: str, given: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def told(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """The figures that a process writes at its end; empty where it failed."""
-    figures: dict[str, Any] = json.loads((process.stdout.read() if process.stdout else "") or "{}")
-    return figures
+    """The figures that a process writes at its end.
+
+    Raises:
+        RuntimeError: it wrote none.
+    """
+    text = process.stdout.read() if process.stdout else ""
+    if not text:
+        raise RuntimeError(f"{process.args!r} failed")
+    figures_of: dict[str, Any] = json.loads(text)
+    return figures_of
 
 
 def under(name: str, range_: Range) -> dict[str, Any]:
