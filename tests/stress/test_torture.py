@@ -129,6 +129,7 @@ def test_traffic_tells_lost_unanswered_and_refused_connections_apart(tmp_path: P
     log = Log()
     for status in (200, 503, LOST, SILENT, CLOSED):
         log.add("new", Reply(status), 0.5)
+    log.in_time = 1
     job = Job(1, str(tmp_path), 1.0, 2.0)
     told = log.figures(job)
     assert told["statuses"] == {"200": 1, "503": 1, "lost": 1, "unanswered": 1, "not connected": 1}

@@ -218,7 +218,8 @@ def _times(times: float | None) -> str:
 
 def markdown(run: Run) -> str:
     """The whole page."""
-    return "\n".join([*_head(run), "", *_attacks(run), "", *_promises(run), ""])
+    parts = [_head(run), *([_attacks(run)] if run.get("attacks") else []), _promises(run)]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 def _head(run: Run) -> Iterator[str]:
@@ -242,7 +243,7 @@ def _head(run: Run) -> Iterator[str]:
 
 
 def _attacks(run: Run) -> Iterator[str]:
-    found = run.get("attacks", {})
+    found = run["attacks"]
     held = sum(withstood(run, attack) for attack in found.values())
     yield "## Attacks"
     yield ""

@@ -55,6 +55,7 @@ class Log:
     latencies: dict[str, list[float]] = field(default_factory=lambda: {"kept": [], "new": []})
     refusals: list[float] = field(default_factory=list)  # seconds until a 503
     given_up: int = 0
+    in_time: int = 0  # good answers that came before the sending ended
 
     def add(self, kind: str, reply: Reply, seconds: float) -> None:
         """Count one answer."""
@@ -74,7 +75,7 @@ class Log:
             "statuses": dict(self.statuses),
             "failed": sent - len(every),
             "given_up": self.given_up,
-            "answered_per_second": len(every) / job.seconds,
+            "answered_per_second": self.in_time / job.seconds,
             **quantiles(every),
             "kept": quantiles(self.latencies["kept"]),
             "new": quantiles(self.latencies["new"]),
@@ -95,12 +96,14 @@ class Traffic:
     def __init__(self, job: Job, requests: Sequence[bytes]) -> None:
         self._job, self._requests, self._dice = job, requests, random.Random(0)
         self._idle: list[Connection] = []
+        self._end = 0.0
         self.log = Log()
 
     async def run(self) -> None:
         """Send for so long, and wait for the last answers."""
         loop = asyncio.get_running_loop()
         start, due = loop.time(), 0.0
+        self._end = start + self._job.seconds
         async with asyncio.TaskGroup() as group:
             while (due := due + self._dice.expovariate(self._job.rate)) < self._job.seconds:
                 await asyncio.sleep(start + due - loop.time())
@@ -126,6 +129,7 @@ class Traffic:
             self.log.given_up += 1
         else:
             self.log.add(kind, reply, loop.time() - due)
+            self.log.in_time += reply.status == OK and loop.time() <= self._end
 
     async def _ask(self, kind: str, data: bytes) -> Reply:
         connection = self._kept() if kind == "kept" else None
