@@ -49,14 +49,14 @@ def _decode(name: str, text: str) -> bytes:
 
 
 class Checksums:
-    """What was claimed of one body, and what came of it."""
+    """The digests that a client claims, compared with the body while it passes."""
 
     def __init__(self, claims: frozenset[bytes] = frozenset()) -> None:
         self.claims = claims
         self._body = hashlib.sha256()
 
     async def watch(self, body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        """The same body; what passes is counted in."""
+        """The same body; its pieces are hashed while they pass."""
         async for chunk in body:
             if self.claims:
                 self._body.update(chunk)

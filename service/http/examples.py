@@ -209,7 +209,7 @@ _ERROR_HEADERS: dict[int, Document] = {
 
 
 def errors(status: int, method: str, path: str) -> Document:
-    """What a route may answer with an error status, by code, each as the body that would be sent."""
+    """The error bodies that a route may send with this status, by code."""
     found: Document = {}
     for sample in SAMPLES:
         answer = answer_to(sample.error)
@@ -220,7 +220,7 @@ def errors(status: int, method: str, path: str) -> Document:
 
 
 def error_headers(status: int) -> Document:
-    """What an error says in its headers, where it does."""
+    """The documented headers of an error; empty if it has none."""
     return _ERROR_HEADERS.get(status, {})
 
 

@@ -1,4 +1,4 @@
-"""The aliases of a task: where they point, moved, split, rolled back, deleted."""
+"""The aliases of a task: read, moved, split, rolled back, deleted."""
 
 from typing import Annotated
 
@@ -88,7 +88,7 @@ async def delete_alias(task: Task, alias: Alias, condition: Expected, service: R
 async def roll_back(
     task: Task, condition: Expected, service: Running, response: Response, alias: _RolledBack = ALIAS
 ) -> AliasAnswer:
-    """Return an alias to what it pointed at before its last move, a split as well; a second time undoes the first.
+    """Return an alias to the version or split that it had before its last move; a second rollback undoes the first.
 
     409 if it never pointed anywhere else, if what it pointed at is deleted, or if somebody was faster.
     """

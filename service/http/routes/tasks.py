@@ -1,4 +1,4 @@
-"""Tasks: listed, described, published, described in other words, deleted."""
+"""Tasks: listed, read, published, given another description, deleted."""
 
 from typing import Annotated
 
@@ -97,7 +97,7 @@ async def put_task(
 async def patch_task(
     task: Task, condition: Expected, service: Running, request: Request, response: Response
 ) -> TaskDetail:
-    """Describe a task in other words than its file does; the versions stay as they are."""
+    """Give a task a description that replaces the one in its file; the versions stay as they are."""
     change = await read_document(body_of(request), TASK_CHANGE, example='{"description": "…"}')
     await service.registrar.change(lambda: service.lifecycle.describe(task, change.description, condition))
     return await get_task(task, service, response)

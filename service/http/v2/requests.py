@@ -45,7 +45,7 @@ _DIGITS = 10
 
 
 class SplitBody(NamedTuple):
-    """A body taken apart: its JSON object (None: the whole body is the single input), and the bytes behind it."""
+    """A body in two parts: its JSON object (None: the whole body is the single input), and the bytes behind it."""
 
     document: dict[str, Json] | None
     binary: memoryview
@@ -101,13 +101,13 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParsedRequest:
-    """What a client asks.
+    """A validated request.
 
     Attributes:
         images: in their order.
         outputs: what to answer with.
         id: the client's name for the request, to be given back.
-        seconds: its patience; None: the server's.
+        seconds: its timeout; None: the server's.
         priority: as of `Batcher.submit`.
     """
 
@@ -120,7 +120,7 @@ class ParsedRequest:
 
 @dataclass(frozen=True, slots=True)
 class InputLimits:
-    """What limits the images of a request: their number, and height and width of what the backbone reads."""
+    """Limits of the images of a request: their number, and the (height, width) that the backbone reads."""
 
     images: int
     size: tuple[int, int]
@@ -130,7 +130,7 @@ def parse_request(body: SplitBody, limits: InputLimits) -> ParsedRequest:
     """Parse a request.
 
     Raises:
-        InvalidInference: it is not one that this server can answer; says why.
+        InvalidInference: this server cannot answer it; the message says why.
     """
     if body.document is None:  # the whole body is the single element of the single input, and all outputs are binary
         return ParsedRequest([bytes(body.binary)], [OutputSpec(name, binary=True) for name in OUTPUTS])

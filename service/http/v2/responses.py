@@ -101,7 +101,7 @@ def _output(spec: OutputSpec, found: Tensor) -> dict[str, Any]:
 
 
 def _parameters(outputs: Outputs) -> dict[str, str | float]:
-    """What the other routes say as well, as far as the protocol has room for it."""
+    """Timings and FLOPs, which the protocol has no other place for."""
     (task,) = outputs.tasks
     spent = sum(result.flops_spent for result in task.results)
     shared = sum(result.flops_shared for result in task.results)
