@@ -81,12 +81,10 @@ def show_config(options: argparse.Namespace) -> int:
 
 def add_compile_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `mimi compile`: the folder, and the processors to compile for."""
-    from backbone.kernels import default_folder, level
+    from backbone.kernels import level
     from backbone.kernels.build import LEVELS
 
-    parser.add_argument(
-        "--folder", type=Path, default=default_folder(), help="where libraries are kept (default: %(default)s)"
-    )
+    parser.add_argument("--folder", type=Path, help="where libraries are kept (default: below the user's cache folder)")
     parser.add_argument(
         "--level",
         nargs="+",
@@ -98,10 +96,11 @@ def add_compile_arguments(parser: argparse.ArgumentParser) -> None:
 
 def compile_kernels(options: argparse.Namespace) -> int:
     """Compile a library for each level, and print its path."""
-    from backbone.kernels import build
+    from backbone.kernels import build, default_folder
 
+    folder = options.folder or default_folder()
     for level in options.level:
-        print(build(options.folder, level))
+        print(build(folder, level))
     return 0
 
 
