@@ -109,7 +109,7 @@ async def test_one_file_is_read_raw_or_from_a_form(kind: str) -> None:
         await read_file(body(kind, data), most_bytes=4)
 
 
-@pytest.mark.parametrize(("kind", "data"), [("", b""), (TYPE, form(part(b"5", "file", None)))])
+@pytest.mark.parametrize(("kind", "data"), [("", b""), (TYPE, form(part(b"5", "top_k", None)))])
 async def test_one_file_there_must_be(kind: str, data: bytes) -> None:
     with pytest.raises(InvalidRequest):
         await read_file(body(kind, data), most_bytes=100)
