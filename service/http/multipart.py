@@ -1,7 +1,7 @@
 """A multipart/form-data body as parts in memory, every limit enforced while the bytes arrive.
 
 Nothing touches the disk, and a part's file name is never read. A part is a file if it has a file name. A part without
-one is a file if its form name is one of `FILE_NAMES`, because some clients send no file name (`curl -F image=<photo.png`).
+one is a file if its form name is one of `FILE_NAMES`: some clients send no file name (`curl -F image=<photo.png`).
 Knows nothing of images or adapters.
 """
 
