@@ -21,7 +21,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     shown = targets(folder / "targets")
-    distil(begin(shown), shown, folder / "run", say=lambda text: None, every=0, after_step=after)
+    distil(begin(shown), folder / "targets", folder / "run", say=lambda text: None, every=0, after_step=after)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,13 @@ from torch import Tensor
 from backbone import Preprocessing
 from training.data.arrays import array_set
 from training.pretraining.distill.options import DistillOptions
-from training.pretraining.distill.recipe import Distilling
+from training.pretraining.distill.recipe import Distilling, Pass
 from training.pretraining.distill.store import Plan, Targets, fill, open_targets
 from training.pretraining.distill.teacher import QUADRANTS, WIDTH
 from training.pretraining.distill.views import Source, ViewOptions
 
 PREPROCESSING = Preprocessing((16, 16), 1.0, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-OPTIONS = DistillOptions(
-    rounds=1, steps=12, batch_size=16, learning_rate=3e-3, ema=0.8, shift=1, jitter=0.0, warmup=0.1
-)
+OPTIONS = DistillOptions(steps=12, batch_size=16, learning_rate=3e-3, ema=0.8, shift=1, jitter=0.0, warmup=0.1)
 
 
 def source(name: str, images: int, views: int, *, labelled: bool = False) -> Source:
@@ -46,10 +44,16 @@ def encode(pixels: Tensor) -> Tensor:
     return torch.cat([quadrants.mean(1, keepdim=True), quadrants], 1) @ basis
 
 
-def targets(folder: Path) -> Targets:
-    """What the tiny teacher says of one round."""
-    fill(folder, plan(), 1, encode, say=lambda text: None)
-    return open_targets(folder, 1)
+def targets(folder: Path, rounds: int = 1) -> Targets:
+    """What the tiny teacher says."""
+    fill(folder, plan(), rounds, encode, say=lambda text: None)
+    return open_targets(folder)
+
+
+def rows_of(step: int, shown: Targets, options: DistillOptions = OPTIONS) -> Tensor:
+    """The views of a step of one endless pass after another."""
+    steps = len(shown) // options.batch_size
+    return Pass(len(shown), step // steps * steps).rows(step, options)
 
 
 def begin(shown: Targets, options: DistillOptions = OPTIONS, threads: int = 1) -> Distilling:

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +15,23 @@ from safetensors.torch import load, save
 
 from backbone import load_backbone
 from tests.training.pretraining import killed
-from tests.training.pretraining.small import OPTIONS, begin, targets
+from tests.training.pretraining.small import OPTIONS, begin, rows_of, targets
 from training.checkpoint import load_checkpoint
 from training.errors import CheckpointMismatch, Diverged
 from training.pretraining.distill.options import DistillOptions
-from training.pretraining.distill.recipe import Distilling, Scale, losses, mirror, new_student, rows_of
+from training.pretraining.distill.recipe import Distilling, Pass, Scale, losses, mirror, new_student
 from training.pretraining.distill.run import distil, weights_of
 from training.pretraining.distill.store import Targets
 
 
 @pytest.fixture
-def shown(tmp_path: Path) -> Targets:
-    return targets(tmp_path / "targets")
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "targets"
+
+
+@pytest.fixture
+def shown(store: Path) -> Targets:
+    return targets(store)
 
 
 @pytest.fixture(autouse=True)
@@ -42,48 +47,48 @@ def silent(text: str) -> None:
     pass
 
 
-def test_the_loss_goes_down(tmp_path: Path, shown: Targets) -> None:
+def test_the_loss_goes_down(tmp_path: Path, store: Path, shown: Targets) -> None:
     options = replace(OPTIONS, steps=60)
     state = begin(shown, options)
-    first = state.step(0, shown, rows_of(0, len(shown), options), 0.0)
-    distil(state, shown, tmp_path / "run", say=silent)
-    last = state.step(60, shown, rows_of(60, len(shown), options), 1.0)
+    first = state.step(0, shown, rows_of(0, shown, options), 0.0)
+    distil(state, store, tmp_path / "run", say=silent)
+    last = state.step(60, shown, rows_of(60, shown, options), 1.0)
     assert last["distilled"] < 0.5 * first["distilled"]
     assert last["entropy"] < first["entropy"]
 
 
 @pytest.mark.parametrize("step", [1, 7])
-def test_a_killed_student_goes_on_to_the_same_bytes(tmp_path: Path, shown: Targets, step: int) -> None:
-    whole = distil(begin(shown), shown, tmp_path / "whole", say=silent)
+def test_a_killed_student_goes_on_to_the_same_bytes(tmp_path: Path, store: Path, shown: Targets, step: int) -> None:
+    whole = distil(begin(shown), store, tmp_path / "whole", say=silent)
     ended = subprocess.run([sys.executable, killed.__file__, str(tmp_path / "parts"), str(step)], check=False)
     assert ended.returncode == -signal.SIGKILL
     told: list[str] = []
-    assert distil(begin(shown), shown, tmp_path / "parts" / "run", say=told.append) == whole
+    assert distil(begin(shown), store, tmp_path / "parts" / "run", say=told.append) == whole
     assert any(f"goes on at step {step - 1}" in line or f"goes on at step {step}" in line for line in told)
     assert (tmp_path / "parts" / "run" / "model.safetensors").read_bytes() == whole
 
 
-def test_a_finished_student_is_not_trained_again(tmp_path: Path, shown: Targets) -> None:
-    whole = distil(begin(shown), shown, tmp_path, say=silent)
+def test_a_finished_student_is_not_trained_again(tmp_path: Path, store: Path, shown: Targets) -> None:
+    whole = distil(begin(shown), store, tmp_path, say=silent)
     steps: list[int] = []
-    assert distil(begin(shown), shown, tmp_path, say=silent, after_step=steps.append) == whole
+    assert distil(begin(shown), store, tmp_path, say=silent, after_step=steps.append) == whole
     assert steps == []
 
 
-def test_other_options_are_refused_and_a_later_end_is_not(tmp_path: Path, shown: Targets) -> None:
-    distil(begin(shown), shown, tmp_path, say=silent)
+def test_other_options_are_refused_and_a_later_end_is_not(tmp_path: Path, store: Path, shown: Targets) -> None:
+    distil(begin(shown), store, tmp_path, say=silent)
     other = begin(shown, replace(OPTIONS, learning_rate=1e-4))
     with pytest.raises(CheckpointMismatch, match="options"):
-        distil(other, shown, tmp_path, say=silent)
+        distil(other, store, tmp_path, say=silent)
     steps: list[int] = []
     longer = replace(OPTIONS, steps=OPTIONS.steps + 2)
-    distil(begin(shown, longer), shown, tmp_path, say=silent, after_step=steps.append)
+    distil(begin(shown, longer), store, tmp_path, say=silent, after_step=steps.append)
     assert steps == [OPTIONS.steps + 1, OPTIONS.steps + 2]
 
 
-def test_a_schedule_of_minutes_ends_when_they_are_over(tmp_path: Path, shown: Targets) -> None:
+def test_a_schedule_of_minutes_ends_when_they_are_over(tmp_path: Path, store: Path, shown: Targets) -> None:
     options = replace(OPTIONS, minutes=0.5 / 60)
-    distil(begin(shown, options), shown, tmp_path, say=silent)
+    distil(begin(shown, options), store, tmp_path, say=silent)
     found = load_checkpoint(tmp_path / "checkpoint.safetensors", _identity_in(tmp_path))
     assert found is not None
     assert found.state["seconds"] >= 0.5
@@ -96,9 +101,9 @@ def _identity_in(folder: Path) -> dict[str, object]:
         return identity
 
 
-def test_progress_is_written_for_programs(tmp_path: Path, shown: Targets) -> None:
+def test_progress_is_written_for_programs(tmp_path: Path, store: Path, shown: Targets) -> None:
     told: list[str] = []
-    distil(begin(shown, replace(OPTIONS, steps=50)), shown, tmp_path, say=told.append)
+    distil(begin(shown, replace(OPTIONS, steps=50)), store, tmp_path, say=told.append)
     line = json.loads((tmp_path / "progress.jsonl").read_text())
     assert line["step"] == 50
     assert set(line) == {"step", "position", "seconds", "distilled", "entropy", "accuracy"}
@@ -107,7 +112,7 @@ def test_progress_is_written_for_programs(tmp_path: Path, shown: Targets) -> Non
 
 def test_two_threads_compute_what_one_computes(shown: Targets) -> None:
     states = [begin(shown, threads=threads) for threads in (1, 2)]
-    rows = rows_of(0, len(shown), OPTIONS)
+    rows = rows_of(0, shown)
     one, two = (state.step(0, shown, rows, 0.0) for state in states)
     assert one == pytest.approx(two, rel=2e-2)
     own, other = (torch.cat([each.grad.flatten() for each in s.model.parameters() if each.grad is not None])
@@ -116,17 +121,17 @@ def test_two_threads_compute_what_one_computes(shown: Targets) -> None:
     assert torch.cosine_similarity(own, other, 0) > 0.999  # products are in bfloat16
 
 
-def test_a_loss_that_is_not_a_number_stops_it(tmp_path: Path, shown: Targets) -> None:
+def test_a_loss_that_is_not_a_number_stops_it(tmp_path: Path, store: Path, shown: Targets) -> None:
     state = begin(shown)
     state.model.token.weight.data.fill_(torch.nan)
     with pytest.raises(Diverged, match="last checkpoint is good"):
-        distil(state, shown, tmp_path, say=silent)
+        distil(state, store, tmp_path, say=silent)
 
 
 def test_its_weights_are_the_averaged_ones_without_the_heads_of_training(shown: Targets) -> None:
     state = begin(shown)
     for step in range(2):  # the first begins the average
-        state.step(step, shown, rows_of(step, len(shown), OPTIONS), 0.5)
+        state.step(step, shown, rows_of(step, shown), 0.5)
     written = load(weights_of(state))
     averaged = state.average.module.network.state_dict()
     assert written.keys() == averaged.keys()
@@ -135,7 +140,7 @@ def test_its_weights_are_the_averaged_ones_without_the_heads_of_training(shown: 
     assert any(not torch.equal(averaged[name], value) for name, value in state.model.network.state_dict().items())
 
 
-def test_the_bundled_backbone_takes_its_weights(tmp_path: Path, shown: Targets) -> None:
+def test_the_bundled_backbone_takes_its_weights(tmp_path: Path, store: Path, shown: Targets) -> None:
     network = new_student(None, DistillOptions())
     assert network.head.fc.out_features == 200
     state = Distilling.begin(network, shown, OPTIONS, load_backbone().preprocessing)
@@ -187,7 +192,39 @@ def test_a_mirrored_view_has_its_quadrants_exchanged() -> None:
 
 def test_each_pass_shows_every_view_once_in_another_order() -> None:
     options = replace(OPTIONS, batch_size=12)
-    passes = [torch.cat([rows_of(step, 48, options) for step in range(first, first + 4)]) for first in (0, 4)]
-    for order in passes:
-        assert order.sort().values.tolist() == list(range(48))
-    assert not torch.equal(*passes)
+    orders = []
+    for one in (Pass(48, 0), Pass(48, 4)):
+        assert [one.over(one.start + step, 12) for step in range(5)] == [False] * 4 + [True]
+        orders.append(torch.cat([one.rows(one.start + step, options) for step in range(4)]))
+        assert orders[-1].sort().values.tolist() == list(range(48))
+    assert not torch.equal(*orders)
+
+
+def test_views_that_are_added_are_taken_by_the_next_pass(tmp_path: Path) -> None:
+    """A run that is stopped inside a pass goes on with the views of that pass, though there are more by then."""
+    options = replace(OPTIONS, steps=7)  # passes of three steps, then of six
+
+    class Stop(Exception):
+        pass
+
+    def growing(store: Path, stop: int) -> Callable[[int], None]:
+        def after(step: int) -> None:
+            if step == 2:
+                targets(store, rounds=2)
+            if step == stop:
+                targets(store, rounds=3)
+                raise Stop
+
+        return after
+
+    stores = tmp_path / "one", tmp_path / "two"
+    shown, told = [targets(store) for store in stores], list[str]()
+    whole = distil(
+        begin(shown[0], options), stores[0], tmp_path / "whole", say=told.append, after_step=growing(stores[0], 99)
+    )
+    assert [line for line in told if "pass" in line] == ["a pass over 48 views", "a pass over 96 views"]
+    with pytest.raises(Stop):
+        distil(
+            begin(shown[1], options), stores[1], tmp_path / "run", say=silent, every=0, after_step=growing(stores[1], 5)
+        )
+    assert distil(begin(shown[1], options), stores[1], tmp_path / "run", say=silent) == whole

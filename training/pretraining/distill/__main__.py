@@ -55,13 +55,12 @@ def _student(given: argparse.Namespace) -> None:
     """Its threads each have a copy of their own, so that products run on one."""
     torch.set_num_threads(1)
     options = DistillOptions(**{name: getattr(given, name) for name in DistillOptions.__dataclass_fields__})
-    targets = open_targets(given.folder / "targets", options.rounds)
+    store = given.folder / "targets"
     preprocessing = load_backbone().preprocessing
     network = new_student(given.weights, options)
-    state = Distilling.begin(network, targets, options, preprocessing, threads=given.threads)
-    _say(f"{len(targets)} views")
+    state = Distilling.begin(network, open_targets(store), options, preprocessing, threads=given.threads)
     folder = given.folder / given.name
-    distil(state, targets, folder, say=_say, every=given.every)
+    distil(state, store, folder, say=_say, every=given.every)
     _say(f"weights: {folder / 'model.safetensors'}")
 
 

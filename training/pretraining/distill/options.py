@@ -10,7 +10,6 @@ class DistillOptions:
     """How the student learns.
 
     Attributes:
-        rounds: of the teacher's views to learn from.
         steps: of the optimiser in all; the schedule ends with them.
         minutes: of training in all, instead of `steps`, where the time is given and the pace unknown; such a run is
             not reproducible.
@@ -29,12 +28,11 @@ class DistillOptions:
         fresh: start from random weights instead of given ones.
     """
 
-    rounds: int = 2
-    steps: int = 6000
+    steps: int = 10_000
     minutes: float = 0.0
     warmup: float = 0.05
-    batch_size: int = 256
-    learning_rate: float = 1e-3
+    batch_size: int = 128
+    learning_rate: float = 7e-4
     weight_decay: float = 0.05
     clip: float = 3.0
     classes_weight: float = 0.5

@@ -220,10 +220,25 @@ def _sharing(model: Student) -> Student:
     return copy
 
 
-def rows_of(step: int, views: int, options: DistillOptions) -> Tensor:
-    """The views of one step: each pass over all of them is mixed by its number."""
-    passes = views // options.batch_size  # steps in a pass; the last short batch is left out
-    generator = torch.Generator().manual_seed(options.seed * 7919 + step // passes)
-    order = torch.randperm(views, generator=generator)
-    place = step % passes * options.batch_size
-    return order[place : place + options.batch_size]
+@dataclass(slots=True)
+class Pass:
+    """One pass over the views that were there when it began; a later pass may have more of them.
+
+    Attributes:
+        views: how many there were.
+        start: its first step.
+    """
+
+    views: int = 0
+    start: int = 0
+
+    def over(self, step: int, batch_size: int) -> bool:
+        """Whether `step` belongs to the next pass; the last short batch of a pass is left out."""
+        return step >= self.start + self.views // batch_size
+
+    def rows(self, step: int, options: DistillOptions) -> Tensor:
+        """The views of one step, in an order that is the pass's own."""
+        generator = torch.Generator().manual_seed(options.seed * 1_000_003 + self.start)
+        order = torch.randperm(self.views, generator=generator)
+        place = (step - self.start) * options.batch_size
+        return order[place : place + options.batch_size]

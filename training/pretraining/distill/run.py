@@ -6,7 +6,7 @@ checkpoint, and with a fixed number of steps ends in the same bytes as one that 
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors.torch import save
@@ -15,8 +15,8 @@ from torch import Tensor
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, write_atomic
 from training.lines import add_lines
 from training.pretraining.distill.options import DistillOptions
-from training.pretraining.distill.recipe import Distilling, rows_of
-from training.pretraining.distill.store import Targets
+from training.pretraining.distill.recipe import Distilling, Pass, Scale
+from training.pretraining.distill.store import open_targets
 
 _SMOOTHED = 50  # steps that a printed loss is the mean of
 
@@ -28,12 +28,14 @@ class Clock:
     Attributes:
         options: steps or minutes.
         step: the next one.
+        now: the pass that it belongs to.
         seconds: trained so far, those before a restart included.
     """
 
     options: DistillOptions
     step: int = 0
     seconds: float = 0.0
+    now: Pass = field(default_factory=Pass)
 
     @property
     def position(self) -> float:
@@ -50,7 +52,7 @@ class Clock:
 
 def distil(
     state: Distilling,
-    targets: Targets,
+    store: Path,
     folder: Path,
     *,
     say: Callable[[str], None],
@@ -61,7 +63,7 @@ def distil(
 
     Args:
         state: what is trained.
-        targets: what the teacher said.
+        store: folder of the teacher's targets. It may grow meanwhile: every pass takes what is there when it begins.
         folder: gets `checkpoint.safetensors`, beside it `average.safetensors` to look at on the way, `progress.jsonl`
             and at the end `model.safetensors`.
         say: told now and then how it goes.
@@ -73,7 +75,8 @@ def distil(
         CheckpointMismatch: the folder holds another distillation.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, identity = folder / "checkpoint.safetensors", _identity(state.options, targets)
+    targets = open_targets(store)
+    path, identity = folder / "checkpoint.safetensors", _identity(state.options, targets.identity)
     clock = Clock(state.options)
     found = load_checkpoint(path, identity)
     if found:
@@ -81,7 +84,12 @@ def distil(
         say(f"goes on at step {clock.step}, {clock.position:.1%} done")
     kept, recent, last = time.monotonic(), list[Mapping[str, float]](), time.monotonic()
     while not clock.done:
-        recent.append(state.step(clock.step, targets, rows_of(clock.step, len(targets), state.options), clock.position))
+        if clock.now.over(clock.step, state.options.batch_size):
+            targets = open_targets(store)
+            clock.now = Pass(len(targets), clock.step)
+            say(f"a pass over {len(targets)} views")
+        rows = clock.now.rows(clock.step, state.options)
+        recent.append(state.step(clock.step, targets, rows, clock.position))
         now = time.monotonic()
         clock.step, clock.seconds, last = clock.step + 1, clock.seconds + now - last, now
         if len(recent) == _SMOOTHED:
@@ -113,20 +121,22 @@ def _tell(folder: Path, clock: Clock, recent: list[Mapping[str, float]], say: Ca
     say(f"step {clock.step} ({clock.position:.1%}) {said}; {pace:.0f} views/s")
 
 
-def _identity(options: DistillOptions, targets: Targets) -> dict[str, object]:
+def _identity(options: DistillOptions, targets: Mapping[str, object]) -> dict[str, object]:
     """The end of the schedule is left out: a resumed run may have it moved."""
     chosen = {name: value for name, value in options.as_dict().items() if name not in ("steps", "minutes")}
-    return {"options": chosen, "targets": dict(targets.identity), "views": len(targets)}
+    return {"options": chosen, "targets": dict(targets)}
 
 
 def _keep(path: Path, state: Distilling, clock: Clock, identity: Mapping[str, object]) -> None:
     tensors: dict[str, Tensor] = {f"model/{name}": value for name, value in state.model.state_dict().items()}
     tensors |= {f"average/{name}": value for name, value in state.average.state_dict().items()}
+    # Measured when the student began; the first shards may have been fewer then.
+    tensors |= {"scale/mean": state.scale.mean, "scale/std": state.scale.std}
     for index, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"moment/{index}/{name}": value for name, value in moments.items()}
     # Buffers of the model and its average may be one tensor, which the format refuses.
-    whole = Checkpoint({name: value.clone() for name, value in tensors.items()}, {"step": clock.step,
-                       "seconds": clock.seconds})  # fmt: skip
+    counted = {"step": clock.step, "seconds": clock.seconds, "views": clock.now.views, "start": clock.now.start}
+    whole = Checkpoint({name: value.clone() for name, value in tensors.items()}, counted)
     save_checkpoint(path, whole, identity)
     write_atomic(path.with_name("average.safetensors"), weights_of(state))
 
@@ -139,4 +149,7 @@ def _restore(state: Distilling, found: Checkpoint, clock: Clock) -> None:
         index, _, key = name.partition("/")
         moments.setdefault(int(index), {})[key] = value.clone()
     state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": moments})
-    clock.step, clock.seconds = found.state["step"], found.state["seconds"]
+    state.scale = Scale(found.tensors["scale/mean"].clone(), found.tensors["scale/std"].clone())
+    counted = found.state
+    clock.step, clock.seconds = counted["step"], counted["seconds"]
+    clock.now = Pass(counted["views"], counted["start"])

@@ -12,10 +12,13 @@ whole, whenever the process was killed. Shards of one round follow one another i
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count, takewhile
+from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -172,23 +175,30 @@ class Targets:
         return torch.from_numpy(pixels), torch.from_numpy(features).float(), labels
 
 
-def open_targets(folder: Path, rounds: int) -> Targets:
-    """The views of rounds 0 to `rounds` - 1, or of those shards of the last round that are complete.
+def open_targets(folder: Path) -> Targets:
+    """The views of all rounds in their order, up to the first shard that is not there yet.
+
+    Views that are added later follow those that are there now.
 
     Raises:
-        CheckpointMismatch: there is no store, or no shard of a round.
+        CheckpointMismatch: there is no store, or nothing in it.
     """
-    parts: list[Path] = []
-    for number in range(rounds):
-        found = sorted((folder / f"round-{number}").glob("shard-*"))
-        if not found:
-            raise CheckpointMismatch(f"{folder} has no views of round {number}: compute the teacher's targets first")
-        parts += found
+    path = folder / "identity.json"
+    if not path.exists() or not (parts := list(_complete(folder, json.loads(path.read_text(encoding="utf-8"))))):
+        raise CheckpointMismatch(f"{folder} has no views: compute the teacher's targets first")
     views = [np.load(part / "views.npy") for part in parts]
     return Targets(
         tuple(np.load(part / "features.npy", mmap_mode="r") for part in parts),
         tuple(np.load(part / "pixels.npy", mmap_mode="r") for part in parts),
         np.concatenate(views),
         np.cumsum([0, *(len(each) for each in views)]),
-        json.loads((folder / "identity.json").read_text(encoding="utf-8")),
+        json.loads(path.read_text(encoding="utf-8")),
     )
+
+
+def _complete(folder: Path, identity: Mapping[str, Any]) -> Iterator[Path]:
+    """Shards in order, up to the first that is not there."""
+    shards = ceil(sum(images * views for _, images, views, _ in identity["sources"]) / identity["shard"])
+    places = ((number, place) for number in count() for place in range(shards))
+    paths = (_path(folder, number, place) for number, place in places)
+    return takewhile(Path.exists, paths)
