@@ -1,7 +1,8 @@
-"""Fails when a Markdown file has a broken link or a line of prose that is too long.
+"""Fails when a Markdown file has a broken link, names a file that does not exist, or has a line that is too long.
 
 A link is checked when it is relative: its file must exist, and its fragment must be a heading there. Web addresses are
-not opened. Tables and code blocks may be as wide as they need to be; the target of a link counts for nothing.
+not opened. A path in code style that begins with a folder of the project must exist, except where history is told.
+Tables and code blocks may be as wide as they need to be; the target of a link counts for nothing.
 """
 
 import re
@@ -12,12 +13,15 @@ from pathlib import Path
 
 MAX_PROSE = 100  # characters of a line
 IGNORED = ("build", "dist", "var", "runs")  # folders that no checkout has
+HISTORY = ("CHANGELOG.md", "lab")  # files and folders that may name what is gone
 
 _LINK = re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]*)\)")  # the text may go on in the next line
 _TARGET = re.compile(r"(?<=\])\([^()\s]*\)")
 _ADDRESS = re.compile(r"https?://\S+")
 _CODE = re.compile(r"`[^`\n]*`")
 _FENCE = re.compile(r"\s*(```|~~~)")
+_PATH = re.compile(r"`((?:backbone|adapters_store|training|service|mimi|tests|benchmarks|scripts|deploy)/[\w./-]*)`")
+_VARIABLE = re.compile(r"\b[A-Z]{2,}\b")  # as in backbone/NAME.py
 _NOT_A_FILE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # https:, mailto:
 
 
@@ -61,6 +65,14 @@ def broken(path: Path, target: str) -> str | None:
     return None
 
 
+def missing(document: Path, line: str) -> list[str]:
+    """The paths in code style that do not exist; they begin at the folder of the nearest Makefile."""
+    root = next((folder for folder in document.resolve().parents if (folder / "Makefile").exists()), None)
+    if root is None or any(part in HISTORY for part in document.parts):
+        return []
+    return [name for name in _PATH.findall(line) if not _VARIABLE.search(name) and not (root / name).exists()]
+
+
 def problems(path: Path) -> Iterator[str]:
     """One line of text for each broken link and each long line of prose."""
     lines = dict(prose(path.read_text(encoding="utf-8")))
@@ -69,6 +81,7 @@ def problems(path: Path) -> Iterator[str]:
         if (reason := broken(path, link[2])) is not None:
             yield f"{path}:{whole.count(chr(10), 0, link.end()) + 1}: {reason}"
     for number, line in lines.items():
+        yield from (f"{path}:{number}: no file {name}" for name in missing(path, line))
         shown = len(_ADDRESS.sub("", _TARGET.sub("", line)))
         if shown > MAX_PROSE and not line.lstrip().startswith("|"):
             yield f"{path}:{number}: {shown} characters, at most {MAX_PROSE}"

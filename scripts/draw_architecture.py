@@ -180,7 +180,8 @@ def _wing(wing: str, plan: Plan, found: Mapping[str, Room], place: tuple[float, 
     left, top, height = place
     circle = {name for name in found if name in reached({n: r.imports for n, r in found.items()}, name)}
     x = plan.centres(left, plan.width)
-    y = {name: top + MARGIN + 22 + number * ROW for number, row in enumerate(plan.rows) for name in row}
+    step = max(ROW, int((height - MARGIN - 22) / len(plan.rows)))  # the lower of two parts is spread
+    y = {name: top + MARGIN + 22 + number * step for number, row in enumerate(plan.rows) for name in row}
     lines = [
         f'<rect class="part" x="{left}" y="{top}" width="{plan.width}" height="{height}"/>',
         f'<text class="part" x="{left + MARGIN}" y="{top + 22}">{wing}/</text>',

@@ -13,14 +13,14 @@ import numpy as np
 from service.decoding import Decoder, Picture
 from service.engine import DEFAULT_PRIORITY, Batcher, DeadlineExceeded, Row, RowResult
 from service.errors import NonFiniteOutput
-from service.tasks.table import Served
+from service.tasks.table import LoadedVersion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskOutput:
     """The output of one version of a task for the images of a request, in their order; its numbers are finite."""
 
-    served: Served
+    served: LoadedVersion
     results: Sequence[RowResult]
 
 
@@ -41,7 +41,7 @@ class Predictor:
 
     async def predict(
         self,
-        tasks: Sequence[Served],
+        tasks: Sequence[LoadedVersion],
         images: Sequence[Picture],
         *,
         seconds: float | None = None,
@@ -50,9 +50,9 @@ class Predictor:
         """Ask every task about every image.
 
         Args:
-            tasks: whom to ask.
-            images: about what.
-            seconds: less time than a prediction may take at most.
+            tasks: the versions to ask.
+            images: in their order.
+            seconds: the client's timeout, if it is shorter than the server's.
             priority: as of `Batcher.submit`.
 
         Raises:
@@ -76,7 +76,7 @@ class Predictor:
             raise DeadlineExceeded("the deadline passed before the images were decoded") from None
 
 
-def _finite(served: Served, results: Sequence[RowResult]) -> TaskOutput:
+def _finite(served: LoadedVersion, results: Sequence[RowResult]) -> TaskOutput:
     """Refuse NaN and infinity: they give no order of labels, and JSON cannot express them."""
     for result in results:
         if not (np.isfinite(result.logits).all() and np.isfinite(result.features).all()):

@@ -10,13 +10,13 @@ from service.engine import Batcher, Engine
 from service.readiness import Readiness
 from service.tasks.registrar import Registrar
 from service.tasks.registry import Registry
-from service.tasks.table import ALIAS, SUSPENDED, Entry, Table
+from service.tasks.table import ALIAS, SUSPENDED, Table, TaskEntry
 
 STATES = ("ready", "not_live", "unloaded", "unavailable")
 
 
 class EngineCollector(Collector):
-    """Whether work is taken, how much of it waits, and what lingers in memory."""
+    """Whether the server is ready, how many images wait, and what is still held in memory."""
 
     def __init__(self, engine: Engine, batcher: Batcher, readiness: Readiness, *, queue_limit: int) -> None:
         """Ask these at each scrape; `queue_limit` is the most images that may wait."""
@@ -83,12 +83,12 @@ def _states(table: Table) -> Metric:
     return tasks
 
 
-def _state(entry: Entry) -> str:
+def _state(entry: TaskEntry) -> str:
     if entry.reason is None:
         return "ready"
     if entry.live is SUSPENDED:
         return "unloaded"
-    return "unavailable" if ALIAS in entry.pointers else "not_live"
+    return "unavailable" if ALIAS in entry.targets else "not_live"
 
 
 def _gauge(name: str, what: str, value: float) -> Metric:

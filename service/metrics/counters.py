@@ -16,17 +16,17 @@ from prometheus_client.registry import Collector
 
 from service.engine import RowResult
 from service.errors import KeyRefused
-from service.metrics.labels import OTHER, Busiest, Recent
+from service.metrics.labels import OTHER, HeavyHitters, RecentlyUsed
 from service.metrics.tiers import LoadMetrics
 from service.problems import answer_to
-from service.tasks.table import Entry, Named, Table
+from service.tasks.table import Table, TaskEntry, TaskVersion
 
 NONE = "-"  # no task, version or key looks like this
 OUTCOMES = ("published", "known", "dry_run", "refused", "failed")  # of uploads
 
 _GIGA = 1e9
 _VERSIONS = 8  # of one task, with series of their own
-_IDLE_SECONDS = 600.0  # by then whoever scrapes has seen the last count
+_IDLE_SECONDS = 600.0  # by then every scraper has seen the last count
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5,
             10, 60)  # fmt: skip
@@ -46,7 +46,7 @@ class Kind(Enum):
 class AskedTask:
     """One version that a prediction asks, and what the engine executed for it."""
 
-    named: Named
+    named: TaskVersion
     results: Sequence[RowResult] = ()
 
 
@@ -72,17 +72,17 @@ class RequestRecord:
 
 
 class Metrics:
-    """Counters and histograms. Belongs to the event loop, but for what is observed in the threads that do it."""
+    """Counters and histograms. Belongs to the event loop, except for the methods that say 'from any thread'."""
 
     def __init__(self, *, tasks: int) -> None:
         """Begin at zero; `tasks` is the most tasks, and the most keys, with series of their own."""
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, for nobody
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # else every counter has a second series that nobody reads
         self._registry = registry = CollectorRegistry()
         self._table: Table = {}
         self._deleted: deque[str] = deque()  # tasks whose series are still to be removed
-        self.busiest = self._tasks = Busiest(tasks, on_out=self._remove)
-        self._keys = Busiest(tasks, on_out=lambda key: self._refused.remove_by_labels({"key": key}))
-        self._versions = Recent(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
+        self.busiest = self._tasks = HeavyHitters(tasks, on_out=self._remove)
+        self._keys = HeavyHitters(tasks, on_out=lambda key: self._refused.remove_by_labels({"key": key}))
+        self._versions = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
 
         def counter(name: str, what: str, *labels: str) -> Counter:
             return Counter(name, what, labels, registry=registry)
@@ -112,7 +112,7 @@ class Metrics:
         self._upload = histogram("mimi_upload_duration_seconds", "An upload as the client sees it, body included.")
         self._swaps = counter("mimi_swaps", "Times that another version began to answer for a task on this server.")
         for outcome in OUTCOMES:
-            self._uploads.labels(outcome)  # a series that is there at nothing shows its first event as a rise
+            self._uploads.labels(outcome)  # a series that begins at 0 shows its first event as an increase
         ProcessCollector(registry=registry)
         self.loads = LoadMetrics(registry)
 
@@ -171,7 +171,7 @@ class Metrics:
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
         self._forget_deleted()
-        live = {(named.task, str(named.info.version)) for entry in self._table.values() for named in entry.named()}
+        live = {(named.task, str(named.info.version)) for entry in self._table.values() for named in entry.aliased()}
         self._versions.expire(live)
         return generate_latest(self._registry)
 
@@ -193,7 +193,7 @@ class Metrics:
         for result in results:
             self._share.observe(result.flops_shared / (result.flops_spent + result.flops_shared))
 
-    def _labels(self, named: Named | None) -> tuple[str, str]:
+    def _labels(self, named: TaskVersion | None) -> tuple[str, str]:
         if named is None or named.task not in self._table:  # the series of a deleted task would stay for ever
             return NONE, NONE
         if self._tasks.label(named.task) == OTHER:
@@ -209,7 +209,7 @@ class Metrics:
         self._requests.remove_by_labels({"task": task, "version": version})
 
 
-def _swapped(old: Entry, new: Entry) -> bool:
+def _swapped(old: TaskEntry, new: TaskEntry) -> bool:
     """Whether a version answers that did not, where another one answered before."""
     before = {served.info.version for served, _ in old.split}
     return bool(before) and any(served.info.version not in before for served, _ in new.split)

@@ -52,8 +52,8 @@ class Prefetch:
 
     def _broken(self) -> list[Content]:
         """Contents that failed before and may be tried again now."""
-        due = [content for content in self._failed if content.due]
-        self._failed = [content for content in self._failed if content.hopeless]
+        due = [content for content in self._failed if content.wants_load]
+        self._failed = [content for content in self._failed if content.must_wait]
         return due
 
     async def _load(self, content: Content) -> bool:
@@ -64,5 +64,5 @@ class Prefetch:
     def _due(self) -> list[Content]:
         """Contents that were not read yet, or failed and may be tried again, each once; pinned ones first."""
         pinned = self._registry.pinned
-        due = {named.content: None for named in self._registry.live() if named.content.due}
+        due = {named.content: None for named in self._registry.live() if named.content.wants_load}
         return sorted(due, key=lambda content: content.sha256 not in pinned)

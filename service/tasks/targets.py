@@ -15,7 +15,7 @@ from service.errors import TaskUnavailable
 from service.tasks.loads import Loads
 from service.tasks.registrar import Registrar
 from service.tasks.registry import Registry
-from service.tasks.table import ALIAS, SUSPENDED, Named, Served
+from service.tasks.table import ALIAS, SUSPENDED, LoadedVersion, TaskVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Targets:
         """Put the parts together; `seconds` is the time that a load may take."""
         self._registry, self._registrar, self._loads, self._seconds = registry, registrar, loads, seconds
 
-    async def named(self, target: Target) -> Named:
+    async def named(self, target: Target) -> TaskVersion:
         """The version that a target means now.
 
         Raises:
@@ -49,7 +49,7 @@ class Targets:
             await self._registrar.change(self._registry.sync)  # another server may have published it a moment ago
         return self._registry.version(target.task, target.version)
 
-    async def ready(self, versions: Iterable[Named]) -> list[Served]:
+    async def ready(self, versions: Iterable[TaskVersion]) -> list[LoadedVersion]:
         """These versions with their weights in memory; their loads go on at the same time.
 
         Raises:
@@ -63,7 +63,7 @@ class Targets:
         """Every task that can be served now, as far as is known, by name."""
         return [Target(task) for task, entry in sorted(self._registry.table.items()) if entry.reason is None]
 
-    async def _ready(self, named: Named) -> Served:
+    async def _ready(self, named: TaskVersion) -> LoadedVersion:
         content = named.content
         try:
             async with asyncio.timeout(self._seconds):
@@ -78,4 +78,4 @@ class Targets:
             raise TaskUnavailable(f"this task cannot be served here: {content.reason}") from error
         if not self._registry.names(content.sha256):
             self._registry.release([content.sha256])  # deleted meanwhile; this request goes on with what it has
-        return Served(named.task, named.info, resident.manifest, resident)
+        return LoadedVersion(named.task, named.info, resident.manifest, resident)

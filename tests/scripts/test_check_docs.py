@@ -82,6 +82,21 @@ def test_a_line_that_goes_on_in_a_list_is_prose(page: Path) -> None:
     assert found(page, "- a\n    " + "x" * 100 + "\n") == ["2: 104 characters, at most 100"]
 
 
+def test_a_path_in_code_style_must_exist(page: Path) -> None:
+    (page.parent / "Makefile").write_text("")
+    (page.parent / "training").mkdir()
+    (page.parent / "training" / "run.py").write_text("")
+    named = "`training/run.py` and `training/` and `training/gone.py` and `gone.py` and `training/NAME.py`\n"
+    assert found(page, named) == ["1: no file training/gone.py"]
+
+
+@pytest.mark.parametrize("name", ["CHANGELOG.md", "lab/notes.md"])
+def test_history_may_name_what_is_gone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "Makefile").write_text("")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    assert found(tmp_path / name, "`training/gone.py`\n") == []
+
+
 def test_headings_become_fragments_as_on_github() -> None:
     assert slug(" What is not reached, *yet* (`0.58`)") == "what-is-not-reached-yet-058"
     assert slug(" The [engine](other.md) \u2013 twice") == "the-engine--twice"

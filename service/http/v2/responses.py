@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backbone import Backbone
-from service import release
 from service.engine import RowResult
+from service.http import openapi
 from service.http.v2.requests import OutputSpec, ParsedRequest
 from service.http.v2.schemas import (
     FEATURES,
@@ -31,7 +31,7 @@ from service.http.v2.schemas import (
 from service.http.v2.tensors import bytes_of_strings
 from service.http.views import PARTS, timings
 from service.predict import Outputs, softmax
-from service.tasks.table import Entry, Served
+from service.tasks.table import LoadedVersion, TaskEntry
 
 _GIGA = 1e9
 
@@ -70,7 +70,7 @@ def render(outputs: Outputs, parsed: ParsedRequest) -> EncodedResponse:
     return EncodedResponse(b"".join([head, *(found.data for spec, found in pairs if spec.binary)]), len(head))
 
 
-def tensor(spec: OutputSpec, served: Served, results: Sequence[RowResult]) -> Tensor:
+def tensor(spec: OutputSpec, served: LoadedVersion, results: Sequence[RowResult]) -> Tensor:
     """One output for all images."""
     values = np.stack([_values(spec.name, result) for result in results]).astype("<f4")  # (N, K) or (N, F)
     if spec.classification is None:
@@ -101,7 +101,7 @@ def _output(spec: OutputSpec, found: Tensor) -> dict[str, Any]:
 
 
 def _parameters(outputs: Outputs) -> dict[str, str | float]:
-    """What the other routes say as well, as far as the protocol has room for it."""
+    """Timings and FLOPs, which the protocol has no other place for."""
     (task,) = outputs.tasks
     spent = sum(result.flops_spent for result in task.results)
     shared = sum(result.flops_shared for result in task.results)
@@ -121,10 +121,10 @@ PLATFORM = "mimi_safetensors"
 
 def server_metadata() -> ServerMetadata:
     """This server."""
-    return ServerMetadata(name="mimi-serving", version=release(), extensions=EXTENSIONS)
+    return ServerMetadata(name="mimi-serving", version=openapi.RELEASE, extensions=EXTENSIONS)
 
 
-def model_metadata(served: Served, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:
+def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:
     """A task by one of its versions.
 
     The one input named is the one that every client has: encoded images. It may be UINT8 [-1, H, W, 3] as well, and
@@ -141,14 +141,14 @@ def model_metadata(served: Served, versions: Iterable[int], backbone: Backbone) 
     )
 
 
-def repository_index(table: Mapping[str, Entry], *, only_ready: bool) -> list[RepositoryModel]:
+def repository_index(table: Mapping[str, TaskEntry], *, only_ready: bool) -> list[RepositoryModel]:
     """Every version that an alias points at here, and every task without one."""
     found = [each for task, entry in sorted(table.items()) for each in _listed(task, entry)]
     return [each for each in found if each.state == "READY" or not only_ready]
 
 
-def _listed(task: str, entry: Entry) -> list[RepositoryModel]:
-    versions = sorted({named.info.version for named in entry.named() if named.content.reason is None})
+def _listed(task: str, entry: TaskEntry) -> list[RepositoryModel]:
+    versions = sorted({named.info.version for named in entry.aliased() if named.content.reason is None})
     if not versions:
         return [RepositoryModel(name=task, state="UNAVAILABLE", reason=entry.reason or "no alias points at a version")]
     return [RepositoryModel(name=task, version=str(version), state="READY") for version in versions]

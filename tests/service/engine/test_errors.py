@@ -13,11 +13,11 @@ from service.engine import errors as engine
 def classes() -> Iterator[type[Exception]]:
     for module in (engine, backbone, kernels):
         for _, found in inspect.getmembers(module, inspect.isclass):
-            if issubclass(found, Exception) and found.__module__ == module.__name__:
+            if found.__module__ == module.__name__ and issubclass(found, Exception):
                 yield found
 
 
-@pytest.mark.parametrize("kind", list(classes()), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
 def test_a_title_is_a_sentence_of_its_own(kind: type[Exception]) -> None:
     title = vars(kind)["title"]
     assert title.endswith(".")

@@ -92,7 +92,7 @@ async def test_a_failed_load_is_told_to_all_and_remembered(site: Site, path: Pat
     found = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(each) for each in found} == {CorruptBlob}
     assert site.heard.reasons == ["CorruptBlob"]
-    assert site.contents[0].hopeless
+    assert site.contents[0].must_wait
 
 
 async def test_a_store_that_is_away_says_nothing_about_the_content(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

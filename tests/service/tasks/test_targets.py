@@ -13,7 +13,7 @@ from service.errors import TaskUnavailable, UnknownTask
 from service.tasks.loads import Loads
 from service.tasks.registrar import Registrar
 from service.tasks.registry import Registry
-from service.tasks.table import Served
+from service.tasks.table import LoadedVersion
 from service.tasks.targets import Target, Targets
 from tests.service.adapters import Made, bundled_backbone, make
 from tests.service.live import PATIENCE
@@ -43,7 +43,7 @@ class Site:
         return (await served(self.targets, Target(task, alias, version))).info.sha256
 
 
-async def served(targets: Targets, target: Target) -> Served:
+async def served(targets: Targets, target: Target) -> LoadedVersion:
     (found,) = await targets.ready([await targets.named(target)])
     return found
 

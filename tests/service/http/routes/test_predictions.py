@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from service.tasks.table import Named
+from service.tasks.table import TaskVersion
 from tests.service.adapters import Made, make, saved_flops
 from tests.service.asking import IMAGE, PNG, Body, answer, form, json, named, predict, probabilities, put, raw
 from tests.service.live import Live, encode, picture
@@ -24,6 +24,17 @@ def test_an_answer_is_the_reference_forward_however_the_image_came(
     for prediction in named(result):
         assert prediction.label == f"class {prediction.index}"
         assert prediction.probability == pytest.approx(wanted[prediction.index], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["image", "images", "file"])
+def test_a_form_part_without_a_file_name_is_an_image_by_its_name(live: Live, made: dict[str, Made], name: str) -> None:
+    photo = encode(picture(9, size=(90, 60)))
+    assert len(photo) > 1024
+    head = f'--XX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    found = predict(live, "dogs", {"content": head + photo + b"\r\n--XX--\r\n", "headers": headers})
+    (result,) = answer(found).results
+    assert named(result)[0].index == int(made["dogs"].logits(picture(9, size=(90, 60))).argmax())
 
 
 def test_flops_are_those_of_the_task_and_saved_against_its_initial_widths(live: Live, made: dict[str, Made]) -> None:
@@ -91,7 +102,7 @@ def test_a_split_alias_is_drawn_once_for_a_request(
     live.client.put(f"/v1/tasks/{task}/aliases/live", json={"weights": {"1": 1, "2": 1}})
     draws: list[int] = []
 
-    def alternate(population: Sequence[Named], weights: object) -> list[Named]:
+    def alternate(population: Sequence[TaskVersion], weights: object) -> list[TaskVersion]:
         draws.append(1)
         return [population[len(draws) % 2]]
 

@@ -10,7 +10,7 @@ from service.engine import Engine, RowResult
 from service.http.v2.requests import OutputSpec, ParsedRequest
 from service.http.v2.responses import classify, render
 from service.predict import Outputs, TaskOutput
-from service.tasks.table import Served
+from service.tasks.table import LoadedVersion
 from tests.service.adapters import bundled_backbone, make
 
 MADE = make(41, classes=3)
@@ -22,7 +22,7 @@ def outputs() -> Outputs:
     resident = Engine(bundled_backbone()).admit(MADE.adapter, MADE.sha256)
     info = VersionInfo(4, MADE.sha256, len(MADE.data), 0.0, "blob")
     results = [RowResult(row, np.array([7, -8], np.float32), 3_000_000_000, 0, 1_000_000_000) for row in LOGITS]
-    return Outputs([TaskOutput(Served("cats", info, MADE.adapter.manifest, resident), results)], 0.0)
+    return Outputs([TaskOutput(LoadedVersion("cats", info, MADE.adapter.manifest, resident), results)], 0.0)
 
 
 def test_json_and_bytes_stand_in_the_order_asked_for(outputs: Outputs) -> None:
