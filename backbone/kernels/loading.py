@@ -1,6 +1,7 @@
 """A backend over the compiled kernels, from a folder of libraries.
 
-A library is used only if its results are those of the network's modules. It is native code that this process will run: the folder must be writable by the server's own user only.
+A library is used only if its results are those of the network's modules. It is native code that this process runs, so
+only the server's own user may be able to write the folder.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """The layers that every architecture here is made of, as operators: one function for each kind of module.
 
 `emit` finds the function by the module's class; an architecture's own file registers what only it has. The operations
-are those of `backbone.layers`. Activations, maps too, are (batch, tokens, channels): windows, shifts and merges are then
-permutations of tokens, one operator each.
+are those of `backbone.layers`. Activations, maps too, are (batch, tokens, channels): windows, shifts and merges are
+then permutations of tokens, one operator each.
 """
 
 from collections.abc import Sequence
