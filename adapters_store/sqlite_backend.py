@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from adapters_store.backend import ObjectInfo, Reserve
 from adapters_store.errors import (
@@ -35,7 +36,10 @@ FORMAT = 1  # of the database, in the file's header
 BUSY_SECONDS = 30.0  # how long a writer waits for another process's write
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_READER_WAITS = 0.001  # seconds
 _PAGES_AT_ONCE = 64  # given back to the disk in one transaction, so that its journal stays small
+
+Rows = list[tuple[Any, ...]]
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 _TABLE = "CREATE TABLE IF NOT EXISTS objects (name TEXT PRIMARY KEY, written_at REAL NOT NULL, body BLOB NOT NULL)"
@@ -59,7 +63,8 @@ class SqliteBackend:
             if create:
                 _create(path)
             self._open()
-        self.keep_reserve()
+        if create:  # else it is only looked at, or looked after
+            self.keep_reserve()
 
     @property
     def damage(self) -> str:
@@ -76,22 +81,15 @@ class SqliteBackend:
 
     def get(self, name: str) -> bytes | None:
         """See `Backend.get`."""
-        row = None
-        with self._statement(damaged=True) as connection:
-            if not self._damage:
-                row = connection.execute("SELECT body FROM objects WHERE name = ?", (name,)).fetchone()
+        rows = self._read("SELECT body FROM objects WHERE name = ?", (name,))
         if self._damage:  # perhaps only since this statement
             return self._get_from_pages(name)
-        return None if row is None else _bytes(row[0])
+        return _bytes(rows[0][0]) if rows else None
 
     def list(self, folder: str) -> list[ObjectInfo]:
         """See `Backend.list`."""
         bounds = f"{folder}/", f"{folder}0"  # "0" is the character after "/"
-        rows = []
-        with self._statement(damaged=True) as connection:
-            if not self._damage:
-                query = "SELECT name, written_at FROM objects WHERE name > ? AND name < ?"
-                rows = connection.execute(query, bounds).fetchall()
+        rows = self._read("SELECT name, written_at FROM objects WHERE name > ? AND name < ?", bounds)
         if self._damage:
             found = self._read_pages().rows.values()
             return [ObjectInfo(row.name, row.written_at) for row in found if row.name.startswith(bounds[0])]
@@ -99,21 +97,43 @@ class SqliteBackend:
 
     def delete(self, name: str) -> None:
         """See `Backend.delete`."""
-        with self._statement() as connection:
+        with self._statement() as connection, _patient(connection):
             connection.execute("DELETE FROM objects WHERE name = ?", (name,))
 
     def tidy(self) -> None:
         """Give pages that deletions freed back to the disk; SQLite itself cleans up after killed writers."""
-        with self._statement() as connection:
+        with self._statement() as connection, _patient(connection):
             while (free := _pragma(connection, "freelist_count")) > 0:
                 # A script runs to its end; `execute` would free one page.
                 connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
                 if _pragma(connection, "freelist_count") >= free:
                     break
 
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Make everything that is written inside one transaction: it is there as a whole, and durable, at the end."""
+        with self._statement() as connection, _patient(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Read everything inside as of one moment. Writers wait, so this must not take many seconds."""
+        with self._statement(damaged=True) as connection:
+            connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                connection.execute("COMMIT")
+
     def examine(self) -> None:
         """Have SQLite check every page; `damage` tells the result."""
-        with self._statement(damaged=True) as connection:
+        with self._statement(damaged=True) as connection, _patient(connection):
             found = "ok" if self._damage else connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 self._found_damage(StoreDamaged(f"SQLite: {found}"))
@@ -154,15 +174,13 @@ class SqliteBackend:
     def _open(self) -> None:
         self._damage = ""
         self._identity = _check_file(self._path)
-        self._connection = sqlite3.connect(
-            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        self._connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         self._connection.text_factory = _text
         try:
-            with _translated():
+            with _translated(), _patient(self._connection):
                 _set_up(self._connection)
         except BackendError as error:
-            if _code(error.__cause__) not in _DAMAGED or not self._is_readable_in_part():
+            if _code(error.__cause__) not in _DAMAGED or not self._is_ours():
                 self._close()
                 raise
             self._found_damage(error)
@@ -171,9 +189,10 @@ class SqliteBackend:
         status = os.stat(self._path)
         self._damage, self._damaged_at = str(error), (status.st_size, status.st_mtime_ns)
 
-    def _is_readable_in_part(self) -> bool:
-        """Return whether a file that SQLite cannot read has objects of ours on any of its pages."""
-        return any("/" in name for name in self._read_pages().rows)
+    def _is_ours(self) -> bool:
+        """Return whether a file that SQLite cannot read has our mark in its header, or objects of ours on any page."""
+        pages = self._read_pages()
+        return pages.application_id == APPLICATION_ID or any("/" in name for name in pages.rows)
 
     def _close(self) -> None:
         self._connection.close()
@@ -181,9 +200,26 @@ class SqliteBackend:
             self._pages.close()
             self._pages = None
 
+    def _read(self, query: str, values: tuple[str, ...]) -> Rows:
+        """Return the rows of a query, nothing from a damaged file.
+
+        A reader that meets another process's write tries again at once. SQLite's own waits grow to 0.1 s each, in
+        which a busy writer is long at its next write.
+        """
+        deadline = time.monotonic() + BUSY_SECONDS
+        with self._statement(damaged=True) as connection:
+            while not self._damage:
+                try:
+                    return connection.execute(query, values).fetchall()
+                except sqlite3.OperationalError as error:
+                    if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise
+                time.sleep(_READER_WAITS)
+        return []
+
     def _write(self, statement: str, name: str, data: bytes) -> bool:
         try:
-            with self._statement() as connection:
+            with self._statement() as connection, _patient(connection):
                 self.verify()
                 written = connection.execute(statement, (name, time.time(), data)).rowcount == 1
                 self.verify()  # it may have gone to a file that has no name any more
@@ -235,6 +271,16 @@ def has_room(path: Path, size: int) -> bool:
     except OSError as error:
         return error.errno not in _FULL
     return True
+
+
+@contextmanager
+def _patient(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have SQLite wait for the locks of other processes. A waiting writer keeps new readers out."""
+    connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA busy_timeout = 0")
 
 
 def _create(path: Path) -> None:
