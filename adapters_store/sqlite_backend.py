@@ -13,10 +13,10 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from adapters_store.backend import ObjectInfo, Reserve
 from adapters_store.errors import (
@@ -39,6 +39,7 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _READER_WAITS = 0.001  # seconds
 _PAGES_AT_ONCE = 64  # given back to the disk in one transaction, so that its journal stays small
 
+T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
@@ -177,8 +178,8 @@ class SqliteBackend:
         self._connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         self._connection.text_factory = _text
         try:
-            with _translated(), _patient(self._connection):
-                _set_up(self._connection)
+            with _translated():
+                _at_once(lambda: _set_up(self._connection))
         except BackendError as error:
             if _code(error.__cause__) not in _DAMAGED or not self._is_ours():
                 self._close()
@@ -201,21 +202,9 @@ class SqliteBackend:
             self._pages = None
 
     def _read(self, query: str, values: tuple[str, ...]) -> Rows:
-        """Return the rows of a query, nothing from a damaged file.
-
-        A reader that meets another process's write tries again at once. SQLite's own waits grow to 0.1 s each, in
-        which a busy writer is long at its next write.
-        """
-        deadline = time.monotonic() + BUSY_SECONDS
+        """Return the rows of a query, nothing from a damaged file."""
         with self._statement(damaged=True) as connection:
-            while not self._damage:
-                try:
-                    return connection.execute(query, values).fetchall()
-                except sqlite3.OperationalError as error:
-                    if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                        raise
-                time.sleep(_READER_WAITS)
-        return []
+            return [] if self._damage else _at_once(lambda: connection.execute(query, values).fetchall())
 
     def _write(self, statement: str, name: str, data: bytes) -> bool:
         try:
@@ -273,6 +262,21 @@ def has_room(path: Path, size: int) -> bool:
     return True
 
 
+def _at_once(read: Callable[[], T]) -> T:
+    """Return what is read; try again at once where another process writes.
+
+    SQLite's own waits grow to 0.1 s each. By then, a busy writer is at its next write.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return read()
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_READER_WAITS)
+
+
 @contextmanager
 def _patient(connection: sqlite3.Connection) -> Iterator[None]:
     """Have SQLite wait for the locks of other processes. A waiting writer keeps new readers out."""
@@ -307,7 +311,8 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("PRAGMA trusted_schema = OFF")
     if _owner(connection) != APPLICATION_ID:
-        _initialise(connection)
+        with _patient(connection):
+            _initialise(connection)
     if (version := _pragma(connection, "user_version")) != FORMAT:
         raise UnsupportedStoreVersion(f"the store file has format {version}, this release reads {FORMAT}")
     rows, names = connection.execute(_COUNTS).fetchone()  # visits every page of rows, and every page of the index
