@@ -23,7 +23,7 @@ export PYTHONUNBUFFERED := 1
 
 option = $(if $($(1)),--$(2) "$($(1))")
 
-.PHONY: help demo serve test check bench format install
+.PHONY: help demo serve test check bench gpu torture format draw install
 help: ## this list
 	@echo "make TARGET [NAME=value …]"
 	@echo
@@ -45,18 +45,31 @@ test: $(STAMP) ## the whole test suite, with its coverage gates [ARGS=pytest opt
 	@$(BIN)/python -m coverage json --quiet
 	@$(BIN)/python scripts/check_coverage.py coverage.json
 
-check: $(STAMP) ## style, types, import rules and sizes
+check: $(STAMP) ## style, types, import rules, sizes, documents
 	@echo "==> check: ruff (style)" && $(BIN)/ruff check .
 	@echo "==> check: ruff (format)" && $(BIN)/ruff format --check .
 	@echo "==> check: mypy --strict" && $(BIN)/mypy --strict
 	@echo "==> check: import rules" && PYTHONPATH=. $(BIN)/lint-imports
 	@echo "==> check: sizes" && $(BIN)/python scripts/check_sizes.py
+	@echo "==> check: documents" && $(BIN)/python scripts/check_docs.py
+	@echo "==> check: the drawing" && $(BIN)/python scripts/draw_architecture.py --check
 
-bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="pruned …"]
+bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="engine …"]
 	@$(BIN)/python -m benchmarks $(or $(ARGS),--help)
+
+gpu: $(STAMP) ## on a CUDA device: skipped tests, engine, training, resuming, pretraining [JSON= DEVICE=cpu rehearses]
+	@$(BIN)/python -m benchmarks gpu --json "$(or $(JSON),gpu.json)" $(call option,DEVICE,device)
+torture: $(STAMP) ## attacks on a real server beside good traffic; writes docs/reliability.md [SECONDS=600 ARGS="--parts …"]
+	@echo "==> torture: a real server, good traffic, and one attack after the other"
+	@mkdir -p docs/results
+	@$(BIN)/python -m tests.stress torture --seconds $(or $(SECONDS),600) --json docs/results/reliability.json \
+		--report docs/reliability.md $(ARGS)
 
 format: $(STAMP) ## rewrite the source in the project's format
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
+
+draw: $(STAMP) ## docs/architecture.svg, from the imports of the source
+	@$(BIN)/python scripts/draw_architecture.py
 
 install: $(STAMP) ## only make the environment [VENV=.venv PYTHON=python3]
 	@echo "==> installed in $(VENV)"

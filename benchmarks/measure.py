@@ -1,6 +1,7 @@
 """How this project measures: interleaved rounds, paired comparisons with distribution-free intervals, full context.
 
 Times on a shared machine have heavy tails, so medians and order statistics are used and no normality is assumed.
+Times of different answers are not comparable, so answers are compared first.
 """
 
 import json
@@ -11,9 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from math import comb
+from math import ceil, comb, sqrt
 from pathlib import Path
-from statistics import median
+from statistics import NormalDist, median
+
+import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +46,14 @@ def interval(values: Sequence[float]) -> Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Durations by round: on the wall, and of this process on its cores (what others compute meanwhile left out)."""
+    """Durations by round: on the wall, and of this process on its cores (without the work of others)."""
 
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
 
 
 def interleave(variants: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, Times]:
-    """Times of each variant; every round runs all, beginning with another one each time."""
+    """Times of each variant. Every round runs all of them, another one first each time."""
     names = list(variants)
     times = {name: Times() for name in names}
     for call in variants.values():  # caches, allocator, code paths
@@ -76,10 +79,10 @@ def differences(left: Sequence[float], right: Sequence[float]) -> Estimate:
 
 
 def write_json(path: Path, result: Mapping[str, object]) -> str:
-    """Write what was measured to `path`, and return the text.
+    """Write a result to `path`, and return the text.
 
     Raises:
-        ValueError: it holds NaN or infinity, which JSON has not.
+        ValueError: it holds NaN or infinity, which JSON does not have.
     """
     text = json.dumps(result, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
@@ -87,7 +90,7 @@ def write_json(path: Path, result: Mapping[str, object]) -> str:
 
 
 def context(packages: Sequence[str]) -> dict[str, object]:
-    """Machine, load, versions and commit: what a figure needs beside it to mean anything."""
+    """Machine, load, versions and commit, which must stand beside every figure."""
     return {
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
         "load_average": os.getloadavg(),
@@ -112,3 +115,55 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+LEAST = 100  # values; of fewer, the 99th percentile is the largest one
+
+
+def percentile(values: Sequence[float], share: float) -> Estimate:
+    """A quantile, and order statistics that enclose it with 95 % certainty (normal limit of the binomial).
+
+    Raises:
+        ValueError: fewer than 100 values.
+    """
+    ordered, n = sorted(values), len(values)
+    if n < LEAST:
+        raise ValueError(f"a percentile needs at least {LEAST} values, not {n}")
+    half = NormalDist().inv_cdf(0.975) * sqrt(n * share * (1 - share))
+    return Estimate(
+        *(ordered[min(n - 1, max(0, ceil(rank) - 1))] for rank in (n * share, n * share - half, n * share + half))
+    )
+
+
+def milliseconds(estimate: Estimate) -> Estimate:
+    """An estimate in seconds, as milliseconds."""
+    return Estimate(1e3 * estimate.median, 1e3 * estimate.low, 1e3 * estimate.high)
+
+
+TOLERANCE = 1e-4  # relative to max(1, max |reference|)
+
+
+class UnequalError(Exception):
+    """Two systems give different answers."""
+
+
+def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Largest absolute difference, relative to max(1, max |ours|); infinite where shapes or finiteness differ."""
+    if ours.shape != theirs.shape or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+        return float("inf")
+    if ours.size == 0:
+        raise ValueError("nothing to compare")
+    return float(np.abs(ours - theirs).max() / max(1.0, float(np.abs(ours).max())))
+
+
+def check_equal(ours: np.ndarray, theirs: np.ndarray, *, who: str, tolerance: float = TOLERANCE) -> float:
+    """The difference, which must be at most `tolerance`.
+
+    Raises:
+        UnequalError: it is larger.
+    """
+    found = difference(ours, theirs)
+    if not found <= tolerance:  # not `>`: NaN must fail
+        shapes = f", shapes {ours.shape} and {theirs.shape}" if ours.shape != theirs.shape else ""
+        raise UnequalError(f"{who} computes something else: relative difference {found:.3g}{shapes}")
+    return found

@@ -1,6 +1,6 @@
 """The training loop that most people would write: timm's model in eager float32, PIL augmentation image by image.
 
-The rival of `benchmarks.training`: the same weights, adapters, optimiser and augmentation as ours, none of our code.
+The baseline of `benchmarks.training`: the same weights, adapters, optimiser and augmentation as ours, none of our code.
 """
 
 import json
@@ -54,15 +54,15 @@ def plain_model(sites: dict[int, SiteWeights], head: nn.Linear) -> nn.Module:
     return found
 
 
-def check_equal(model: AdaptedModel, rival: nn.Module, pixels: Tensor) -> None:
-    """Both compute the same logits before they train.
+def check_equal(model: AdaptedModel, baseline: nn.Module, pixels: Tensor) -> None:
+    """Check that both models compute the same logits before they train.
 
     Raises:
-        ValueError: they do not, so that their times could not be compared.
+        ValueError: they do not. Their times could not be compared.
     """
     with torch.no_grad():
         ours = logits_of(model.eval(), pixels)
-        theirs = rival.eval()(model.backbone.preprocessing.normalize(pixels))
+        theirs = baseline.eval()(model.backbone.preprocessing.normalize(pixels))
     if not torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4):
         raise ValueError("the plain model computes other logits than ours")
 

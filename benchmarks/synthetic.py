@@ -65,7 +65,7 @@ def manifest_of(
     initial_widths: Sequence[int],
     sites: Mapping[int, SiteArrays],
 ) -> Manifest:
-    """What a task of random weights says of itself."""
+    """The manifest of a task with random weights."""
     provenance = Provenance(
         method="random",
         dataset="none",

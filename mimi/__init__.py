@@ -1,1 +1,1 @@
-"""The command line, and nothing else: it imports the other packages lazily, and nothing imports it."""
+"""The command line. It imports the other packages when a command needs them, and nothing imports it."""

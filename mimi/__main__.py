@@ -1,4 +1,4 @@
-"""`python -m mimi`, which is also how torchrun starts it."""
+"""`python -m mimi`; torchrun starts it in this way, too."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""`mimi COMMAND`: finds the command, runs it, and turns what went wrong into one line and an exit status.
+"""`mimi COMMAND`: finds the command, runs it, and turns an error into one line and an exit status.
 
-Knows the commands' names only; what they need is imported when one runs, so that `mimi --help` answers at once.
+A command imports what it needs when it runs, so that `mimi --help` answers at once.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        # A domain error is a message to the user; anything else is our own bug, and keeps its trace.
+        # A domain error is a message to the user. Any other error is a bug of ours and keeps its traceback.
         if type(error).__module__.partition(".")[0] not in OURS:
             raise
         print(f"error: {error}", file=sys.stderr)
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(words: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
-    """A parser that knows every command, and the arguments of those among `words`: making them may take imports."""
+    """A parser of every command, with the arguments of the commands in `words`; to add arguments may take imports."""
     parser = argparse.ArgumentParser(
         prog="mimi",
         description="Train, publish and serve tiny tasks over one frozen vision transformer.",

@@ -1,7 +1,4 @@
-"""What the demo asks of a server: the project's own client, with answers as documents and failures as this package's.
-
-Knows no route: it sees only what any client sees.
-"""
+"""The demo's client of a server: the project's own client, with plain documents and this package's errors."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +15,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a prediction came back with, for one image."""
+    """The answer of one task to one image."""
 
     task: str
     version: int
@@ -30,10 +27,10 @@ class Answer:
 
 
 class Client:
-    """A connection to one server; safe for several threads, closed on leaving its `with`.
+    """A connection to one server; safe for several threads, and closed at the end of its `with`.
 
     Raises:
-        ServerUnreachable: the address is none, or nobody answers there as the server would.
+        ServerUnreachable: the address is not valid, or no server answers there.
         ServerRefused: the server answered with an error.
     """
 
@@ -59,12 +56,12 @@ class Client:
             return [entry.model_dump() for entry in self._client.tasks().tasks]
 
     def task(self, name: str) -> Document:
-        """All there is to know about one task."""
+        """Everything that the server says about one task."""
         with _in_our_words():
             return self._client.task(name).model_dump()
 
     def publish(self, task: str, artifact: bytes) -> Document:
-        """Upload a task adapter file under its checksum; it is live when this returns."""
+        """Upload a task adapter file with its checksum; it is live when this returns."""
         with _in_our_words():
             return self._client.upload(task, artifact).model_dump()
 
@@ -87,6 +84,7 @@ class Client:
 
 @contextmanager
 def _in_our_words() -> Iterator[None]:
+    """Turn the client's errors into errors of the command line."""
     try:
         yield
     except Refused as error:

@@ -1,11 +1,12 @@
 """Errors of the command line itself.
 
 CommandError
+├── BadOption           a value of an option, or several together, with which nothing could train
 ├── UnreadableFile      a file named on the command line cannot be read
 ├── UnwritableFile      a file named on the command line cannot be written
-├── ServerUnreachable   nobody answers at the given address, or not in time
+├── ServerUnreachable   no server answers at the given address, or not in time
 ├── ServerRefused       the server answered with an error
-├── ServerFailed        a server that the demo started did not get ready, or died
+├── ServerFailed        a server that the demo started did not get ready, or ended by itself
 ├── ExportMismatch      an exported model does not give the golden logits of its task
 └── NoMatchingTask      no served task has the labels of the given images
 """
@@ -16,7 +17,7 @@ class CommandError(Exception):
 
 
 class BadOption(CommandError):
-    """An option's value, or several together, with which nothing could train."""
+    """A value of an option, or several together, with which nothing could train."""
 
 
 class UnreadableFile(CommandError):
@@ -28,7 +29,7 @@ class UnwritableFile(CommandError):
 
 
 class ServerUnreachable(CommandError):
-    """Nobody answers at the given address, or not in time."""
+    """No server answers at the given address, or not in time."""
 
 
 class ServerRefused(CommandError):
@@ -36,7 +37,7 @@ class ServerRefused(CommandError):
 
 
 class ServerFailed(CommandError):
-    """A server that was started here did not get ready, or ended by itself."""
+    """A server that the demo started did not get ready, or ended by itself."""
 
 
 class NoMatchingTask(CommandError):

@@ -1,4 +1,4 @@
-"""Reading and writing the files that a user names, with errors that say which."""
+"""Reads and writes files that a user names. Errors name the file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ def read_file(path: Path) -> bytes:
     """The bytes of a file.
 
     Raises:
-        UnreadableFile: it is not there, is a folder, or may not be read.
+        UnreadableFile: it does not exist, is a folder, or may not be read.
     """
     try:
         return path.read_bytes()
@@ -18,10 +18,10 @@ def read_file(path: Path) -> bytes:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole, or leave what was there.
+    """Write the whole file, or leave the old one as it was.
 
     Raises:
-        UnwritableFile: the folder cannot be made, or the file not be written.
+        UnwritableFile: the folder cannot be made, or the file cannot be written.
     """
     part = path.with_name(f".{path.name}.part")
     try:

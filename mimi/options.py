@@ -1,26 +1,34 @@
 """Command-line options made from a frozen dataclass: one for each field, with its default and its documentation.
 
-Each choice is written down once, where it is used; the command line cannot fall behind. Reads the `Attributes:` of
-the dataclass's docstring for help. An option that is not given leaves no trace, so that presets can stand below.
+Each choice is written down once, so the command line always has every option. The help is read from the `Attributes:`
+of the dataclass's docstring. An option that is not given is not in the result, so that a preset can supply it.
 """
 
 import argparse
 import re
 from collections.abc import Callable
 from dataclasses import Field, fields, is_dataclass
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
+
+from training.fields import inside_optional, plain
 
 _ATTRIBUTE = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
 _NONE = "none"
 
 
-def add_options(parser: argparse.ArgumentParser, record: type, *, title: str) -> None:
-    """Add a group with an option for each field of `record` but those that are dataclasses themselves."""
+def add_options(parser: argparse.ArgumentParser, record: type, *, title: str, defaults: object | None = None) -> None:
+    """Add a group with an option for each field of `record` but those that are dataclasses themselves.
+
+    Args:
+        parser: to add to.
+        record: a frozen dataclass.
+        title: of the group.
+        defaults: a `record` whose values the help shows as defaults; left out: those of the class.
+    """
     group = parser.add_argument_group(title)
     texts = {name: re.sub(r"\s+", " ", text) for name, text in _ATTRIBUTE.findall(record.__doc__ or "")}
     for field in _plain(record):
-        text = f"{texts.get(field.name, '')} [{_show(field.default)}]".replace("%", "%%")
+        text = f"{texts.get(field.name, '')} [{_show(getattr(defaults, field.name, field.default))}]".replace("%", "%%")
         flag = "--" + field.name.replace("_", "-")
         group.add_argument(flag, dest=field.name, default=argparse.SUPPRESS, help=text, **_reading(field.type))
 
@@ -35,15 +43,16 @@ def _plain(record: type) -> list[Field[Any]]:
 
 
 def _reading(kind: object) -> dict[str, Any]:
-    """How argparse reads a value of this type."""
+    """How argparse reads a value of this type; the record itself checks its rule."""
+    if (inside := inside_optional(kind)) is not None:
+        return {"type": _or_none(cast(Callable[[str], object], plain(inside))), "metavar": "VALUE"}
+    kind = plain(kind)
     if kind is bool:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(kind) is Literal:
         return {"choices": get_args(kind)}
     if get_origin(kind) is tuple:
         return {"action": _Tuple, "type": get_args(kind)[0], "nargs": "*", "metavar": "VALUE"}
-    if NoneType in get_args(kind):
-        return {"type": _or_none(get_args(kind)[0]), "metavar": "VALUE"}
     return {"type": kind, "metavar": "VALUE"}
 
 

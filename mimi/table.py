@@ -1,4 +1,4 @@
-"""Plain-text tables: columns as wide as their widest cell, numbers to the right."""
+"""Plain-text tables. A column is as wide as its widest cell; numbers stand to the right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""The server: request, decode, resolve, batch, engine, response."""
+"""The REST server: many tasks over one resident backbone."""

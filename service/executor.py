@@ -1,22 +1,54 @@
-"""A bounded line of jobs before a few threads, seen from the event loop. Knows nothing of what the jobs do."""
+"""Bounded work off the event loop: a limit on what runs at once, and a thread pool behind such a limit.
+
+Whatever exceeds the limit is refused at once, so that nobody waits in a queue that grows without bound.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from service.errors import Overloaded
 
 T = TypeVar("T")
+Refusal = Callable[[], Overloaded]
 
 
-class Line:
-    """Runs jobs off the event loop; the one too many is refused, not kept waiting."""
+class Slots:
+    """A limit on how many things may be under way at once. Belongs to the event loop."""
 
-    def __init__(self, name: str, *, threads: int, backlog: int, refusal: Callable[[], Overloaded]) -> None:
-        """Start nothing yet; `backlog` is the most jobs that may wait or run."""
+    def __init__(self, limit: int, refusal: Refusal) -> None:
+        """Begin with none; `refusal` makes the error for what exceeds `limit`."""
+        self._limit, self._refusal, self._taken = limit, refusal, 0
+
+    def take(self) -> None:
+        """Take a slot, or raise what `refusal` makes."""
+        if self._taken >= self._limit:
+            raise self._refusal()
+        self._taken += 1
+
+    def release(self) -> None:
+        """Give a slot back."""
+        self._taken -= 1
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a slot inside, or raise what `refusal` makes."""
+        self.take()
+        try:
+            yield
+        finally:
+            self.release()
+
+
+class BoundedExecutor:
+    """Runs jobs in a few threads; at most `backlog` jobs wait or run."""
+
+    def __init__(self, name: str, *, threads: int, backlog: int, refusal: Refusal) -> None:
+        """Start nothing yet; `name` is the prefix of the threads' names."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._backlog, self._refusal, self._waiting = backlog, refusal, 0
+        self._slots = Slots(backlog, refusal)
 
     @property
     def pool(self) -> Executor:
@@ -27,18 +59,13 @@ class Line:
         """The result of a job.
 
         Raises:
-            Overloaded: the line is full; or whatever the job raises.
+            Overloaded: the backlog is full; or whatever the job raises.
         """
-        if self._waiting >= self._backlog:
-            raise self._refusal()
-        self._waiting += 1
+        self._slots.take()
         future = asyncio.get_running_loop().run_in_executor(self._pool, job)
-        future.add_done_callback(self._leave)
+        future.add_done_callback(lambda _: self._slots.release())  # when the thread is free, not when the caller left
         return await future
 
     def close(self, *, wait: bool) -> None:
         """Give up the jobs that have not begun; `wait` for those that have."""
         self._pool.shutdown(wait=wait, cancel_futures=True)
-
-    def _leave(self, _: object) -> None:
-        self._waiting -= 1

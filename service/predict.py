@@ -1,4 +1,4 @@
-"""A prediction from images to what many tasks say about them: decode -> batch. Knows no HTTP and no JSON.
+"""Answers images for many tasks: decode -> batch. Knows no HTTP and no JSON.
 
 All rows of a request go to the batcher together, so that the tasks of one image share its trunk.
 """
@@ -13,22 +13,22 @@ import numpy as np
 from service.decoding import Decoder, Picture
 from service.engine import DEFAULT_PRIORITY, Batcher, DeadlineExceeded, Row, RowResult
 from service.errors import NonFiniteOutput
-from service.tasks.table import Served
+from service.tasks.table import LoadedVersion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
-    """What one version of a task says about the images of a request, in their order; its numbers are finite."""
+class TaskOutput:
+    """The output of one version of a task for the images of a request, in their order; its numbers are finite."""
 
-    served: Served
+    served: LoadedVersion
     results: Sequence[RowResult]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answered:
-    """What all tasks say, in the order asked for, and the seconds that decoding the images took."""
+class Outputs:
+    """The outputs of all tasks, in the order asked for, and the seconds that decoding the images took."""
 
-    said: Sequence[Said]
+    tasks: Sequence[TaskOutput]
     decode_seconds: float
 
 
@@ -41,18 +41,18 @@ class Predictor:
 
     async def predict(
         self,
-        tasks: Sequence[Served],
+        tasks: Sequence[LoadedVersion],
         images: Sequence[Picture],
         *,
         seconds: float | None = None,
         priority: int = DEFAULT_PRIORITY,
-    ) -> Answered:
+    ) -> Outputs:
         """Ask every task about every image.
 
         Args:
-            tasks: whom to ask.
-            images: about what.
-            seconds: less time than a prediction may take at most.
+            tasks: the versions to ask.
+            images: in their order.
+            seconds: the client's timeout, if it is shorter than the server's.
             priority: as of `Batcher.submit`.
 
         Raises:
@@ -66,7 +66,7 @@ class Predictor:
         rows = [Row(served.resident, image) for served in tasks for image in pixels]
         results = await self._batcher.submit(rows, deadline=deadline, priority=priority)
         parts = [results[start : start + len(pixels)] for start in range(0, len(rows), max(1, len(pixels)))]
-        return Answered([_said(*pair) for pair in zip(tasks, parts, strict=True)], decoded - start)
+        return Outputs([_finite(*pair) for pair in zip(tasks, parts, strict=True)], decoded - start)
 
     async def _decode(self, images: Sequence[Picture], deadline: float) -> list[np.ndarray]:
         try:
@@ -76,12 +76,12 @@ class Predictor:
             raise DeadlineExceeded("the deadline passed before the images were decoded") from None
 
 
-def _said(served: Served, results: Sequence[RowResult]) -> Said:
-    """Refuse what is no number: no order of labels would mean anything, and JSON has no word for it."""
+def _finite(served: LoadedVersion, results: Sequence[RowResult]) -> TaskOutput:
+    """Refuse NaN and infinity: they give no order of labels, and JSON cannot express them."""
     for result in results:
         if not (np.isfinite(result.logits).all() and np.isfinite(result.features).all()):
             raise NonFiniteOutput("the task adapter gives no finite answer to this image")
-    return Said(served, results)
+    return TaskOutput(served, results)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

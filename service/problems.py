@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from adapters_store import AdaptersStoreError
@@ -49,10 +49,14 @@ STATUS: Mapping[type[Exception], int] = {
     own.ClientGone: CLIENT_CLOSED_REQUEST,
     own.NotReady: 503,
     own.TaskUnavailable: 503,
+    own.NoLiveVersion: 404,  # this one and the next are permanent: 503 would have clients ask again in vain
+    own.TaskUnloaded: 409,
+    own.ConfirmationRequired: 428,
     own.Overloaded: 503,
     ClientDisconnect: CLIENT_CLOSED_REQUEST,
     RequestValidationError: 422,
     images.ImageTooLarge: 413,
+    images.ImageTooCostly: 422,
     images.UnsupportedFormat: 415,
     images.UnsupportedMode: 422,
     images.BadImage: 422,
@@ -76,7 +80,7 @@ STATUS: Mapping[type[Exception], int] = {
 _CODES = {RequestValidationError: "invalid_request", ClientDisconnect: "client_gone"}
 
 
-class Answer(NamedTuple):
+class ProblemResponse(NamedTuple):
     """An error as HTTP: status, body, and headers beyond the usual ones."""
 
     status: int
@@ -84,7 +88,7 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-def answer_to(error: Exception) -> Answer:
+def answer_to(error: Exception) -> ProblemResponse:
     """The HTTP answer to an error, from the table alone."""
     if isinstance(error, HTTPException):  # the router's own: no such path, no such method
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
@@ -111,16 +115,10 @@ def speaks_v2(path: str) -> bool:
     return path == "/v2" or path.startswith("/v2/")
 
 
-async def handle(request: Request, error: Exception) -> Response:
-    """The application's handler of every error; counts it."""
-    request.app.state.service.metrics.rejected(error)
-    return response_to(error, request.url.path)
-
-
-def _answer(status: int, code: str, detail: str, headers: dict[str, str]) -> Answer:
+def _answer(status: int, code: str, detail: str, headers: dict[str, str]) -> ProblemResponse:
     title = code.replace("_", " ").capitalize()
     problem = Problem(type=f"urn:mimi:problem:{code}", title=title, status=status, detail=detail or title, code=code)
-    return Answer(status, problem, {**_HEADERS.get(status, {}), **headers})
+    return ProblemResponse(status, problem, {**_HEADERS.get(status, {}), **headers})
 
 
 _HEADERS: Mapping[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}

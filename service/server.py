@@ -101,7 +101,7 @@ def serve(service: Service, listener: socket.socket, *, started: float | None = 
     gc.collect()
     gc.freeze()  # what is here stays: a collection that looked through it would stop every thread for 0.3 s
     server.run(sockets=[listener])
-    return ENGINE_DIED if service.failure else OK
+    return ENGINE_DIED if service.readiness.failure else OK
 
 
 class Server(uvicorn.Server):
@@ -119,11 +119,11 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to end."""
-        return await super().on_tick(counter) or self._service.failure is not None
+        return await super().on_tick(counter) or self._service.readiness.failure is not None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take no more work at once and finish what is under way; a second Ctrl-C does not wait for it."""
-        self._service.stop()
+        self._service.readiness.stop()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -149,9 +149,9 @@ def _config(service: Service) -> uvicorn.Config:
 def _announce(service: Service, listener: socket.socket, seconds: float) -> None:
     host, port, *_ = listener.getsockname()
     name = f"[{host}]" if ":" in host else host
-    ready = sum(entry.reason is None for entry in service.table.values())
+    ready = sum(entry.reason is None for entry in service.registry.table.values())
     print(
-        f"serving {ready} of {len(service.table)} tasks over {service.engine.backbone.name} "
+        f"serving {ready} of {len(service.registry.table)} tasks over {service.engine.backbone.name} "
         f"at http://{name}:{port} (ready in {seconds:.1f} s)",
         flush=True,
     )

@@ -1,13 +1,23 @@
-"""Errors raised while a task trains; those about the data set itself are in training.data.errors.
+"""Errors raised while a task trains; errors of the data set itself are in training.data.errors.
 
 TrainingError
+├── BadConfig           options or a configuration file that nothing could train by
 ├── Diverged            the loss is no longer a number; the last checkpoint is good
-└── CheckpointMismatch  the checkpoint belongs to another run, or cannot be read
+├── CheckpointMismatch  the checkpoint belongs to another run, or cannot be read
+├── FolderInUse         another process trains in the run's folder
+├── UnwritableFile      a checkpoint, a result or a folder of a run cannot be written
+├── DamagedRows         a file of JSON lines has a line that is none
+├── UnreadableRuns      the file of finished rows of a comparison is damaged
+└── ReportError         see training.report.errors
 """
 
 
 class TrainingError(Exception):
     """Base of every error while a task trains."""
+
+
+class BadConfig(TrainingError, ValueError):
+    """An option or a configuration file with which nothing could train, or nothing could be compared fairly."""
 
 
 class Diverged(TrainingError):
@@ -16,3 +26,19 @@ class Diverged(TrainingError):
 
 class CheckpointMismatch(TrainingError):
     """The checkpoint in the run's folder was made with other options, data or backbone, or is damaged."""
+
+
+class FolderInUse(TrainingError):
+    """Another process trains in the run's folder; two runs need two folders."""
+
+
+class UnwritableFile(TrainingError):
+    """A file of a run cannot be written: a full disk, or a folder that may not be written to."""
+
+
+class DamagedRows(TrainingError, ValueError):
+    """A line of a file of JSON lines is no JSON object; the message names the file and the line."""
+
+
+class UnreadableRuns(TrainingError):
+    """The file of finished rows has a line that is no row."""

@@ -1,25 +1,122 @@
-"""Frozen linear layers in bfloat16, for CPUs that multiply it faster.
+"""The frozen backbone as a training computes with it: in which numbers, by which code, compiled or not.
 
-Autocast would lower attention too, whose backward pass is slower in bfloat16 on a CPU than in float32. Here only the
-products with frozen weights are lowered: they are two thirds of a step, and each gives the bits that autocast gives.
+What trains is float32 everywhere, and so are its moments and scores. With "bf16" the products with frozen weights are
+in bfloat16. On CUDA autocast does that. It keeps no cast of a weight that does not train, and would cast every frozen
+weight again in every forward, so these weights are stored in bfloat16. On a CPU autocast would lower attention too,
+whose backward pass is slower in bfloat16 than in float32. There `FrozenLinear` lowers only the products with frozen
+weights. They are two thirds of a step, and each gives the bits that autocast gives.
 """
 
+import copy
+from dataclasses import dataclass, field
+
 import torch
+import torch._dynamo
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 from backbone import Backbone
+from backbone.backend import Backend, ModuleBackend
+from backbone.kernels import best, default_folder
 from backbone.layers import Mlp
+from training.options import Precision
+
+# Compiled versions of one kind of sub-layer: stages have their own shapes, with and without a shift, with gradients and
+# without, and a last short batch. PyTorch's own limit is 8.
+_VERSIONS = 128
+
+
+@dataclass(slots=True, eq=False)
+class FrozenBackbone:
+    """A frozen backbone with everything that a training computes it by.
+
+    Attributes:
+        original: in float32; files are made from it, and it names the backbone.
+        backbone: what gradients pass through: the original, or a copy in other numbers or compiled.
+        precision: in which the products are computed.
+    """
+
+    original: Backbone
+    backbone: Backbone
+    precision: Precision = "auto"
+    _bare: Backend | None = field(default=None, repr=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        device: torch.device = next(self.backbone.parameters()).device
+        return device
+
+    @property
+    def bare(self) -> Backend:
+        """What computes the network where nothing is differentiated; chosen once, so that a run has the same numbers.
+
+        On a CPU these are the kernels that serving uses. They are compiled if they are not there: two seconds, once.
+        Without a compiler the modules compute.
+        """
+        if self._bare is None:
+            self._bare = self._chosen()
+        return self._bare
+
+    def _chosen(self) -> Backend:
+        if self.lowers and not _casts(self.device):
+            return best(self.original, default_folder(), compiles=True, bf16=True)
+        if any(weight.device.type != "cpu" or weight.dtype != torch.float32 for weight in self.backbone.parameters()):
+            return ModuleBackend(self.backbone)
+        return best(self.backbone, default_folder(), compiles=True)
+
+    @property
+    def lowers(self) -> bool:
+        """Whether products are computed in bfloat16."""
+        return lowers(self.device, self.precision)
+
+
+def frozen_backbone(backbone: Backbone, precision: Precision = "auto", *, compiles: bool = False) -> FrozenBackbone:
+    """A frozen backbone ready to train adapters on.
+
+    Args:
+        backbone: in float32, on the device to train on; it stays as it is.
+        precision: of the products with frozen weights.
+        compiles: put the sub-layers through torch.compile.
+    """
+    device = next(backbone.parameters()).device
+    network = _lowered(backbone) if lowers(device, precision) else backbone
+    return FrozenBackbone(backbone, compiled(network) if compiles else network, precision)
+
+
+def lowers(device: torch.device, precision: Precision) -> bool:
+    """Whether products are computed in bfloat16 there."""
+    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+
+
+def autocast(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+    """The context of every forward pass of training and evaluation."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=_casts(device) and lowers(device, precision))
+
+
+def compiled(backbone: Backbone, backend: str = "inductor") -> Backbone:
+    """A copy whose merging and branches are compiled when they are first computed.
+
+    Sub-layers of one kind and shape share what is compiled. Adapters are left out: their widths change with every
+    pruning. A sub-layer that cannot be compiled as a whole fails there, with a message of PyTorch's.
+    """
+    config = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, _VERSIONS)
+    own = copy.deepcopy(backbone)
+    for site in own.sites:
+        site.enter.compile(fullgraph=True, backend=backend)
+        site.branch.compile(fullgraph=True, backend=backend)
+    return own
 
 
 class FrozenLinear(nn.Module):
-    """A linear layer that does not train: rounds what comes to bfloat16, and what goes back to it.
+    """A linear layer that does not train: it rounds its input, and the gradient that comes back, to bfloat16.
 
     Attributes:
         weight: (out, in), bfloat16.
         bias: (out), bfloat16, or None.
-        out: in which numbers the result is given.
+        out: dtype of the result.
     """
 
     def __init__(self, linear: nn.Linear, out: torch.dtype = torch.float32) -> None:
@@ -36,7 +133,7 @@ class FrozenLinear(nn.Module):
 
 
 def freeze_products(backbone: Backbone) -> None:
-    """Have `backbone` multiply by its linear layers in bfloat16, and keep what is inside an MLP in it.
+    """Replace the linear layers of `backbone` by `FrozenLinear`; values inside an MLP stay in bfloat16.
 
     The residual stream, norms, attention and convolutions stay float32.
     """
@@ -45,6 +142,28 @@ def freeze_products(backbone: Backbone) -> None:
             if isinstance(child, nn.Linear):
                 inside = isinstance(module, Mlp) and child is module.fc1
                 setattr(module, name, FrozenLinear(child, torch.bfloat16 if inside else torch.float32))
+
+
+def _lowered(backbone: Backbone) -> Backbone:
+    """A copy with its products in bfloat16; on CUDA its forward means nothing outside `autocast`."""
+    own = copy.deepcopy(backbone)
+    if _casts(next(backbone.parameters()).device):
+        _store(own)
+    else:
+        freeze_products(own)
+    return own
+
+
+def _casts(device: torch.device) -> bool:
+    """Whether it is autocast that lowers there."""
+    return device.type == "cuda"
+
+
+def _store(backbone: Backbone) -> None:
+    """Weights of products in bfloat16; norms and position tables stay in float32, as autocast wants them."""
+    for module in backbone.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.to(torch.bfloat16)
 
 
 def _rounded(weight: Tensor) -> nn.Parameter:

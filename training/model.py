@@ -1,4 +1,4 @@
-"""A backbone with what one task adds to it: its head, and its adapters. Nothing else trains."""
+"""A backbone with the head and the adapters of one task. Nothing else trains."""
 
 from collections.abc import Sequence
 from typing import Protocol, cast, runtime_checkable
@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from backbone import Backbone
 from training.adapter import Adapter
-from training.cut import START, Cut
+from training.frozen import FrozenBackbone
 from training.options import Init, Precision
+from training.prefix import START, Cut
 
 
 @runtime_checkable
@@ -22,27 +23,34 @@ class Noisy(Protocol):
 class TaskModel(nn.Module):
     """Backbone and linear head; all parameters of the backbone that are not frozen train too.
 
-    On the resident backbone, where everything is frozen, it is the linear probe.
+    On a backbone where everything is frozen it is the linear probe.
 
     Attributes:
-        backbone: its forward calls `adapt` behind every branch.
+        frozen: the backbone with its precision and its backend.
+        backbone: of `frozen`; its forward calls `adapt` behind every branch.
         head: linear (F -> K), drawn as PyTorch's default is, but from the given generator.
         drop_path: stochastic depth of the last branch, growing linearly from the first; only while training.
         noise: generator of stochastic depth; see `draw_from`.
-        precision: in which its backbone was made resident.
     """
 
-    def __init__(self, backbone: Backbone, classes: int, generator: torch.Generator) -> None:
+    def __init__(self, backbone: Backbone | FrozenBackbone, classes: int, generator: torch.Generator) -> None:
         """A head of `classes` outputs on `backbone`."""
         super().__init__()
-        self.backbone = backbone
+        self.frozen = backbone if isinstance(backbone, FrozenBackbone) else FrozenBackbone(backbone, backbone)
+        self.backbone = self.frozen.backbone
         self.drop_path = 0.0
         self.noise: torch.Generator | None = None
-        self.precision: Precision = "auto"
-        self.head = nn.utils.skip_init(nn.Linear, backbone.feature_dim, classes)  # no draw from the global generator
-        bound = backbone.feature_dim**-0.5
+        self.head = nn.utils.skip_init(
+            nn.Linear, self.backbone.feature_dim, classes
+        )  # no draw from the global generator
+        bound = self.backbone.feature_dim**-0.5
         for parameter in self.head.parameters():
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+    @property
+    def precision(self) -> Precision:
+        """In which the products with frozen weights are computed."""
+        return self.frozen.precision
 
     @property
     def first_site(self) -> int:
@@ -57,12 +65,12 @@ class TaskModel(nn.Module):
 
     @property
     def cut(self) -> Cut:
-        """Up to where nothing depends on what trains."""
+        """The end of the prefix that does not depend on any trained parameter."""
         first, sites = self.first_site, self.backbone.sites
         return Cut(first, first < len(sites) and not _trains(sites[first])) if first else START
 
     def own_parameters(self) -> dict[str, nn.Parameter]:
-        """What trains beside the head."""
+        """The trained parameters beside the head, by name."""
         return {name: parameter for name, parameter in self.backbone.named_parameters() if parameter.requires_grad}
 
     def task_parameters(self) -> dict[str, nn.Parameter]:
@@ -75,7 +83,7 @@ class TaskModel(nn.Module):
         return own, self.head.weight.numel() + self.head.bias.numel()
 
     def adapt(self, site: int, h: Tensor) -> Tensor:
-        """What replaces the branch output `h` (..., M) at `site`."""
+        """The adapted branch output in the place of `h` (..., M) at `site`."""
         del site
         return h
 
@@ -86,7 +94,7 @@ class TaskModel(nn.Module):
                 module.noise = noise
 
     def penalty(self) -> Tensor | float:
-        """What the loss has beside the cross-entropy; a scalar."""
+        """A scalar that the loss adds to the cross-entropy."""
         return 0.0
 
     def after_step(self, step: int, total: int) -> None:
@@ -98,7 +106,7 @@ class TaskModel(nn.Module):
         return logits
 
     def forward_from(self, x: Tensor, cut: Cut) -> Tensor:
-        """Logits (B, K) of what stands at `cut`, as `training.cut.advanced` gives it; not of pixels."""
+        """Logits (B, K) of the output at `cut`, as `training.prefix.advanced` gives it; not of pixels."""
         start = cut.site
         if cut.branch:
             stream, h = x.unbind(1)
@@ -116,7 +124,13 @@ class AdaptedModel(TaskModel):
     """Series adapters at the live sites: MiMi's model, and that of vanilla adapters."""
 
     def __init__(
-        self, backbone: Backbone, widths: Sequence[int], classes: int, *, init: Init = "trunc_normal", seed: int = 0
+        self,
+        backbone: Backbone | FrozenBackbone,
+        widths: Sequence[int],
+        classes: int,
+        *,
+        init: Init = "trunc_normal",
+        seed: int = 0,
     ) -> None:
         """Adapters of `widths[i]` neurons at site i (none where 0) and a head of `classes` outputs."""
         generator = torch.Generator().manual_seed(seed)
@@ -124,7 +138,7 @@ class AdaptedModel(TaskModel):
         self.adapters = nn.ModuleDict(
             {
                 str(site.index): Adapter(width, site.dim, init=init, generator=generator)
-                for site, width in zip(backbone.sites, widths, strict=True)
+                for site, width in zip(self.backbone.sites, widths, strict=True)
                 if width
             }
         )

@@ -1,8 +1,8 @@
-"""The frozen prefix, computed once: what stands at the first place where anything trains.
+"""The frozen prefix of a network, computed once: its output serves every epoch.
 
-Everything before that site stays the same from epoch to epoch, as long as its input does. So each image is augmented
-in a number of ways (views) once, the views take turns by epoch, and the prefix of each is computed when it is first
-asked for. When the first site moves on after a pruning, what is stored goes on from where it ended.
+Everything before the first site that trains stays the same from epoch to epoch, as long as its input does. So each
+image is augmented in a number of ways (views) once, and the views take turns by epoch. The prefix of a view is computed
+when it is first asked for. After a pruning the first live site may move on: then the stored output is taken further.
 
 Nothing here is saved with a run: views are seeded, so a resumed run computes the same tokens again.
 """
@@ -15,11 +15,45 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbone import Backbone
 from training.augment import augment
-from training.cut import START, Cut, advanced
-from training.options import FitOptions, Precision
+from training.frozen import FrozenBackbone, autocast
+from training.options import FitOptions
 from training.pixels import PixelSet
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cut:
+    """The end of the prefix: everything before site `site` is fixed, and with `branch` its branch is too.
+
+    The output at a cut is the tokens (B, …) that enter the site. With `branch` it is the residual stream and the
+    output of the branch (B, 2, …). At the start of a stage these take no more room than the tokens before the merging.
+    """
+
+    site: int
+    branch: bool = False
+
+
+START = Cut(0)
+"""Nothing is fixed: the output is pixels."""
+
+
+@torch.no_grad()  # not inference_mode: its tensors cannot be saved for a backward pass
+def advanced(frozen: FrozenBackbone, x: Tensor, start: Cut, stop: Cut) -> Tensor:
+    """From the output `x` at `start` to that at the later `stop`, through the network without adapters."""
+    backbone, backend = frozen.backbone, frozen.bare
+    x = x.to(frozen.device, non_blocking=True)
+    site = start.site
+    with autocast(frozen.device, frozen.precision):
+        if start == START:
+            x = backbone.embed(backbone.preprocessing.normalize(x))
+        elif start.branch:
+            x, site = x[:, 0] + x[:, 1], site + 1
+        x = backend.advance(x, site, stop.site)
+        if not stop.branch:
+            return x
+        x = backend.enter(stop.site, x)
+        return torch.stack((x, backend.branch(stop.site, x)), 1)
+
 
 CHUNK = 256  # images whose augmentation is drawn together
 BATCH = 32  # images a forward, so few that a stage's activations stay in a CPU's cache; fixed: the same bits again
@@ -48,21 +82,21 @@ def augmented_views(fit: FitOptions, seed: int) -> tuple[View, ...]:
 
 @dataclass(slots=True, eq=False)
 class PrefixCache:
-    """What stands at a cut, for every image of a set, by view.
+    """The output at a cut for every image of a set, by view.
 
     Attributes:
         images: of the set.
         views: how each view changes an image.
-        memory_limit: bytes above which what is stored lies in unnamed files, mapped into memory.
+        memory_limit: bytes above which outputs lie in unnamed files, mapped into memory.
     """
 
     images: PixelSet
     views: tuple[View, ...] = (as_they_are,)
     memory_limit: int = 4 * 2**30
-    _stored: dict[int, tuple[Cut, Tensor]] = field(default_factory=dict)  # view -> (cut, what stands there)
+    _stored: dict[int, tuple[Cut, Tensor]] = field(default_factory=dict)  # view -> (cut, output there)
 
-    def inputs(self, backbone: Backbone, view: int, cut: Cut, precision: Precision = "auto") -> Tensor:
-        """What stands at `cut` (n, …); at START the view's pixels (n, H, W, 3).
+    def inputs(self, frozen: FrozenBackbone, view: int, cut: Cut) -> Tensor:
+        """The output at `cut` (n, …); at START the view's pixels (n, H, W, 3).
 
         Another backbone, or other images, need another cache.
         """
@@ -71,7 +105,7 @@ class PrefixCache:
             reached, stored = self._viewed(view)
         if reached < cut:
             start = reached
-            stored = self._chunked(stored, BATCH, lambda x, _: advanced(backbone, x, start, cut, precision))
+            stored = self._chunked(stored, BATCH, lambda x, _: advanced(frozen, x, start, cut))
         self._stored[view] = (cut, stored)
         return stored
 

@@ -1,4 +1,4 @@
-"""The state of one run and its transitions, each of which ends in a checkpoint.
+"""The state of one run of Algorithm 1, and its steps. Each step ends in a checkpoint.
 
 epoch done -> checkpoint          cycle done -> file of this size, pruning, checkpoint
 """
@@ -12,43 +12,53 @@ from torch import Tensor
 
 from adapters_store import unpack
 from backbone import Backbone, SiteWeights
-from training.checkpoint import load_checkpoint, restore_task, save_checkpoint
-from training.compiling import compiled
+from training.checkpoint import (
+    Checkpoint,
+    checkpoint_bytes,
+    load_checkpoint,
+    moments_of,
+    restore_moments,
+    restore_task,
+    under,
+)
+from training.cycles import CycleResult, result_of
 from training.export import Origin, to_file
 from training.fit import build_optimizer, evaluate
-from training.importance import Evidence
+from training.frozen import FrozenBackbone, frozen_backbone
 from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.parallel import ALONE, World
-from training.precision import resident
 from training.prefix import PrefixCache, augmented_views
 from training.prepare import Prepared
-from training.pruning import prune_model
-from training.reports import CycleReport, report_of
-from training.snapshot import identity_of, restore, snapshot_of
-from training.sparse import hold_zeros
-from training.start import correlation_with_start, rows_of, starting_weights
+from training.pruning.criteria import Evidence
+from training.pruning.scores import correlation_with_start, rows_of, starting_weights
+from training.pruning.selection import prune_model
+from training.pruning.unstructured import hold_zeros
 
 
 @dataclass(slots=True)
 class Run:
-    """Where Algorithm 1 stands.
+    """A run of Algorithm 1 between two steps.
 
     Attributes:
-        backbone: in float32, which files are made from; the model may hold a copy in other numbers.
+        prepared: the data set.
+        frozen: the backbone; task adapter files are made from its original.
+        options: of Algorithm 1.
         folder: of the checkpoint and of one task adapter file per finished size.
+        model: what trains.
+        optimizer: of the model.
         initial: weights of each remaining neuron at initialisation, by site.
-        cycle: the cycle being trained, from 0; equal to the number of cycles when all are done.
-        epoch: epochs done in it.
+        cycle: number of the current cycle, from 0; equal to the number of cycles when all are done.
+        epoch: epochs done in the current cycle.
         sizes: task adapter files written.
         best: best validation accuracy of the cycle so far and the weights that gave it, for `select="best"`.
-        world: who trains with us; the first of them writes.
+        world: the processes that train together; the first of them writes.
         train_cache: the frozen prefix of the training images, from cycle to cycle.
-        validation_cache: that of the validation images.
+        validation_cache: the frozen prefix of the validation images.
     """
 
     prepared: Prepared
-    backbone: Backbone
+    frozen: FrozenBackbone
     options: MiMiOptions
     folder: Path
     model: AdaptedModel
@@ -63,7 +73,7 @@ class Run:
     validation_cache: PrefixCache = field(init=False)
 
     def __post_init__(self) -> None:
-        """Nothing cached yet."""
+        """Both caches are empty at first."""
         views = augmented_views(self.options.fit, self.options.seed)
         self.train_cache = PrefixCache(self.prepared.train, views)
         self.validation_cache = PrefixCache(self.prepared.validation)
@@ -72,26 +82,23 @@ class Run:
     def begin(
         cls, prepared: Prepared, backbone: Backbone, options: MiMiOptions, folder: Path, world: World = ALONE
     ) -> "Run":
-        """A new run, or the one that `folder` holds.
+        """Start a new run, or continue the one that `folder` holds.
 
         Raises:
             CheckpointMismatch: `folder` holds a run with other options, data or backbone.
         """
         widths = options.initial_widths(tuple(site.dim for site in backbone.sites))
-        network = resident(backbone, options.precision)
-        if options.compile:
-            network = compiled(network)
-        model = AdaptedModel(network, widths, len(prepared.labels), init=options.init, seed=options.seed)
-        model.precision = options.precision
-        model.to(next(backbone.parameters()).device)
+        frozen = frozen_backbone(backbone, options.precision, compiles=options.compile)
+        model = AdaptedModel(frozen, widths, len(prepared.labels), init=options.init, seed=options.seed)
+        model.to(frozen.device)
         optimizer = build_optimizer(model, options.fit)
-        run = cls(prepared, backbone, options, folder, model, optimizer, starting_weights(model), world=world)
-        found = load_checkpoint(run._path, identity_of(run))
+        run = cls(prepared, frozen, options, folder, model, optimizer, starting_weights(model), world=world)
+        found = load_checkpoint(run._path, run._identity)
         if found is not None:
-            restore(run, found)
+            run._restore(found)
         elif options.prunings_before(0):
             run._prune(1)
-        if options.prune.granularity == "weight":
+        if options.pruning.granularity == "weight":
             hold_zeros(run.model)
         return run
 
@@ -105,10 +112,10 @@ class Run:
         """All cycles are trained, and the last pruning is done where one was asked for."""
         return self.sizes == self.options.cycles + self.options.prune_last
 
-    def report(self, size: int) -> CycleReport:
-        """The row of a size already written."""
+    def result(self, size: int) -> CycleResult:
+        """The figures of a size already written."""
         data = self.files[size].read_bytes()
-        return report_of(unpack(data), size, len(data))
+        return result_of(unpack(data), size, len(data))
 
     def validate(self) -> float:
         """Top-1 accuracy on the validation images, as the model is now."""
@@ -122,7 +129,7 @@ class Run:
             self.best = (validation, {name: parameter.detach().clone() for name, parameter in named})
         self._save()
 
-    def end_cycle(self) -> CycleReport:
+    def end_cycle(self) -> CycleResult:
         """Write the size just trained, then prune for the next cycle."""
         if self.cycle == self.options.cycles - 1 and self.best[1]:
             restore_task(self.model, self.best[1])
@@ -132,32 +139,32 @@ class Run:
             self._prune(prunings)
         self.cycle, self.epoch, self.best = self.cycle + 1, 0, (-1.0, {})
         self._save()
-        return self.report(self.sizes - 1)
+        return self.result(self.sizes - 1)
 
-    def prune_untrained(self) -> CycleReport:
+    def prune_untrained(self) -> CycleResult:
         """Prune once more after the last cycle and write that size without training it, as the released code does."""
         self._prune(self.options.prunings + 1)
         self._write_size()
         self._save()
-        return self.report(self.sizes - 1)
+        return self.result(self.sizes - 1)
 
     def _write_size(self) -> None:
         metrics = {
             "validation_top1": self.validate(),
-            "rank_correlation": correlation_with_start(self._evidence, self.options.prune),
+            "rank_correlation": correlation_with_start(self._evidence, self.options.pruning),
             "learning_rate": self.options.fit.peak_rate,
         }
         trained = min(self.cycle + 1, self.options.cycles)
         origin = Origin(
-            method=self.options.prune.name,
+            method=self.options.pruning.name,
             options=self.options,
             cycles=trained,
             epochs=trained * self.options.fit.epochs,
-            initial_widths=self.options.initial_widths(tuple(site.dim for site in self.backbone.sites)),
+            initial_widths=self.options.initial_widths(tuple(site.dim for site in self.frozen.backbone.sites)),
             metrics=metrics,
         )
         self.sizes += 1
-        self.world.write(self.files[-1], partial(to_file, self.model, self.prepared, origin, self.backbone))
+        self.world.write(self.files[-1], partial(to_file, self.model, self.prepared, origin, self.frozen.original))
 
     def _prune(self, prunings: int) -> None:
         """The `prunings`-th pruning of the run."""
@@ -176,5 +183,42 @@ class Run:
         return self.folder / "checkpoint.safetensors"
 
     def _save(self) -> None:
-        if self.world.first:
-            save_checkpoint(self._path, snapshot_of(self), identity_of(self))
+        self.world.write(self._path, lambda: checkpoint_bytes(self._snapshot(), self._identity))
+
+    @property
+    def _identity(self) -> dict[str, object]:
+        """What must agree for a checkpoint to be this run's."""
+        return {
+            "options": self.options.as_dict(),
+            "data": self.prepared.identity,
+            "backbone": self.frozen.original.fingerprint,
+        }
+
+    def _snapshot(self) -> Checkpoint:
+        """Task weights, moments, the initial weights of each neuron, the best weights so far, and the counters."""
+        tensors: dict[str, Tensor] = {f"task/{name}": value for name, value in self.model.task_parameters().items()}
+        tensors |= moments_of(self.model, self.optimizer)
+        for site, (down, up) in self.initial.items():
+            tensors |= {f"initial/{site}/down": down, f"initial/{site}/up": up}
+        tensors |= {f"best/{name}": values for name, values in self.best[1].items()}
+        state = {
+            "cycle": self.cycle,
+            "epoch": self.epoch,
+            "sizes": self.sizes,
+            "best": self.best[0],
+            "widths": self.model.widths,
+        }
+        return Checkpoint(tensors, state)
+
+    def _restore(self, found: Checkpoint) -> None:
+        """Put this run back to where `found` was saved."""
+        state = found.state
+        self.cycle, self.epoch, self.sizes = state["cycle"], state["epoch"], state["sizes"]
+        self.model = AdaptedModel(self.frozen, state["widths"], len(self.prepared.labels), init=self.options.init)
+        self.model.to(self.frozen.device)
+        restore_task(self.model, under("task/", found.tensors))
+        self.optimizer = build_optimizer(self.model, self.options.fit)
+        restore_moments(self.model, self.optimizer, found.tensors)
+        initial = under("initial/", found.tensors)
+        self.initial = {site: SiteWeights(initial[f"{site}/down"], initial[f"{site}/up"]) for site in self.model.live}
+        self.best = (state["best"], under("best/", found.tensors))

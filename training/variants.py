@@ -1,13 +1,13 @@
 """MiMi's variants by name: the ablations of the paper's Table 2, and the serve-aware ones, which are ours.
 
-An ablation changes what is removed and leaves everything else as it is. "-once" prunes a single time: it starts at
+An ablation changes only which neurons or weights are removed. "-once" prunes a single time: it starts at
 half the target compression, trains one cycle, prunes half, and trains as many cycles more as the others have.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from training.options import MiMiOptions, PruneOptions
+from training.options import MiMiOptions, PruningOptions
 
 Variant = Callable[[MiMiOptions], MiMiOptions]
 
@@ -15,22 +15,22 @@ Variant = Callable[[MiMiOptions], MiMiOptions]
 TRUNK_SHARE = 2 / 3
 
 ABLATIONS = {
-    "random": PruneOptions(criterion="random", scope="site"),
-    "local-down": PruneOptions(criterion="down", scope="site"),
-    "local-gradient": PruneOptions(criterion="gradient", scope="site"),
-    "local-i0": PruneOptions(normalise="sum", scope="site"),
-    "sparse-adapter": PruneOptions(scope="site", granularity="weight"),
-    "grasp": PruneOptions(criterion="grasp", scope="site", granularity="weight", before_training=True),
-    "snip": PruneOptions(criterion="snip", scope="site", granularity="weight", before_training=True),
-    "global-activation": PruneOptions(criterion="activation", normalise="n_plus_m"),
-    "global-i0": PruneOptions(normalise="sum"),
-    "mimi": PruneOptions(),
+    "random": PruningOptions(criterion="random", scope="site"),
+    "local-down": PruningOptions(criterion="down", scope="site"),
+    "local-gradient": PruningOptions(criterion="gradient", scope="site"),
+    "local-i0": PruningOptions(normalise="sum", scope="site"),
+    "sparse-adapter": PruningOptions(scope="site", granularity="weight"),
+    "grasp": PruningOptions(criterion="grasp", scope="site", granularity="weight", before_training=True),
+    "snip": PruningOptions(criterion="snip", scope="site", granularity="weight", before_training=True),
+    "global-activation": PruningOptions(criterion="activation", normalise="n_plus_m"),
+    "global-i0": PruningOptions(normalise="sum"),
+    "mimi": PruningOptions(),
 }
 
 
-def pruned_by(prune: PruneOptions) -> Variant:
-    """Iterative pruning by `prune`; all trainings count, so that the budget is the same where pruning comes first."""
-    return lambda options: _same_cycles(options, replace(options, prune=prune))
+def pruned_by(pruning: PruningOptions) -> Variant:
+    """Iterative pruning by `pruning`; all trainings count, so that the budget is the same where pruning comes first."""
+    return lambda options: _same_cycles(options, replace(options, pruning=pruning))
 
 
 def once(variant: Variant) -> Variant:
@@ -48,18 +48,18 @@ def _same_cycles(budget: MiMiOptions, options: MiMiOptions) -> MiMiOptions:
     return replace(options, extra_cycles=options.extra_cycles + budget.cycles - options.cycles)
 
 
-def for_serving(sites: int) -> PruneOptions:
+def for_serving(sites: int) -> PruningOptions:
     """Serve-aware selection for a backbone of `sites` sites: movement, behind a trunk of two thirds of them."""
-    return PruneOptions(criterion="movement", trunk=round(TRUNK_SHARE * sites))
+    return PruningOptions(criterion="movement", trunk=round(TRUNK_SHARE * sites))
 
 
 def variants(sites: int) -> dict[str, Variant]:
     """Every variant by name, for a backbone of `sites` sites."""
-    iterative = {name: pruned_by(prune) for name, prune in ABLATIONS.items()}
+    iterative = {name: pruned_by(pruning) for name, pruning in ABLATIONS.items()}
     single = {f"{name}-once": once(variant) for name, variant in iterative.items()}
     aware = {
-        "mimi-movement": PruneOptions(criterion="movement"),
-        "mimi-per-flop": PruneOptions(criterion="movement", cost_exponent=1.0),
+        "mimi-movement": PruningOptions(criterion="movement"),
+        "mimi-per-flop": PruningOptions(criterion="movement", cost_exponent=1.0),
         "mimi-trunk": replace(for_serving(sites), criterion="weights"),
         "mimi-serve": for_serving(sites),
     }
@@ -67,6 +67,6 @@ def variants(sites: int) -> dict[str, Variant]:
     return {
         **iterative,
         **single,
-        **{name: pruned_by(prune) for name, prune in aware.items()},
+        **{name: pruned_by(pruning) for name, pruning in aware.items()},
         "mimi-small-init": small,
     }

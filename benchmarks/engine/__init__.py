@@ -1,11 +1,15 @@
-"""The engine against its goals and its peers: one command, a process for each contestant, repeats interleaved.
+"""The engine against its goals and its peers: one command, one process for each system, interleaved rounds.
 
     python -m benchmarks engine --json engine.json
-    python -m benchmarks.engine --report engine.json
+    python -m benchmarks engine --report engine.json
 
-The parent (`command`, `experiments`) computes nothing: it tells one worker after the other to make one call and to
-say how long it took (`pipe`, `worker`), so that a round of all contestants sees the same machine. `goals` says what
-is to be reached, `quiet` whether the machine may be measured at all, `report` and `figures` what came of it.
+The parent (`command` and the experiments) computes nothing. It tells one worker after the other to make one call and to
+say how long it took (`pipe`, `worker`), so that all systems see the same machine in each round.
+
+    bare, sharing, latency, libraries, cuda    the experiments: `measure_…` in the parent, `build_…` in workers
+    peers/                                     other libraries, built in workers
+    quiet                                      whether the machine is quiet enough to be measured
+    report                                     goals, tables and figures
 """
 
 from collections.abc import Sequence
@@ -13,6 +17,6 @@ from importlib import import_module
 
 
 def main(arguments: Sequence[str]) -> int:
-    """As `command.main`; imported late, because the workers of peers may live where our own packages are not."""
+    """As `command.main`; imported late, because environments of peers may not have our own packages."""
     status: int = import_module("benchmarks.engine.command").main(arguments)
     return status

@@ -4,24 +4,31 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 
-from benchmarks.engine import quiet
-from benchmarks.engine.bench import Bench, Found
-from benchmarks.engine.contestants import PEERS, SETTINGS
-from benchmarks.engine.equality import UnequalError
-from benchmarks.engine.goals import EXPERIMENTS, GOALS
+from benchmarks.engine import bare, cuda, latency, libraries, quiet, sharing
+from benchmarks.engine.bench import PEERS, SETTINGS, Bench, Found
 from benchmarks.engine.material import make
 from benchmarks.engine.pipe import WorkerError
-from benchmarks.engine.report import table
-from benchmarks.measure import context, write_json
+from benchmarks.engine.report import EXPERIMENTS, GOALS, draw, table
+from benchmarks.measure import UnequalError, context, write_json
 
 PACKAGES = ("torch", "timm", "numpy")
 ROUNDS, QUICK_ROUNDS, LEAST_ROUNDS = 25, 6, 15
 OK, WRONG, REFUSED = 0, 1, 2
+MEASURES: dict[str, Callable[[Bench, Found], None]] = {
+    "bare": bare.measure_bare,
+    "adapters": sharing.measure_adapters,
+    "mixed": sharing.measure_mixed,
+    "fanout": sharing.measure_fanout,
+    "peft": libraries.measure_peft,
+    "swap": latency.measure_swap,
+    "start": latency.measure_start,
+    "cuda": cuda.measure_cuda,
+    "adapterhub": libraries.measure_adapterhub,
+}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -34,7 +41,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small networks and few rounds: shows that all works")
     parser.add_argument("--force", action="store_true", help="measure even on a loaded machine")
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, help="these experiments (default: all)")
-    parser.add_argument("--threads", type=int, default=2, help="of every contestant (default: 2)")
+    parser.add_argument("--threads", type=int, default=2, help="of every system (default: 2)")
     parser.add_argument("--rounds", type=int, help=f"interleaved, at least {LEAST_ROUNDS} (default: {ROUNDS})")
     parser.add_argument(
         "--peer-python", action="append", default=[], type=_assignment, metavar="NAME=PATH", help="a peer's interpreter"
@@ -63,14 +70,14 @@ def run(options: argparse.Namespace) -> tuple[dict[str, object], Found]:
         for name in chosen:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
             try:
-                import_module(f"benchmarks.engine.experiments.{name}").measure(bench, found)
+                MEASURES[name](bench, found)
             except (UnequalError, WorkerError) as error:
                 found.wrong.append(f"{name}: {error}")
-    return {**result_of(options, found), **where}, found  # as it was when the run began
+    return {**result_of(options, found), **where}, found  # the load average is that of the beginning
 
 
 def result_of(options: argparse.Namespace, found: Found) -> dict[str, object]:
-    """The flat keys, and beside them what each figure needs to mean anything."""
+    """The flat keys, and beside them the circumstances of the run."""
     figures = {goal.key: found.estimates[goal.key].median if goal.key in found.estimates else None for goal in GOALS}
     left = "this experiment was not chosen (--only)"
     failed = {
@@ -97,7 +104,7 @@ def result_of(options: argparse.Namespace, found: Found) -> dict[str, object]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure or report; 1 where a contestant failed or computed something else, 2 where the machine is not quiet."""
+    """Measure or report; 1 where a system failed or computed something else, 2 where the machine is not quiet."""
     options = parse(arguments)
     if options.report:
         return show(json.loads(options.report.read_text(encoding="utf-8")), options.figures)
@@ -119,5 +126,5 @@ def show(result: Mapping[str, object], figures: Path | None) -> int:
     print(table(result))
     if figures:
         figures.mkdir(parents=True, exist_ok=True)
-        import_module("benchmarks.engine.figures").draw(result, figures)
+        draw(result, figures)
     return OK

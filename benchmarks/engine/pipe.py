@@ -1,9 +1,13 @@
-"""The parent's side of the pipe: starts a worker and drives it call by call; one that hangs is ended.
+"""Jobs for workers, and the parent's side of the pipe: it starts a worker and drives it call by call.
+
+A job is plain values on a worker's command line. Its folder (see material.py) holds the weights, images and adapters
+that all systems share. This module needs numpy and the standard library alone, because workers of peers import it in
+environments of their own.
 
 Errors:
 
     WorkerError           the worker ended, hung, or failed in a call
-    └── WorkerAbsent      what it measures is not installed here
+    └── WorkerAbsent      the library that it measures is not installed here
 """
 
 import json
@@ -12,15 +16,114 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 
-from benchmarks.engine.job import Job
+Call = Callable[[], object]  # computes once; returns an array, a tensor, or what `as_array` makes one of
+# Files of the folder: two networks, images, and weights that our workers write for peers.
+WEIGHTS, VIT_WEIGHTS, IMAGES = "weights.safetensors", "vit.safetensors", "images.npy"
+HEADS, VIT_ADAPTERS = "heads.npz", "vit_adapters.npz"
+SWIN, VIT = "swin_tiny_patch4_window7_224", "vit_small_patch16_224"  # timm's names
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes of the two networks. `QUICK` shows in little time that everything works; its figures claim nothing."""
+
+    embed_dim: int
+    depths: tuple[int, int, int, int]  # blocks of Swin's stages
+    vit_depth: int  # blocks of the ViT
+
+    @property
+    def swin(self) -> dict[str, Any]:
+        """As arguments of timm's Swin, and of Hugging Face's."""
+        return {"embed_dim": self.embed_dim, "depths": list(self.depths)}
+
+    @property
+    def stages(self) -> list[int]:
+        """First site of each of Swin's stages."""
+        return [2 * sum(self.depths[:stage]) for stage in range(len(self.depths))]
+
+
+FULL, QUICK = Sizes(96, (2, 2, 6, 2), 12), Sizes(24, (2, 2, 2, 2), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one worker shall do.
+
+    Attributes:
+        builder: `package.module:function`; the function makes the calls from this job.
+        folder: the shared material.
+        threads: for everything that computes.
+        quick: whether the networks are the small ones.
+        options: for the builder, as JSON values.
+    """
+
+    builder: str
+    folder: str
+    threads: int
+    quick: bool = False
+    options: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> Sizes:
+        """Sizes of the networks."""
+        return QUICK if self.quick else FULL
+
+    def path(self, name: str) -> Path:
+        """A file of the shared material."""
+        return Path(self.folder) / name
+
+    def images(self, count: int | None = None, *, name: str = IMAGES) -> np.ndarray:
+        """The first `count` images: float32 (B, 3, H, W), normalised."""
+        return np.ascontiguousarray(np.load(self.path(name))[:count])
+
+    def number(self, option: str) -> int:
+        """An option that must be an integer."""
+        value = self.options[option]
+        if not isinstance(value, int):
+            raise TypeError(f"{option} must be an integer, not {value!r}")
+        return value
+
+    def text(self, option: str, default: str) -> str:
+        """An option that must be a string."""
+        value = self.options.get(option, default)
+        if not isinstance(value, str):
+            raise TypeError(f"{option} must be a string, not {value!r}")
+        return value
+
+    def to_json(self) -> str:
+        """The job as one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Job":
+        """The job of a line."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What a builder made: calls by name, and facts about them (bytes, settings, FLOPs)."""
+
+    calls: Mapping[str, Call]
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def as_array(value: object) -> np.ndarray:
+    """An array of an array, of a torch tensor (which has `detach`), or of a list of them, one for each row."""
+    if isinstance(value, list):
+        return np.stack([as_array(item) for item in value])
+    detach = getattr(value, "detach", None)
+    return np.asarray(detach().cpu().float().numpy() if detach else value)
+
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_SECONDS, CALL_SECONDS = 1800.0, 600.0  # until a worker is given up: compiling takes minutes on a small machine
@@ -33,15 +136,15 @@ class WorkerError(Exception):
 
 
 class WorkerAbsent(WorkerError):
-    """What a worker measures is not installed."""
+    """The library that a worker measures is not installed."""
 
 
 class Worker:
-    """A contestant in a process of its own. Ready when constructed; ended by `close`.
+    """One system in a process of its own. It is ready when constructed; `close` ends it.
 
     Attributes:
-        calls: what it can be told to compute.
-        facts, versions: what it told of itself.
+        calls: names of its calls.
+        facts, versions: about itself.
     """
 
     def __init__(self, job: Job, *, python: str = sys.executable, environment: Mapping[str, str] | None = None) -> None:
@@ -74,7 +177,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process number."""
         return self._process.pid
 
     def time(self, call: str, *, warm: int = 0) -> tuple[float, float]:
@@ -83,7 +186,7 @@ class Worker:
         return reply["seconds"], reply["cpu_seconds"]
 
     def answer(self, call: str) -> np.ndarray:
-        """What a call computes."""
+        """The array that a call computes."""
         with tempfile.TemporaryDirectory() as folder:
             file = str(Path(folder) / "answer.npy")
             self._order({"do": "answer", "call": call, "file": file})
@@ -91,7 +194,7 @@ class Worker:
             return array
 
     def tell(self, call: str) -> dict[str, Any]:
-        """What a call that returns JSON values returns."""
+        """The JSON values that a call returns."""
         told: dict[str, Any] = self._order({"do": "facts", "call": call})["facts"]
         return told
 

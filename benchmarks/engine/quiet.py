@@ -1,4 +1,4 @@
-"""Whether a machine is quiet enough to be measured: what it did just now, and what others do while we measure.
+"""Whether a machine is quiet enough to be measured: its load just before, and the share of other processes meanwhile.
 
 Reads /proc; where there is none, only the load average is known.
 """
@@ -21,7 +21,7 @@ class LoadedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """CPU time so far, in clock ticks: of all cores, busy or not, and of the processes that are ours."""
+    """CPU time so far, in clock ticks: of all cores, of busy cores, and of our own processes."""
 
     total: int
     busy: int
@@ -29,7 +29,7 @@ class Ticks:
 
 
 def ticks(pids: Iterable[int] = ()) -> Ticks | None:
-    """Now; `pids` and this process count as ours. None where the system does not tell."""
+    """The ticks now. `pids` and this process count as ours. None where there is no /proc."""
     try:
         fields = [int(field) for field in _STAT.read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
     except OSError:
@@ -39,7 +39,7 @@ def ticks(pids: Iterable[int] = ()) -> Ticks | None:
 
 
 def _of_process(pid: int) -> int:
-    """User and system time of a process and of its children that have ended; 0 where it is gone."""
+    """User and system time of a process and of its ended children; 0 if the process is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
@@ -48,7 +48,7 @@ def _of_process(pid: int) -> int:
 
 
 def share_of_others(before: Ticks | None, after: Ticks | None) -> float | None:
-    """Of all cores' time between two looks, what neither idled nor was ours."""
+    """The share of all cores' time between `before` and `after` that other processes used."""
     if before is None or after is None or after.total <= before.total:
         return None
     foreign = (after.busy - before.busy) - (after.ours - before.ours)
@@ -65,7 +65,7 @@ def verdict(load: float, cores: int, share: float | None) -> str | None:
 
 
 def check(*, seconds: float = WATCHED_SECONDS) -> None:
-    """Watch for a moment.
+    """Watch the machine for a few seconds.
 
     Raises:
         LoadedError: it is too busy.

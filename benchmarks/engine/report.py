@@ -1,18 +1,112 @@
-"""The JSON of a run as Markdown: what was to be reached, what was measured, and by how much it was missed."""
+"""The goals, and a run held against them: as Markdown tables and as figures. Goal keys are the keys of the JSON."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.engine.goals import GOALS, Goal
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One figure to reach.
+
+    Attributes:
+        key: in the JSON.
+        experiment: which measures it.
+        what: in words.
+        limit: to reach; None where the figure is reported only.
+        most: whether `limit` is the most that is allowed, else the least.
+        unit: behind the figure.
+    """
+
+    key: str
+    experiment: str
+    what: str
+    limit: float | None
+    most: bool = True
+    unit: str = "×"
+
+    def reached(self, value: float) -> bool:
+        """Whether `value` reaches the goal; a figure without a limit always does."""
+        if self.limit is None:
+            return True
+        return value <= self.limit if self.most else value >= self.limit
+
+    def missed_by(self, value: float) -> float:
+        """How far `value` is on the wrong side, as a share of the limit; 0 where it is reached."""
+        if self.limit is None or self.reached(value):
+            return 0.0
+        return abs(value - self.limit) / self.limit
+
+
+def _most(key: str, experiment: str, what: str, limit: float | None, unit: str = "×") -> Goal:
+    return Goal(key, experiment, what, limit, unit=unit)
+
+
+def _least(key: str, experiment: str, what: str, limit: float | None) -> Goal:
+    return Goal(key, experiment, what, limit, most=False)
+
+
+GOALS = (
+    _most("bare_vs_timm_eager", "bare", "bare backbone, batch 8: our time against timm eager's", 0.58),
+    _most("bare_vs_openvino", "bare", "bare backbone, batch 8: our time against OpenVINO's (fp32)", 1.00),
+    _most("no_live_site_vs_bare", "adapters", "a task without a live site, against the bare backbone", 1.01),
+    _most("mimi_276_vs_bare", "adapters", "a MiMi adapter with 276 neurons kept, against the bare backbone", 1.04),
+    _most("full_adapters_vs_bare", "adapters", "full adapters, N = M/8 at 24 sites, against the bare backbone", 1.10),
+    _most("mixed16_vs_single", "mixed", "16 tasks mixed in a batch of 16, against 1 task", 1.04),
+    _most("mixed1000_vs_mixed16", "mixed", "1,000 resident tasks, a random one for each row, against 16", 1.05),
+    _most("bank_bytes_vs_adapter_bytes", "mixed", "memory that 1,000 tasks take, against their weights' bytes", 1.3),
+    _least("fanout8_stage4_speedup", "fanout", "8 tasks from stage 4 on, one image, against 8 single passes", 3.3),
+    _least("fanout_vs_flop_ideal", "fanout", "other depths: the speed-up as a share of what FLOPs allow (worst)", 0.9),
+    _least("fanout_bundled_speedup", "fanout", "the bundled tasks on one image, against single passes", None),
+    _least("speedup_vs_peft_mixed", "peft", "8 tasks in a batch of 16: PEFT's time against ours", 2.0),
+    _most("swap_resident_p99_ms", "swap", "swap to weights in memory, 99th percentile, while answering", 2.0, "ms"),
+    _most("swap_store_p99_ms", "swap", "swap from the store, 99th percentile, while answering", 20.0, "ms"),
+    _most("first_answer_s", "start", "process start to first answer, bundled backbone", 8.0, "s"),
+    _least("cuda_bare_vs_compiled", "cuda", "CUDA, batch 64, bf16: throughput against timm max-autotune", 0.95),
+    _least("cuda_mixed16_vs_compiled", "cuda", "CUDA, the same with 16 mixed tasks", 0.90),
+    _most("cuda_batch1_p50_ms", "cuda", "CUDA, batch 1, latency, median", 1.5, "ms"),
+    _most("cuda_batch1_p99_ms", "cuda", "CUDA, batch 1, latency, 99th percentile", 2.5, "ms"),
+    _most("bare_vs_timm_compiled", "bare", "bare backbone, batch 8: our time against timm's under torch.compile", None),
+    _most("bare_vs_onnxruntime", "bare", "bare backbone, batch 8: our time against ONNX Runtime's", None),
+    _least(
+        "speedup_vs_full_models",
+        "peft",
+        "8 tasks in a batch of 16: the time of one full model a task, against ours",
+        None,
+    ),
+    _least("memory_of_full_models_vs_ours", "peft", "the same: the memory of those processes", None),
+    _least(
+        "speedup_vs_adapterhub_parallel", "adapterhub", "8 tasks, one image, ViT: AdapterHub's time against ours", None
+    ),
+    _least(
+        "speedup_vs_adapterhub_split", "adapterhub", "8 tasks, an image each, ViT: AdapterHub's time against ours", None
+    ),
+)
+EXPERIMENTS = tuple(dict.fromkeys(goal.experiment for goal in GOALS))
+
+
+def missed(figures: Mapping[str, object]) -> dict[str, float]:
+    """The figures that do not reach their goal, and by which share of it."""
+    found = {}
+    for goal in GOALS:
+        value = figures.get(goal.key)
+        if isinstance(value, float) and not goal.reached(value):
+            found[goal.key] = goal.missed_by(value)
+    return found
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Goals, peers, and under which circumstances."""
+    """The circumstances, the goals and the peers as Markdown."""
     return "\n".join([*circumstances(result), "", *goals(result), "", *peers(result), "", *fractions(result)])
 
 
 def circumstances(result: Mapping[str, Any]) -> list[str]:
-    """What stands above every figure."""
+    """The circumstances, which stand above every figure."""
     machine, libraries = result["machine"], ", ".join(map(" ".join, result["versions"].items()))
     changed = " with uncommitted changes" if result["uncommitted_changes"] else ""
     lines = [
@@ -59,7 +153,7 @@ def _verdict(goal: Goal, result: Mapping[str, Any]) -> str:
 
 
 def peers(result: Mapping[str, Any]) -> list[str]:
-    """Who was measured, with what, and who was not and why."""
+    """Which peers were measured, in which versions, and why the others were not."""
     lines = ["| peer / setting | state | versions |", "|---|---|---|"]
     for who, peer in sorted(result["peers"].items()):
         state = peer["state"] if peer["state"] == "measured" else f"{peer['state']}: {peer['reason'].splitlines()[-1]}"
@@ -69,7 +163,7 @@ def peers(result: Mapping[str, Any]) -> list[str]:
 
 
 def fractions(result: Mapping[str, Any]) -> list[str]:
-    """How near everyone comes to the machine's matrix products, where the bare backbone was measured."""
+    """How near each system comes to the machine's matrix products, where the bare backbone was measured."""
     bare = result["details"].get("bare")
     if not bare:
         return []
@@ -77,10 +171,66 @@ def fractions(result: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Matrix products reach {limit:.0f} GFLOP/s here. Of that, on the bare backbone:",
         "",
-        "| contestant | seconds a batch | share of the limit |",
+        "| system | seconds a batch | share of the limit |",
         "|---|---:|---:|",
     ]
     for name, share in sorted(bare["fraction_of_limit"].items(), key=lambda item: -item[1]["median"]):
         spread = f"{share['median']:.2f} ({share['low']:.2f} … {share['high']:.2f})"
         lines.append(f"| {name} | {bare['times'][name]['median']:.3f} | {spread} |")
     return lines
+
+
+OURS, THEIRS, LIMIT = "#2a6f97", "#adb5bd", "#c1121f"
+
+
+def draw(result: Mapping[str, Any], folder: Path) -> list[Path]:
+    """One SVG file for each figure that was measured; returns them."""
+    import matplotlib as mpl  # noqa: PLC0415 - of the extra `reports`
+
+    drawn = []
+    with mpl.rc_context({"svg.hashsalt": "mimi", "svg.fonttype": "none"}):  # the same run gives the same bytes
+        for goal in GOALS:
+            if result[goal.key] is not None:
+                drawn.append(folder / f"{goal.key}.svg")
+                _claim(goal, result).savefig(drawn[-1], metadata={"Date": None}, bbox_inches="tight")
+    return drawn
+
+
+def _claim(goal: Goal, result: Mapping[str, Any]) -> "Figure":
+    from matplotlib.figure import Figure  # noqa: PLC0415 - of the extra `reports`
+
+    times = result["details"].get(goal.experiment, {}).get("times", {})
+    figure = Figure(figsize=(8, 1.6 + 0.28 * len(times)))
+    if not times:
+        _interval(figure.subplots(), goal, result)
+        return figure
+    above, below = figure.subplots(2, 1, height_ratios=[1, max(1, 0.4 * len(times))])
+    _interval(above, goal, result)
+    _bars(below, times)
+    figure.tight_layout()
+    return figure
+
+
+def _interval(axes: "Axes", goal: Goal, result: Mapping[str, Any]) -> None:
+    found = result["intervals"][goal.key]
+    middle = found["median"]
+    axes.errorbar(
+        [middle], [0], xerr=[[middle - found["low"]], [found["high"] - middle]], fmt="o", color=OURS, capsize=4
+    )
+    if goal.limit is not None:
+        sign = "≤" if goal.most else "≥"
+        axes.axvline(goal.limit, color=LIMIT, linestyle="--", label=f"goal {sign} {goal.limit:g} {goal.unit}")
+        axes.legend(loc="upper right", fontsize=8, frameon=False)
+    quick = " (quick run: no claim)" if result["quick"] else ""
+    axes.set_title(f"{goal.what}{quick}", fontsize=9, loc="left")
+    axes.set_yticks([])
+    axes.set_xlabel(goal.unit, fontsize=8)
+    axes.margins(x=0.4)
+
+
+def _bars(axes: "Axes", times: Mapping[str, Any]) -> None:
+    names = sorted(times, key=lambda name: times[name]["median"], reverse=True)
+    colours = [OURS if name.startswith("ours") else THEIRS for name in names]
+    axes.barh(names, [times[name]["median"] for name in names], color=colours)
+    axes.set_xlabel("seconds, median", fontsize=8)
+    axes.tick_params(labelsize=8)

@@ -1,4 +1,4 @@
-"""The child's side of the pipe: builds its calls, makes one for each line it is sent, and says how long that took.
+"""The child's side of the pipe: it builds its calls, makes one for each line it gets, and answers with the time.
 
 Lines are JSON, both ways. Standard output belongs to the pipe alone: what libraries print goes to standard error.
 """
@@ -16,9 +16,14 @@ from typing import IO
 
 import numpy as np
 
-from benchmarks.engine.job import Call, Calls, Job, as_array
+from benchmarks.engine.pipe import Call, Calls, Job, as_array
 
-OURS = ("benchmarks", "backbone", "service", "adapters_store")  # missing modules of these are a mistake, not an absence
+OURS = (
+    "benchmarks",
+    "backbone",
+    "service",
+    "adapters_store",
+)  # our own packages: a missing module of these is an error
 LIBRARIES = ("torch", "timm", "numpy", "onnxruntime", "onnx", "openvino", "transformers", "peft", "adapters")
 
 
@@ -39,11 +44,12 @@ def main() -> int:
 
 
 def start(job: Job, replies: IO[str]) -> Calls | None:
-    """Build, and tell what there is to call; or why nothing is."""
+    """Build the calls and send their names, or the reason why there are none."""
     reply: dict[str, object]
     calls = None
     try:
-        calls = import_module(job.module).build(job)
+        module, _, function = job.builder.partition(":")
+        calls = getattr(import_module(module), function)(job)
         reply = {"calls": sorted(calls.calls), "facts": dict(calls.facts), "versions": versions()}
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
@@ -56,7 +62,7 @@ def start(job: Job, replies: IO[str]) -> Calls | None:
 
 
 def answer(order: Mapping[str, str], calls: Mapping[str, Call]) -> dict[str, object]:
-    """Carry out one order: `time` a call, write its `answer` to a file, or tell the `memory`."""
+    """Carry out one order: `time` a call, write its `answer` to a file, or give its `facts` or the `memory`."""
     match order["do"]:
         case "time":
             return timed(calls[order["call"]], warm=int(order["warm"]))
@@ -89,7 +95,7 @@ def memory(mark: str) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that this process has loaded."""
+    """Versions of the libraries that this process has loaded."""
     found = {}
     for name in LIBRARIES:
         if name in sys.modules:

@@ -1,4 +1,4 @@
-"""HTTP serving against other servers and against the engine alone; `run` says how."""
+"""HTTP serving against other servers and against the engine alone; see `run`."""
 
 from collections.abc import Sequence
 

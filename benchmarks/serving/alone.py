@@ -1,6 +1,6 @@
-"""The engine without a server, in a process of its own: what HTTP is measured against.
+"""The engine without a server, in a process of its own: the baseline for HTTP.
 
-The same settings and the same parts as the server's; writes what it measured to standard output, in JSON.
+It has the settings and the parts of the server. It writes its figures to standard output, in JSON.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from service.server import build
 
 
 def batches(engine: Engine, rows: Sequence[Row], *, seconds: float) -> list[float]:
-    """Seconds of one forward pass after another, for so long; the first, which warms up, does not count."""
+    """Seconds of each forward pass, for `seconds` in total; the first pass, a warm-up, does not count."""
     engine.run(rows)
     times: list[float] = []
     end = time.perf_counter() + seconds
@@ -37,8 +37,8 @@ def batches(engine: Engine, rows: Sequence[Row], *, seconds: float) -> list[floa
 def measure(folder: Path, *, seconds: float) -> dict[str, object]:
     """The engine's rate at full batches, and its milliseconds for a full batch and for one image.
 
-    In the main thread and, as in the server, in another: OpenMP's threads wait differently there (they spin while the
-    process has no more of them than the machine has cores). The faster is what a server is held against.
+    Measured in the main thread and, as in the server, in another one, where OpenMP's threads wait differently: they
+    spin while the process has no more of them than the machine has cores. The faster of both is the baseline.
     """
     settings = load(os.environ)
     service = build(settings)
@@ -67,7 +67,7 @@ def _timed(engine: Engine, rows: Sequence[Row], seconds: float) -> dict[str, flo
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure and tell."""
+    """Measure, and write the figures."""
     parser = argparse.ArgumentParser(prog="benchmarks.serving.alone")
     parser.add_argument("folder", type=Path, help="of a scene")
     parser.add_argument("seconds", type=float)

@@ -1,9 +1,14 @@
-"""How each server is asked about an image, and where its answer is: the one difference between them that is allowed."""
+"""How each server is asked about an image, where its answer is, and whether two servers give the same answers.
+
+Servers may differ only in the form of a request. Nothing is timed before their answers are equal.
+"""
 
 import base64
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from math import isclose
+from typing import Any, NamedTuple, Protocol
 
 _TOP_K = 5
 _JSON = "application/json"
@@ -77,3 +82,57 @@ def best(style: Style, body: str) -> Best:
     """The most probable label of an answer."""
     first = style.predictions(json.loads(body))[0]
     return Best(str(first["label"]), float(first["probability"]))
+
+
+_TOLERANCE = 0.02  # between probabilities: float32 in another order of operations moves them far less
+
+
+class Known(Protocol):
+    """Images, and answers that are known: the first task's to the first images, every task's to the first one."""
+
+    @property
+    def images(self) -> Sequence[bytes]:
+        """Encoded images."""
+        ...
+
+    @property
+    def expected(self) -> Sequence[Best]:
+        """Answers of the first task."""
+        ...
+
+    @property
+    def tasks(self) -> Sequence[Best]:
+        """Answers of every task to the first image."""
+        ...
+
+
+class WrongAnswer(Exception):
+    """A server's answer differs from the model's."""
+
+
+def check(name: str, port: int, scene: Known) -> None:
+    """Ask a server about every image with a known answer; ask our server for every task as well.
+
+    Raises:
+        WrongAnswer: another label, or a probability that is off.
+        OSError: no answer.
+    """
+    style = STYLES[name]
+    found = [_ask(port, style, image) for image in scene.images[: len(scene.expected)]]
+    compare(name, found, scene.expected)
+    if name == "ours":
+        compare(name, [_ask(port, ours(task), scene.images[0]) for task in range(len(scene.tasks))], scene.tasks)
+
+
+def compare(name: str, found: Sequence[Best], wanted: Sequence[Best]) -> None:
+    """Raise WrongAnswer where two differ."""
+    for index, (one, other) in enumerate(zip(found, wanted, strict=True)):
+        if one.label != other.label or not isclose(one.probability, other.probability, abs_tol=_TOLERANCE):
+            raise WrongAnswer(f"{name} says {one} of number {index}, the model {other}")
+
+
+def _ask(port: int, style: Style, image: bytes) -> Best:
+    url, headers = f"http://127.0.0.1:{port}{style.path}", {"Content-Type": style.media_type}
+    question = urllib.request.Request(url, data=style.body(image), headers=headers)
+    with urllib.request.urlopen(question, timeout=60) as answer:
+        return best(style, answer.read().decode())

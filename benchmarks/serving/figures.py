@@ -1,9 +1,15 @@
-"""The arithmetic of a load: when requests are due, how long they took, how many were answered in a second. Pure."""
+"""The arithmetic of a load, and the figures that the goals are about. Pure functions.
+
+A load: when requests are due, how long they took, how many were answered in a second. A goal's figure is a ratio or a
+difference within one round, so that a machine that is slower in one round than in another does not matter; the
+headline is the median over the rounds.
+"""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +51,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def answered_per_second(times: Sequence[float]) -> float:
-    """The slope of the line through all answers: unlike a count, it does not depend on which batch ended just in time.
+    """The slope of the line through all answers. Unlike a count, it does not depend on where the last batch ended.
 
     Raises:
         ValueError: fewer than two answers.
@@ -58,10 +64,10 @@ def answered_per_second(times: Sequence[float]) -> float:
 
 
 def summary(calls: Sequence[Call], *, warmup: float, seconds: float) -> dict[str, float]:
-    """What the requests that were due after the warm-up say; a request without a good answer has none to give.
+    """Figures of the requests that were due after the warm-up; a request without a good answer has no latency.
 
-    The rate looks at all answers within the `seconds` after the warm-up, whenever they were due: behind them the load
-    ends, and a server that falls behind answers requests of the warm-up for a while.
+    The rate counts all answers within the `seconds` after the warm-up, whenever they were due, because a server that
+    falls behind still answers requests of the warm-up then.
     """
     counted = [call for call in calls if call.due >= warmup]
     good = [call for call in counted if call.status == 200]  # noqa: PLR2004
@@ -88,3 +94,54 @@ class Spread:
 def spread(values: Sequence[float]) -> Spread:
     """The median of the rounds, with all of them beside it."""
     return Spread(median(values), min(values), max(values), list(values))
+
+
+Round = Mapping[str, Any]  # server name, or "alone" -> its figures
+
+
+def headlines(rounds: Mapping[str, Sequence[Round]]) -> dict[str, Any]:
+    """The goals' keys, and under `spreads` each with its rounds; a key without a figure is None.
+
+    Args:
+        rounds: by backbone: "bundled", "swin_t".
+    """
+    bundled, swin = rounds.get("bundled", ()), rounds.get("swin_t", ())
+    series = {
+        "http_vs_engine": [_rate(each, "ours") / each["alone"]["per_second"] for each in swin if "ours" in each],
+        "vs_litserve_bundled": _against_litserve(bundled),
+        "vs_litserve_swin_t": _against_litserve(swin),
+        "p99_at_60_vs_forward": [_p99_at_60(each) for each in swin if "ours" in each],
+        "added_latency_p50_ms": [each["ours"]["unloaded"]["added_p50_ms"] for each in swin if "ours" in each],
+        "goodput_at_200_bundled": [_goodput(each["ours"]) for each in bundled if "open" in each.get("ours", ())],
+        "goodput_at_200_swin_t": [_goodput(each["ours"]) for each in swin if "open" in each.get("ours", ())],
+        "tasks64_vs_1": [_many_against_one(each["ours"]) for each in swin if "ours" in each],
+    }
+    spreads = {key: asdict(spread(values)) if values else None for key, values in series.items()}
+    return {**{key: it["median"] if it else None for key, it in spreads.items()}, "spreads": spreads}
+
+
+def _rate(each: Round, server: str) -> float:
+    rate: float = each[server]["closed"]["per_second"]
+    return rate
+
+
+def _against_litserve(rounds: Sequence[Round]) -> list[float]:
+    both = [each for each in rounds if "ours" in each and "litserve" in each]
+    return [_rate(each, "ours") / _rate(each, "litserve") for each in both]
+
+
+def _p99_at_60(each: Round) -> float:
+    ratio: float = each["ours"]["open"]["60"]["p99_ms"] / each["alone"]["forward_ms"]
+    return ratio
+
+
+def _goodput(ours: Mapping[str, Any]) -> float:
+    """Answers a second at twice the capacity, as a share of those at saturation."""
+    ratio: float = ours["open"]["200"]["per_second"] / ours["closed"]["per_second"]
+    return ratio
+
+
+def _many_against_one(ours: Mapping[str, Any]) -> float:
+    one = (ours["closed"]["per_second"] + ours["closed_again"]["per_second"]) / 2
+    ratio: float = ours["closed_64"]["per_second"] / one
+    return ratio

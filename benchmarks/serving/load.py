@@ -1,7 +1,9 @@
 """The load, in a process of its own: a closed loop (clients wait for answers) or an open one (requests come anyway).
 
 In the open loop a request's latency counts from when it was due, whether a connection was free then or not. Reads a
-job in JSON from standard input, writes what came of it to standard output.
+job in JSON from standard input, writes the figures to standard output. A connection speaks just enough HTTP/1.1
+to send a prepared request and time its answer. It must cost little, because the load shares its machine with the
+server.
 """
 
 import asyncio
@@ -9,14 +11,88 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import uvloop
 
-from benchmarks.serving.exchange import LOST, OK, Exchange
 from benchmarks.serving.figures import Call, arrivals, summary
+
+_END_OF_HEAD = b"\r\n\r\n"
+_LENGTH = b"content-length:"
+OK = 200
+LOST = 0  # instead of a status: the connection ended before the answer did
+
+Answered = Callable[["Exchange", int, bytes], None]
+
+
+class Exchange(asyncio.Protocol):
+    """A connection with at most one request under way; it calls `answered` at the end of each."""
+
+    def __init__(self, answered: Answered) -> None:
+        """`answered` gets each answer; nothing is sent before `ask`."""
+        self._answered = answered
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._expected = -1  # bytes of the whole answer; unknown before its head is there
+        self._asking = False
+
+    @property
+    def open(self) -> bool:
+        """Whether another request can be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def ask(self, request: bytes) -> None:
+        """Send one request; the one before has been answered."""
+        if not self._transport or self._asking:
+            raise RuntimeError("not connected, or the answer before is still missing")
+        self._asking = True
+        self._transport.write(request)
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._transport:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Connected."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Collect an answer; report it when it is complete."""
+        self._received += data
+        if self._expected < 0:
+            self._expected = _size(self._received)
+        if 0 <= self._expected <= len(self._received):
+            self._finish(int(self._received[9:12]), bytes(self._received))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report an answer that will not come."""
+        if self._asking:
+            self._finish(LOST, bytes(self._received))
+
+    def _finish(self, status: int, answer: bytes) -> None:
+        self._received.clear()
+        self._expected, self._asking = -1, False
+        self._answered(self, status, answer.partition(_END_OF_HEAD)[2])
+
+
+def _size(received: bytearray) -> int:
+    """Bytes of the answer that begins like this; -1 where its head is not complete.
+
+    Raises:
+        ValueError: it does not say how long it is.
+    """
+    end = received.find(_END_OF_HEAD)
+    if end < 0:
+        return -1
+    head = bytes(received[:end]).lower()
+    start = head.find(_LENGTH)
+    if start < 0:
+        raise ValueError("an answer without Content-Length cannot be timed")
+    return end + len(_END_OF_HEAD) + int(head[start + len(_LENGTH) :].split(b"\r\n", 1)[0])
+
 
 _PATIENCE = 60.0  # seconds for answers that are under way at the end
 _MOST_CONNECTIONS = 512
@@ -30,7 +106,7 @@ class Job:
         requests: a file with prepared requests, as `save` writes it; they are sent in turn.
         warmup: seconds at the beginning that do not count.
         seconds: that count.
-        answers: whether to tell each answer and how long it took, in the order in which they came.
+        answers: whether to report each answer and its latency, in the order in which they came.
     """
 
     port: int
@@ -44,7 +120,7 @@ class Job:
 
 @dataclass(slots=True)
 class Tape:
-    """What happened."""
+    """The calls and the answers."""
 
     calls: list[Call] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)

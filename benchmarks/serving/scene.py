@@ -1,11 +1,14 @@
-"""What every server of a comparison is given: the same weights, the same task adapters, the same images.
+"""What all servers of a comparison share: the weights, the task adapters, the images.
 
 The first task's head is a set of prototypes, one image each, so that its answers differ from image to image even over
-random weights: a server that mixes up images, or prepares them in its own way, is found out.
+random weights. This shows when a server mixes up images, or prepares them in its own way.
+The images are crops of two real photographs, each different, the same on every machine. scikit-learn ships the
+photographs; nothing is downloaded.
 """
 
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +16,42 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save_file
+from sklearn.datasets import load_sample_images
 
 from adapters_store import TaskAdapter, open_store, pack
 from backbone import BUNDLED, Backbone, SiteWeights, load_backbone, reference_logits
 from benchmarks.serving.asking import Best, task_name
-from benchmarks.serving.peers.model import Model
-from benchmarks.serving.photos import photos
+from benchmarks.serving.model import Model
 from benchmarks.synthetic import task_adapter
+
+SIDE = 224  # pixels
+QUALITY = 90
+_ZOOMS = (1.0, 1.9)  # pixels of the photograph to one of the crop, from … to
+
+
+def photos(count: int, *, seed: int = 0) -> list[bytes]:
+    """`count` encoded images, `SIDE` square."""
+    rng = np.random.default_rng(seed)
+    return [_encoded(crop) for crop in _crops(count, rng)]
+
+
+def _crops(count: int, rng: np.random.Generator) -> Iterator[Image.Image]:
+    sources = [Image.fromarray(pixels) for pixels in load_sample_images().images]
+    for index in range(count):
+        source = sources[index % len(sources)]
+        side = round(SIDE * float(rng.uniform(*_ZOOMS)))
+        left, top = int(rng.integers(source.width - side + 1)), int(rng.integers(source.height - side + 1))
+        box = (left, top, left + side, top + side)
+        yield source.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box)
+
+
+def _encoded(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
+
 
 SWIN_T = "swin_tiny_patch4_window7_224"
 BACKBONES = {"bundled": BUNDLED, "swin_t": SWIN_T}
@@ -33,7 +64,7 @@ _SHARPNESS = 12.0  # logits of an image's own prototype
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where everything lies.
+    """The files of a comparison, and the right answers.
 
     Attributes:
         folder: holds the store, the first task, random weights, some of the images, and `scene.json`, which says so.
@@ -75,7 +106,7 @@ def make(name: str, folder: Path) -> Scene:
 
 
 def _tell_others(scene: Scene) -> None:
-    """Write what peers, and the engine alone, read."""
+    """Write the files that peers and the engine alone read."""
     weights = str(scene.weights) if scene.weights else None
     told = {"backbone": scene.backbone, "weights": weights, "task": str(scene.folder / "task.safetensors")}
     (scene.folder / "images").mkdir()
@@ -92,7 +123,7 @@ def _adapter(backbone: Backbone, seed: int) -> TaskAdapter:
 
 
 def _with_prototypes(backbone: Backbone, adapter: TaskAdapter, images: Sequence[bytes]) -> TaskAdapter:
-    """The task with a head that calls image i, and what looks like it, class i; its golden sample anew."""
+    """The task with a new head, which gives class i to image i and to similar images, and a new golden sample."""
     model = Model(backbone, adapter)
     features = model.features([model.pixels(image) for image in images[:CHECKED]]).numpy()
     centre = features.mean(0)

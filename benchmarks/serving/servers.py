@@ -1,4 +1,4 @@
-"""Starting a server in a process group of its own, waiting until it answers, and ending it with all its children."""
+"""Servers as processes: started in a process group, ready when they answer, ended with all their children."""
 
 import os
 import signal
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from benchmarks.serving import model
 from benchmarks.serving.asking import STYLES, Style
-from benchmarks.serving.peers import model
 from benchmarks.serving.scene import Scene
 
 ROOT = Path(__file__).parents[2]
@@ -25,12 +25,12 @@ _GRACE = 15.0  # seconds to end when asked to
 
 
 class NotStarted(Exception):
-    """The server did not come up; says the last of what it wrote."""
+    """The server did not start; the message is the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What all servers are given alike: most images of a batch, and threads of a forward pass."""
+    """What all servers share: most images of a batch, and threads of a forward pass."""
 
     batch: int
     threads: int
@@ -44,7 +44,7 @@ class Running:
     process: psutil.Process
 
     def cpu_seconds(self) -> float:
-        """Of the process and all its children that live now."""
+        """CPU seconds of the process and of all its live children."""
         total = 0.0
         for process in [self.process, *self.process.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
@@ -54,7 +54,7 @@ class Running:
 
 
 def environment(scene: Scene, plan: Plan, port: int) -> dict[str, str]:
-    """What any server's process, or the engine's alone, finds in its environment."""
+    """The environment of a server's process, or of the engine alone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MIMI_")}
     weights = {"MIMI_WEIGHTS": str(scene.weights)} if scene.weights else {}
     return {
@@ -114,7 +114,7 @@ def free_port() -> int:
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and its children: asked first, then killed."""
+    """Ask a process to end, then kill it and its children."""
     children = []
     with suppress(psutil.NoSuchProcess):
         children = psutil.Process(process.pid).children(recursive=True)

@@ -1,4 +1,4 @@
-"""`mimi export`: a task, or the backbone that all tasks share, as an ONNX model."""
+"""`mimi export`: writes a task, or the backbone that all tasks share, as an ONNX model."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 HELP = "write a task, or the backbone whose adapters are inputs, as an ONNX model"
 TOLERANCE = 1e-3  # of the golden logits, relative to max(1, max |golden logit|), as a server allows
-INT8_TOLERANCE = 0.1  # finds what is broken; what int8 costs in accuracy, only test images tell
+INT8_TOLERANCE = 0.1  # finds a broken model; only test images show what int8 costs in accuracy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Export, check what can be checked, and write."""
+    """Export the model, compare it with the golden sample if it is a task, and write it."""
     if (options.file is None) != options.shared:
-        raise BadOption("name a task adapter file, or give --shared, and not both")
+        raise BadOption("name a task adapter file, or give --shared, but not both")
     model, told = _shared(options) if options.shared else _task(options)
     for path in _save(model, options.out):
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
@@ -51,7 +51,7 @@ def _shared(options: argparse.Namespace) -> "tuple[onnx.ModelProto, str]":
 def _task(options: argparse.Namespace) -> "tuple[onnx.ModelProto, str]":
     from adapters_store import digest, unpack
     from mimi.files import read_file
-    from service.engine.admission import check
+    from service.engine.weights import check
 
     data = read_file(options.file)
     adapter = unpack(data)
@@ -82,10 +82,10 @@ def _model_of(backbone: "Backbone", adapter: "TaskAdapter", sha256: str, *, int8
 
 
 def _verify(model: "onnx.ModelProto", backbone: "Backbone", adapter: "TaskAdapter", tolerance: float) -> float:
-    """How far the model is from the golden logits at most.
+    """The largest difference between the model's logits and the golden logits.
 
     Raises:
-        ExportMismatch: it is too far, and must not be written.
+        ExportMismatch: it is too large, and the model must not be written.
     """
     import numpy as np
     import torch

@@ -1,4 +1,4 @@
-"""`mimi inspect FILE`: check a task adapter file and show what it says about itself."""
+"""`mimi inspect FILE`: checks a task adapter file and shows its manifest."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Validate like the server does, as far as that goes without a backbone, and print."""
+    """Make the server's checks that need no backbone, and print what the file says."""
     from adapters_store import digest, unpack
     from mimi.files import read_file
 

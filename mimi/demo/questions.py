@@ -1,16 +1,19 @@
-"""What the demo asks: images that no task has trained on, and what the answer should be where that is known.
+"""The demo's questions: images that no task has trained on, and the right label where it is known.
 
-Reads data sets and knows task names and labels; asks nothing itself.
+They are asked at the same time, as several clients would do. No answer is judged here.
 """
 
 import io
 import random
 import re
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from PIL import Image
 
+from mimi.client import Answer, Client
 from mimi.errors import NoMatchingTask
 from training.data import Data, check, load_data
 from training.data.sets import ImageSet
@@ -18,6 +21,7 @@ from training.data.sets import ImageSet
 DIGIT_TASKS = ("digits-demo", "digits", "digits-parity")
 DIGITS = 120  # held-back digits, each asked of every task
 MORE_IMAGES = 60  # at most, of the user's data set
+CLIENTS = 8  # so that requests for different tasks meet in one batch
 SEED = 7
 _NAMED = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})=(.+)", re.DOTALL)
 
@@ -32,8 +36,27 @@ class Question:
     expected: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A question, its answer, and the seconds that it took."""
+
+    question: Question
+    answer: Answer
+    seconds: float
+
+    @property
+    def predicted(self) -> str:
+        """The most probable label."""
+        return self.answer.labels[0]
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the expected label was predicted; None where no label is expected."""
+        return None if self.question.expected is None else self.predicted == self.question.expected
+
+
 def digit_questions(other_tasks: Sequence[str]) -> list[Question]:
-    """Held-back digits for the tasks that tell digits apart, and the same images for all others."""
+    """Held-back digits for the digit tasks, and the same images for all other tasks."""
     digits, parity = _held_back("digits"), _held_back("digits-parity")
     questions = []
     for i in _draw(len(digits), DIGITS):
@@ -53,7 +76,7 @@ class OwnImages:
 
 
 def read_own(spec: str) -> OwnImages:
-    """Read and check what the user names: what `load_data` takes, with or without a task and `=` before it.
+    """Read and check the user's images: a specification for `load_data`, or TASK=specification.
 
     Raises:
         DataError: the data set cannot be read.
@@ -84,8 +107,18 @@ def own_questions(own: OwnImages, labels: Mapping[str, Sequence[str]]) -> list[Q
 
 
 def shuffled(questions: Sequence[Question]) -> list[Question]:
-    """Mixed over tasks, the same way every time."""
+    """The questions in random order, the same every time."""
     return random.Random(SEED).sample(questions, len(questions))
+
+
+def ask_all(client: Client, questions: Sequence[Question]) -> list[Reply]:
+    """Send every question, a few at a time, in their order.
+
+    Raises:
+        CommandError: one of them got no answer, or an error.
+    """
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return list(pool.map(lambda question: _ask(client, question), questions))
 
 
 def _held_back(name: str) -> ImageSet:
@@ -101,3 +134,9 @@ def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _ask(client: Client, question: Question) -> Reply:
+    begun = time.perf_counter()
+    answer = client.predict(question.task, question.png)
+    return Reply(question, answer, time.perf_counter() - begun)

@@ -1,6 +1,6 @@
-"""A real server in a process of its own, for as long as a `with` block lasts.
+"""A real server in a process of its own, which runs as long as a `with` block.
 
-Talks to it only as the outside does. Its words go to a log file, whose end is shown if it fails.
+Talks to the server over HTTP only. The server writes into a log file; if it fails, the end of the log is shown.
 """
 
 import os
@@ -35,7 +35,7 @@ class Server:
         """Block until the server ends by itself.
 
         Raises:
-            ServerFailed: it did.
+            ServerFailed: always, because a server should not end by itself.
         """
         self.process.wait()
         raise ServerFailed(f"the server ended by itself; its log ends with:\n{_tail(self.log)}")
@@ -43,7 +43,7 @@ class Server:
 
 @contextmanager
 def running_server(folder: Path, *, port: int = 0, options: Sequence[str] = ()) -> Iterator[Server]:
-    """Start a server over a fresh store in `folder`, with further options of `mimi serve`, and stop it at the end.
+    """Start a server over a new store in `folder`, with more options of `mimi serve`, and stop it at the end.
 
     Raises:
         ServerFailed: the port is taken, or the server did not get ready.
@@ -58,7 +58,7 @@ def running_server(folder: Path, *, port: int = 0, options: Sequence[str] = ()) 
             stdout=output,
             stderr=subprocess.STDOUT,
             env={name: value for name, value in os.environ.items() if not name.startswith("MIMI_")},
-            start_new_session=True,  # Ctrl-C is ours to handle: the server is stopped in order, once
+            start_new_session=True,  # Ctrl-C reaches the demo alone, which then stops the server once
         )
     server = Server(process, f"http://{HOST}:{port}", log)
     try:
@@ -69,7 +69,7 @@ def running_server(folder: Path, *, port: int = 0, options: Sequence[str] = ()) 
 
 
 def _free_port(wanted: int) -> int:
-    """`wanted`, or one that the system picks; a taken one is found here, not by asking a stranger on it."""
+    """`wanted`, or a free port if it is 0. If it is taken, this fails here, and no other server is asked by mistake."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -91,7 +91,7 @@ def _wait_until_ready(server: Server) -> None:
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the process is over, after giving it a moment."""
+    """Whether the process ends within a moment."""
     try:
         process.wait(_POLL_SECONDS)
     except subprocess.TimeoutExpired:

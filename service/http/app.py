@@ -6,19 +6,21 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from adapters_store import AdaptersStoreError
 from backbone import ImageError
-from service import problems
 from service.engine import EngineError
 from service.errors import ServiceError
 from service.http import openapi
 from service.http.limits import LimitsMiddleware
 from service.http.origins import OriginsMiddleware, with_cors
-from service.http.request_id import RequestIdMiddleware
-from service.http.routes import aliases, operations, predictions, tasks, v2_infer, v2_models, v2_repository, versions
+from service.http.record import RecordMiddleware, record_of
+from service.http.routes import aliases, operations, predictions, tasks, versions
+from service.http.v2 import routes as v2
+from service.problems import response_to
 from service.service import Service
 
 _HANDLED = (
@@ -38,20 +40,25 @@ def create_app(service: Service) -> ASGIApp:
     api = FastAPI(
         title="MiMi serving",
         summary="Many vision tasks over one resident backbone.",
-        version=openapi.release(),
+        version=openapi.RELEASE,
         lifespan=_lifespan,
         redirect_slashes=False,
         openapi_url=None,  # served by a route of our own, which asks for a key
-        exception_handlers=dict.fromkeys(_HANDLED, problems.handle),
+        exception_handlers=dict.fromkeys(_HANDLED, _handle),
         responses=openapi.documented(400, 401, 403, 413, 421, 429, 431, 503),
     )
     api.state.service = service
-    for routes in (predictions, tasks, versions, aliases, v2_models, v2_infer, v2_repository, operations):
+    for routes in (predictions, tasks, versions, aliases, v2, operations):
         api.include_router(routes.router)
-    settings, refused = service.settings, service.metrics.rejected
-    guarded = OriginsMiddleware(with_cors(api, settings), settings=settings, on_refused=refused)
-    limited = LimitsMiddleware(guarded, settings=settings, on_refused=refused)
-    return RequestIdMiddleware(limited)
+    guarded = OriginsMiddleware(with_cors(api, service.settings), settings=service.settings)
+    limited = LimitsMiddleware(guarded, settings=service.settings)
+    return RecordMiddleware(limited, metrics=service.metrics)
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    """Answer any error by the one table, and note it for the metrics."""
+    record_of(request.scope).error = error
+    return response_to(error, request.url.path)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ that goes out before the body was read closes the connection, so that nobody can
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +20,7 @@ from service.errors import (
     TooManyBytes,
     UnsupportedEncoding,
 )
+from service.http.record import record_of
 from service.problems import response_to
 from service.settings import Settings
 
@@ -50,8 +51,8 @@ class Budget:
 class LimitsMiddleware:
     """Refuses what no route needs to see, and guards the body of what passes."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, on_refused: Callable[[Exception], None]) -> None:
-        self._app, self._settings, self._on_refused = app, settings, on_refused
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
+        self._app, self._settings = app, settings
         self._budget = Budget(settings.held_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +71,7 @@ class LimitsMiddleware:
             check_version(scope["http_version"])
             check_headers(scope["headers"], self._settings)
         except RequestError as error:
-            self._on_refused(error)
+            record_of(scope).error = error
             exchange.distrust()
             await response_to(error, scope["path"])(scope, exchange.receive, exchange.send)
         else:

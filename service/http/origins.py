@@ -5,12 +5,13 @@ Host), by address it would say so (refused by Origin, unless keys protect the se
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import AccessError, ForeignOrigin, MisdirectedRequest
+from service.http.record import record_of
 from service.problems import response_to
 from service.settings import ANY_HOST, Settings, is_loopback
 
@@ -28,8 +29,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 class OriginsMiddleware:
     """Refuses what is meant for another server, or comes from a foreign page."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, on_refused: Callable[[Exception], None]) -> None:
-        self._app, self._settings, self._on_refused = app, settings, on_refused
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
+        self._app, self._settings = app, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it here."""
@@ -37,7 +38,7 @@ class OriginsMiddleware:
             if scope["type"] == "http":
                 check(scope["method"], scope["path"], scope["headers"], self._settings)
         except AccessError as error:
-            self._on_refused(error)
+            record_of(scope).error = error
             await response_to(error, scope["path"])(scope, receive, send)
         else:
             await self._app(scope, receive, send)

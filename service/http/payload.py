@@ -1,4 +1,4 @@
-"""From a request body to encoded images and options: raw bytes, a multipart form, or JSON with base64.
+"""Parses request bodies: images and options (raw bytes, a multipart form, or JSON with base64), files, documents.
 
 Knows what a body looks like, not what an image or a task is.
 """
@@ -6,14 +6,14 @@ Knows what a body looks like, not what an image or a task is.
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from adapters_store import ArtifactError
-from adapters_store.strict_json import parse_object
+from adapters_store import errors as strict
+from adapters_store.strict_json import Json, parse_object
 from service.errors import BodyTooLarge, InvalidRequest, MalformedJson
 from service.http.multipart import FormLimits, Part, read_form
 from service.schemas import (
@@ -26,17 +26,33 @@ from service.schemas import (
     PredictOptions,
 )
 
+T = TypeVar("T")
+
 FORM = "multipart/form-data"
 JSON = "application/json"
 
+MOST_DOCUMENT_BYTES = 16 * 1024
+
+_DOCUMENT_DEPTH = 8
 _JSON_DEPTH = 20
 _JSON_OUTSIDE_STRINGS = 64 * 1024  # characters: brackets, commas and white space
 _OTHER_STRINGS = 8  # keys and options; also the most form fields
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_DATA_URI = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64}(?:;[\w.+-]{1,64}=[\w.+-]{1,64}){0,4};base64,", re.ASCII)
+_DATA_URI = re.compile(
+    r"data:[\w.+-]{1,64}/[\w.+-]{1,64}(?:;[\w.+-]{1,64}=[\w.+-]{1,64}){0,4};base64,", re.ASCII | re.IGNORECASE
+)
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_LINE_ENDS = b"\r\n\t "  # PEM and MIME break base64 into lines
+_MOST_PADDING = 2
+
+_JSON_WORDS: Mapping[type[Exception], str] = {
+    strict.JsonTooDeep: "this JSON is nested too deeply",
+    strict.DuplicateKey: "an object of this JSON names a key twice",
+    strict.NonFiniteNumber: "this JSON holds NaN, Infinity, or a number that overflows to it",
+}
 
 
-class Shape(NamedTuple):
+class PredictSchema(NamedTuple):
     """What a prediction may say beside its images: as form fields, as JSON, in how many strings, and in words."""
 
     fields: type[PredictOptions]
@@ -45,8 +61,10 @@ class Shape(NamedTuple):
     words: str
 
 
-ONE_TASK = Shape(PredictOptions, PredictJson, _OTHER_STRINGS, "top_k (1 to 10000) and output")
-MANY_TASKS = Shape(FanoutOptions, FanoutJson, _OTHER_STRINGS + MAX_TASKS, f"top_k, output and up to {MAX_TASKS} tasks")
+ONE_TASK = PredictSchema(PredictOptions, PredictJson, _OTHER_STRINGS, "top_k (1 to 10000) and output")
+MANY_TASKS = PredictSchema(
+    FanoutOptions, FanoutJson, _OTHER_STRINGS + MAX_TASKS, f"top_k, output and up to {MAX_TASKS} tasks"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +93,26 @@ class Body:
         return self.content_type.partition(";")[0].strip().lower()
 
 
-async def read_payload(body: Body, *, images: FormLimits, offload: Offload, shape: Shape = ONE_TASK) -> Payload:
+async def read_payload(
+    body: Body, *, images: FormLimits, offload: Offload, schema: PredictSchema = ONE_TASK
+) -> Payload:
     """Read the images of a prediction.
 
     Args:
         body: a form, JSON, or else one raw image whatever its declared type: the bytes decide.
         images: most images, and most bytes of one.
         offload: runs long parsing off the event loop.
-        shape: the options there are.
+        schema: the options there are.
 
     Raises:
         RequestError: the body is not what it should be.
     """
     if body.media_type == FORM:
-        limits = replace(images, fields=shape.strings)
-        return _from_form(await read_form(body.content_type, body.stream, limits=limits), images, shape)
+        limits = replace(images, fields=schema.strings)
+        return _from_form(await read_form(body.content_type, body.stream, limits=limits), images, schema)
     if body.media_type == JSON:
         text = b"".join([chunk async for chunk in body.stream])
-        return await offload(lambda: parse_json(text, most=images.files, shape=shape))
+        return await offload(lambda: parse_json(text, most=images.files, schema=schema))
     return Payload((await read_file(body, most_bytes=images.file_bytes),))
 
 
@@ -118,7 +138,7 @@ async def read_file(body: Body, *, most_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def _from_form(parts: list[Part], limits: FormLimits, shape: Shape) -> Payload:
+def _from_form(parts: list[Part], limits: FormLimits, schema: PredictSchema) -> Payload:
     files = tuple(bytes(part.data) for part in parts if part.is_file)
     if not files:
         raise InvalidRequest(f"send 1 to {limits.files} images as file parts of the form")
@@ -130,9 +150,9 @@ def _from_form(parts: list[Part], limits: FormLimits, shape: Shape) -> Payload:
         raise InvalidRequest("a form field is given twice")
     given = {name: values if name == "tasks" else values[0] for name, values in fields.items()}
     try:
-        return _payload(files, shape.fields.model_validate(given))
+        return _payload(files, schema.fields.model_validate(given))
     except ValidationError:
-        raise InvalidRequest(f"the only form fields beside images are {shape.words}") from None
+        raise InvalidRequest(f"the only form fields beside images are {schema.words}") from None
 
 
 def _payload(images: tuple[bytes, ...], options: PredictOptions) -> Payload:
@@ -140,22 +160,20 @@ def _payload(images: tuple[bytes, ...], options: PredictOptions) -> Payload:
     return Payload(images, options.top_k, options.output, (ALL_TASKS,) if tasks == ALL_TASKS else tuple(tasks))
 
 
-def parse_json(body: bytes, *, most: int, shape: Shape = ONE_TASK) -> Payload:
+def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK) -> Payload:
     """Parse {"images": [base64, …], "top_k": n, …} with at most `most` images.
 
     Raises:
         MalformedJson: not JSON that all parsers read alike.
         InvalidRequest: other keys or types, too many images, or not base64.
     """
-    if body.count(b'"') > 4 * (most + shape.strings):
+    if body.count(b'"') > 4 * (most + schema.strings):
         raise InvalidRequest(f"at most {most} images in one request, and few other strings")
     text = bounded_text(body, outside_strings=_JSON_OUTSIDE_STRINGS)
     try:
-        document = shape.document.model_validate(parse_object(text, max_depth=_JSON_DEPTH))
-    except ArtifactError as error:
-        raise MalformedJson(error.title) from None
+        document = schema.document.model_validate(read_object(text, max_depth=_JSON_DEPTH))
     except ValidationError:
-        raise InvalidRequest(f'send {{"images": [base64, …]}}, with {shape.words}, and nothing else') from None
+        raise InvalidRequest(f'send {{"images": [base64, …]}}, with {schema.words}, and nothing else') from None
     if len(document.images) > most:
         raise InvalidRequest(f"at most {most} images in one request")
     return _payload(tuple(_decode(text, index) for index, text in enumerate(document.images)), document)
@@ -184,6 +202,20 @@ def bounded_text(body: bytes, *, outside_strings: int, items: int | None = None)
     return text
 
 
+def read_object(text: str, *, max_depth: int) -> dict[str, Json]:
+    """The JSON object of a request, read strictly.
+
+    Raises:
+        MalformedJson: not JSON that all parsers read alike; says where it breaks, and repeats nothing of it.
+    """
+    try:
+        return parse_object(text, max_depth=max_depth)
+    except strict.InvalidJson as error:  # it names a line and a column at most
+        raise MalformedJson(str(error)) from None
+    except strict.ArtifactError as error:
+        raise MalformedJson(_JSON_WORDS.get(type(error), "this is not JSON that all parsers read alike")) from None
+
+
 def _decode(text: str, index: int) -> bytes:
     data = from_base64(text)
     if data is None:
@@ -192,39 +224,38 @@ def _decode(text: str, index: int) -> bytes:
 
 
 def from_base64(text: str) -> bytes | None:
-    """The bytes of base64, or of a data URI of it; None where it is neither."""
+    """The bytes of base64, or of a data URI of it; None where it is neither.
+
+    Both alphabets are read (RFC 4648, sections 4 and 5), with line ends or without, padded or not.
+    """
     start = _DATA_URI.match(text)
     try:
-        return base64.b64decode(text[start.end() :] if start else text, validate=True)
+        encoded = (text[start.end() :] if start else text).encode("ascii").translate(_URL_SAFE, _LINE_ENDS)
+        bare = encoded.rstrip(b"=")
+        if len(encoded) - len(bare) > _MOST_PADDING:
+            return None
+        return base64.b64decode(bare + b"=" * (-len(bare) % 4), validate=True)
     except (binascii.Error, ValueError):
         return None
 
 
-MOST_BYTES = 16 * 1024
-_DEPTH = 8
-
-T = TypeVar("T")
-
-
-async def read_document(body: Body, shape: TypeAdapter[T], *, example: str) -> T:
+async def read_document(body: Body, schema: TypeAdapter[T], *, example: str) -> T:
     """The document in a body.
 
     Args:
         body: JSON in UTF-8, whatever its declared type.
-        shape: what it must be.
+        schema: what it must be.
         example: of what is accepted, for the refusal.
 
     Raises:
-        BodyTooLarge: more than `MOST_BYTES`.
+        BodyTooLarge: more than `MOST_DOCUMENT_BYTES`.
         MalformedJson: not JSON that all parsers read alike.
         InvalidRequest: other keys, types or values.
     """
-    data = await read_file(Body("", body.stream), most_bytes=MOST_BYTES)
+    data = await read_file(Body("", body.stream), most_bytes=MOST_DOCUMENT_BYTES)
     try:
-        return shape.validate_python(parse_object(data.decode(), max_depth=_DEPTH))
+        return schema.validate_python(read_object(data.decode(), max_depth=_DOCUMENT_DEPTH))
     except UnicodeDecodeError:
         raise MalformedJson("JSON must be UTF-8") from None
-    except ArtifactError as error:
-        raise MalformedJson(error.title) from None
     except ValidationError:
         raise InvalidRequest(f"send {example} and nothing else") from None

@@ -9,7 +9,7 @@ from adapters_store import Manifest, TaskState, VersionInfo
 from backbone import Backbone
 from service.engine import RowResult
 from service.engine.accounting import Cost
-from service.predict import Answered, Said, softmax
+from service.predict import Outputs, TaskOutput, softmax
 from service.schemas import (
     DEFAULT_TOP_K,
     AliasAnswer,
@@ -36,7 +36,7 @@ from service.schemas import (
 )
 from service.tasks import splits
 from service.tasks.catalogue import Described
-from service.tasks.table import Entry, Served
+from service.tasks.table import LoadedVersion, TaskEntry
 from service.tasks.uploads import Upload, Uploaded
 
 _GIGA = 1e9
@@ -44,7 +44,7 @@ _NOT_SEEN = "this server has not loaded it yet"
 
 
 def upload(asked: Upload, done: Uploaded) -> UploadAnswer:
-    """What an upload led to."""
+    """The result of an upload."""
     return UploadAnswer(
         task=asked.task,
         version=done.version,
@@ -58,8 +58,8 @@ def upload(asked: Upload, done: Uploaded) -> UploadAnswer:
     )
 
 
-def task_detail(task: str, state: TaskState, described: Described, entry: Entry | None) -> TaskDetail:
-    """A task: as the store has it, and `entry`, as this server answers for it."""
+def task_detail(task: str, state: TaskState, described: Described, entry: TaskEntry | None) -> TaskDetail:
+    """A task: `state` is the store's view of it, `entry` this server's."""
     own = {"description": state.description} if state.description else {}
     return TaskDetail(
         task=task,
@@ -82,7 +82,7 @@ def version_list(task: str, state: TaskState) -> VersionList:
 
 
 def version_detail(task: str, state: TaskState, described: Described) -> VersionDetail:
-    """One version with what its file says."""
+    """One version with its manifest."""
     manifest = described.manifest
     return VersionDetail(
         task=task,
@@ -142,41 +142,41 @@ def _description(manifest: Manifest, cost: Cost | None) -> Description:
 
 
 _MILLI = 1e3
-_MICROS = 3  # decimals of a millisecond: clocks and schedulers know no less
+_MICROS = 3  # decimals of a millisecond; clocks and schedulers are not more exact
 PARTS = 6  # decimals of a share
 
 
-def predict_answer(answered: Answered, output: Output, top_k: int | None) -> PredictAnswer:
+def predict_answer(outputs: Outputs, output: Output, top_k: int | None) -> PredictAnswer:
     """The answer of one task."""
-    (said,) = answered.said
+    (task,) = outputs.tasks
     return PredictAnswer(
-        task=said.served.task,
-        version=said.served.info.version,
-        sha256=said.served.info.sha256,
-        results=_results(said, output, top_k),
-        timings=timings(answered),
+        task=task.served.task,
+        version=task.served.info.version,
+        sha256=task.served.info.sha256,
+        results=_results(task, output, top_k),
+        timings=timings(outputs),
     )
 
 
-def fanout_answer(answered: Answered, output: Output, top_k: int | None) -> FanoutAnswer:
+def fanout_answer(outputs: Outputs, output: Output, top_k: int | None) -> FanoutAnswer:
     """The answers of many tasks."""
     answers = [
         TaskAnswer(
-            task=said.served.task,
-            version=said.served.info.version,
-            sha256=said.served.info.sha256,
-            results=_results(said, output, top_k),
+            task=task.served.task,
+            version=task.served.info.version,
+            sha256=task.served.info.sha256,
+            results=_results(task, output, top_k),
         )
-        for said in answered.said
+        for task in outputs.tasks
     ]
-    return FanoutAnswer(answers=answers, timings=timings(answered))
+    return FanoutAnswer(answers=answers, timings=timings(outputs))
 
 
-def timings(answered: Answered) -> Timings:
-    """Where the time went; 0 where nobody was asked."""
-    results = [result.timing for said in answered.said for result in said.results]
+def timings(outputs: Outputs) -> Timings:
+    """Where the time went; 0 if no task was asked."""
+    results = [result.timing for task in outputs.tasks for result in task.results]
     return Timings(
-        decode_ms=_milliseconds(answered.decode_seconds),
+        decode_ms=_milliseconds(outputs.decode_seconds),
         queue_ms=_milliseconds(max((timing.queue for timing in results), default=0.0)),
         compute_ms=_milliseconds(max((timing.compute for timing in results), default=0.0)),
     )
@@ -186,11 +186,11 @@ def _milliseconds(seconds: float) -> float:
     return round(seconds * _MILLI, _MICROS)
 
 
-def _results(said: Said, output: Output, top_k: int | None) -> list[ImageResult]:
-    return [image_result(result, said.served, output, top_k) for result in said.results]
+def _results(task: TaskOutput, output: Output, top_k: int | None) -> list[ImageResult]:
+    return [image_result(result, task.served, output, top_k) for result in task.results]
 
 
-def image_result(result: RowResult, served: Served, output: Output, top_k: int | None = None) -> ImageResult:
+def image_result(result: RowResult, served: LoadedVersion, output: Output, top_k: int | None = None) -> ImageResult:
     """The answer to one image, of the kind asked for."""
     return ImageResult(
         predictions=_best(result.logits, served, top_k or DEFAULT_TOP_K) if output == "probabilities" else None,
@@ -203,20 +203,20 @@ def image_result(result: RowResult, served: Served, output: Output, top_k: int |
     )
 
 
-def _best(logits: np.ndarray, served: Served, top_k: int) -> list[Prediction]:
+def _best(logits: np.ndarray, served: LoadedVersion, top_k: int) -> list[Prediction]:
     """The most probable labels first."""
     probabilities, labels = softmax(logits), served.manifest.labels
-    best = np.argsort(-logits, kind="stable")[:top_k]  # by logit: distant ones share a probability of zero
+    best = np.argsort(-logits, kind="stable")[:top_k]  # by logit, because many probabilities round to zero
     return [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best.tolist()]
 
 
-def listing(table: Mapping[str, Entry], backbone: Backbone) -> TaskList:
-    """All tasks by name; a task whose live alias is split shows its heaviest version."""
+def listing(table: Mapping[str, TaskEntry], backbone: Backbone) -> TaskList:
+    """All tasks by name; a split task shows the version with the largest share."""
     tasks = [_summary(task, entry) for task, entry in sorted(table.items())]
     return TaskList(tasks=tasks, backbone=backbone.name, backbone_fingerprint=backbone.fingerprint)
 
 
-def _summary(task: str, entry: Entry) -> TaskSummary:
+def _summary(task: str, entry: TaskEntry) -> TaskSummary:
     if entry.reason is not None:
         return TaskSummary(task=task, ready=False, reason=entry.reason)
     named, _ = max(entry.split, key=lambda choice: choice[1])

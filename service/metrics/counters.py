@@ -1,66 +1,88 @@
-"""What Prometheus sees: one registry of our own, labels only from what exists, bounded, and nothing of what is gone.
+"""Counters and histograms of events, in a Prometheus registry of our own.
 
-Only events are counted here; what can be asked at any time is asked when Prometheus scrapes (gauges.py).
+Labels name only what exists, their number is bounded, and the series of a deleted task are removed. What can be read
+at any time is read when Prometheus scrapes: see collectors.py.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
 from service.engine import RowResult
 from service.errors import KeyRefused
-from service.metrics.collectors import Gauges, Observed
-from service.metrics.labels import OTHER, Busiest, Recent
-from service.metrics.tiers import LoadMetrics, TierMetrics
-from service.problems import CLIENT_CLOSED_REQUEST, answer_to
-from service.tasks.table import Entry, Named, Served, Table
+from service.metrics.labels import OTHER, HeavyHitters, RecentlyUsed
+from service.metrics.tiers import LoadMetrics
+from service.problems import answer_to
+from service.tasks.table import Table, TaskEntry, TaskVersion
 
 NONE = "-"  # no task, version or key looks like this
 OUTCOMES = ("published", "known", "dry_run", "refused", "failed")  # of uploads
 
 _GIGA = 1e9
 _VERSIONS = 8  # of one task, with series of their own
-_IDLE_SECONDS = 600.0  # by then whoever scrapes has seen the last count
-_SERVER_ERROR = 500
+_IDLE_SECONDS = 600.0  # by then every scraper has seen the last count
+_CLIENT_ERROR, _SERVER_ERROR = 400, 500
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5,
             10, 60)  # fmt: skip
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 _TENTHS = tuple(tenths / 10 for tenths in range(11))
 
 
-@dataclass(slots=True)
-class Prediction:
-    """What is known about a prediction under way."""
+class Kind(Enum):
+    """What a request is to the metrics."""
 
-    served: Served | Named | None = None
+    PREDICTION = "prediction"
+    UPLOAD = "upload"
+    OTHER = "other"  # counted only when it is refused
+
+
+@dataclass(slots=True)
+class AskedTask:
+    """One version that a prediction asks, and what the engine executed for it."""
+
+    named: TaskVersion
     results: Sequence[RowResult] = ()
 
-    def account(self, results: Sequence[RowResult]) -> None:
-        """Take over what the engine executed for it, and what pruning and sharing saved."""
-        self.results = results
-
 
 @dataclass(slots=True)
-class UploadRecord:
-    """What is known about an upload under way: `outcome` is what it came to unless it fails."""
+class RequestRecord:
+    """What is known of one request; the routes fill it in, and `Metrics.finished` counts it.
 
+    Attributes:
+        started: when it began, on the clock of `perf_counter`.
+        kind: what it is.
+        asked: the versions that a prediction asks; empty until they are known.
+        outcome: of an upload that succeeds, one of OUTCOMES.
+        error: why it was refused.
+        counted: whether it has been counted.
+    """
+
+    started: float = field(default_factory=perf_counter)
+    kind: Kind = Kind.OTHER
+    asked: list[AskedTask] = field(default_factory=list)
     outcome: str = "published"
+    error: Exception | None = None
+    counted: bool = False
 
 
 class Metrics:
-    """Counters and histograms. Belongs to the event loop, but for what is observed in the threads that do it."""
+    """Counters and histograms. Belongs to the event loop, except for the methods that say 'from any thread'."""
 
-    def __init__(self, observed: Observed, *, tasks: int) -> None:
-        """Count for a service; `tasks` is the most tasks, and the most keys, with series of their own."""
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, for nobody
-        self._observed, self._registry = observed, (registry := CollectorRegistry())
-        self._tasks = Busiest(tasks, on_out=self._remove)
-        self._keys = Busiest(tasks, on_out=lambda key: self._refused.remove_by_labels({"key": key}))
-        self._versions = Recent(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
+    def __init__(self, *, tasks: int) -> None:
+        """Begin at zero; `tasks` is the most tasks, and the most keys, with series of their own."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # else every counter has a second series that nobody reads
+        self._registry = registry = CollectorRegistry()
+        self._table: Table = {}
+        self._deleted: deque[str] = deque()  # tasks whose series are still to be removed
+        self.busiest = self._tasks = HeavyHitters(tasks, on_out=self._remove)
+        self._keys = HeavyHitters(tasks, on_out=lambda key: self._refused.remove_by_labels({"key": key}))
+        self._versions = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
 
         def counter(name: str, what: str, *labels: str) -> Counter:
             return Counter(name, what, labels, registry=registry)
@@ -90,40 +112,36 @@ class Metrics:
         self._upload = histogram("mimi_upload_duration_seconds", "An upload as the client sees it, body included.")
         self._swaps = counter("mimi_swaps", "Times that another version began to answer for a task on this server.")
         for outcome in OUTCOMES:
-            self._uploads.labels(outcome)  # a series that is there at nothing shows its first event as a rise
+            self._uploads.labels(outcome)  # a series that begins at 0 shows its first event as an increase
         ProcessCollector(registry=registry)
         self.loads = LoadMetrics(registry)
-        registry.register(Gauges(observed, tasks=tasks, busiest=self._tasks))
-        registry.register(TierMetrics(lambda: observed.tiers))
 
-    @contextmanager
-    def prediction(self) -> Iterator[Prediction]:
-        """Count what happens inside as one prediction, however it ends."""
-        record, start, code = Prediction(), perf_counter(), CLIENT_CLOSED_REQUEST
-        self._running.inc()
-        try:
-            yield record
-            code = 200
-        except Exception as error:
-            code = answer_to(error).status
-            raise
-        finally:
+    def register(self, collector: Collector) -> None:
+        """Ask a collector at each scrape."""
+        self._registry.register(collector)
+
+    def begun(self, record: RequestRecord, kind: Kind) -> None:
+        """A request turned out to be of this kind."""
+        record.kind = kind
+        if kind is Kind.PREDICTION:
+            self._running.inc()
+
+    def finished(self, record: RequestRecord, status: int) -> None:
+        """A request was answered with this status; it is counted once, however often this is called."""
+        if record.counted:
+            return
+        record.counted = True
+        self._forget_deleted()
+        seconds = perf_counter() - record.started
+        if record.kind is Kind.PREDICTION:
             self._running.dec()
-            self._count(record, code, perf_counter() - start)
-
-    @contextmanager
-    def upload(self) -> Iterator[UploadRecord]:
-        """Count what happens inside as one upload, however it ends."""
-        record, start, outcome = UploadRecord(), perf_counter(), "refused"
-        try:
-            yield record
-            outcome = record.outcome
-        except Exception as error:
-            outcome = "failed" if answer_to(error).status >= _SERVER_ERROR else "refused"
-            raise
-        finally:
-            self._uploads.labels(outcome).inc()
-            self._upload.observe(perf_counter() - start)
+            for asked in record.asked or (None,):
+                self._count(asked, status, seconds)
+        elif record.kind is Kind.UPLOAD:
+            self._uploads.labels(_outcome(record, status)).inc()
+            self._upload.observe(seconds)
+        if record.error is not None:
+            self.rejected(record.error)
 
     def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
         """A batch was computed."""
@@ -139,46 +157,48 @@ class Metrics:
 
     def replaced(self, old: Table, new: Table) -> None:
         """The table of tasks is another one; from any thread."""
+        self._table = new
+        self._deleted.extend(old.keys() - new.keys())
         self._swaps.inc(sum(_swapped(old[task], new[task]) for task in old.keys() & new.keys()))
 
     def rejected(self, error: Exception) -> None:
-        """A request was refused."""
+        """A request was refused, or a connection before it became one."""
         reason = answer_to(error).problem.code
         self._rejected.labels(reason).inc()
         if isinstance(error, KeyRefused):
             self._refused.labels(NONE if error.key is None else self._keys.label(error.key), reason).inc()
 
-    def forget(self, task: str) -> None:
-        """Remove every series of a deleted task."""
-        self._tasks.forget(task)
-        self._remove(task)
-
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
-        live = {
-            (served.task, str(served.info.version))
-            for entry in self._observed.table.values()
-            for served in entry.named()
-        }
+        self._forget_deleted()
+        live = {(named.task, str(named.info.version)) for entry in self._table.values() for named in entry.aliased()}
         self._versions.expire(live)
         return generate_latest(self._registry)
 
-    def _count(self, record: Prediction, code: int, seconds: float) -> None:
-        task, version = self._labels(record.served)
+    def _forget_deleted(self) -> None:
+        """Remove every series of the tasks that were deleted since the last event, before anything else is counted."""
+        while self._deleted:
+            task = self._deleted.popleft()
+            self._tasks.forget(task)
+            self._remove(task)
+
+    def _count(self, asked: AskedTask | None, code: int, seconds: float) -> None:
+        task, version = self._labels(asked.named if asked else None)
+        results = asked.results if asked else ()
         self._requests.labels(task, version, code).inc()
         self._duration.labels(task).observe(seconds)
-        self._spent.labels(task).inc(sum(result.flops_spent for result in record.results) / _GIGA)
-        self._saved.labels(task).inc(max(0.0, sum(result.flops_saved for result in record.results) / _GIGA))
-        self._shared.labels(task).inc(sum(result.flops_shared for result in record.results) / _GIGA)
-        for result in record.results:
+        self._spent.labels(task).inc(sum(result.flops_spent for result in results) / _GIGA)
+        self._saved.labels(task).inc(max(0.0, sum(result.flops_saved for result in results) / _GIGA))
+        self._shared.labels(task).inc(sum(result.flops_shared for result in results) / _GIGA)
+        for result in results:
             self._share.observe(result.flops_shared / (result.flops_spent + result.flops_shared))
 
-    def _labels(self, served: Served | Named | None) -> tuple[str, str]:
-        if served is None or served.task not in self._observed.table:  # else its series would outlive it
+    def _labels(self, named: TaskVersion | None) -> tuple[str, str]:
+        if named is None or named.task not in self._table:  # the series of a deleted task would stay for ever
             return NONE, NONE
-        if self._tasks.label(served.task) == OTHER:
+        if self._tasks.label(named.task) == OTHER:
             return OTHER, OTHER
-        return served.task, self._versions.label(served.task, str(served.info.version))
+        return named.task, self._versions.label(named.task, str(named.info.version))
 
     def _remove(self, task: str) -> None:
         self._versions.forget(task)
@@ -189,7 +209,13 @@ class Metrics:
         self._requests.remove_by_labels({"task": task, "version": version})
 
 
-def _swapped(old: Entry, new: Entry) -> bool:
+def _swapped(old: TaskEntry, new: TaskEntry) -> bool:
     """Whether a version answers that did not, where another one answered before."""
     before = {served.info.version for served, _ in old.split}
     return bool(before) and any(served.info.version not in before for served, _ in new.split)
+
+
+def _outcome(record: RequestRecord, status: int) -> str:
+    if record.error is None and status < _CLIENT_ERROR:
+        return record.outcome
+    return "failed" if status >= _SERVER_ERROR else "refused"

@@ -1,7 +1,7 @@
-"""What becomes of published versions: aliases move, split, return and go; versions and tasks are deleted.
+"""Changes of what is published: aliases are moved, split, rolled back and deleted; versions and tasks are deleted.
 
-Each change is made in the store, by compare-and-swap where the caller asks for it, and then taken over by the
-registry, so that it is in force when the call returns. Knows no HTTP; belongs to the registry's thread.
+Each change is made in the store, by compare-and-swap if the caller asks for it. Then the registry reads it, so it is
+in force when the call returns. Knows no HTTP; belongs to the registry's thread.
 """
 
 import logging
@@ -10,20 +10,24 @@ from collections.abc import Iterable, Mapping
 from adapters_store import Change, Store, TaskState, VersionInfo
 from adapters_store.errors import UnknownAlias, UnknownTask, UnknownVersion
 from adapters_store.events import AliasDeleted, AliasMoved, Event, Seeded, TaskDeleted, VersionAdded
-from service.errors import NothingToRollBack
+from service.errors import ConfirmationRequired, NothingToRollBack
 from service.tasks import splits
-from service.tasks.conditions import Condition
+from service.tasks.conditions import Condition, tag
 from service.tasks.registry import Registry
 from service.tasks.splits import Split
 from service.tasks.table import ALIAS
 
 ANYWAY = Condition()
+PastSplit = Mapping[int, int] | None  # version -> weight; None: the alias did not exist
+
+_FIRST_LOOK = 64  # entries of the log; each further look goes eight times as far back
+_FURTHER = 8
 
 logger = logging.getLogger(__name__)
 
 
 class Lifecycle:
-    """Changes what is published, and has a registry follow at once."""
+    """Changes the store, and makes the registry follow at once."""
 
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store, self._registry = store, registry
@@ -73,9 +77,15 @@ class Lifecycle:
         """Delete an alias; without `live` a task answers no more. Returns the task's generation.
 
         Raises:
+            ConfirmationRequired: the alias is `live`, and there is no condition.
             UnknownTask, UnknownAlias, StaleGeneration, StoreError: nothing was deleted.
         """
-        _, expected = self._look(task, condition)
+        state, expected = self._look(task, condition)
+        if alias == ALIAS and ALIAS in state.aliases and not condition.given:
+            raise ConfirmationRequired(
+                f"without the alias {ALIAS} this task answers no predictions until the alias is set again; "
+                f"to confirm, send If-Match: {tag(state.generation)}, or If-Match: *"
+            )
         generation = self._store.delete_alias(task, alias, expected_generation=expected)
         self._registry.sync()
         logger.info("deleted alias %s of task %s", alias, task)
@@ -130,13 +140,7 @@ def _version(state: TaskState, number: int) -> VersionInfo:
     return state.versions[number]
 
 
-_FIRST_LOOK = 64  # entries of the log; each further look goes eight times as far back
-_FURTHER = 8
-
-Target = Mapping[int, int] | None  # version -> weight; None: the alias was not there
-
-
-def target_before(store: Store, task: str, alias: str, *, generation: int) -> Target:
+def target_before(store: Store, task: str, alias: str, *, generation: int) -> PastSplit:
     """What an alias pointed at before its last move; None where there was nothing.
 
     Args:
@@ -159,20 +163,20 @@ def target_before(store: Store, task: str, alias: str, *, generation: int) -> Ta
         look *= _FURTHER
 
 
-def targets(changes: Iterable[Change], task: str, alias: str) -> list[Target]:
+def targets(changes: Iterable[Change], task: str, alias: str) -> list[PastSplit]:
     """What an alias pointed at after each change that concerned it, oldest first."""
     return [target for change in changes for target in _targets(change.event, task, alias)]
 
 
-def _targets(event: Event, task: str, alias: str) -> list[Target]:
+def _targets(event: Event, task: str, alias: str) -> list[PastSplit]:
     match event:
-        case VersionAdded(task=name, alias=pointer, version=version) if (name, pointer) == (task, alias):
+        case VersionAdded(task=name, alias=moved, version=version) if (name, moved) == (task, alias):
             return [splits.whole(version)]
         case Seeded(added=added):
             return [target for one in added for target in _targets(one, task, alias)]
-        case AliasMoved(task=name, alias=pointer, split=split) if (name, pointer) == (task, alias):
+        case AliasMoved(task=name, alias=moved, split=split) if (name, moved) == (task, alias):
             return [split]
-        case AliasDeleted(task=name, alias=pointer) if (name, pointer) == (task, alias):
+        case AliasDeleted(task=name, alias=moved) if (name, moved) == (task, alias):
             return [None]
         case TaskDeleted(task=name) if name == task:
             return [None]

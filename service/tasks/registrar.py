@@ -1,5 +1,6 @@
-"""The registry's one thread, seen from the event loop: a bounded line of changes, and a regular look at the store
-for what others changed.
+"""The registry's one thread, seen from the event loop.
+
+It makes changes one after the other, with a bound on how many wait, and reads the store for what others changed.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from typing import TypeVar
 
 from adapters_store import AdaptersStoreError, Store
 from service.errors import UploadBacklog
-from service.executor import Line
+from service.executor import BoundedExecutor
 from service.tasks.registry import Registry
 
 T = TypeVar("T")
@@ -24,18 +25,18 @@ class Registrar:
     def __init__(self, registry: Registry, *, backlog: int) -> None:
         """Start nothing yet; `backlog` is the most changes that may wait or run."""
         self._registry, self._looked_at = registry, time.monotonic()
-        self._line = Line("mimi-registry", threads=1, backlog=backlog, refusal=_refusal)
+        self._executor = BoundedExecutor("mimi-registry", threads=1, backlog=backlog, refusal=_refusal)
 
     async def change(self, change: Callable[[], T]) -> T:
-        """The result of one change, made after those that came before it.
+        """Make one change after all earlier ones; returns its result.
 
         Raises:
             UploadBacklog: too many wait; or whatever the change raises.
         """
-        return await self._line.run(change)
+        return await self._executor.run(change)
 
     async def follow(self, seconds: float) -> None:
-        """Look at the store every so often, for ever; a store that cannot be read now is asked again."""
+        """Read the store every `seconds`, for ever; after an error, try again."""
         await self._repeat(self._look, seconds, "followed")
 
     @property
@@ -44,7 +45,7 @@ class Registrar:
         return time.monotonic() - self._looked_at
 
     async def sweep(self, store: Store, seconds: float) -> None:
-        """Let go of bytes that nothing names any more, of deleted versions and lost races, every so often, for ever."""
+        """Remove the bytes that no version names from the store, every `seconds`, for ever."""
         await self._repeat(store.sweep, seconds, "swept")
 
     def _look(self) -> None:
@@ -56,15 +57,15 @@ class Registrar:
         while True:
             await asyncio.sleep(seconds)
             try:
-                await loop.run_in_executor(self._line.pool, job)
+                await loop.run_in_executor(self._executor.pool, job)
             except AdaptersStoreError as error:
                 logger.warning("the store could not be %s (%s); trying again", done, type(error).__name__)
-            except Exception:  # whatever it was: trying again is right, and going blind in silence is not
+            except Exception:  # whatever it was: log it and try again
                 logger.exception("the store could not be %s; trying again", done)
 
     def close(self) -> None:
-        """Finish the change under way and give up those that wait."""
-        self._line.close(wait=True)
+        """Finish the change under way and cancel those that wait."""
+        self._executor.close(wait=True)
 
 
 def _refusal() -> UploadBacklog:

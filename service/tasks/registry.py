@@ -1,10 +1,10 @@
-"""Which version of which task answers: follows the store, and says which contents the engine should have at hand.
+"""Follows the store: which version of which task answers, and which contents the engine should keep.
 
-It knows every task by name and none by its weights: a task is in the table as soon as the store has it, and its
-weights are loaded when they are needed, or ahead of that as far as there is room. A version that an alias is moved to
-by this server is loaded before the alias moves; what nothing names any more is let go of. What cannot be served is
-listed with its reason and harms no other task, and no other alias of its own. Reading the table is safe from any
-thread; everything that changes it belongs to one thread at a time.
+A task is in the table as soon as it is in the store. Its weights are loaded when a request needs them, or before that
+while there is room. When this server moves an alias, it loads the version first. It evicts a content that no version
+names any more. A version that cannot be served is listed with the reason; other tasks and other aliases go on.
+
+Reading the table is safe from any thread. Everything that changes it belongs to one thread at a time.
 """
 
 import random
@@ -17,7 +17,16 @@ from adapters_store.errors import UnknownAlias, UnknownVersion
 from service.engine import Engine, EngineError
 from service.errors import TaskUnavailable, UnknownTask
 from service.tasks.loads import Loads
-from service.tasks.table import ALIAS, SUSPENDED, Contents, Entry, Named, Pointer, References, Table
+from service.tasks.table import (
+    ALIAS,
+    SUSPENDED,
+    AliasTarget,
+    ContentReferences,
+    Contents,
+    Table,
+    TaskEntry,
+    TaskVersion,
+)
 
 ALL = "*"
 
@@ -43,11 +52,11 @@ class Registry:
         """Begin empty.
 
         Args:
-            store: what to follow.
-            engine: what to let go of contents.
+            store: what is followed.
+            engine: whose memory holds contents.
             loads: what brings contents into the engine.
             pins: tasks whose live versions stay on the device; `*`: all.
-            on_replaced: told the old table and the new, in the thread that noticed.
+            on_replaced: called with the old table and the new, in the thread that changes it.
         """
         self._store, self._engine, self._loads, self._on_replaced = store, engine, loads, on_replaced
         self._pins = frozenset(pins)
@@ -55,10 +64,10 @@ class Registry:
         self.pinned: frozenset[str] = frozenset()
         self._contents = Contents()
         self._suspended: frozenset[str] = frozenset()
-        self._references = References()
+        self._references = ContentReferences()
         self.generation = -1
 
-    def resolve(self, task: str, alias: str = ALIAS) -> Named:
+    def resolve(self, task: str, alias: str = ALIAS) -> TaskVersion:
         """The version that answers for a task now, drawn by weight where the alias is split.
 
         Raises:
@@ -66,16 +75,16 @@ class Registry:
             UnknownAlias: the task is there, such an alias is not; that `live` is missing makes it unavailable.
         """
         entry = self._entry_of(task)
-        pointer = entry.live if alias == ALIAS else entry.pointers.get(alias)
-        if pointer is None:
+        target = entry.live if alias == ALIAS else entry.targets.get(alias)
+        if target is None:
             raise UnknownAlias("the task has no such alias")
-        if pointer.hopeless:
-            raise TaskUnavailable(f"this task cannot be served here: {pointer.reason}")
-        named, weights = zip(*pointer.split, strict=True)
-        choice: Named = named[0] if len(named) == 1 else random.choices(named, weights)[0]
+        if target.must_wait:
+            raise target.unavailable()
+        named, weights = zip(*target.split, strict=True)
+        choice: TaskVersion = named[0] if len(named) == 1 else random.choices(named, weights)[0]
         return choice
 
-    def version(self, task: str, number: int) -> Named:
+    def version(self, task: str, number: int) -> TaskVersion:
         """One version of a task, whether an alias points at it or not.
 
         Raises:
@@ -83,11 +92,11 @@ class Registry:
         """
         entry = self._entry_of(task)
         if entry.live is SUSPENDED:
-            raise TaskUnavailable(f"this task cannot be served here: {SUSPENDED.reason}")
+            raise SUSPENDED.unavailable()
         if number not in entry.versions:
             raise UnknownVersion("the task has no such version")
         named = self._named(task, entry.versions[number])
-        if named.content.hopeless:
+        if named.content.must_wait:
             raise TaskUnavailable(f"this version cannot be served here: {named.content.reason}")
         return named
 
@@ -109,17 +118,17 @@ class Registry:
         self.generation = state.generation
 
     def suspend(self, task: str) -> None:
-        """Serve a task here no more and let go of its weights, whatever is published, until `resume`.
+        """Stop serving a task on this server and evict its weights, whatever is published, until `resume`.
 
         Raises:
             UnknownTask: there is none.
         """
         entry = self._entry_of(task)
         self._suspended |= {task}
-        self._replace({task: Entry(entry.generation, dict.fromkeys([ALIAS, *entry.pointers], SUSPENDED))})
+        self._replace({task: TaskEntry(entry.generation, dict.fromkeys([ALIAS, *entry.targets], SUSPENDED))})
 
     def resume(self, task: str) -> None:
-        """Look at a task afresh, load what its aliases point at, and serve it here again.
+        """Read a task from the store again, load the versions that its aliases point at, and serve it here again.
 
         Raises:
             UnknownTask, StoreError: there is none, or the store cannot be read now.
@@ -129,12 +138,12 @@ class Registry:
         self._suspended -= {task}
         self.table, self.generation = {**self.table, task: replace(entry, generation=-1)}, -1
         self.sync()
-        for named in self._entry_of(task).named():
+        for named in self._entry_of(task).aliased():
             with suppress(AdaptersStoreError, EngineError):  # the reason is listed
                 self._loads.wait(named.content)
 
     def load(self, task: str, info: VersionInfo) -> None:
-        """Have a version on the device; `release` lets go of it unless an alias points to it by then.
+        """Load a version; `release` evicts it again unless an alias points to it by then.
 
         Raises:
             StoreError, ArtifactError, AdmissionError: its bytes cannot be read, or not be served here.
@@ -142,7 +151,7 @@ class Registry:
         self._loads.wait(self._named(task, info).content)
 
     def release(self, hashes: Iterable[str]) -> None:
-        """Let go of contents that no alias points at any more; requests under way keep theirs."""
+        """Evict those of these contents that no alias points at; requests under way keep their weights."""
         for sha256 in set(hashes):
             if not self._references.aliased(sha256):
                 self._engine.evict(sha256)
@@ -151,35 +160,37 @@ class Registry:
         """Whether any version of any task has this content."""
         return self._references.named(sha256)
 
-    def live(self) -> Iterator[Named]:
+    def live(self) -> Iterator[TaskVersion]:
         """Every version that an alias points at; one may come more than once."""
-        return (named for entry in self.table.values() for named in entry.named())
+        return (named for entry in self.table.values() for named in entry.aliased())
 
     def _pinned_in(self, table: Table) -> frozenset[str]:
         tasks = table.keys() if ALL in self._pins else table.keys() & self._pins
         return frozenset(named.info.sha256 for task in tasks for named, _ in table[task].split)
 
-    def _entry_of(self, task: str) -> Entry:
+    def _entry_of(self, task: str) -> TaskEntry:
         if task not in self.table:
             raise UnknownTask("no task of this name is published")
         return self.table[task]
 
-    def _read(self, task: str, state: TaskState) -> Entry:
+    def _read(self, task: str, state: TaskState) -> TaskEntry:
         if task in self._suspended:
-            return Entry(state.generation, dict.fromkeys([ALIAS, *state.aliases], SUSPENDED))
-        pointers = {alias: self._pointer(task, state, split) for alias, split in state.aliases.items()}
-        return Entry(state.generation, pointers, state.versions)
+            return TaskEntry(state.generation, dict.fromkeys([ALIAS, *state.aliases], SUSPENDED))
+        targets = {alias: self._alias_target(task, state, split) for alias, split in state.aliases.items()}
+        return TaskEntry(state.generation, targets, state.versions)
 
-    def _pointer(self, task: str, state: TaskState, split: Mapping[int, int]) -> Pointer:
-        return Pointer(tuple((self._named(task, state.versions[n]), weight) for n, weight in split.items() if weight))
+    def _alias_target(self, task: str, state: TaskState, split: Mapping[int, int]) -> AliasTarget:
+        return AliasTarget(
+            tuple((self._named(task, state.versions[n]), weight) for n, weight in split.items() if weight)
+        )
 
-    def _named(self, task: str, info: VersionInfo) -> Named:
+    def _named(self, task: str, info: VersionInfo) -> TaskVersion:
         content = self._contents.of(info.sha256)
         if content.classes is None and (resident := self._engine.peek(info.sha256)) is not None:
             content.passed(resident)
-        return Named(task, info, content)
+        return TaskVersion(task, info, content)
 
-    def _replace(self, changed: Mapping[str, Entry], gone: Collection[str] = ()) -> None:
+    def _replace(self, changed: Mapping[str, TaskEntry], gone: Collection[str] = ()) -> None:
         old = self.table
         left = {task: entry for task, entry in old.items() if task not in gone} if gone else old
         self.table = {**left, **changed}
@@ -189,5 +200,5 @@ class Registry:
         self._engine.pin(self.pinned)
         for sha256 in lost:
             self._engine.evict(sha256)
-        self._suspended -= set(gone)  # another task of such a name is another task
+        self._suspended -= set(gone)  # a task that is published later under this name is not suspended
         self._on_replaced(old, self.table)

@@ -1,6 +1,6 @@
-"""What the registry knows of tasks: the names that answer, the versions behind them, and why one does not answer.
+"""The table of published tasks: their aliases, the versions behind them, and why a task cannot be served.
 
-Plain immutable records, but for what is found out about a content while it is loaded.
+Records are immutable. The exception is `Content`: it remembers what its load has shown.
 """
 
 import time
@@ -10,21 +10,25 @@ from dataclasses import dataclass, field
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from adapters_store import Manifest, VersionInfo
-from service.engine import Resident
+from adapters_store import AdaptersStoreError, Manifest, VersionInfo
+from service.engine import EngineError, Resident
+from service.errors import NoLiveVersion, TaskUnavailable, TaskUnloaded
 
-RETRY_SECONDS = 30.0  # until a content that could not be served is tried again
+ALIAS = "live"
+RETRY_SECONDS = 30.0  # before a content that could not be loaded is tried again
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Content:
-    """Bytes by their hash.
+    """The bytes of a version, named by their hash, and what their last load has shown.
+
+    Whatever it has shown holds for every version with these bytes. Safe from any thread: each fact is one assignment.
 
     Attributes:
         sha256: their hash.
-        classes: how many a task with these bytes tells apart; None until they have been read.
-        reason: why they cannot be served, where that was found out.
-        retry_at: when that may have changed, in monotonic seconds.
+        classes: K, the number of labels; None until they have been loaded.
+        reason: why they cannot be served; None while no load has failed.
+        retry_at: monotonic seconds, before which a failed load is not repeated.
     """
 
     sha256: str
@@ -33,27 +37,27 @@ class Content:
     retry_at: float = 0.0
 
     def passed(self, resident: Resident) -> None:
-        """They were read, and can be served."""
+        """A load has succeeded."""
         self.classes, self.reason = len(resident.manifest.labels), None
 
-    def failed(self, error: Exception) -> None:
-        """They cannot be served."""
+    def failed(self, error: AdaptersStoreError | EngineError) -> None:
+        """A load has failed."""
         self.classes, self.retry_at = None, time.monotonic() + RETRY_SECONDS
-        self.reason = (getattr(error, "title", "") or type(error).__doc__ or str(error)).strip()
+        self.reason = error.title
 
     @property
-    def due(self) -> bool:
-        """Whether nothing is known yet, or nothing good and it may have changed."""
-        return self.classes is None and not self.hopeless
+    def wants_load(self) -> bool:
+        """Whether they have not been loaded, and a load may be tried now."""
+        return self.classes is None and not self.must_wait
 
     @property
-    def hopeless(self) -> bool:
-        """Whether trying to serve them would be too early."""
+    def must_wait(self) -> bool:
+        """Whether a load has failed, and it is too early to try again."""
         return self.reason is not None and time.monotonic() < self.retry_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Named:
+class TaskVersion:
     """One version of a task, whether its weights are in memory or not."""
 
     task: str
@@ -62,7 +66,7 @@ class Named:
 
 
 class Contents:
-    """All contents that somebody speaks of, each of them one object."""
+    """Gives every content one object, which is forgotten with the last version that has it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -77,12 +81,9 @@ class Contents:
             return content
 
 
-ALIAS = "live"
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Served:
-    """One version of a task, ready to answer."""
+class LoadedVersion:
+    """One version of a task with its weights in memory."""
 
     task: str
     info: VersionInfo
@@ -91,76 +92,81 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pointer:
-    """What an alias stands for: versions with their weights, or why there is none."""
+class AliasTarget:
+    """The versions that an alias points at, with their share of the traffic; or why there are none."""
 
-    split: tuple[tuple[Named, int], ...] = ()
+    split: tuple[tuple[TaskVersion, int], ...] = ()
     never: str | None = None
 
     @property
     def reason(self) -> str | None:
-        """Why it does not answer, as far as is known."""
+        """Why it cannot answer; None while no load has failed."""
         return self.never or next((named.content.reason for named, _ in self.split if named.content.reason), None)
 
+    def unavailable(self) -> TaskUnavailable:
+        """The error that says why it cannot answer."""
+        kind = {SUSPENDED.never: TaskUnloaded, _NOT_LIVE.never: NoLiveVersion}.get(self.never, TaskUnavailable)
+        return kind(f"this task cannot be served here: {self.reason}")
+
     @property
-    def hopeless(self) -> bool:
-        """Whether asking it would be too early."""
-        return self.never is not None or any(named.content.hopeless for named, _ in self.split)
+    def must_wait(self) -> bool:
+        """Whether a request cannot be answered now, and a load must not be tried yet."""
+        return self.never is not None or any(named.content.must_wait for named, _ in self.split)
 
 
-_NOT_LIVE = Pointer(never="no version is live")
-SUSPENDED = Pointer(never="unloaded on this server")
+_NOT_LIVE = AliasTarget(never="no version is live")
+SUSPENDED = AliasTarget(never="unloaded on this server")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
-    """What a task name stands for: each alias with what it points at."""
+class TaskEntry:
+    """A published task: its aliases with their targets, and its versions."""
 
     generation: int
-    pointers: Mapping[str, Pointer] = field(default_factory=dict)
+    targets: Mapping[str, AliasTarget] = field(default_factory=dict)
     versions: Mapping[int, VersionInfo] = field(default_factory=dict)
 
     @property
-    def live(self) -> Pointer:
-        """What answers unless another alias is asked for."""
-        return self.pointers.get(ALIAS, _NOT_LIVE)
+    def live(self) -> AliasTarget:
+        """The target of the alias `live`, which answers unless another alias is asked."""
+        return self.targets.get(ALIAS, _NOT_LIVE)
 
     @property
-    def split(self) -> tuple[tuple[Named, int], ...]:
+    def split(self) -> tuple[tuple[TaskVersion, int], ...]:
         """The live versions with their weights."""
         return self.live.split
 
     @property
     def reason(self) -> str | None:
-        """Why no version answers, where none does."""
+        """Why no live version answers; None if one does."""
         return self.live.reason
 
-    def named(self) -> Iterator[Named]:
-        """Every version that an alias points at; one may come more than once."""
-        return (named for pointer in self.pointers.values() for named, _ in pointer.split)
+    def aliased(self) -> Iterator[TaskVersion]:
+        """Every version that an alias points at; a version may come more than once."""
+        return (named for target in self.targets.values() for named, _ in target.split)
 
 
-Table = Mapping[str, Entry]
+Table = Mapping[str, TaskEntry]
 
 
-class References:
-    """How often a table's entries name each content, kept up entry by entry: a swap among thousands costs its own."""
+class ContentReferences:
+    """Counts how often a table names each content; updated entry by entry, so that one change among many is cheap."""
 
     def __init__(self) -> None:
-        """Of an empty table."""
+        """Begin with an empty table."""
         self._aliases: Counter[str] = Counter()
         self._versions: Counter[str] = Counter()
 
     def aliased(self, sha256: str) -> bool:
-        """Whether any alias points at it."""
+        """Whether any alias points at a version with this content."""
         return sha256 in self._aliases
 
     def named(self, sha256: str) -> bool:
-        """Whether any version has it."""
+        """Whether any version has this content."""
         return sha256 in self._versions
 
-    def replace(self, before: Iterable[Entry], after: Iterable[Entry]) -> set[str]:
-        """Count other entries in the place of some; returns the contents that lost their last alias or version."""
+    def replace(self, before: Iterable[TaskEntry], after: Iterable[TaskEntry]) -> set[str]:
+        """Replace entries; returns the contents that lost their last alias or their last version."""
         for entry in after:
             self._aliases.update(_aliased(entry))
             self._versions.update(_versions(entry))
@@ -170,16 +176,16 @@ class References:
         return lost
 
 
-def _aliased(entry: Entry) -> list[str]:
-    return [named.info.sha256 for named in entry.named()]
+def _aliased(entry: TaskEntry) -> list[str]:
+    return [named.info.sha256 for named in entry.aliased()]
 
 
-def _versions(entry: Entry) -> list[str]:
+def _versions(entry: TaskEntry) -> list[str]:
     return [info.sha256 for info in entry.versions.values()]
 
 
 def _take(counts: Counter[str], names: list[str]) -> set[str]:
-    """Count each name once less; returns those that are gone."""
+    """Decrement each name; returns the names that reached zero."""
     gone = set()
     for name in names:
         counts[name] -= 1

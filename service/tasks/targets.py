@@ -1,6 +1,7 @@
-"""Whom a prediction asks: an alias of a task, one of its versions, or every task there is. Knows no HTTP, no images.
+"""Finds the versions that a prediction asks: by an alias of a task, by number, or every task. Knows no HTTP, no images.
 
-To find a version takes no time; to have it ready to answer may take its load, which no other request waits for.
+A request resolves each target once, so that a split alias is drawn once. Finding a version is immediate. Making it
+ready may take its load, which no other request waits for.
 """
 
 import asyncio
@@ -8,12 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from adapters_store import AdaptersStoreError
+from adapters_store.errors import UnknownVersion
 from service.engine import DeadlineExceeded, EngineError
 from service.errors import TaskUnavailable
 from service.tasks.loads import Loads
 from service.tasks.registrar import Registrar
 from service.tasks.registry import Registry
-from service.tasks.table import ALIAS, SUSPENDED, Named, Served
+from service.tasks.table import ALIAS, SUSPENDED, LoadedVersion, TaskVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Targets:
         """Put the parts together; `seconds` is the time that a load may take."""
         self._registry, self._registrar, self._loads, self._seconds = registry, registrar, loads, seconds
 
-    async def named(self, target: Target) -> Named:
+    async def named(self, target: Target) -> TaskVersion:
         """The version that a target means now.
 
         Raises:
@@ -47,26 +49,21 @@ class Targets:
             await self._registrar.change(self._registry.sync)  # another server may have published it a moment ago
         return self._registry.version(target.task, target.version)
 
-    async def served(self, target: Target) -> Served:
-        """The version that answers for a target now, on the device.
+    async def ready(self, versions: Iterable[TaskVersion]) -> list[LoadedVersion]:
+        """These versions with their weights in memory; their loads go on at the same time.
 
         Raises:
-            As `named`, and:
-            TaskUnavailable: it was found out only now that it cannot be served here.
-            StoreError, LoadBacklog, DeadlineExceeded: it could not be loaded now.
+            TaskUnavailable: only the load showed that one cannot be served here.
+            UnknownVersion: one was deleted since it was found, before it was loaded.
+            StoreError, LoadBacklog, DeadlineExceeded: one could not be loaded now.
         """
-        return await self._ready(await self.named(target))
-
-    async def all_served(self, targets: Iterable[Target]) -> list[Served]:
-        """As `served`, for many targets, whose loads go on at the same time."""
-        found = [await self.named(target) for target in targets]
-        return await asyncio.gather(*map(self._ready, found))
+        return await asyncio.gather(*map(self._ready, versions))
 
     def everything(self) -> list[Target]:
         """Every task that can be served now, as far as is known, by name."""
         return [Target(task) for task, entry in sorted(self._registry.table.items()) if entry.reason is None]
 
-    async def _ready(self, named: Named) -> Served:
+    async def _ready(self, named: TaskVersion) -> LoadedVersion:
         content = named.content
         try:
             async with asyncio.timeout(self._seconds):
@@ -74,9 +71,11 @@ class Targets:
         except TimeoutError:
             raise DeadlineExceeded("the task adapter was not loaded in time") from None
         except (AdaptersStoreError, EngineError) as error:
-            if content.reason is None:  # it is the store that is ill
+            if not self._registry.names(content.sha256):
+                raise UnknownVersion("the version was deleted before it was loaded") from error
+            if content.reason is None:  # the store failed, not the content
                 raise
             raise TaskUnavailable(f"this task cannot be served here: {content.reason}") from error
         if not self._registry.names(content.sha256):
             self._registry.release([content.sha256])  # deleted meanwhile; this request goes on with what it has
-        return Served(named.task, named.info, resident.manifest, resident)
+        return LoadedVersion(named.task, named.info, resident.manifest, resident)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kills import kill
+from tests.stress.kills import kill
 
 LAST_STEP = 150  # of opening a store and publishing twice; other steps each time, by the seed of the test run
 

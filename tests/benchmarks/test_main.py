@@ -23,5 +23,5 @@ def test_every_listed_benchmark_has_a_main(name: str) -> None:
 
 def test_the_options_reach_the_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["pruned", "--rounds", "1", "--json", "x"])
+        main(["studies.pruned", "--rounds", "1", "--json", "x"])
     assert "--rounds" in capsys.readouterr().err

@@ -54,7 +54,7 @@ def test_mixed_tasks_at_once_answer_as_each_would_alone(live: Live, made: dict[s
     random.shuffle(rounds)
     with gated(live) as gate, ThreadPoolExecutor(len(rounds)) as pool:
         jobs = [pool.submit(predict, live, task, raw(encode(image)), "?top_k=9") for task, image in rounds]
-        until(lambda: live.service.queued >= 2 * live.service.settings.batch_images)
+        until(lambda: live.service.batcher.queued >= 2 * live.service.settings.batch_images)
         gate.open.set()
         for (task, image), job in zip(rounds, jobs, strict=True):
             found = {p.index: p.probability for p in named(answer(job.result()).results[0])}
@@ -127,10 +127,10 @@ def test_a_client_that_gives_up_frees_its_place_and_harms_no_other(small: Live) 
         quitters = [small.connect() for _ in range(4)]
         for connection in quitters:
             connection.sendall(POST)
-        until(lambda: small.service.queued == 4)
+        until(lambda: small.service.batcher.queued == 4)
         for connection in quitters[:3]:
             connection.close()
-        until(lambda: small.service.queued == 1)
+        until(lambda: small.service.batcher.queued == 1)
         gate.open.set()
         assert answer(first.result()).task == "cats"
         assert quitters[3].recv(12) == b"HTTP/1.1 200"
@@ -143,7 +143,7 @@ def test_a_full_queue_is_refused_at_once_and_says_when_to_come_back(small: Live)
         waiting = [pool.submit(predict, small, "cats", raw())]
         assert gate.reached.wait(PATIENCE)
         waiting += [pool.submit(predict, small, "cats", raw()) for _ in range(4)]
-        until(lambda: small.service.queued == 4)
+        until(lambda: small.service.batcher.queued == 4)
         start = time.monotonic()
         refused = predict(small, "dogs", raw())
         assert time.monotonic() - start < 1

@@ -16,7 +16,7 @@ from service.decoding import Decoder
 from service.engine import Batcher, DeadlineExceeded, Engine, Limits, Row, RowResult
 from service.errors import NonFiniteOutput
 from service.predict import Predictor, softmax
-from service.tasks.table import Served
+from service.tasks.table import LoadedVersion
 from tests.service.adapters import bundled_backbone, make
 from tests.service.live import PATIENCE, encode, picture
 
@@ -25,9 +25,11 @@ FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
 
 
 @pytest.fixture(scope="module")
-def served() -> Served:
+def served() -> LoadedVersion:
     resident = Engine(bundled_backbone()).admit(MADE.adapter, MADE.sha256)
-    return Served("cats", VersionInfo(1, MADE.sha256, len(MADE.data), 0.0, "blob"), MADE.adapter.manifest, resident)
+    return LoadedVersion(
+        "cats", VersionInfo(1, MADE.sha256, len(MADE.data), 0.0, "blob"), MADE.adapter.manifest, resident
+    )
 
 
 class Broken:
@@ -44,7 +46,7 @@ class Broken:
 @pytest.mark.anyio
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("where", ["logits", "features"])
-async def test_an_answer_that_is_no_number_is_none(served: Served, bad: float, where: str) -> None:
+async def test_an_answer_that_is_no_number_is_none(served: LoadedVersion, bad: float, where: str) -> None:
     batcher = Batcher(Broken(*((bad, 0) if where == "logits" else (0, bad))))
     batcher.start()
     decoder = Decoder(bundled_backbone().preprocessing, ImageLimits(), threads=1, backlog=9)
@@ -58,7 +60,9 @@ async def test_an_answer_that_is_no_number_is_none(served: Served, bad: float, w
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("most", "asked"), [(0.05, None), (PATIENCE, 0.05), (0.05, PATIENCE)])
-async def test_a_deadline_that_passes_while_decoding_is_kept(served: Served, most: float, asked: float | None) -> None:
+async def test_a_deadline_that_passes_while_decoding_is_kept(
+    served: LoadedVersion, most: float, asked: float | None
+) -> None:
     engine, running, blocked = Engine(bundled_backbone()), threading.Event(), threading.Event()
 
     def hold() -> bool:

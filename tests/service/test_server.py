@@ -16,6 +16,7 @@ import pytest
 from adapters_store import open_store
 from service import server
 from service.__main__ import run
+from service.readiness import Readiness
 from service.server import listen
 from tests.service.adapters import make
 from tests.service.asking import PNG
@@ -60,7 +61,7 @@ def test_what_lives_as_long_as_the_server_is_not_looked_through_again(monkeypatc
     monkeypatch.setattr(server, "Server", Started)
     with closing(listen("127.0.0.1", 0)) as listener:
         try:
-            assert server.serve(SimpleNamespace(failure=None), listener) == 0  # type: ignore[arg-type]
+            assert server.serve(SimpleNamespace(readiness=Readiness()), listener) == 0  # type: ignore[arg-type]
         finally:
             gc.unfreeze()
     assert frozen[0] > 10_000

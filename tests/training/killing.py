@@ -4,7 +4,7 @@ import os
 import signal
 
 from training.fit import Progress
-from training.progress import Place, Silent
+from training.progress import Position, Silent
 
 
 class Kill(Silent):
@@ -17,7 +17,7 @@ class Kill(Silent):
         """Kill at step `at`, from 1."""
         self.at = at
 
-    def step(self, place: Place, progress: Progress) -> None:
+    def step(self, place: Position, progress: Progress) -> None:
         """Count, and kill when it is time."""
         Kill.steps += 1
         if Kill.steps == self.at:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from tests.training.small import small_backbone, small_options, small_prepared, small_set
 from training import prefix
-from training.cut import START, Cut
 from training.fit import Fitting, build_optimizer, evaluate, logits_of, train_epoch
+from training.frozen import frozen_backbone
 from training.methods import METHODS
 from training.mimi import Job, close_cycle, fit_cycle, train_mimi
 from training.model import AdaptedModel
 from training.options import FitOptions, MiMiOptions
-from training.prefix import PrefixCache, augmented_views
+from training.prefix import START, Cut, PrefixCache, augmented_views
 from training.progress import Silent
 from training.run import Run
 from training.variants import variants
@@ -31,13 +31,13 @@ def options(views: int = 2, name: str = "mimi-serve") -> MiMiOptions:
 def test_logits_from_the_prefix_are_those_of_the_whole_forward() -> None:
     model, images = AdaptedModel(small_backbone(), WIDTHS, 3), small_set(20, 0)
     for cut in (model.cut, Cut(model.first_site)):
-        inputs = PrefixCache(images).inputs(model.backbone, 0, cut)
+        inputs = PrefixCache(images).inputs(model.frozen, 0, cut)
         torch.testing.assert_close(logits_of(model, inputs, cut), logits_of(model, images.pixels))
 
 
 def test_gradients_from_the_prefix_are_those_of_the_whole_forward() -> None:
     model, images = AdaptedModel(small_backbone(), WIDTHS, 3), small_set(20, 0)
-    inputs = PrefixCache(images).inputs(model.backbone, 0, model.cut)
+    inputs = PrefixCache(images).inputs(model.frozen, 0, model.cut)
     cached, whole = logits_of(model, inputs, model.cut).square().sum(), logits_of(model, images.pixels).square().sum()
     parameters = list(model.own_parameters().values())
     for a, b in zip(torch.autograd.grad(cached, parameters), torch.autograd.grad(whole, parameters), strict=True):
@@ -46,12 +46,12 @@ def test_gradients_from_the_prefix_are_those_of_the_whole_forward() -> None:
 
 def test_going_on_from_an_earlier_site_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefix, "BATCH", 7)  # more than one, and a short one
-    backbone, images = small_backbone(), small_set(20, 0)
+    frozen, images = frozen_backbone(small_backbone()), small_set(20, 0)
     moved = PrefixCache(images)
     for cut in (START, Cut(1), Cut(1, branch=True), Cut(2, branch=True), Cut(4)):
-        gone_on = moved.inputs(backbone, 0, cut)
-        assert torch.equal(gone_on, PrefixCache(images).inputs(backbone, 0, cut))
-    assert torch.equal(moved.inputs(backbone, 0, Cut(2)), PrefixCache(images).inputs(backbone, 0, Cut(2))), "and back"
+        gone_on = moved.inputs(frozen, 0, cut)
+        assert torch.equal(gone_on, PrefixCache(images).inputs(frozen, 0, cut))
+    assert torch.equal(moved.inputs(frozen, 0, Cut(2)), PrefixCache(images).inputs(frozen, 0, Cut(2))), "and back"
 
 
 def test_a_branch_in_which_something_trains_is_no_part_of_the_prefix() -> None:
@@ -65,19 +65,19 @@ def test_a_branch_in_which_something_trains_is_no_part_of_the_prefix() -> None:
 
 
 def test_nothing_is_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone, cache = small_backbone(), PrefixCache(small_set(20, 0))
-    first = cache.inputs(backbone, 0, Cut(2))
-    monkeypatch.setattr(type(backbone), "embed", lambda *_: pytest.fail("the prefix was computed again"))
-    assert cache.inputs(backbone, 0, Cut(2)) is first
-    cache.inputs(backbone, 0, Cut(3, branch=True))  # goes on from site 2
+    frozen, cache = frozen_backbone(small_backbone()), PrefixCache(small_set(20, 0))
+    first = cache.inputs(frozen, 0, Cut(2))
+    monkeypatch.setattr(type(frozen.backbone), "embed", lambda *_: pytest.fail("the prefix was computed again"))
+    assert cache.inputs(frozen, 0, Cut(2)) is first
+    cache.inputs(frozen, 0, Cut(3, branch=True))  # goes on from site 2
 
 
 def test_views_differ_from_each_other_and_not_from_themselves() -> None:
-    backbone, images = small_backbone(), small_set(20, 0)
+    frozen, images = frozen_backbone(small_backbone()), small_set(20, 0)
 
     def drawn(seed: int) -> list[Tensor]:
         cache = PrefixCache(images, augmented_views(FitOptions(views=2, shift=3), seed))
-        return [cache.inputs(backbone, view, START) for view in range(2)]
+        return [cache.inputs(frozen, view, START) for view in range(2)]
 
     (first, second), again, other = drawn(0), drawn(0), drawn(1)
     assert torch.equal(first, again[0])
@@ -87,9 +87,9 @@ def test_views_differ_from_each_other_and_not_from_themselves() -> None:
 
 
 def test_large_sets_lie_in_a_file() -> None:
-    backbone, images = small_backbone(), small_set(20, 0)
+    frozen, images = frozen_backbone(small_backbone()), small_set(20, 0)
     small = PrefixCache(images, memory_limit=10)
-    assert torch.equal(small.inputs(backbone, 0, Cut(2)), PrefixCache(images).inputs(backbone, 0, Cut(2)))
+    assert torch.equal(small.inputs(frozen, 0, Cut(2)), PrefixCache(images).inputs(frozen, 0, Cut(2)))
 
 
 def test_evaluation_with_a_cache_is_evaluation() -> None:

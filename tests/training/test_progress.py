@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from training.cycles import CycleResult
 from training.fit import Progress
-from training.lines import read_lines
-from training.progress import Console, Place, ProgressFile, Several
-from training.reports import CycleReport
+from training.jsonl import read_rows
+from training.progress import Console, Position, ProgressFile, Several
 
 HALF = Progress(done=50, total=100, loss=1.25, accuracy=0.5, rate=5e-3)
 
@@ -21,9 +21,10 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_sees_every_step_on_one_line() -> None:
+def test_a_terminal_sees_every_step_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     stream = Terminal()
-    Console(stream).step(Place(0, 3, 1, 4), HALF)
+    Console(stream).step(Position(0, 3, 1, 4), HALF)
     assert stream.getvalue().startswith("\r")
     assert (
         "cycle 1/3 epoch 2/4 [############............] loss 1.250 accuracy 0.500 rate 5.0e-03 left"
@@ -31,12 +32,36 @@ def test_a_terminal_sees_every_step_on_one_line() -> None:
     )
 
 
+@pytest.mark.parametrize("columns", [20, 60, 72, 80, 100])
+def test_a_bar_never_wraps(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    Console(stream).step(Position(9, 10, 99, 100), HALF)
+    line = stream.getvalue().removeprefix("\r\x1b[K")
+    assert 0 < len(line) < columns
+    assert ("[###" in line) == (columns == 100)
+
+
+def test_the_search_for_a_rate_is_part_of_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three rates of one cycle each, then three more cycles at the best: six cycles of two epochs."""
+    clock = iter([0.0, 10.0, 50.0])
+    monkeypatch.setattr("training.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setenv("COLUMNS", "120")
+    stream = Terminal()
+    console = Console(stream)
+    console.step(Position(0, 4, 0, 2, 1e-3, searched=0, rates=3), replace(HALF, done=0))
+    console.step(Position(0, 4, 1, 2, 1e-3, searched=0, rates=3), replace(HALF, done=0))
+    assert stream.getvalue().endswith("left 1:50")
+    console.step(Position(1, 4, 0, 2, 5e-3, searched=2, rates=3), replace(HALF, done=0))  # five epochs of twelve more
+    assert stream.getvalue().endswith("left 0:50")
+
+
 def test_a_file_sees_a_line_an_epoch() -> None:
     stream = io.StringIO()
     console = Console(stream)
-    console.step(Place(0, 1, 0, 1), HALF)
+    console.step(Position(0, 1, 0, 1), HALF)
     assert stream.getvalue() == ""
-    console.epoch(Place(0, 1, 0, 1), HALF, 0.75)
+    console.epoch(Position(0, 1, 0, 1), HALF, 0.75)
     assert stream.getvalue().endswith("validation 0.7500\n")
 
 
@@ -45,16 +70,16 @@ def test_the_time_left_counts_only_what_this_process_did(monkeypatch: pytest.Mon
     monkeypatch.setattr("training.progress.time.monotonic", lambda: next(clock))
     stream = Terminal()
     console = Console(stream)
-    console.step(Place(1, 2, 0, 2), replace(HALF, done=0))
+    console.step(Position(1, 2, 0, 2), replace(HALF, done=0))
     assert stream.getvalue().endswith("left -:--")
-    console.step(Place(1, 2, 0, 2), HALF)  # half an epoch in ten seconds, one and a half to go
+    console.step(Position(1, 2, 0, 2), HALF)  # half an epoch in ten seconds, one and a half to go
     assert stream.getvalue().endswith("left 0:30")
 
 
 def test_a_cycle_is_one_line() -> None:
     stream = io.StringIO()
-    Console(stream).cycle(CycleReport(2, (0, 3), 100, 10, 1, 1, 0.1, 0.5))
-    assert stream.getvalue().startswith("cycle 2: 3 neurons at 1 sites, 100 adapter parameters, validation 0.5000")
+    Console(stream).cycle(CycleResult(2, (0, 3), 100, 10, 1, 1, 0.1, 0.5))
+    assert stream.getvalue().startswith("cycle 3: 3 neurons at 1 sites, 100 adapter parameters, validation 0.5000")
 
 
 class Notes:
@@ -63,13 +88,13 @@ class Notes:
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def step(self, place: Place, progress: Progress) -> None:
+    def step(self, place: Position, progress: Progress) -> None:
         self.told.append(("step", place, progress))
 
-    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
         self.told.append(("epoch", place, progress, validation))
 
-    def cycle(self, report: CycleReport) -> None:
+    def cycle(self, report: CycleResult) -> None:
         self.told.append(("cycle", report))
 
     def say(self, text: str) -> None:
@@ -80,8 +105,8 @@ def test_several_reporters_are_told_the_same() -> None:
     first, second = Notes(), Notes()
     several, place, report = (
         Several((first, second)),
-        Place(0, 1, 0, 1),
-        CycleReport(2, (0, 3), 100, 10, 1, 1, 0.1, 0.5),
+        Position(0, 1, 0, 1),
+        CycleResult(2, (0, 3), 100, 10, 1, 1, 0.1, 0.5),
     )
     several.step(place, HALF)
     several.epoch(place, HALF, 0.5)
@@ -96,13 +121,13 @@ def test_a_progress_file_has_a_line_an_epoch(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("training.progress.time.monotonic", lambda: next(clock))
     log = ProgressFile(tmp_path / "new" / "progress.jsonl", {"method": "mimi"})
     for _ in range(3):  # three steps that end a second apart: three seconds
-        log.step(Place(0, 1, 0, 2, 0.5), HALF)
-    log.epoch(Place(0, 1, 0, 2, 0.5), HALF, 0.75)
+        log.step(Position(0, 1, 0, 2, 0.5), HALF)
+    log.epoch(Position(0, 1, 0, 2, 0.5), HALF, 0.75)
     log.say("text")
-    log.cycle(CycleReport(2, (0, 3), 100, 10, 1, 1, 0.1, 0.5))
-    log.step(Place(0, 1, 1, 2), HALF)
-    log.epoch(Place(0, 1, 1, 2), HALF, None)
-    first, second = read_lines(log.path)
+    log.cycle(CycleResult(2, (0, 3), 100, 10, 1, 1, 0.1, 0.5))
+    log.step(Position(0, 1, 1, 2), HALF)
+    log.epoch(Position(0, 1, 1, 2), HALF, None)
+    first, second = read_rows(log.path)
     assert first == {
         "rate": 0.5, "cycle": 0, "epoch": 0, "loss": 1.25, "accuracy": 0.5, "validation": 0.75, "seconds": 3.0,
         "method": "mimi",
@@ -112,5 +137,5 @@ def test_a_progress_file_has_a_line_an_epoch(tmp_path: Path, monkeypatch: pytest
 
 def test_what_is_known_of_a_run_stands_above_what_its_epochs_say(tmp_path: Path) -> None:
     log = ProgressFile(tmp_path / "progress.jsonl", {"rate": 0.25})
-    log.epoch(Place(0, 1, 0, 1), HALF, 0.5)
-    assert read_lines(log.path)[0]["rate"] == 0.25
+    log.epoch(Position(0, 1, 0, 1), HALF, 0.5)
+    assert read_rows(log.path)[0]["rate"] == 0.25

@@ -8,10 +8,10 @@ import pytest
 
 from adapters_store import unpack
 from tests.training.small import small_backbone, small_options, small_prepared
+from training.cycles import CycleResult
 from training.mimi import Job, close_cycle, fit_cycle, train_mimi
-from training.options import MiMiOptions, PruneOptions
+from training.options import MiMiOptions, PruningOptions
 from training.progress import Silent
-from training.reports import CycleReport
 from training.run import Run
 from training.variants import variants
 
@@ -26,9 +26,9 @@ def options_of(name: str) -> MiMiOptions:
     return variants(SITES)[name](options)
 
 
-def run(name: str, folder: Path) -> tuple[bytes, tuple[CycleReport, ...]]:
+def run(name: str, folder: Path) -> tuple[bytes, tuple[CycleResult, ...]]:
     outcome = train_mimi(Job(small_prepared(), small_backbone(), options_of(name), folder))
-    return outcome.adapter, outcome.reports
+    return outcome.adapter, outcome.results
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,7 +42,7 @@ def test_every_variant_runs_to_its_target(name: str, tmp_path: Path) -> None:
     adapter = unpack(data)
     assert len(reports) == 3
     target = 6  # a quarter of the 24 neurons of N = M/4
-    if options_of(name).prune.granularity == "weight":
+    if options_of(name).pruning.granularity == "weight":
         weights = [w for site in adapter.sites.values() for w in (site.down, site.up)]
         nonzero = sum(int(np.count_nonzero(w)) for w in weights) / sum(w.size for w in weights)
         expected = 0.5 if name.endswith("-once") else 0.25
@@ -82,14 +82,14 @@ def test_a_trunk_empties_sites_from_the_input(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_pruned_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        PruneOptions(**changes)  # type: ignore[arg-type]
+        PruningOptions(**changes)  # type: ignore[arg-type]
 
 
 def test_zero_initialised_weights_cannot_be_told_from_removed_ones() -> None:
     with pytest.raises(ValueError, match="init must be other than zero_up"):
-        MiMiOptions(init="zero_up", prune=PruneOptions(granularity="weight", scope="site"))
+        MiMiOptions(init="zero_up", pruning=PruningOptions(granularity="weight", scope="site"))
 
 
 def test_a_method_is_named_by_what_differs_from_mimi() -> None:
-    assert PruneOptions().name == "mimi"
-    assert PruneOptions(criterion="movement", trunk=3).name == "mimi criterion=movement trunk=3"
+    assert PruningOptions().name == "mimi"
+    assert PruningOptions(criterion="movement", trunk=3).name == "mimi criterion=movement trunk=3"

@@ -1,12 +1,12 @@
 """Methods against each other at equal budgets: a matrix of methods, data sets and seeds from one TOML file.
 
-    config.py      what the file may say            catalogue.py   every contestant by name
-    matrix.py      the cells, and their names       contestant.py  what a contestant is; the linear probe
+    config.py      what the file may say            catalogue.py   every candidate by name
+    matrix.py      the cells, and their names       candidate.py  what a candidate is; the linear probe
     runner.py      locks, learning rates, rows      generic.py     any TaskModel, cycle by cycle, with checkpoints
     dataset.py     images at a seed                 pruned.py      MiMi and its variants
     measure.py     size and cost of a model
 
 Every method gets the same epochs with a schedule that really restarts in each cycle, the same images and
-augmentation, and a learning rate chosen on validation after one cycle on seed 0. A row after cycle k stands beside
-the others' at (k + 1) · E epochs. Nothing here draws a figure or knows a command line.
+augmentation, and a learning rate chosen on validation after one cycle on seed 0. A row after cycle k is
+compared with rows of other methods after (k + 1) · E epochs. Nothing here draws a figure or knows a command line.
 """

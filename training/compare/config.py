@@ -1,6 +1,6 @@
-"""What a comparison's TOML file may say, and what it leaves to us.
+"""The TOML file of a comparison: its keys, their rules and their defaults.
 
-purpose = "study"                  # or "runs"; stands in every row
+purpose = "study"                  # or "runs"; it is part of every row
 cycles = 5                         # trainings of every method
 seeds = [0, 1, 2]
 rates = [1e-3, 2e-3, 5e-3]         # learning rates to choose from; left out: each method's own
@@ -13,7 +13,7 @@ backbone = "swin_tiny_patch4_window7_224"   # left out: the bundled one; `weight
 spec = "gtsrb"                     # under the data folder; or digits, or hf:NAME
 epochs = 5                         # E, of one cycle
 per_class = 50                     # training images of a class at most; 0: all
-flip = false                       # and whatever else training.options.FitOptions has
+flip = false                       # and every other field of training.options.FitOptions
 
 [methods]                          # by name, each with its options
 linear-probe = {}
@@ -26,13 +26,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from training.compare.errors import BadConfig
-from training.compare.keys import checked, kinds_of
-from training.options import FitOptions
+from training.errors import BadConfig
+from training.fields import SHARE, Rule, at_least, checked, kinds_of
+from training.options import FitOptions, Rate
 
 Purpose = Literal["runs", "study"]
+Rates = Annotated[tuple[Rate, ...], Rule("at least one positive number", bool)]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes a folder's name
 _SHARED = FitOptions(epochs=1, warmup_epochs=0.5, batch_size=32, reference_batch=None)
@@ -54,25 +55,25 @@ class DataConfig:
     name: str
     spec: str
     fit: FitOptions
-    per_class: int = 0
+    per_class: Annotated[int, at_least(0)] = 0
     image_column: str = "image"
     label_column: str = "label"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodConfig:
-    """One method, and what it does differently.
+    """One method, and its own options.
 
     Attributes:
         label: in rows and tables.
-        method: the contestant's name.
-        rates: learning rates to choose from, where they are not the others'.
-        options: of the method itself; it is the method that checks them.
+        method: the candidate's name.
+        rates: learning rates to choose from, where they differ from those of other methods.
+        options: of the method itself, which checks them.
     """
 
     label: str
     method: str
-    rates: tuple[float, ...] | None = None
+    rates: Rates | None = None
     options: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -82,11 +83,11 @@ class Config:
 
     data: tuple[DataConfig, ...]
     methods: tuple[MethodConfig, ...]
-    cycles: int
-    seeds: tuple[int, ...]
+    cycles: Annotated[int, at_least(1)]
+    seeds: tuple[Annotated[int, at_least(0)], ...]
     purpose: Purpose = "runs"
-    rates: tuple[float, ...] | None = None
-    validation: float = 0.1
+    rates: Rates | None = None
+    validation: Annotated[float, SHARE] = 0.1
     runs: Path = Path("docs/results/runs.jsonl")
     work: Path = Path("var/compare")
     backbone: str | None = None
@@ -95,7 +96,7 @@ class Config:
 
 _TABLES = {"data": dict, "methods": dict}
 _PATHS = {"runs": str, "work": str}
-_RATES = {"rates": tuple[float, ...]}
+_RATES = {"rates": Rates}
 _REQUIRED = ("cycles", "seeds", *_TABLES)
 
 
@@ -103,7 +104,7 @@ def read_config(path: Path) -> Config:
     """The comparison that a TOML file describes.
 
     Raises:
-        BadConfig: it cannot be read, a key is unknown or missing, or a value is of no use.
+        BadConfig: it cannot be read, a key is unknown or missing, or a value breaks its rule.
     """
     try:
         return parse_config(path.read_text(encoding="utf-8"), str(path))
@@ -121,7 +122,7 @@ def parse_config(text: str, where: str) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadConfig(f"{where}: no TOML: {error}") from error
-    kinds = kinds_of(Config) | _TABLES | _PATHS | _RATES
+    kinds = kinds_of(Config) | _TABLES | _PATHS
     given = checked(table, kinds, where)
     missing = [key for key in _REQUIRED if not given.get(key)]
     if missing:
@@ -130,7 +131,7 @@ def parse_config(text: str, where: str) -> Config:
     given["data"] = tuple(_data(name, each, f"{where}, [data.{name}]") for name, each in given["data"].items())
     methods = given["methods"].items()
     given["methods"] = tuple(_method(name, each, f"{where}, [methods] {name}") for name, each in methods)
-    return _sound(Config(**given), where)
+    return Config(**given)
 
 
 def _data(name: str, table: object, where: str) -> DataConfig:
@@ -158,15 +159,3 @@ def _named_table(name: str, table: object, where: str) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise BadConfig(f"{where} must be a table, not {table!r}")
     return table
-
-
-def _sound(config: Config, where: str) -> Config:
-    """Refuse what no single key can tell."""
-    for grid in (config.rates, *(method.rates for method in config.methods)):
-        if grid is not None and not (grid and all(rate > 0 for rate in grid)):
-            raise BadConfig(f"{where}: rates must be positive, at least one, not {list(grid)}")
-    if config.cycles < 1 or min(config.seeds) < 0 or not 0 < config.validation < 1:
-        raise BadConfig(f"{where}: cycles at least 1, seeds at least 0, validation in (0, 1)")
-    if any(data.per_class < 0 for data in config.data):
-        raise BadConfig(f"{where}: per_class must be at least 0")
-    return config

@@ -1,7 +1,7 @@
 """Any TaskModel, cycle by cycle: the schedule restarts in each, and a checkpoint follows every epoch.
 
-A training that is taken up again goes on to the same result, on a CPU to the same bits: an epoch draws from its own
-number alone, so weights, moments, buffers and counters are all there is to remember.
+A resumed training ends in the same result, on a CPU in the same bits. An epoch draws from its own number alone, so a
+checkpoint holds only weights, moments, buffers and counters.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,21 +14,29 @@ from torch import Tensor
 from backbone import Backbone
 from training import checkpoint as checkpoints
 from training.checkpoint import Checkpoint
+from training.compare.candidate import (
+    DEFAULT_RATES,
+    Candidate,
+    Make,
+    Served,
+    Trial,
+    measure,
+    seconds_until,
+    test_of,
+    where,
+)
 from training.compare.config import MethodConfig
-from training.compare.contestant import DEFAULT_RATES, Bout, Contestant, Make, test_of, where
-from training.compare.keys import checked, kinds_of
-from training.compare.measure import Served, measure
-from training.compare.seconds import seconds_until
+from training.fields import checked, kinds_of
 from training.fit import Fitting, build_optimizer, evaluate, train_epoch
-from training.lines import Row
+from training.jsonl import Row
 from training.model import TaskModel
 from training.options import FitOptions
 from training.prefix import PrefixCache
-from training.progress import Place
+from training.progress import Position
 
 Build = Callable[[Backbone, int, int], TaskModel]  # of backbone, classes and seed
 
-# What a method may set for itself; epochs, batches and augmentation are everybody's.
+# A method may set these for itself; epochs, batches and augmentation are the same for all methods.
 OWN_FIT = {
     name: kind
     for name, kind in kinds_of(FitOptions).items()
@@ -39,43 +47,43 @@ OWN_FIT = {
 def of_method(
     build: Build, rates: tuple[float, ...] = DEFAULT_RATES, *, since: int = 0, served: Served | None = None
 ) -> Make:
-    """The contestant that trains what `build` gives.
+    """The candidate that trains the model of `build`.
 
     Args:
         build: a model to train, from a backbone that stays as it is.
         rates: learning rates to choose from, where the configuration has none.
         since: rows from this cycle on.
-        served: what is asked in the end, where that is not the model as it trains; its cost is the method's.
+        served: makes the model that is served, where it differs from the trained one; its cost is the method's.
     """
 
-    def make(method: MethodConfig, cycles: int) -> Contestant:
+    def make(method: MethodConfig, cycles: int) -> Candidate:
         changes = checked(method.options, OWN_FIT, where(method))
 
-        def begin(bout: Bout) -> Training:
-            fit = replace(bout.fit, **changes)
-            return Training.begin(replace(bout, fit=fit), build, cycles)
+        def begin(trial: Trial) -> Training:
+            fit = replace(trial.fit, **changes)
+            return Training.begin(replace(trial, fit=fit), build, cycles)
 
-        def train(bout: Bout) -> Iterator[Row]:
-            yield from begin(bout).rows_until(cycles, since=since, served=served)
+        def train(trial: Trial) -> Iterator[Row]:
+            yield from begin(trial).rows_until(cycles, since=since, served=served)
 
-        return Contestant(rates, lambda bout: begin(bout).fit_cycle(0), train)
+        return Candidate(rates, lambda trial: begin(trial).fit_cycle(0), train)
 
     return make
 
 
 @dataclass(slots=True)
 class Training:
-    """Where the training of one model stands.
+    """The training of one model, between two epochs.
 
     Attributes:
-        cycles: for whom watches; a training may be ended earlier.
+        cycles: planned, for progress; a training may end earlier.
         epochs: done in all cycles together.
         validation: top-1 in [0, 1] after each of them.
         rows: of the cycles that are finished.
         cache: the frozen prefix of the validation images.
     """
 
-    bout: Bout
+    trial: Trial
     model: TaskModel
     fitting: Fitting
     cycles: int
@@ -86,20 +94,20 @@ class Training:
 
     def __post_init__(self) -> None:
         """Nothing cached yet."""
-        self.cache = PrefixCache(self.bout.prepared.validation)
+        self.cache = PrefixCache(self.trial.prepared.validation)
 
     @classmethod
-    def begin(cls, bout: Bout, build: Build, cycles: int) -> "Training":
-        """A new training, or the one that the folder holds.
+    def begin(cls, trial: Trial, build: Build, cycles: int) -> "Training":
+        """Start a new training, or continue the one that the folder holds.
 
         Raises:
             CheckpointMismatch: the folder holds a training with other options, data or backbone.
         """
-        model = build(bout.backbone, len(bout.prepared.labels), bout.seed)
-        model.to(next(bout.backbone.parameters()).device)
-        bout.folder.mkdir(parents=True, exist_ok=True)
-        fitting = Fitting(model, build_optimizer(model, bout.fit), bout.fit, bout.seed)
-        training = cls(bout, model, fitting, cycles)
+        model = build(trial.backbone, len(trial.prepared.labels), trial.seed)
+        model.to(next(trial.backbone.parameters()).device)
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        fitting = Fitting(model, build_optimizer(model, trial.fit), trial.fit, trial.seed)
+        training = cls(trial, model, fitting, cycles)
         found = checkpoints.load_checkpoint(training._path, training._identity)
         if found is not None:
             training._restore(found)
@@ -114,41 +122,40 @@ class Training:
         return self.rows
 
     def fit_cycle(self, cycle: int) -> float:
-        """Train what is left of a cycle; validation top-1 at its end."""
-        end = (cycle + 1) * self.bout.fit.epochs
+        """Train the rest of a cycle; returns validation top-1 at its end."""
+        end = (cycle + 1) * self.trial.fit.epochs
         while self.epochs < end:
             self._epoch()
         return self.validation[end - 1]
 
     def _epoch(self) -> None:
-        bout = self.bout
-        cycle, epoch = divmod(self.epochs, bout.fit.epochs)
-        place = Place(cycle, self.cycles, epoch, bout.fit.epochs, bout.fit.learning_rate)
-        step = partial(bout.reporter.step, place)
-        progress = train_epoch(self.fitting, bout.prepared.train, cycle=cycle, epoch=epoch, on_step=step)
-        self.validation.append(evaluate(self.model, bout.prepared.validation, cache=self.cache))
-        bout.reporter.epoch(place, progress, self.validation[-1])
+        trial = self.trial
+        cycle, epoch = divmod(self.epochs, trial.fit.epochs)
+        place = Position(cycle, self.cycles, epoch, trial.fit.epochs, trial.fit.learning_rate)
+        step = partial(trial.reporter.step, place)
+        progress = train_epoch(self.fitting, trial.prepared.train, cycle=cycle, epoch=epoch, on_step=step)
+        self.validation.append(evaluate(self.model, trial.prepared.validation, cache=self.cache))
+        trial.reporter.epoch(place, progress, self.validation[-1])
         self.epochs += 1
         self._save()
 
     def _row(self, cycle: int, served: Served | None) -> Row:
-        bout, epochs = self.bout, (cycle + 1) * self.bout.fit.epochs
-        row: Row = {"cycle": cycle, "epochs": epochs, "seconds": seconds_until(bout.folder, cycle)}
-        row |= {"val_top1": self.validation[epochs - 1], "test_top1": test_of(self.model, bout.prepared)}
-        return row | measure(self.model, bout.cost, served=served)
+        trial, epochs = self.trial, (cycle + 1) * self.trial.fit.epochs
+        row: Row = {"cycle": cycle, "epochs": epochs, "seconds": seconds_until(trial.folder, cycle)}
+        row |= {"val_top1": self.validation[epochs - 1], "test_top1": test_of(self.model, trial.prepared)}
+        return row | measure(self.model, trial.cost, served=served)
 
     @property
     def _path(self) -> Path:
-        return self.bout.folder / "checkpoint.safetensors"
+        return self.trial.folder / "checkpoint.safetensors"
 
     @property
     def _identity(self) -> dict[str, object]:
         """What must agree for a checkpoint to be this training's."""
-        prepared = self.bout.prepared
         return {
-            "options": asdict(self.bout.fit) | {"seed": self.bout.seed},
-            "data": [prepared.name, list(prepared.labels), len(prepared.train), len(prepared.validation)],
-            "backbone": self.bout.backbone.fingerprint,
+            "options": asdict(self.trial.fit) | {"seed": self.trial.seed},
+            "data": self.trial.prepared.identity,
+            "backbone": self.trial.backbone.fingerprint,
             "model": {name: list(parameter.shape) for name, parameter in self.model.task_parameters().items()},
         }
 
@@ -165,7 +172,7 @@ class Training:
         checkpoints.restore_task(self.model, checkpoints.under("task/", tensors))
         for name, buffer in self.model.named_buffers():
             buffer.copy_(tensors[f"buffer/{name}"])  # in place: other modules may hold it too
-        self.fitting.optimizer = build_optimizer(self.model, self.bout.fit)
+        self.fitting.optimizer = build_optimizer(self.model, self.trial.fit)
         checkpoints.restore_moments(self.model, self.fitting.optimizer, tensors)
         self.epochs, self.validation = found.state["epochs"], found.state["validation"]
         self.rows = found.state["rows"]

@@ -1,7 +1,7 @@
 """The cells of a comparison: a method on a data set at a seed, and by which names they are found again.
 
-Two digests stand in every row. `arena` is of all that the methods on a data set share: rows of different arenas are
-never averaged. `cell` is of that and the method's own options: a row with it is not computed again.
+Every row has two digests. `arena` covers everything that the methods on a data set share: rows of different arenas are
+never averaged. `cell` covers the arena and the method's own options: a row with it is not computed again.
 """
 
 import hashlib
@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from training.compare.candidate import Candidate, Make
 from training.compare.config import Config, DataConfig, MethodConfig
-from training.compare.contestant import Contestant, Make
-from training.compare.errors import BadConfig
-from training.lines import Row
+from training.errors import BadConfig
+from training.jsonl import Row
 
 Key = tuple[str, str, str, int]  # cell, purpose, method, seed
 
@@ -22,14 +22,14 @@ RATE_SEED = 0  # at which learning rates are chosen, for every seed
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A method of the configuration with the contestant that it names.
+    """A method of the configuration with the candidate that it names.
 
     Attributes:
         rates: learning rates to choose from; empty where there is none to choose.
     """
 
     method: MethodConfig
-    contestant: Contestant
+    candidate: Candidate
     rates: tuple[float, ...]
 
 
@@ -60,7 +60,7 @@ class Cell:
 
     @property
     def facts(self) -> Row:
-        """What every row of this cell says."""
+        """The values that every row of this cell has."""
         fit = self.data.fit
         return {
             "method": self.entry.method.label,
@@ -102,9 +102,9 @@ def entries_of(config: Config, makers: Mapping[str, Make], *, only: Collection[s
 def _entry(config: Config, method: MethodConfig, makers: Mapping[str, Make]) -> Entry:
     if method.method not in makers:
         raise BadConfig(f"[methods] {method.label}: no method {method.method!r}; known are: {', '.join(makers)}")
-    contestant = makers[method.method](method, config.cycles)
-    given = method.rates or config.rates or contestant.rates
-    return Entry(method, contestant, given if contestant.rates else ())
+    candidate = makers[method.method](method, config.cycles)
+    given = method.rates or config.rates or candidate.rates
+    return Entry(method, candidate, given if candidate.rates else ())
 
 
 def cells_of(config: Config, entries: tuple[Entry, ...]) -> Iterator[Cell]:

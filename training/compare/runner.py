@@ -1,35 +1,40 @@
 """Works through a comparison until nothing is left to claim.
 
 Several processes may share it: each holds the lock of the cell it works on, and the kernel drops the lock of one that
-dies. What is finished stands in the file of rows; what was begun stands in the cell's folder, and is gone on with.
+dies. Finished cells have rows in the file of rows. A cell that was begun has checkpoints in its folder, and continues.
 """
 
-import fcntl
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import platform
+import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backbone import Backbone
-from training.checkpoint import write_atomic
+import numpy as np
+import torch
+
+from backbone import Backbone, Preprocessing
+from backbone.errors import UnsupportedBackbone
+from training.checkpoint import locked, write_atomic
+from training.compare.candidate import Cost, Trial
 from training.compare.config import Config, DataConfig
-from training.compare.contestant import Bout
-from training.compare.errors import UnreadableRuns
 from training.compare.matrix import RATE_SEED, Cell, Entry, Key, cells_of
-from training.compare.measure import Cost
-from training.compare.seconds import PROGRESS
-from training.errors import Diverged
-from training.lines import Row, add_lines, read_lines
-from training.prepare import Prepared
-from training.progress import Console, ProgressFile, Reporter, Several
+from training.data import load_data
+from training.data.digits import NAMES
+from training.data.load import BUILT_IN, HUB, split_spec
+from training.errors import Diverged, UnreadableRuns
+from training.jsonl import Row, add_rows, read_rows
+from training.pixels import PixelSet
+from training.prepare import Prepared, prepare
+from training.progress import PROGRESS, Console, ProgressFile, Reporter, Several
 
 Tried = dict[str, float | None]  # learning rate -> validation top-1 after one cycle; None: it diverged
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """What is compared, and by what means.
+    """A comparison and everything it needs.
 
     Attributes:
         config: of the comparison.
@@ -37,8 +42,8 @@ class Runner:
         backbone: frozen, on the device to train on.
         load: a data set at a seed.
         cost: FLOPs of a model.
-        made_by: what every row says of its making.
-        reporter: told how each training goes.
+        made_by: commit and device, for every row.
+        reporter: makes the reporter of each training.
         failed: cells that diverged; left out for the rest of this run.
     """
 
@@ -52,7 +57,7 @@ class Runner:
     failed: set[Key] = field(default_factory=set)
 
     def work(self) -> bool:
-        """Do every cell that is not finished and that nobody else works on; whether none of them failed.
+        """Do every cell that is neither finished nor locked by another process; True if none failed.
 
         In a first pass, cells whose learning rate another process is choosing are left for later.
         """
@@ -62,7 +67,7 @@ class Runner:
         return not self.failed
 
     def claim(self, cell: Cell, *, patient: bool) -> None:
-        """Do a cell, unless it is finished, failed before, or is somebody else's.
+        """Do a cell, unless it is finished, failed before, or is locked by another process.
 
         Args:
             cell: to do.
@@ -78,7 +83,7 @@ class Runner:
         reporter.say(f"== {name}")
         try:
             self._finish(cell, patient=patient)
-        except Diverged as error:
+        except (Diverged, UnsupportedBackbone) as error:
             self.failed.add(cell.key)
             reporter.say(f"{name} has no result: {error}")
 
@@ -91,15 +96,15 @@ class Runner:
                 return
             rate = best(tried)
         made: Row = cell.facts | {"backbone": self.backbone.name, "learning_rate": rate, "rates": tried} | self.made_by
-        rows = cell.entry.contestant.train(self._bout(cell, rate))
-        add_lines(self.config.runs, [{**made, **row} for row in rows])
+        rows = cell.entry.candidate.train(self._trial(cell, rate))
+        add_rows(self.config.runs, [{**made, **row} for row in rows])
         for path in (cell.folder / f"seed{cell.seed}").rglob("checkpoint.safetensors"):
             path.unlink()  # of no more use, and a whole network's is large
 
     def _rates(self, cell: Cell, *, patient: bool) -> Tried | None:
         """Validation top-1 after one cycle by learning rate; None while another process chooses.
 
-        Rows of another seed say it too, so that a comparison goes on from its rows alone, on another machine.
+        Rows of another seed hold it too, so that a comparison can continue on another machine from its rows alone.
         """
         if known := tried_before(self.config.runs, cell.digest):
             return known
@@ -115,15 +120,15 @@ class Runner:
     def _score(self, cell: Cell, rate: float) -> float | None:
         """Validation top-1 after one cycle, None where it diverges."""
         try:
-            return cell.entry.contestant.first(self._bout(cell, rate))
+            return cell.entry.candidate.first(self._trial(cell, rate))
         except Diverged:
             return None
 
-    def _bout(self, cell: Cell, rate: float | None) -> Bout:
+    def _trial(self, cell: Cell, rate: float | None) -> Trial:
         folder = cell.folder / f"seed{cell.seed}" / ("once" if rate is None else f"rate-{rate:g}")
         folder.mkdir(parents=True, exist_ok=True)
         log = ProgressFile(folder / PROGRESS, {**cell.facts, "rate": rate})
-        return Bout(
+        return Trial(
             prepared=self.load(cell.data, cell.seed),
             backbone=self.backbone,
             fit=replace(cell.data.fit, learning_rate=rate) if rate else cell.data.fit,
@@ -167,19 +172,56 @@ def tried_before(runs: Path, cell: str) -> Tried | None:
 
 def _rows(runs: Path) -> list[Row]:
     try:
-        return read_lines(runs)
+        return read_rows(runs)
     except ValueError as error:
         raise UnreadableRuns(str(error)) from error
 
 
-@contextmanager
-def locked(path: Path, *, patient: bool) -> Iterator[bool]:
-    """True for the one process that holds the lock; the kernel drops it when the process ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+def load(data: DataConfig, root: Path, preprocessing: Preprocessing, *, validation: float, seed: int) -> Prepared:
+    """The data set at a seed, which draws the validation split and the images of a class.
+
+    Raises:
+        DataError: see training.data.errors.
+    """
+    found = load_data(_placed(data.spec, root), image_column=data.image_column, label_column=data.label_column)
+    prepared = replace(prepare(found, preprocessing, validation=validation, seed=seed), name=data.name)
+    return few_of(prepared, data.per_class, seed) if data.per_class else prepared
+
+
+def _placed(spec: str, root: Path) -> str:
+    """The specification with its path under `root`; built-in sets and the hub have none."""
+    if spec in NAMES:
+        return f"{BUILT_IN}:{spec}"
+    source, rest = split_spec(spec)
+    if source in (HUB, BUILT_IN):
+        return spec
+    return f"{source}:{root / rest}" if source else str(root / rest)
+
+
+def few_of(prepared: Prepared, per_class: int, seed: int) -> Prepared:
+    """The data set with at most `per_class` training images of a class; validation and test stay whole."""
+    order = np.random.default_rng(seed).permutation(len(prepared.train))
+    targets = prepared.train.targets.numpy()[order]
+    rows = [order[targets == label][:per_class] for label in range(len(prepared.labels))]
+    kept = torch.from_numpy(np.concatenate(rows))
+    return replace(prepared, train=PixelSet(prepared.train.pixels[kept], prepared.train.targets[kept]))
+
+
+def made_by(device: str) -> Row:
+    """The commit, marked where files differ from it, and the kind of device; nothing that names the machine."""
+    return {"commit": _commit(), "device": _words(device), "torch": torch.__version__}
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    except OSError:  # no git here
+        return ""
+    return found.stdout.strip()
+
+
+def _words(device: str) -> str:
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"

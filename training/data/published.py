@@ -4,14 +4,16 @@ Nothing is downloaded. torchvision compares the checksum of every file with the 
 no other pickle than CIFAR's own is ever loaded.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from training.data.arrays import ArraySet, array_set
 from training.data.errors import MissingPath, UnreadableFile
 from training.data.files import PUBLISHED_LIMITS, FileSet
 from training.data.sets import Data, check_range
@@ -116,3 +118,38 @@ def _files(name: str, labels: tuple[str, ...], entries: list[tuple[Path, int]]) 
     targets = np.array([target for _, target in entries], np.int64)
     check_range(targets, len(labels), name, "image")
     return FileSet(name, labels, targets, tuple(file for file, _ in entries), PUBLISHED_LIMITS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArraySet:
+    """The images of one split."""
+
+    name: str
+    labels: tuple[str, ...]
+    targets: NDArray[np.int64]  # (n,)
+    pixels: NDArray[np.uint8]  # (n, H, W, 3), any order in memory
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def image(self, i: int) -> Image.Image:
+        """Image `i`."""
+        return Image.fromarray(np.ascontiguousarray(self.pixels[i]))
+
+    def where(self, i: int) -> str:
+        """Its place in the array."""
+        return f"{self.name}: image {i}"
+
+
+def array_set(name: str, labels: tuple[str, ...], targets: Sequence[int], pixels: NDArray[np.uint8]) -> ArraySet:
+    """One split; `pixels` is (n, H, W, 3) and `targets` has n classes.
+
+    Raises:
+        UnreadableFile: there are more images than labels, or fewer.
+        UnknownLabel: a target is no index into `labels`.
+    """
+    classes = np.asarray(targets, np.int64).reshape(-1)
+    if len(classes) != len(pixels):
+        raise UnreadableFile(f"{name}: {len(pixels)} images but {len(classes)} labels")
+    check_range(classes, len(labels), name, "image")
+    return ArraySet(name, labels, classes, pixels)

@@ -3,8 +3,18 @@
 MiMi (Marouf, Tartaglione, Lathuilière, WACV 2024), equation 1 and table 1; after Houlsby et al. 2019.
 """
 
+from math import gcd
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
 from backbone import Backbone
-from training.model import AdaptedModel
+from backbone.layers import Mlp
+from training.methods.draws import Dropout, linear
+from training.methods.parts import Before, Parallel, Series, fork, grid_of, linears_of
+from training.model import AdaptedModel, TaskModel
 
 
 def by_sigma(backbone: Backbone, classes: int, seed: int, *, sigma: int) -> AdaptedModel:
@@ -21,3 +31,183 @@ def by_width(backbone: Backbone, classes: int, seed: int, *, width: int) -> Adap
 def tiny(backbone: Backbone, classes: int, seed: int, *, width: int = 1) -> AdaptedModel:
     """The control for "small adapters fail": the up-projection starts at zero, and rates are far larger."""
     return AdaptedModel(backbone, [width] * len(backbone.sites), classes, init="zero_up", seed=seed)
+
+
+_SCALE, _DROPOUT = 0.1, 0.1
+
+
+class Bottleneck(nn.Module):
+    """s · Up(dropout(ReLU(Down x))): (..., M) -> (..., M); zero at first."""
+
+    def __init__(self, dim: int, width: int, generator: torch.Generator) -> None:
+        """`width` neurons over `dim` channels."""
+        super().__init__()
+        self.down, self.up = linear((dim, width), "kaiming", generator), linear((width, dim), "zero", generator)
+        self.dropout = Dropout(_DROPOUT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., M) -> (..., M)."""
+        out: Tensor = self.up(self.dropout(functional.relu(self.down(x)))) * _SCALE
+        return out
+
+
+def adaptformer(backbone: Backbone, classes: int, seed: int, *, width: int) -> TaskModel:
+    """A bottleneck of `width` neurons beside every MLP."""
+    generator = torch.Generator().manual_seed(seed)
+    model = TaskModel(fork(backbone), classes, generator)
+    for site in model.backbone.sites:
+        if isinstance(site.branch, Mlp):
+            site.branch = Parallel(site.branch, Bottleneck(site.dim, width, generator))
+    return model
+
+
+_DROPOUT = 0.1
+
+
+class ConvBypass(nn.Module):
+    """s · Up(act(conv(act(Down x)))) on maps (B, H, W, M) or sequences (B, L, M); zero at first."""
+
+    def __init__(
+        self, dim: int, hidden: int, *, grid: tuple[int, int], scale: float, generator: torch.Generator
+    ) -> None:
+        """`hidden` channels between; the last tokens of a sequence are a `grid` of patches."""
+        super().__init__()
+        self.down, self.up = linear((dim, hidden), "xavier", generator), linear((hidden, dim), "zero", generator)
+        self.conv = nn.utils.skip_init(nn.Conv2d, hidden, hidden, 3, padding=1)
+        nn.init.zeros_(self.conv.bias)
+        nn.init.dirac_(self.conv.weight)
+        self.dropout, self.grid, self.scale = Dropout(_DROPOUT), grid, scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, M) or (B, L, M), kept."""
+        z = _quick_gelu(self.down(x))
+        z = self._mix_map(z) if z.ndim == 4 else self._mix_sequence(z)  # noqa: PLR2004
+        out: Tensor = self.up(self.dropout(_quick_gelu(z))) * self.scale
+        return out
+
+    def _mix_map(self, z: Tensor) -> Tensor:
+        """The convolution on (B, H, W, h)."""
+        mixed: Tensor = self.conv(z.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return mixed
+
+    def _mix_sequence(self, z: Tensor) -> Tensor:
+        """The convolution on the patches of (B, L, h), and on each token before them alone."""
+        prefix = z.shape[1] - self.grid[0] * self.grid[1]
+        alone = self._mix_map(z[:, :prefix].reshape(-1, 1, 1, z.shape[2])).view(len(z), prefix, -1)
+        patches = self._mix_map(z[:, prefix:].unflatten(1, self.grid)).flatten(1, 2)
+        return torch.cat([alone, patches], 1)
+
+
+def _quick_gelu(x: Tensor) -> Tensor:
+    return x * functional.sigmoid(1.702 * x)
+
+
+def convpass(backbone: Backbone, classes: int, seed: int, *, hidden: int = 8, scale: float = 1.0) -> TaskModel:
+    """A bypass of `hidden` channels beside every branch; the authors choose `scale` from 0.01 … 100 per task."""
+    generator = torch.Generator().manual_seed(seed)
+    model = TaskModel(fork(backbone), classes, generator)
+    grid = grid_of(model.backbone)
+    for site in model.backbone.sites:
+        bypass = ConvBypass(site.dim, hidden, grid=grid, scale=scale, generator=generator)
+        site.branch = Parallel(site.branch, bypass, read=cast(nn.Module, site.branch.norm))
+    return model
+
+
+_GROUPS, _DROPOUT = 2, 0.1
+
+
+class GroupedBottleneck(nn.Module):
+    """x + s · Up(dropout(Down x)) with Up in groups: (..., M) -> (..., M); the identity at first."""
+
+    def __init__(self, dim: int, hidden: int, scale: float, generator: torch.Generator) -> None:
+        """`hidden` channels between, both multiples of the groups with `dim`."""
+        super().__init__()
+        self.down, self.scale = linear((dim, hidden), "xavier", generator), scale
+        self.up = nn.Parameter(torch.zeros(dim, hidden // _GROUPS))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.dropout = Dropout(_DROPOUT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., M) -> (..., M)."""
+        parts = self.dropout(self.down(x)).chunk(_GROUPS, -1)
+        groups = [functional.linear(part, up) for part, up in zip(parts, self.up.chunk(_GROUPS), strict=True)]
+        return x + (torch.cat(groups, -1) + self.bias) * self.scale
+
+
+def repadapter(backbone: Backbone, classes: int, seed: int, *, hidden: int = 8, scale: float = 1.0) -> TaskModel:
+    """A bottleneck of `hidden` channels in front of the first linear layer of every branch.
+
+    Raises:
+        ValueError: `hidden` is not a multiple of the groups.
+    """
+    if hidden % _GROUPS:
+        raise ValueError(f"hidden must be a multiple of {_GROUPS}, not {hidden}")
+    generator = torch.Generator().manual_seed(seed)
+    model = TaskModel(fork(backbone), classes, generator)
+    for site in model.backbone.sites:
+        name = linears_of(site.branch)[0]
+        bottleneck = GroupedBottleneck(site.dim, hidden, scale, generator)
+        setattr(site.branch, name, Before(getattr(site.branch, name), bottleneck))
+    return model
+
+
+_RULES = 12  # n where it divides both sizes
+_REDUCTION = 32  # 4M / N
+
+
+class KroneckerLinear(nn.Module):
+    """x W + b with W a sum of Kronecker products: (..., in) -> (..., out)."""
+
+    def __init__(self, size: tuple[int, int], rules: int, generator: torch.Generator, *, rank_one: bool) -> None:
+        """`size` is (in, out), both multiples of `rules`; each slice of B is Glorot-uniform, A is N(0, 0.01)."""
+        super().__init__()
+        inputs, outputs = (channels // rules for channels in size)
+        shapes = ((inputs, 1), (1, outputs)) if rank_one else ((inputs, outputs),)
+        rule = nn.init.normal_(torch.empty(rules, rules, rules), std=0.01, generator=generator)
+        self.rule = nn.Parameter(rule)
+        self.blocks = nn.ParameterList(_glorot(rules, shape, generator) for shape in shapes)
+        self.bias = nn.Parameter(torch.zeros(size[1]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        blocks: Tensor = self.blocks[0] if len(self.blocks) == 1 else self.blocks[0] * self.blocks[1]
+        weight = torch.einsum("nij,nkl->jlik", self.rule, blocks)  # (n, out / n, n, in / n)
+        return functional.linear(x, weight.flatten(2).flatten(0, 1), self.bias)
+
+
+class PhmAdapter(nn.Module):
+    """h + up(GELU(down(h))): (..., M) -> (..., M)."""
+
+    def __init__(self, down: nn.Module, up: nn.Module) -> None:
+        """Both projections."""
+        super().__init__()
+        self.down, self.up = down, up
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(..., M) -> (..., M)."""
+        out: Tensor = h + self.up(functional.gelu(self.down(h)))
+        return out
+
+
+def phm(backbone: Backbone, classes: int, seed: int, *, rank_one: bool = False) -> TaskModel:
+    """A PHM adapter behind every branch; with `rank_one`, Compacter."""
+    generator = torch.Generator().manual_seed(seed)
+    model = TaskModel(fork(backbone), classes, generator)
+    for site in model.backbone.sites:
+        width = max(1, 4 * site.dim // _REDUCTION)
+        rules, sizes = rules_for(site.dim, width), ((site.dim, width), (width, site.dim))
+        down, up = (KroneckerLinear(size, rules, generator, rank_one=rank_one) for size in sizes)
+        site.branch = Series(site.branch, PhmAdapter(down, up))
+    return model
+
+
+def rules_for(dim: int, width: int) -> int:
+    """n: 12, or the largest smaller number that divides both sizes, such as 6 for M = 48 with N = 6."""
+    common = gcd(dim, width)
+    return max(rules for rules in range(1, _RULES + 1) if common % rules == 0)
+
+
+def _glorot(rules: int, shape: tuple[int, int], generator: torch.Generator) -> nn.Parameter:
+    """(rules, *shape), Glorot-uniform slice by slice with gain sqrt(2)."""
+    slices = [nn.init.xavier_uniform_(torch.empty(shape), 2**0.5, generator) for _ in range(rules)]
+    return nn.Parameter(torch.stack(slices))

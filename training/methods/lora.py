@@ -65,3 +65,106 @@ def _path(size: tuple[int, int, int], scale: float, rows: tuple[int, int], gener
     inputs, outputs, rank = size
     down = nn.init.kaiming_uniform_(torch.empty(rank, inputs), a=5**0.5, generator=generator)
     return LowRank(down, torch.zeros(outputs, rank), scale=scale, rows=rows)
+
+
+_ORTHOGONALITY = 0.1  # weight of the penalty
+_SMOOTHING = 0.85  # beta_1 = beta_2, of sensitivity and of uncertainty
+_WARMUP, _FINAL = 0.1, 0.5  # of a cycle's steps, before the budget falls and after; the paper sets them per task
+_START = 1.5  # first budget, in targets
+
+
+class Triplets(nn.Module):
+    """x -> s · P diag(lambda) Q x: (..., in) -> (..., out); zero at first, because lambda is."""
+
+    def __init__(self, size: tuple[int, int], rank: int, generator: torch.Generator) -> None:
+        """`rank` triplets for a layer of `size` (in, out)."""
+        super().__init__()
+        self.p = nn.Parameter(nn.init.normal_(torch.empty(size[1], rank), std=0.02, generator=generator))
+        self.values = nn.Parameter(torch.zeros(rank))
+        self.q = nn.Parameter(nn.init.normal_(torch.empty(rank, size[0]), std=0.02, generator=generator))
+        for name, parameter in list(self.named_parameters()):  # smoothed; buffers, so that a checkpoint holds them
+            self.register_buffer(f"{name}_sensitivity", torch.zeros_like(parameter))
+            self.register_buffer(f"{name}_uncertainty", torch.zeros_like(parameter))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        return functional.linear(functional.linear(x, self.q) * self.values, self.p)
+
+    def disorder(self) -> Tensor:
+        """How far P and Q are from orthonormal: the mean of both Frobenius norms."""
+        eye = torch.eye(len(self.values), device=self.values.device)
+        norms = [torch.linalg.matrix_norm(gram - eye) for gram in (self.p.T @ self.p, self.q @ self.q.T)]
+        return torch.stack(norms).mean()
+
+    def observe(self) -> None:
+        """Smooth |w · gradient| of every entry, and how far it strays from its mean."""
+        for name, parameter in self.named_parameters():
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            now = (parameter.detach() * gradient).abs()
+            mean = self.get_buffer(f"{name}_sensitivity").lerp_(now, 1 - _SMOOTHING)
+            self.get_buffer(f"{name}_uncertainty").lerp_((now - mean).abs(), 1 - _SMOOTHING)
+
+    def importance(self) -> Tensor:
+        """Of every triplet (r): that of its lambda plus the means over its column of P and row of Q."""
+        return self._score("values") + self._score("p").mean(0) + self._score("q").mean(1)
+
+    def _score(self, name: str) -> Tensor:
+        return self.get_buffer(f"{name}_sensitivity") * self.get_buffer(f"{name}_uncertainty")
+
+
+class AdaLora(TaskModel):
+    """Triplets beside every linear layer under one falling budget.
+
+    Attributes:
+        start: triplets at first.
+        target: triplets that are left in the end.
+    """
+
+    left: Tensor
+
+    def __init__(self, backbone: Backbone, classes: int, generator: torch.Generator, *, rank: int) -> None:
+        """Put 1.5 x `rank` triplets beside each layer of `backbone`, a fork; `rank` is the mean in the end."""
+        super().__init__(backbone, classes, generator)
+        first = round(_START * rank)
+        self.paths: list[Triplets] = []
+        for site in backbone.sites:
+            for name in linears_of(site.branch):
+                base: nn.Linear = getattr(site.branch, name)
+                self.paths.append(Triplets((base.in_features, base.out_features), first, generator))
+                setattr(site.branch, name, Beside(base, self.paths[-1]))
+        self.target, self.start = rank * len(self.paths), first * len(self.paths)
+        self.register_buffer("left", torch.tensor(self.start))
+
+    @property
+    def budget(self) -> int:
+        """Triplets that may act now; over several cycles it never rises again."""
+        return int(self.left.item())
+
+    def penalty(self) -> Tensor:
+        """What keeps every P and Q near orthonormal: scalar."""
+        return _ORTHOGONALITY * torch.stack([path.disorder() for path in self.paths]).mean()
+
+    @torch.no_grad()
+    def after_step(self, step: int, total: int) -> None:
+        """Observe this step's gradients, lower the budget, and silence the triplets beyond it."""
+        if step == 0 or step < total * (1 - _FINAL):  # in the final phase the choice stands
+            for path in self.paths:
+                path.observe()
+        self.left.fill_(min(self.budget, self.scheduled(step + 1, total)))
+        importance = torch.cat([path.importance() for path in self.paths])
+        dead = torch.ones_like(importance, dtype=torch.bool)
+        dead[importance.topk(self.budget).indices] = False
+        for path, silent in zip(self.paths, dead.split(len(self.paths[0].values)), strict=True):
+            path.values.masked_fill_(silent, 0.0)
+
+    def scheduled(self, step: int, total: int) -> int:
+        """Budget behind `step` of `total` steps: a cubic from `start` down to `target`."""
+        progress = (step - _WARMUP * total) / (total * (1 - _WARMUP - _FINAL))
+        remaining = 1 - min(1.0, max(0.0, progress))
+        return int(self.target + (self.start - self.target) * remaining**3)
+
+
+def adalora(backbone: Backbone, classes: int, seed: int, *, rank: int = 2) -> TaskModel:
+    """Triplets beside every linear layer, `rank` a layer on average in the end."""
+    generator = torch.Generator().manual_seed(seed)
+    return AdaLora(fork(backbone), classes, generator, rank=rank)

@@ -1,4 +1,4 @@
-"""What methods are made of: a fork of the frozen network, and ways to put a part around one of its modules.
+"""The building blocks of methods: a fork of the frozen network, and ways to put a part around one of its modules.
 
 Nothing here knows any method.
 """
@@ -135,7 +135,7 @@ class Before(AroundLinear):
 class AroundBranch(Branch):
     """A part around a whole branch, which no plain branch can replace.
 
-    `flops` are those of the frozen branch alone; training.methods.flops measures a model with everything in it.
+    `flops` are those of the frozen branch alone; training.methods.serving measures a model with everything in it.
     """
 
     def __init__(self, branch: Branch) -> None:
@@ -166,7 +166,7 @@ class Parallel(AroundBranch):
     """branch(x) + bypass(read(x)): (..., M) -> (..., M)."""
 
     def __init__(self, branch: Branch, bypass: nn.Module, *, read: nn.Module | None = None) -> None:
-        """`bypass` (..., M) -> (..., M) beside `branch`, on the residual stream, or on what `read` makes of it."""
+        """`bypass` (..., M) -> (..., M) beside `branch`, on the residual stream, or on the output of `read`."""
         super().__init__(branch)
         self.bypass, self.read = bypass, read or nn.Identity()
 

@@ -11,11 +11,8 @@ from functools import partial
 
 from backbone import Backbone
 from training.methods import adapters, fact, lora, subsets
-from training.methods.adalora import adalora
-from training.methods.adaptformer import adaptformer
-from training.methods.convpass import convpass
-from training.methods.phm import phm
-from training.methods.repadapter import repadapter
+from training.methods.adapters import adaptformer, convpass, phm, repadapter
+from training.methods.lora import adalora
 from training.methods.ssf import ssf
 from training.methods.vpt import vpt
 from training.model import TaskModel

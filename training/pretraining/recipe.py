@@ -18,8 +18,8 @@ from backbone import Preprocessing
 from training.augment import augment
 from training.errors import Diverged
 from training.fit import Progress, steps_per_epoch
+from training.frozen import autocast
 from training.pixels import PixelSet
-from training.precision import autocast
 from training.pretraining.options import PretrainOptions
 from training.schedule import learning_rate
 

@@ -11,7 +11,7 @@ from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, un
 from training.fit import Progress
 from training.pixels import PixelSet
 from training.pretraining.recipe import Pretraining
-from training.progress import Place, Reporter
+from training.progress import Position, Reporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def pretrain(state: Pretraining, images: Images, folder: Path, reporter: Reporte
     first = _restore(state, found) if found else 0
     epochs, validation = state.options.epochs, 0.0
     for number in range(first, epochs):
-        place = Place(0, 1, number, epochs)
+        place = Position(0, 1, number, epochs)
         progress = state.epoch(images.train, number, _telling(reporter, place))
         validation = state.evaluate(images.held_back)
         save_checkpoint(path, _snapshot(state, number + 1), identity)
@@ -52,7 +52,7 @@ def weights_of(state: Pretraining) -> bytes:
     return save({name: value.detach().cpu().half().contiguous() for name, value in wanted})
 
 
-def _telling(reporter: Reporter, place: Place) -> Callable[[Progress], None]:
+def _telling(reporter: Reporter, place: Position) -> Callable[[Progress], None]:
     return lambda progress: reporter.step(place, progress)
 
 

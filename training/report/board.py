@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.cycles import CycleResult
 from training.fit import Progress
-from training.progress import Place
+from training.progress import Position
 from training.report.errors import MissingExtra
-from training.reports import CycleReport
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
 class Board:
-    """Scalars over images seen, so that a run that was taken up again goes on where its curves ended.
+    """Scalars over images seen, so that the curves of a resumed run continue.
 
     Each learning rate that is tried has a run of its own in TensorBoard, named after the rate.
     """
@@ -31,9 +31,9 @@ class Board:
         self._open = SummaryWriter
         self._folder = folder
         self._writers: dict[str, SummaryWriter] = {}
-        self._place, self._images = Place(0, 1, 0, 1), 0
+        self._place, self._images = Position(0, 1, 0, 1), 0
 
-    def step(self, place: Place, progress: Progress) -> None:
+    def step(self, place: Position, progress: Progress) -> None:
         """Loss, training accuracy and learning rate."""
         at = self._seen(place, progress)
         writer = self._writer(place)
@@ -41,37 +41,37 @@ class Board:
         writer.add_scalar("train/top1", progress.accuracy, at)
         writer.add_scalar("train/learning_rate", progress.rate, at)
 
-    def epoch(self, place: Place, progress: Progress, validation: float | None) -> None:
+    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
         """Validation accuracy where it was measured; what was written so far can be read."""
         at, writer = self._seen(place, progress), self._writer(place)
         if validation is not None:
             writer.add_scalar("validation/top1", validation, at)
         writer.flush()
 
-    def cycle(self, report: CycleReport) -> None:
+    def cycle(self, result: CycleResult) -> None:
         """The size just trained."""
         writer = self._writer(self._place)
-        writer.add_scalar("size/neurons", report.neurons, self._images)
-        writer.add_scalar("size/live_sites", len(report.live_sites), self._images)
-        writer.add_scalar("size/adapter_parameters", report.adapter_parameters, self._images)
-        writer.add_scalar("size/rank_correlation", report.rank_correlation, self._images)
+        writer.add_scalar("size/neurons", result.neurons, self._images)
+        writer.add_scalar("size/live_sites", len(result.live_sites), self._images)
+        writer.add_scalar("size/adapter_parameters", result.adapter_parameters, self._images)
+        writer.add_scalar("size/rank_correlation", result.rank_correlation, self._images)
         writer.flush()
 
     def say(self, text: str) -> None:
-        """Nothing: it is on the console."""
+        """Nothing: the console shows it."""
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write everything that is still in memory."""
         for writer in self._writers.values():
             writer.close()
 
-    def _seen(self, place: Place, progress: Progress) -> int:
+    def _seen(self, place: Position, progress: Progress) -> int:
         """Images seen in all cycles up to here."""
         self._place = place
         self._images = (place.cycle * place.epochs + place.epoch) * progress.total + progress.done
         return self._images
 
-    def _writer(self, place: Place) -> "SummaryWriter":
+    def _writer(self, place: Position) -> "SummaryWriter":
         name = "" if place.rate is None else f"rate-{place.rate:g}"
         if name not in self._writers:
             self._writers[name] = self._open(str(self._folder / name))

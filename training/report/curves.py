@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from training.lines import read_lines
+from training.jsonl import read_rows
+from training.progress import PROGRESS
 from training.report.drawing import GREY, Chart, drawn, legend_right, look
 from training.report.errors import UnreadableResult
 from training.report.groups import Group, Section, series_of
@@ -33,8 +34,8 @@ def read_progress(work: Path) -> Logged:
     """
     found: Logged = {}
     try:
-        for path in sorted(work.rglob("progress.jsonl")):
-            for line in read_lines(path):
+        for path in sorted(work.rglob(PROGRESS)):
+            for line in read_rows(path):
                 key = (line["arena"], line["method"], line["seed"], line["rate"])
                 epoch = line["cycle"] * line["cycle_epochs"] + line["epoch"] + 1
                 found.setdefault(key, {})[epoch] = line["validation"]
@@ -56,7 +57,7 @@ def validation_by_epoch(section: Section, logged: Logged) -> Chart | None:
 
 
 def _places(section: Section, curves: Iterable[str]) -> dict[str, int]:
-    """A method looks here as it looks in every other figure; what is one series there comes behind them all."""
+    """Colours and markers as in every other figure; methods that are not a series there come last."""
     series = [each.name for each in series_of(section)]
     others = [name for name in curves if name not in series]
     return {name: place for place, name in enumerate([*series, *others])}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.lines import Row, read_lines
+from training.jsonl import Row, read_rows
 from training.report.errors import UnreadableResult
 
 _RENAMED = {"linear": "linear-probe", "vanilla": "adapters-sigma32"}
@@ -46,7 +46,7 @@ class Result:
 
     Attributes:
         cycle: after which it was taken, from 0.
-        epochs: of training until then; 0 for what is solved to convergence.
+        epochs: of training until then; 0 for a method that is solved to convergence.
         validation: top-1 in [0, 1].
         test: top-1 in [0, 1]; None where the data set has no test split.
         own_params: trained beside the head.
@@ -105,7 +105,7 @@ def _read(path: Path) -> list[Result]:
     if not path.is_file():
         raise UnreadableResult(f"{path}: no such file")
     try:
-        rows = read_lines(path)
+        rows = read_rows(path)
     except ValueError as error:
         raise UnreadableResult(str(error)) from error
     return [_result(row, f"{path}, row {number}") for number, row in enumerate(rows, 1)]

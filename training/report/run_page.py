@@ -1,4 +1,4 @@
-"""The page of one MiMi run: what was trained, how, on what, and what came of every size."""
+"""The page of one MiMi run: data, options, and the figures of every size."""
 
 import platform
 from collections.abc import Mapping
@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 
 from training.checkpoint import write_atomic
-from training.lines import read_lines
+from training.cycles import CycleResult
+from training.jsonl import read_rows
 from training.mimi import Job, Outcome
+from training.progress import PROGRESS
 from training.report import page
 from training.report.curves import curve_chart
 from training.report.drawing import Chart
@@ -21,10 +23,8 @@ from training.report.page import Markup
 from training.report.results import Arena, Result
 from training.report.sites import neurons_by_site
 from training.report.tables import Table
-from training.reports import CycleReport
 
 PAGE = "report.html"
-PROGRESS = "progress.jsonl"
 
 _PACKAGES = ("torch", "timm", "numpy")
 
@@ -42,7 +42,7 @@ def run_page(job: Job, outcome: Outcome) -> str:
     parts = [
         page.facts(_about(job, outcome)),
         page.heading("Sizes"),
-        page.figures(_sizes(outcome.reports)),
+        page.figures(_sizes(outcome.results)),
         *_charts(job, outcome),
         page.heading("Options of the algorithm"),
         page.facts({name: value for name, value in options.items() if not isinstance(value, dict)}),
@@ -71,26 +71,26 @@ def _about(job: Job, outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _sizes(reports: tuple[CycleReport, ...]) -> Table:
+def _sizes(results: tuple[CycleResult, ...]) -> Table:
     header = (
         "cycle", "neurons", "live sites", "first live", "adapter parameters", "head", "GFLOPs", "bytes of the file",
         "rank correlation", "validation", "test",
     )  # fmt: skip
     rows = [
         (
-            str(report.cycle),
-            f"{report.neurons:,}",
-            str(len(report.live_sites)),
-            "-" if report.first_live_site is None else str(report.first_live_site),
-            f"{report.adapter_parameters:,}",
-            f"{report.head_parameters:,}",
-            f"{report.flops / 1e9:.4f}",
-            f"{report.size:,}",
-            f"{report.rank_correlation:.2f}",
-            f"{report.validation:.4f}",
-            "-" if report.test is None else f"{report.test:.4f}",
+            str(result.cycle + 1),
+            f"{result.neurons:,}",
+            str(len(result.live_sites)),
+            "-" if result.first_live_site is None else str(result.first_live_site),
+            f"{result.adapter_parameters:,}",
+            f"{result.head_parameters:,}",
+            f"{result.flops / 1e9:.4f}",
+            f"{result.size:,}",
+            f"{result.rank_correlation:.2f}",
+            f"{result.validation:.4f}",
+            "-" if result.test is None else f"{result.test:.4f}",
         )
-        for report in reports
+        for result in results
     ]
     return header, rows
 
@@ -118,23 +118,23 @@ def _results(job: Job, outcome: Outcome) -> list[Result]:
             arena=arena,
             method="MiMi",
             seed=options.seed,
-            cycle=report.cycle,
-            epochs=min(report.cycle + 1, options.cycles) * options.fit.epochs,
-            validation=report.validation,
-            test=report.test,
-            own_params=report.adapter_parameters,
-            head_params=report.head_parameters,
-            gflops=report.flops / 1e9,
-            widths=report.widths,
+            cycle=result.cycle,
+            epochs=min(result.cycle + 1, options.cycles) * options.fit.epochs,
+            validation=result.validation,
+            test=result.test,
+            own_params=result.adapter_parameters,
+            head_params=result.head_parameters,
+            gflops=result.flops / 1e9,
+            widths=result.widths,
         )
-        for report in outcome.reports
+        for result in outcome.results
     ]
 
 
 def _progress(job: Job, outcome: Outcome) -> Chart | None:
     """Validation by epoch at the chosen rate; None where nothing was logged."""
     fit = outcome.options.fit
-    lines = read_lines(job.folder / PROGRESS)
+    lines = read_rows(job.folder / PROGRESS)
     curve = {
         line["cycle"] * fit.epochs + line["epoch"] + 1: line["validation"]
         for line in lines

@@ -1,4 +1,4 @@
-"""AdapterHub `adapters`: bottlenecks on Hugging Face's ViT, tasks side by side (`Parallel`) or split (`BatchSplit`).
+"""AdapterHub `adapters`: bottlenecks on Hugging Face's ViT, tasks in parallel (`Parallel`) or split (`BatchSplit`).
 
 Configured so that it computes equation 1 of MiMi with the same weights: after attention and after the MLP, before the
 residual add, without norms; its biases are set to zero.
@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import ViTConfig, ViTModel
 
-from benchmarks.engine.job import VIT_ADAPTERS, VIT_WEIGHTS, Calls, Job
+from benchmarks.engine.pipe import VIT_ADAPTERS, VIT_WEIGHTS, Calls, Job
 
 CONFIG = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536, "layer_norm_eps": 1e-6}
 _RENAMES = (

@@ -6,7 +6,7 @@ import sys
 
 import bentoml
 
-from benchmarks.serving.peers.model import BATCH, PORT, Answer, from_environment, number
+from benchmarks.serving.model import BATCH, PORT, Answer, from_environment, number
 
 _LATENCY_MS = 60_000  # it refuses what it expects to take longer
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import litserve
 from torch import Tensor
 
-from benchmarks.serving.peers.model import BATCH, PORT, Answer, Model, from_environment, number
+from benchmarks.serving.model import BATCH, PORT, Answer, Model, from_environment, number
 
 # Zero, the default, makes its worker spin on an empty queue, which on few cores is worse for it than this.
 _BATCH_SECONDS = 0.002

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from mlserver import MLModel, MLServer, ModelSettings, Settings
 from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
 
-from benchmarks.serving.peers.model import BATCH, PORT, Model, from_environment, number
+from benchmarks.serving.model import BATCH, PORT, Model, from_environment, number
 
 NAME = "model"
 _BATCH_SECONDS = 0.005

@@ -7,7 +7,7 @@ import ray
 from ray import serve
 from starlette.requests import Request
 
-from benchmarks.serving.peers.model import BATCH, PORT, THREADS, Answer, from_environment, number
+from benchmarks.serving.model import BATCH, PORT, THREADS, Answer, from_environment, number
 
 _BATCH_SECONDS = 0.005
 _UNDER_WAY = 1024  # requests: the default of 5 would be smaller than a batch

@@ -1,70 +1,94 @@
-"""What endpoints share: the running service, keys, the body as it arrives, and noticing a client that gave up."""
+"""Shared by the endpoints: the running service, key checks, bodies, headers, and noticing a client that left."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Path, Request, Security
-from fastapi.security import HTTPBearer
-from fastapi.security.http import HTTPAuthorizationCredentials
+from fastapi import Depends, Header, Path, Request
+from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.security.base import SecurityBase
+from fastapi.security.utils import get_authorization_scheme_param
 
 from adapters_store.strict_json import shown
+from service import checksums
 from service.access.keys import Scope
+from service.checksums import Checksums
 from service.errors import ClientGone
 from service.http.payload import Body
+from service.http.record import record_of
+from service.metrics.counters import Kind, RequestRecord
 from service.schemas import TASK_PATTERN
 from service.service import Service
+from service.tasks import conditions
+from service.tasks.conditions import Condition
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 Task = Annotated[str, Path(pattern=TASK_PATTERN, description="task id", examples=["digits"])]
-_bearer = HTTPBearer(auto_error=False, description="a key, where the server has keys")
-_Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-async def running_service(request: Request) -> Service:  # async: FastAPI would send it to a thread otherwise
+class KeyCheck(SecurityBase):
+    """The one place that checks a key: a dependency for routes, and a context for the route that avoids dependencies.
+
+    Inside, the request counts as its key's. The log says whose key changes what is published.
+    """
+
+    scheme_name = "HTTPBearer"
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self.model = HTTPBearerModel(description="a key, where the server has keys")
+
+    async def __call__(self, request: Request) -> AsyncIterator[None]:
+        """FastAPI's dependency."""
+        with self.admitted(request):
+            yield
+
+    @contextmanager
+    def admitted(self, request: Request) -> Iterator[None]:
+        """Let a request in by its bearer token.
+
+        Raises:
+            Unauthorized, Forbidden, QuotaExceeded: see errors.py.
+        """
+        scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+        presented = token if scheme.lower() == "bearer" else None
+        with service_of(request).keyring.admitted(presented, self._scope) as key:
+            if self._scope is Scope.MANAGE:
+                name = key.name if key else "anyone: no keys"
+                logger.info("%s %s by %s", request.method, shown(request.url.path), name)
+            yield
+
+
+may_predict, may_manage, may_read_metrics = KeyCheck(Scope.PREDICT), KeyCheck(Scope.MANAGE), KeyCheck(Scope.METRICS)
+
+
+def service_of(request: Request) -> Service:
     """The service behind the application."""
     service: Service = request.app.state.service
     return service
 
 
-Running = Annotated[Service, Depends(running_service)]
+async def _running_service(request: Request) -> Service:  # async: FastAPI would run it in a thread otherwise
+    return service_of(request)
 
 
-async def may_predict(service: Running, credentials: _Credentials) -> AsyncIterator[None]:
-    """Dependency: the request may read and predict, and counts as its key's until it is answered."""
-    with service.keyring.admitted(_token(credentials), Scope.PREDICT):
-        yield
+Running = Annotated[Service, Depends(_running_service)]
 
 
-async def may_manage(service: Running, credentials: _Credentials, request: Request) -> AsyncIterator[None]:
-    """Dependency: the request may change what is published. The log says whose key it was."""
-    with service.keyring.admitted(_token(credentials), Scope.MANAGE) as key:
-        logger.info("%s %s by %s", request.method, shown(request.url.path), key.name if key else "anyone: no keys")
-        yield
-
-
-async def may_read_metrics(service: Running, credentials: _Credentials) -> AsyncIterator[None]:
-    """Dependency: the request may read metrics."""
-    with service.keyring.admitted(_token(credentials), Scope.METRICS):
-        yield
-
-
-async def bearer_of(request: Request) -> str | None:
-    """The key that a request brings, read as the dependencies read it."""
-    return _token(await _bearer(request))
-
-
-def _token(credentials: HTTPAuthorizationCredentials | None) -> str | None:
-    return credentials.credentials if credentials else None
+def begin(request: Request, service: Service, kind: Kind) -> RequestRecord:
+    """The record of a request, which is of this kind from now on."""
+    record = record_of(request.scope)
+    service.metrics.begun(record, kind)
+    return record
 
 
 def body_of(request: Request) -> Body:
-    """The request's body, still arriving."""
+    """The request's body, which may still arrive."""
     return Body(request.headers.get("content-type", ""), request.stream())
 
 
@@ -101,3 +125,46 @@ async def _watching(request: Request) -> AsyncIterator["asyncio.Future[None]"]:
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+_IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        description="the generation of the task as last seen, in quotes: 409 if it has moved since; *: it must exist",
+        examples=['"17"'],
+    ),
+]
+_IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", description="*: 409 if there is such a task", examples=["*"])
+]
+_Checksum = "a SHA-256 of the file, in base64, checked before anything else"
+_EMPTY = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # SHA-256 of zero bytes, an example that anyone can check
+_ReprDigest = Annotated[
+    str | None, Header(alias="Repr-Digest", description=_Checksum, examples=[f"sha-256=:{_EMPTY}:"])
+]
+_ContentDigest = Annotated[str | None, Header(alias="Content-Digest", description=f"as Repr-Digest: {_Checksum}")]
+_Digest = Annotated[str | None, Header(alias="Digest", description=_Checksum, examples=[f"sha-256={_EMPTY}"])]
+
+
+async def _expected(request: Request, _if_match: _IfMatch = None) -> Condition:
+    return conditions.parse(request.headers.getlist("if-match"))  # a header may come several times
+
+
+async def _fresh(request: Request, _if_match: _IfMatch = None, _if_none_match: _IfNoneMatch = None) -> Condition:
+    headers = request.headers
+    return conditions.parse(headers.getlist("if-match"), headers.getlist("if-none-match"))
+
+
+async def _claimed(
+    request: Request,
+    _repr: _ReprDigest = None,
+    _content: _ContentDigest = None,
+    _old: _Digest = None,
+) -> Checksums:
+    return Checksums(checksums.parse({name: request.headers.getlist(name) for name in checksums.HEADERS}))
+
+
+Expected = Annotated[Condition, Depends(_expected)]
+Fresh = Annotated[Condition, Depends(_fresh)]
+Claimed = Annotated[Checksums, Depends(_claimed)]

@@ -1,14 +1,14 @@
-"""Tasks: listed, described, published, described in other words, deleted."""
+"""Tasks: listed, read, published, given another description, deleted."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.errors import TaskUnavailable
+from service.errors import NoLiveVersion
 from service.http import examples, openapi, views
 from service.http.payload import Body, read_document, read_file
-from service.http.routes.common import Running, Task, body_of, may_manage, may_predict
-from service.http.routes.headers import Claimed, Expected, Fresh
+from service.http.routes.common import Claimed, Expected, Fresh, Running, Task, begin, body_of, may_manage, may_predict
+from service.metrics.counters import Kind
 from service.schemas import TASK_CHANGE, TaskDetail, TaskList, UploadAnswer, UploadOptions
 from service.service import Service
 from service.tasks.catalogue import answering
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 @router.get("", dependencies=[Depends(may_predict)], responses={200: examples.plain("tasks")})
 async def list_tasks(service: Running) -> TaskList:
     """All published tasks; those that cannot be served say why."""
-    return views.listing(service.table, service.engine.backbone)
+    return views.listing(service.registry.table, service.engine.backbone)
 
 
 @router.get(
@@ -43,8 +43,8 @@ def _detail(service: Service, task: str) -> TaskDetail:
     state = service.catalogue.task(task)
     info = answering(state)
     if info is None:
-        raise TaskUnavailable("the task has no version")
-    return views.task_detail(task, state, service.catalogue.describe(info), service.table.get(task))
+        raise NoLiveVersion("the task has no version")
+    return views.task_detail(task, state, service.catalogue.describe(info), service.registry.table.get(task))
 
 
 @router.put(
@@ -73,12 +73,12 @@ async def put_task(
     the upload a compare-and-swap; `If-None-Match: *` publishes only what does not exist. A SHA-256 in `Repr-Digest`,
     `Content-Digest` or `Digest` is checked.
     """
-    with service.metrics.upload() as record:
-        body = Body(request.headers.get("content-type", ""), checksums.watch(request.stream()))
-        data = await read_file(body, most_bytes=service.settings.adapter_bytes)
-        upload = Upload(task, data, condition, checksums, activate=options.activate, dry_run=options.dry_run)
-        done = await service.registrar.change(lambda: service.uploader.upload(upload))
-        record.outcome = "dry_run" if options.dry_run else "published" if done.created else "known"
+    record = begin(request, service, Kind.UPLOAD)
+    body = Body(request.headers.get("content-type", ""), checksums.watch(request.stream()))
+    data = await read_file(body, most_bytes=service.settings.adapter_bytes)
+    upload = Upload(task, data, condition, checksums, activate=options.activate, dry_run=options.dry_run)
+    done = await service.registrar.change(lambda: service.uploader.upload(upload))
+    record.outcome = "dry_run" if options.dry_run else "published" if done.created else "known"
     answer = views.upload(upload, done)
     return Response(
         answer.model_dump_json(),
@@ -97,7 +97,7 @@ async def put_task(
 async def patch_task(
     task: Task, condition: Expected, service: Running, request: Request, response: Response
 ) -> TaskDetail:
-    """Describe a task in other words than its file does; the versions stay as they are."""
+    """Give a task a description that replaces the one in its file; the versions stay as they are."""
     change = await read_document(body_of(request), TASK_CHANGE, example='{"description": "…"}')
     await service.registrar.change(lambda: service.lifecycle.describe(task, change.description, condition))
     return await get_task(task, service, response)

@@ -1,11 +1,11 @@
-"""The Open Inference Protocol v2 over REST: requests and answers of inference, and what models say of themselves.
+"""The Open Inference Protocol v2 over REST: inference, models, repository.
 
-    framing     bytes of a body -> JSON and the binary tensors behind it
-    shapes      JSON -> a request that holds what the protocol allows
+    schemas     the JSON of requests and answers
+    requests    the bytes of a body -> images, outputs, timeout, priority
     tensors     the data of one input -> an array, or encoded images
-    questions   a request -> images, outputs, patience
-    answers     what a task said -> output tensors -> bytes of a body
-    metadata    servers, models, repository
+    responses   a task's outputs -> output tensors -> the bytes of a body; metadata
+    docs        bodies and examples for the OpenAPI document
+    routes      the endpoints
 
 Sources: the protocol's REST specification (kserve/open-inference-protocol, inference_rest.md), and Triton's extensions
 binary_data, classification, schedule_policy and model_repository.

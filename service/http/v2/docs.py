@@ -4,9 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.http.v2.framing import HEADER
-from service.http.v2.schemas import InferenceError
-from service.http.v2.shapes import InferenceRequest
+from service.http.v2.requests import HEADER
+from service.http.v2.schemas import InferenceError, InferenceRequest
 
 Document = dict[str, Any]
 

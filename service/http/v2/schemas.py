@@ -1,11 +1,106 @@
-"""The shapes of the protocol's answers, for the OpenAPI document; no behaviour.
+"""The schemas of the protocol: requests, which are validated strictly, and answers.
 
 Source: inference_rest.md, "Server Metadata", "Model Metadata", "Health"; Triton, extension_model_repository.md.
 """
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from adapters_store.strict_json import Json
+from service.errors import InvalidInference
+
+IMAGE, PIXELS = "image", "pixels"  # the inputs
+LOGITS, PROBABILITIES, FEATURES = "logits", "probabilities", "features"  # the outputs
+
+_FOREIGN = ("sequence_id", "sequence_start", "sequence_end", "shared_memory_region")
+
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
+Parameters = dict[str, bool | int | float | str]
+
+
+class Strict(BaseModel):
+    """Base of requests: undeclared fields are refused, and no value is converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Input(Strict):
+    """One input tensor; its data lies here, or behind the JSON where `binary_data_size` is among the parameters."""
+
+    name: _Name
+    shape: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=8)
+    datatype: Annotated[str, Field(max_length=16)]
+    parameters: Parameters | None = None
+    data: list[Any] | None = None
+
+
+class RequestedOutput(Strict):
+    """One output that the client wants."""
+
+    name: _Name
+    parameters: Parameters | None = None
+
+
+class InferenceRequest(Strict):
+    """A request for inference; `model_name` and `model_version` are sent by some clients, the URL decides."""
+
+    id: Annotated[str, Field(max_length=1024)] | None = None
+    model_name: str | None = None
+    model_version: str | None = None
+    parameters: Parameters | None = None
+    inputs: list[Input] = Field(min_length=1, max_length=8)
+    outputs: list[RequestedOutput] | None = Field(default=None, max_length=8)
+
+
+def validated(document: dict[str, Json]) -> InferenceRequest:
+    """The request in a JSON object.
+
+    Raises:
+        InvalidInference: it has another form, or asks for an extension that this server does not have.
+    """
+    try:
+        request = InferenceRequest.model_validate(document)
+    except ValidationError as error:
+        where = sorted({_place(item["loc"]) for item in error.errors()})
+        raise InvalidInference(f"not an inference request: look at {', '.join(where[:3])}") from None
+    for parameters in (request.parameters, *(tensor.parameters for tensor in request.inputs)):
+        if any(name in (parameters or {}) for name in _FOREIGN):
+            raise InvalidInference("sequences and shared memory are not supported")
+    return request
+
+
+def _place(where: tuple[int | str, ...]) -> str:
+    """The place of an error in the request; never a name that the client invented."""
+    known = {*InferenceRequest.model_fields, *Input.model_fields}
+    named = [str(part) for part in where if isinstance(part, int) or part in known]
+    return ".".join(named) or "its keys"
+
+
+def int_parameter(parameters: Parameters | None, name: str, *, most: int) -> int | None:
+    """A parameter that is a number from 0 to `most`; None where it is not given.
+
+    Raises:
+        InvalidInference: it is something else.
+    """
+    value = (parameters or {}).get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise InvalidInference(f"the parameter {name} must be a whole number from 0 to {most}")
+    return value
+
+
+def bool_parameter(parameters: Parameters | None, name: str) -> bool | None:
+    """A parameter that is true or false; None where it is not given.
+
+    Raises:
+        InvalidInference: it is something else.
+    """
+    value = (parameters or {}).get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    raise InvalidInference(f"the parameter {name} must be true or false")
 
 
 class V2Answer(BaseModel):
@@ -27,14 +122,14 @@ class ServerLive(V2Answer):
 
 
 class ServerReady(V2Answer):
-    """Whether work is taken; the specification names the member `live`, clients look for either."""
+    """Whether the server is ready; the specification names the member `live`, and clients read either."""
 
     live: bool
     ready: bool
 
 
 class ServerMetadata(V2Answer):
-    """What this server is, and the extensions that it has."""
+    """The name, version and extensions of this server."""
 
     name: str
     version: str
@@ -77,7 +172,7 @@ class OutputTensor(V2Answer):
 
 
 class InferenceResponse(V2Answer):
-    """What a model says about images."""
+    """The outputs of a model."""
 
     model_name: str
     model_version: str

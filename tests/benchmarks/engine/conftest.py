@@ -1,4 +1,4 @@
-"""Workers over the contestants of `rivals`."""
+"""Workers over the systems of `fake_systems`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.engine.job import Job
-from benchmarks.engine.pipe import Worker
+from benchmarks.engine.pipe import Job, Worker
 
 Start = Callable[[str], Worker]
 
@@ -18,7 +17,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def started(kind: str) -> Worker:
-            job = Job("tests.benchmarks.engine.rivals", str(tmp_path), 1, options={"kind": kind})
+            job = Job("tests.benchmarks.engine.fake_systems:build", str(tmp_path), 1, options={"kind": kind})
             return stack.enter_context(Worker(job))
 
         yield started

@@ -4,9 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.engine.bench import Bench, Found, compare, interleave, measured, peers
-from benchmarks.engine.contestants import PEERS, TUNED, Peer
-from benchmarks.engine.peering import is_equal, reason
+from benchmarks.engine.bench import (
+    PEERS,
+    TUNED,
+    Bench,
+    Found,
+    Peer,
+    compare,
+    interleave,
+    is_equal,
+    measured,
+    peers,
+    reason,
+)
 from benchmarks.measure import Estimate, Times
 from tests.benchmarks.engine.conftest import Start
 
@@ -24,8 +34,8 @@ class Recorder:
 
 def test_every_round_asks_everyone_and_each_begins_in_turn() -> None:
     log: list[str] = []
-    contestants = {name: (Recorder(log), name) for name in "abc"}
-    times = interleave(contestants, rounds=3, warm=2)  # type: ignore[arg-type]
+    systems = {name: (Recorder(log), name) for name in "abc"}
+    times = interleave(systems, rounds=3, warm=2)  # type: ignore[arg-type]
     assert "".join(log) == "abcbcacab"
     assert times["b"] == Times([1.0] * 3, [2.0] * 3)
 
@@ -36,8 +46,8 @@ def test_a_ratio_is_ours_over_theirs_within_each_round() -> None:
 
 
 def test_real_workers_are_timed_and_what_others_did_is_told(start: Start) -> None:
-    contestants = {"one": (start("right"), "features"), "other": (start("right"), "noisy")}
-    times, details = measured(contestants, rounds=6)
+    systems = {"one": (start("right"), "features"), "other": (start("right"), "noisy")}
+    times, details = measured(systems, rounds=6)
     assert {len(each.seconds) for each in times.values()} == {6}
     assert details.keys() == {"times", "processor_share_of_others"}
 
@@ -55,7 +65,7 @@ def test_a_wrong_peer_is_caught_and_named(start: Start) -> None:
 def test_an_absent_peer_is_noted_in_both_settings_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = "tests.benchmarks.engine.rivals"
+    module = "tests.benchmarks.engine.fake_systems:build"
     for kind in ("missing", "broken", "right"):
         monkeypatch.setitem(PEERS, kind, Peer(module, {"kind": kind}))
     found = Found()

@@ -9,9 +9,7 @@ import pytest
 from benchmarks.engine import main
 from benchmarks.engine.bench import Found
 from benchmarks.engine.command import parse, result_of
-from benchmarks.engine.figures import draw
-from benchmarks.engine.goals import GOALS, missed
-from benchmarks.engine.report import table
+from benchmarks.engine.report import GOALS, draw, missed, table
 from benchmarks.measure import Estimate
 
 PROMISED = [

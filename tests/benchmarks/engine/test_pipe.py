@@ -6,7 +6,7 @@ import pytest
 from benchmarks.engine import pipe
 from benchmarks.engine.pipe import WorkerAbsent, WorkerError
 from tests.benchmarks.engine.conftest import Start
-from tests.benchmarks.engine.rivals import RIGHT
+from tests.benchmarks.engine.fake_systems import RIGHT
 
 
 def test_a_worker_tells_times_answers_memory_and_facts(start: Start) -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backbone import load_backbone
-from benchmarks.engine.quantiles import percentile
-from benchmarks.engine.tasks import full_widths, many_pruned, pruned_widths, task_of, weight_bytes
+from benchmarks.engine.material import full_widths, many_pruned, pruned_widths, task_of, weight_bytes
+from benchmarks.measure import percentile
 from service.engine import Engine
 
 

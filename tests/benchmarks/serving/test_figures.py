@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.serving.figures import Call, answered_per_second, arrivals, percentile, spread, summary
-from benchmarks.serving.headlines import headlines
+from benchmarks.serving.figures import Call, answered_per_second, arrivals, headlines, percentile, spread, summary
 
 KEYS = {
     "http_vs_engine",

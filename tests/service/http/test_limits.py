@@ -150,7 +150,7 @@ async def test_an_early_answer_in_pieces_goes_out_whole_before_the_connection_en
         sent.append(message)
 
     sent: list[Message] = []
-    app = LimitsMiddleware(answers_early, settings=Settings(), on_refused=lambda error: None)
+    app = LimitsMiddleware(answers_early, settings=Settings())
     scope = {"type": "http", "http_version": "1.1", "headers": [(b"content-length", b"9")]}
     await app(scope, receive, keep)
     assert sent[0]["headers"] == [(b"connection", b"close")]

@@ -1,22 +1,22 @@
 """Label values stay bounded, whatever is asked for, and no count is ever moved from one series to another."""
 
-from service.metrics.labels import _HALVED_AFTER, OTHER, Busiest, Recent
+from service.metrics.labels import _HALVED_AFTER, OTHER, HeavyHitters, RecentlyUsed
 
 
-def use(labels: Busiest, name: str, times: int) -> str:
+def use(labels: HeavyHitters, name: str, times: int) -> str:
     for _ in range(times):
         label = labels.label(name)
     return label
 
 
 def test_the_first_names_have_places_and_the_others_share_one() -> None:
-    labels = Busiest(2)
+    labels = HeavyHitters(2)
     assert [labels.label(name) for name in ("a", "b", "c", "a", "d")] == ["a", "b", OTHER, "a", OTHER]
 
 
 def test_a_name_that_is_twice_as_busy_takes_the_place_of_the_least_busy() -> None:
     out: list[str] = []
-    labels = Busiest(2, on_out=out.append)
+    labels = HeavyHitters(2, on_out=out.append)
     use(labels, "a", 100)
     use(labels, "b", 10)
     assert use(labels, "c", 28) == OTHER
@@ -28,7 +28,7 @@ def test_a_name_that_is_twice_as_busy_takes_the_place_of_the_least_busy() -> Non
 
 def test_two_names_that_are_equally_busy_do_not_change_places() -> None:
     out: list[str] = []
-    labels = Busiest(1, on_out=out.append)
+    labels = HeavyHitters(1, on_out=out.append)
     for _ in range(1000):
         labels.label("a")
         labels.label("b")
@@ -36,13 +36,13 @@ def test_two_names_that_are_equally_busy_do_not_change_places() -> None:
 
 
 def test_old_traffic_keeps_no_place() -> None:
-    labels = Busiest(1)
+    labels = HeavyHitters(1)
     use(labels, "yesterday", 10 * _HALVED_AFTER // 2)
     assert use(labels, "today", 4 * _HALVED_AFTER) == "today"
 
 
 def test_a_forgotten_name_frees_its_place() -> None:
-    labels = Busiest(1)
+    labels = HeavyHitters(1)
     labels.label("a")
     labels.forget("a")
     assert "a" not in labels
@@ -59,7 +59,7 @@ class Clock:
 
 def test_while_no_value_is_idle_a_further_one_is_counted_with_the_others() -> None:
     clock, out = Clock(), list[tuple[str, str]]()
-    labels = Recent(2, idle_seconds=600, on_out=lambda *gone: out.append(gone), clock=clock)
+    labels = RecentlyUsed(2, idle_seconds=600, on_out=lambda *gone: out.append(gone), clock=clock)
     assert [labels.label("cats", version) for version in "123"] == ["1", "2", OTHER]
     assert labels.label("dogs", "3") == "3"
     clock.now = 599
@@ -72,7 +72,7 @@ def test_while_no_value_is_idle_a_further_one_is_counted_with_the_others() -> No
 
 def test_idle_values_go_unless_they_are_kept() -> None:
     clock, out = Clock(), list[tuple[str, str]]()
-    labels = Recent(9, idle_seconds=600, on_out=lambda *gone: out.append(gone), clock=clock)
+    labels = RecentlyUsed(9, idle_seconds=600, on_out=lambda *gone: out.append(gone), clock=clock)
     for version in "123":
         labels.label("cats", version)
     clock.now = 599
@@ -86,7 +86,7 @@ def test_idle_values_go_unless_they_are_kept() -> None:
 
 def test_values_of_a_forgotten_name_are_gone_with_it() -> None:
     out: list[tuple[str, str]] = []
-    labels = Recent(1, idle_seconds=0, on_out=lambda *gone: out.append(gone))
+    labels = RecentlyUsed(1, idle_seconds=0, on_out=lambda *gone: out.append(gone))
     labels.label("cats", "1")
     labels.forget("cats")
     labels.expire(set())

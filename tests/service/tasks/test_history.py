@@ -7,7 +7,7 @@ import pytest
 
 from adapters_store import Store, open_store
 from service.tasks import lifecycle
-from service.tasks.lifecycle import Target, target_before
+from service.tasks.lifecycle import PastSplit, target_before
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def store() -> Iterator[Store]:
         yield store
 
 
-def before(store: Store, alias: str = "live") -> Target:
+def before(store: Store, alias: str = "live") -> PastSplit:
     return target_before(store, "cats", alias, generation=store.snapshot().generation)
 
 

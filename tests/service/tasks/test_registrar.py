@@ -80,7 +80,7 @@ def test_a_server_follows_what_another_process_publishes(tmp_path: Path) -> None
     with serving(Settings(store=path, follow_seconds=0.01)) as live, closing(open_store(path)) as other:
         other.publish("cats", make(1).data)
         patience = threading.Event()
-        while "cats" not in live.service.table:
+        while "cats" not in live.service.registry.table:
             patience.wait(0.01)
         assert answer(predict(live, "cats", raw())).sha256 == make(1).sha256
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters_store import VersionInfo
-from service.tasks.table import Content, Entry, Named, Pointer, References
+from service.tasks.table import AliasTarget, Content, ContentReferences, TaskEntry, TaskVersion
 
 CONTENTS = st.sampled_from(["one", "two", "three", "four"])
 
@@ -16,30 +16,28 @@ def info(number: int, sha256: str) -> VersionInfo:
 
 
 @st.composite
-def entries(draw: st.DrawFn) -> Entry:
+def entries(draw: st.DrawFn) -> TaskEntry:
     """Versions, some of equal content, and aliases that point at some of them, some of them split."""
     contents = draw(st.lists(CONTENTS, max_size=3))
     versions = {number: info(number, sha256) for number, sha256 in enumerate(contents, start=1)}
     splits = draw(st.lists(st.lists(st.sampled_from(sorted(versions)), unique=True), max_size=2)) if versions else []
-    pointers = {
-        f"alias-{number}": Pointer(tuple((Named("a task", versions[n], Content(versions[n].sha256)), 1) for n in split))
-        for number, split in enumerate(splits)
-    }
-    return Entry(0, pointers, versions)
+    named = {n: TaskVersion("a task", info, Content(info.sha256)) for n, info in versions.items()}
+    targets = {f"alias-{i}": AliasTarget(tuple((named[n], 1) for n in split)) for i, split in enumerate(splits)}
+    return TaskEntry(0, targets, versions)
 
 
-def aliased(table: Mapping[str, Entry]) -> set[str]:
-    return {named.info.sha256 for entry in table.values() for named in entry.named()}
+def aliased(table: Mapping[str, TaskEntry]) -> set[str]:
+    return {named.info.sha256 for entry in table.values() for named in entry.aliased()}
 
 
-def versions(table: Mapping[str, Entry]) -> set[str]:
+def versions(table: Mapping[str, TaskEntry]) -> set[str]:
     return {its.sha256 for entry in table.values() for its in entry.versions.values()}
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.none() | entries(), max_size=3), max_size=5))
-def test_it_counts_as_the_whole_table_would(changes: list[dict[str, Entry | None]]) -> None:
-    table: dict[str, Entry] = {}
-    references = References()
+def test_it_counts_as_the_whole_table_would(changes: list[dict[str, TaskEntry | None]]) -> None:
+    table: dict[str, TaskEntry] = {}
+    references = ContentReferences()
     for change in changes:
         before = dict(table)
         table = {name: entry for name, entry in {**table, **change}.items() if entry is not None}

@@ -13,6 +13,7 @@ from service.errors import TaskUnavailable, UnknownTask
 from service.tasks.loads import Loads
 from service.tasks.registrar import Registrar
 from service.tasks.registry import Registry
+from service.tasks.table import LoadedVersion
 from service.tasks.targets import Target, Targets
 from tests.service.adapters import Made, bundled_backbone, make
 from tests.service.live import PATIENCE
@@ -39,7 +40,12 @@ class Site:
         self.registry.sync()
 
     async def sha256(self, task: str, version: int | None = None, alias: str = "live") -> str:
-        return (await self.targets.served(Target(task, alias, version))).info.sha256
+        return (await served(self.targets, Target(task, alias, version))).info.sha256
+
+
+async def served(targets: Targets, target: Target) -> LoadedVersion:
+    (found,) = await targets.ready([await targets.named(target)])
+    return found
 
 
 @pytest.fixture
@@ -129,7 +135,7 @@ async def test_a_load_that_takes_too_long_is_not_waited_for_and_not_lost(
     monkeypatch.setattr(site.store, "read", slow)
     hasty = Targets(site.registry, site.registrar, site.loads, seconds=0.01)
     with pytest.raises(DeadlineExceeded):
-        await hasty.served(Target("cats"))
+        await served(hasty, Target("cats"))
     go_on.set()
     assert await site.sha256("cats") == FILES[0].sha256
 
@@ -137,8 +143,8 @@ async def test_a_load_that_takes_too_long_is_not_waited_for_and_not_lost(
 async def test_many_tasks_are_found_in_the_order_asked_for(site: Site) -> None:
     for task, made in zip("abc", FILES, strict=False):
         site.publish(task, made)
-    found = await site.targets.all_served([Target("c"), Target("a"), Target("b")])
-    assert [served.task for served in found] == ["c", "a", "b"]
+    named = [await site.targets.named(Target(task)) for task in "cab"]
+    assert [each.task for each in await site.targets.ready(named)] == ["c", "a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +159,7 @@ async def test_many_tasks_are_found_in_the_order_asked_for(site: Site) -> None:
 async def test_who_is_not_there_does_not_answer(site: Site, target: Target, error: type[Exception]) -> None:
     site.publish("cats", FILES[0])
     with pytest.raises(error):
-        await site.targets.served(target)
+        await served(site.targets, target)
 
 
 async def test_what_was_let_go_of_answers_by_no_name_until_it_is_taken_up_again(site: Site) -> None:
@@ -166,7 +172,7 @@ async def test_what_was_let_go_of_answers_by_no_name_until_it_is_taken_up_again(
     site.publish("cats", FILES[2])
     for target in (Target("cats"), Target("cats", alias="canary"), Target("cats", version=1)):
         with pytest.raises(TaskUnavailable):
-            await site.targets.served(target)
+            await served(site.targets, target)
     site.registry.resume("cats")
     assert await site.sha256("cats") == FILES[2].sha256
     assert await site.sha256("cats", alias="canary") == FILES[0].sha256
@@ -192,3 +198,13 @@ async def test_a_version_that_is_deleted_leaves_memory(site: Site) -> None:
     site.store.delete_version("cats", 1)
     site.registry.sync()
     assert (site.engine.usage().tasks, site.registry.names(FILES[0].sha256)) == (0, False)
+
+
+async def test_a_version_that_is_deleted_before_it_is_loaded_is_unknown(site: Site) -> None:
+    site.publish("cats", *FILES[:2])
+    named = await site.targets.named(Target("cats", version=1))
+    site.store.delete_version("cats", 1)
+    site.store.sweep(older_than=0.0)
+    site.registry.sync()
+    with pytest.raises(UnknownVersion, match="deleted"):
+        await site.targets.ready([named])

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from tests.training.small import small_backbone, small_prepared
+from training.compare.candidate import Make, Trial
 from training.compare.config import Config, DataConfig, parse_config
-from training.compare.contestant import Bout, Make
 from training.compare.matrix import entries_of
 from training.compare.runner import Runner
-from training.lines import Row, read_lines
+from training.jsonl import Row, read_rows
 from training.model import TaskModel
 from training.options import FitOptions
 from training.prepare import Prepared
@@ -41,10 +41,10 @@ def cost(model: TaskModel) -> tuple[int, int]:
     return model.backbone.flops + 1, model.backbone.flops
 
 
-def bout(folder: Path, *, fit: FitOptions = FIT, reporter: Reporter | None = None, seed: int = 0) -> Bout:
+def trial(folder: Path, *, fit: FitOptions = FIT, reporter: Reporter | None = None, seed: int = 0) -> Trial:
     """One training of small things."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Bout(small_prepared(), small_backbone(), fit, seed, folder, reporter or Silent(), cost)
+    return Trial(small_prepared(), small_backbone(), fit, seed, folder, reporter or Silent(), cost)
 
 
 def load(data: DataConfig, seed: int) -> Prepared:
@@ -61,4 +61,4 @@ def runner(chosen: Config, makers: dict[str, Make]) -> Runner:
 
 def rows(chosen: Config) -> list[Row]:
     """What was written."""
-    return read_lines(chosen.runs)
+    return read_rows(chosen.runs)

@@ -1,9 +1,9 @@
 """What the comparison trains that is killed: a method and MiMi, on tiny things."""
 
 from backbone import Backbone
-from training.compare.contestant import Make
+from training.compare.candidate import Make
+from training.compare.catalogue import of_variant
 from training.compare.generic import of_method
-from training.compare.pruned import of_variant
 from training.model import AdaptedModel, TaskModel
 
 METHODS = "vanilla = {}\nmimi = { initial_sigma = 16.0 }"

@@ -1,17 +1,20 @@
-"""The catalogue of contestants, and the comparisons that ship: the end-to-end one leaves nothing out."""
+"""The catalogue of candidates, and the comparisons that ship: the end-to-end one leaves nothing out."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.training.compare.fakes import bout
-from tests.training.compare.test_contestants import configured
+from tests.training.compare.fakes import trial
+from tests.training.compare.test_candidate import FIGURES, configured, pruned
 from tests.training.small import small_backbone
-from training.compare.catalogue import catalogue, vanilla_after
+from training.compare.catalogue import catalogue, of_variant, vanilla_after
 from training.compare.config import MethodConfig, read_config
 from training.compare.generic import of_method
 from training.compare.matrix import cells_of, entries_of
+from training.errors import BadConfig
+from training.options import MiMiOptions
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 SITES = 24
@@ -49,12 +52,51 @@ def test_vanilla_sizes_halve_with_each_pruning() -> None:
 
 
 def test_small_vanilla_adapters_train_from_scratch(tmp_path: Path) -> None:
-    contestant = of_method(partial(vanilla_after, 1), since=1)(configured(), 2)
-    (row,) = contestant.train(bout(tmp_path))
+    candidate = of_method(partial(vanilla_after, 1), since=1)(configured(), 2)
+    (row,) = candidate.train(trial(tmp_path))
     assert (row["epochs"], row["widths"]) == (4, [1, 1, 2, 2])
 
 
 def test_every_name_of_the_catalogue_makes_a_contestant() -> None:
     for name, make in catalogue(4).items():
-        contestant = make(MethodConfig(label=name, method=name), 3)
-        assert bool(contestant.rates) == (name != "linear-probe")
+        candidate = make(MethodConfig(label=name, method=name), 3)
+        assert bool(candidate.rates) == (name != "linear-probe")
+
+
+def test_mimi_has_a_row_for_every_size_and_its_file_is_measured(tmp_path: Path) -> None:
+    at = trial(tmp_path / "rate-0.005")
+    rows = list(pruned().train(at))
+    assert [(row["cycle"], row["epochs"], row["neurons"]) for row in rows] == [(0, 2, 24), (1, 4, 12), (2, 6, 6)]
+    assert [row["sigma"] for row in rows] == [16, 32, 64]
+    assert all(row.keys() >= FIGURES for row in rows)
+    assert rows[2]["file_bytes"] == (at.folder / "size-2.safetensors").stat().st_size
+
+
+def test_mimi_prunes_until_the_others_have_had_their_cycles(tmp_path: Path) -> None:
+    rows = list(pruned(2).train(trial(tmp_path / "rate-0.005")))
+    assert [row["neurons"] for row in rows] == [24, 12]
+
+
+def test_mimis_options_are_everything_that_its_algorithm_has(tmp_path: Path) -> None:
+    rows = list(pruned(2, criterion="random", clip=1.0).train(trial(tmp_path / "rate-0.005")))
+    assert [row["neurons"] for row in rows] == [24, 12]
+
+
+def test_another_budget_or_an_impossible_option_is_refused_by_name() -> None:
+    with pytest.raises(BadConfig, match="x: trains 3 cycles, the others 2: no equal budget"):
+        pruned(2, target_sigma=64.0)
+    with pytest.raises(BadConfig, match=r"\[methods\] x pruning_fraction must be"):
+        pruned(2, pruning_fraction=2.0)
+
+    def longer(options: MiMiOptions) -> MiMiOptions:
+        return replace(options, extra_cycles=1)
+
+    with pytest.raises(BadConfig, match="no equal budget"):
+        of_variant(longer)(configured(), 2)
+
+
+def test_weights_that_are_gone_are_counted_where_matrices_stay(tmp_path: Path) -> None:
+    single = {"granularity": "weight", "scope": "site"}
+    first, second = pruned(2, **single).train(trial(tmp_path / "rate-0.005"))
+    assert first["adapter_params"] == second["adapter_params"] == first["nonzero_params"]
+    assert second["nonzero_params"] == pytest.approx(first["nonzero_params"] / 2, rel=0.05)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.compare.config import Config, parse_config, read_config
-from training.compare.errors import BadConfig
+from training.errors import BadConfig
 
 GOOD = """
 purpose = "study"
@@ -73,8 +73,8 @@ def test_learning_rates_are_taken_as_given() -> None:
         ("seeds = [0, 1, 2]", "seeds = []", "seeds missing or empty"),
         ("seeds = [0, 1, 2]", "seeds = 3", "seeds must be an array, not 3"),
         ("seeds = [0, 1, 2]", "seeds = [0, 0.5]", "seeds must be a whole number, not 0.5"),
-        ("seeds = [0, 1, 2]", "seeds = [-1]", "seeds at least 0"),
-        ("rates = [1, 2e-3]", "rates = []", "rates must be positive, at least one"),
+        ("seeds = [0, 1, 2]", "seeds = [-1]", "seeds must be at least 0, not -1"),
+        ("rates = [1, 2e-3]", "rates = []", r"rates must be at least one positive number, not \[\]"),
         ("rates = [1e-4]", "rates = [0]", "rates must be positive"),
         ("rates = [1e-4]", "rates = ['fast']", r"\[methods\] low rates must be a number, not 'fast'"),
         ('purpose = "study"', 'purpose = "fun"', "purpose must be one of runs, study, not 'fun'"),

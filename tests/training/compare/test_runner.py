@@ -1,43 +1,69 @@
 """Working through a comparison: nothing twice, nothing lost, and the same learning rate at every seed."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from backbone import Backbone
+from backbone.errors import UnsupportedBackbone
 from tests.training.compare.fakes import config, rows, runner
+from tests.training.compare.killed import MAKERS
+from tests.training.data.trees import write_folder
+from tests.training.small import small_backbone, small_prepared
+from training.checkpoint import locked
+from training.compare.candidate import Candidate, Make, Trial
 from training.compare.config import MethodConfig
-from training.compare.contestant import Bout, Contestant, Make
-from training.compare.errors import BadConfig, UnreadableRuns
+from training.compare.generic import of_method
 from training.compare.matrix import cells_of, entries_of
-from training.compare.runner import finished, locked
-from training.errors import Diverged
-from training.lines import Row
+from training.compare.runner import _placed, few_of, finished, load, made_by
+from training.errors import BadConfig, Diverged, UnreadableRuns
+from training.jsonl import Row
+from training.model import TaskModel
 
 
 class Fake:
-    """A contestant that remembers its calls; its score is the learning rate, and large rates diverge."""
+    """A candidate that remembers its calls; its score is the learning rate, and large rates diverge."""
 
     def __init__(self, rates: tuple[float, ...] = (0.5, 0.25)) -> None:
         self.rates = rates
         self.calls: list[tuple[str, int, float]] = []
 
-    def __call__(self, method: MethodConfig, cycles: int) -> Contestant:
-        return Contestant(self.rates, self._first, self._train)
+    def __call__(self, method: MethodConfig, cycles: int) -> Candidate:
+        return Candidate(self.rates, self._first, self._train)
 
-    def _first(self, bout: Bout) -> float:
-        self._call("first", bout)
-        return bout.fit.learning_rate
+    def _first(self, trial: Trial) -> float:
+        self._call("first", trial)
+        return trial.fit.learning_rate
 
-    def _train(self, bout: Bout) -> Iterator[Row]:
-        self._call("train", bout)
-        (bout.folder / "checkpoint.safetensors").touch()
+    def _train(self, trial: Trial) -> Iterator[Row]:
+        self._call("train", trial)
+        (trial.folder / "checkpoint.safetensors").touch()
         yield from ({"cycle": cycle, "epochs": 2 * cycle + 2} for cycle in range(2))
 
-    def _call(self, what: str, bout: Bout) -> None:
-        self.calls.append((what, bout.seed, bout.fit.learning_rate))
-        if bout.fit.learning_rate > 1:
+    def _call(self, what: str, trial: Trial) -> None:
+        self.calls.append((what, trial.seed, trial.fit.learning_rate))
+        if trial.fit.learning_rate > 1:
             raise Diverged("too fast")
+
+
+def test_published_sets_lie_under_the_data_folder_too() -> None:
+    root = Path("data")
+    assert _placed("vtab/dtd:vtab-1k", root) == "vtab/dtd:data/vtab-1k"
+    assert _placed("gtsrb", root) == "data/gtsrb"
+    assert _placed("digits", root) == "built-in:digits"
+    assert _placed("hf:beans", root) == "hf:beans"
+
+
+def test_a_method_that_cannot_run_on_the_backbone_ends_nothing_else(tmp_path: Path) -> None:
+    def unsupported(backbone: Backbone, classes: int, seed: int) -> TaskModel:
+        raise UnsupportedBackbone("no layer for queries, keys and values")
+
+    makers = {**MAKERS, "unsupported": of_method(unsupported)}
+    chosen = config("unsupported = {}\nvanilla = {}", tmp_path, seeds="[0]")
+    assert not runner(chosen, makers).work()
+    assert {row["method"] for row in rows(chosen)} == {"vanilla"}
 
 
 def test_the_rate_is_chosen_on_seed_0_after_one_cycle_and_kept(tmp_path: Path) -> None:
@@ -156,3 +182,36 @@ def test_a_damaged_file_of_rows_is_named(tmp_path: Path) -> None:
         finished(runs)
     runs.write_text('{"method": "linear", "seed": 0}\n')
     assert finished(runs) == {("", "", "linear", 0)}
+
+
+def test_images_of_a_class_are_drawn_by_the_seed() -> None:
+    whole = small_prepared()
+    few = few_of(whole, 3, 0)
+    assert few.train.targets.bincount().tolist() == [3, 3, 3]
+    assert len(few.validation) == len(whole.validation)
+    assert not few.train.pixels.equal(few_of(whole, 3, 1).train.pixels)
+    assert few.train.pixels.equal(few_of(whole, 3, 0).train.pixels)
+
+
+def test_data_lie_under_the_data_folder_and_are_named_by_the_configuration(tmp_path: Path) -> None:
+    write_folder(tmp_path / "pets", {"ant": 10, "cat": 10})
+    small = small_backbone()
+    data = config("fake = {}", tmp_path, epochs='2\nspec = "pets"\nper_class = 4').data[0]
+    prepared = load(data, tmp_path, small.preprocessing, validation=0.2, seed=0)
+    assert (prepared.name, len(prepared.train), len(prepared.validation)) == ("small", 8, 4)
+
+
+def test_what_is_built_in_needs_no_folder(tmp_path: Path) -> None:
+    data = config("fake = {}", tmp_path, epochs='2\nspec = "digits-demo"').data[0]
+    assert len(load(data, tmp_path, small_backbone().preprocessing, validation=0.1, seed=0).labels) == 10
+
+
+def test_a_row_is_made_by_a_commit_and_a_kind_of_device() -> None:
+    made = made_by("cpu")
+    assert "CPU, " in made["device"]
+    assert re.fullmatch(r"([0-9a-f]{7,}(-dirty)?)?", made["commit"])
+
+
+def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert made_by("cpu")["commit"] == ""

@@ -9,10 +9,10 @@ from backbone import Backbone, load_backbone
 from backbone.fingerprint import fingerprint_of
 from tests.training.methods.networks import CLASSES, KINDS, build, far_apart, images, shake, small
 from tests.training.small import small_options, small_set
-from training.cut import Cut
 from training.fit import Fitting, build_optimizer, train_epoch
 from training.methods import METHODS
 from training.model import TaskModel
+from training.prefix import Cut
 
 NAMES = list(METHODS)
 LIKE_THE_BARE_NETWORK = [

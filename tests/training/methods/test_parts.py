@@ -11,14 +11,11 @@ from backbone.errors import UnsupportedBackbone
 from backbone.layers import Branch, Mlp
 from backbone.network import Stem
 from tests.training.methods.networks import build, far_apart, images, shake, small
-from training.methods.adaptformer import Bottleneck
-from training.methods.convpass import ConvBypass
+from training.methods.adapters import Bottleneck, ConvBypass, GroupedBottleneck, KroneckerLinear, repadapter, rules_for
 from training.methods.draws import Dropout
 from training.methods.fact import FactPath, MixedCore, fact_tk
 from training.methods.lora import queries_values
 from training.methods.parts import Beside, Parallel, fork, linears_of
-from training.methods.phm import KroneckerLinear, rules_for
-from training.methods.repadapter import GroupedBottleneck, repadapter
 
 
 def seeded() -> torch.Generator:

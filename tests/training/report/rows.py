@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from training.lines import Row, add_lines
+from training.jsonl import Row, add_rows
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -54,5 +54,5 @@ def logged(folder: Path, rows: list[Row]) -> Path:
     for each in rows:
         for epoch in range(2):
             line = {**each, "rate": each["learning_rate"], "epoch": epoch, "validation": 0.1 * (epoch + 1)}
-            add_lines(folder / each["method"] / str(each["seed"]) / "progress.jsonl", [line])
+            add_rows(folder / each["method"] / str(each["seed"]) / "progress.jsonl", [line])
     return folder

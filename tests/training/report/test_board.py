@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from training.cycles import CycleResult
 from training.fit import Progress
-from training.progress import Place
+from training.progress import Position
 from training.report.board import Board
 from training.report.errors import MissingExtra
-from training.reports import CycleReport
 
 
 def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
@@ -22,12 +22,12 @@ def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
 
 def test_curves_are_over_images_seen_in_all_cycles(tmp_path: Path) -> None:
     board = Board(tmp_path)
-    board.step(Place(0, 2, 0, 3), Progress(50, 100, 1.5, 0.25, 0.01))
-    place, last = Place(1, 2, 2, 3), Progress(100, 100, 0.5, 0.75, 0.02)
+    board.step(Position(0, 2, 0, 3), Progress(50, 100, 1.5, 0.25, 0.01))
+    place, last = Position(1, 2, 2, 3), Progress(100, 100, 0.5, 0.75, 0.02)
     board.step(place, last)
     board.epoch(place, last, 0.625)
     board.epoch(place, last, None)
-    board.cycle(CycleReport(1, (0, 3), 100, 10, 1, 1, 0.125, 0.5))
+    board.cycle(CycleResult(1, (0, 3), 100, 10, 1, 1, 0.125, 0.5))
     board.say("nothing")
     board.close()
     assert scalars(tmp_path, "train/loss") == [(50, 1.5), (600, 0.5)]
@@ -41,7 +41,7 @@ def test_curves_are_over_images_seen_in_all_cycles(tmp_path: Path) -> None:
 def test_every_learning_rate_that_is_tried_has_its_own_curves(tmp_path: Path) -> None:
     board = Board(tmp_path)
     for rate in (0.5, 0.25):
-        board.step(Place(0, 1, 0, 1, rate), Progress(1, 1, rate, 0.0, rate))
+        board.step(Position(0, 1, 0, 1, rate), Progress(1, 1, rate, 0.0, rate))
     board.close()
     assert [scalars(tmp_path / f"rate-{rate:g}", "train/loss") for rate in (0.5, 0.25)] == [[(1, 0.5)], [(1, 0.25)]]
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from adapters_store import unpack
 from tests.training.report.rows import SCRIPT, comparison, earlier, logged, row, written
-from training.lines import Row
+from training.jsonl import Row
 from training.report.comparison import write_comparison
 from training.report.curves import curve_chart, read_progress, validation_by_epoch
 from training.report.drawing import Chart, drawn, look

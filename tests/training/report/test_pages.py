@@ -10,10 +10,10 @@ import pytest
 from tests.training.report.rows import SCRIPT, row, written
 from tests.training.small import small_backbone, small_options, small_prepared
 from training.mimi import Job, Outcome, train_mimi
-from training.progress import ProgressFile, Reporter
+from training.progress import PROGRESS, ProgressFile, Reporter
 from training.report import page
 from training.report.comparison import write_comparison
-from training.report.run_page import PROGRESS, run_page, write_run_page
+from training.report.run_page import run_page, write_run_page
 
 FETCHING = {"src", "href", "xlink:href", "srcset", "data", "action", "poster"}
 VOID = {"meta"}
@@ -81,7 +81,7 @@ def test_the_page_of_a_run_says_what_was_trained_how_and_what_came_of_it(run: tu
     assert found.tags.count("svg") == 3
     for expected in (job.backbone.fingerprint, "48 to train on", "seed", "pruning_fraction", "torch ", "target_sigma"):
         assert expected in found.text
-    assert f"{outcome.reports[-1].validation:.4f}" in found.text
+    assert f"{outcome.results[-1].validation:.4f}" in found.text
 
 
 def test_labels_stay_text(run: tuple[Job, Outcome]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.report.rows import SCRIPT, comparison, earlier, row, written
-from training.lines import Row
+from training.jsonl import Row
 from training.report.groups import Section, sections_of
 from training.report.results import read_results
 from training.report.tables import Table, as_csv, budgets, costs, markdown

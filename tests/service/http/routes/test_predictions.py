@@ -1,12 +1,13 @@
 """Predictions over a real socket: what a client sends, and what it gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
-from tests.service.adapters import Made, saved_flops
-from tests.service.asking import IMAGE, PNG, Body, answer, form, json, named, predict, probabilities, raw
+from service.tasks.table import TaskVersion
+from tests.service.adapters import Made, make, saved_flops
+from tests.service.asking import IMAGE, PNG, Body, answer, form, json, named, predict, probabilities, put, raw
 from tests.service.live import Live, encode, picture
 
 
@@ -23,6 +24,17 @@ def test_an_answer_is_the_reference_forward_however_the_image_came(
     for prediction in named(result):
         assert prediction.label == f"class {prediction.index}"
         assert prediction.probability == pytest.approx(wanted[prediction.index], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["image", "images", "file"])
+def test_a_form_part_without_a_file_name_is_an_image_by_its_name(live: Live, made: dict[str, Made], name: str) -> None:
+    photo = encode(picture(9, size=(90, 60)))
+    assert len(photo) > 1024
+    head = f'--XX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    found = predict(live, "dogs", {"content": head + photo + b"\r\n--XX--\r\n", "headers": headers})
+    (result,) = answer(found).results
+    assert named(result)[0].index == int(made["dogs"].logits(picture(9, size=(90, 60))).argmax())
 
 
 def test_flops_are_those_of_the_task_and_saved_against_its_initial_widths(live: Live, made: dict[str, Made]) -> None:
@@ -78,3 +90,23 @@ def test_too_many_images_are_refused(live: Live) -> None:
     assert len(answer(predict(live, "cats", form(*[small] * 16))).results) == 16
     assert predict(live, "cats", form(*[small] * 17)).status_code == 422
     assert predict(live, "cats", json(*[small] * 17)).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks/{task}/predict", "/v1/predict?tasks={task}", "/v2/models/{task}/infer"])
+def test_a_split_alias_is_drawn_once_for_a_request(
+    live: Live, task: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second draw would count an error against a version that did not answer."""
+    for made in (make(71), make(72)):
+        put(live, task, made.data)
+    live.client.put(f"/v1/tasks/{task}/aliases/live", json={"weights": {"1": 1, "2": 1}})
+    draws: list[int] = []
+
+    def alternate(population: Sequence[TaskVersion], weights: object) -> list[TaskVersion]:
+        draws.append(1)
+        return [population[len(draws) % 2]]
+
+    monkeypatch.setattr("service.tasks.registry.random.choices", alternate)
+    headers = {"Inference-Header-Content-Length": "0"} if path.startswith("/v2") else {}
+    assert live.client.post(path.format(task=task), content=PNG, headers=headers).status_code == 200
+    assert len(draws) == 1

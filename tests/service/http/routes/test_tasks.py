@@ -89,10 +89,10 @@ HOSTILE = [
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/predict")])
 def test_a_hostile_task_id_is_refused_on_every_route(live: Live, name: str, method: str, path: str) -> None:
-    before = dict(live.service.table)
+    before = dict(live.service.registry.table)
     response = live.client.request(method, f"/v1/tasks/{name}{path}", content=PNG if method != "GET" else None)
     assert response.status_code == 422
-    assert dict(live.service.table) == before
+    assert dict(live.service.registry.table) == before
 
 
 def test_an_upload_answers_at_once_and_names_what_was_checked(live: Live, task: str) -> None:

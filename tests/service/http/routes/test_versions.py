@@ -1,6 +1,7 @@
 """Versions over a real socket: listed, described, downloaded to the byte, deleted."""
 
 import re
+from contextlib import ExitStack
 
 import pytest
 
@@ -74,14 +75,13 @@ def test_a_copy_that_is_the_same_is_not_sent_again(live: Live, base: str, method
 
 
 def test_only_so_many_downloads_run_at_once(live: Live, base: str) -> None:
-    live.service.downloads = live.service.settings.downloads
-    try:
+    with ExitStack() as running:
+        for _ in range(live.service.settings.downloads):
+            running.enter_context(live.service.downloads.one())
         response = live.client.get(f"{base}/1/file")
         refused(response, 503)
         assert response.json()["code"] == "read_backlog"
         assert live.client.head(f"{base}/1/file").status_code == 200
-    finally:
-        live.service.downloads = 0
     assert live.client.get(f"{base}/1/file").status_code == 200
 
 

@@ -1,1 +1,0 @@
-"""What is measured: one module an experiment, each with `measure(bench, found)`."""

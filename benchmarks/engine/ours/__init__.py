@@ -1,1 +1,0 @@
-"""Our own contestants: modules that `worker` builds calls from, over the engine that `mimi serve` runs."""

@@ -1,0 +1,57 @@
+"""Names every request and follows it to its answer, so that the metrics are told once what became of it.
+
+Pure ASGI, outside of everything else: refusals of the layers inside carry the name and are counted as well.
+"""
+
+import random
+import re
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.metrics.counters import Metrics, RequestRecord
+
+HEADER = b"x-request-id"
+
+_KEY = "mimi.record"  # in the ASGI scope
+_USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")  # nothing that could break a header or a log line
+_NO_ANSWER = 499  # no standard status: the client was gone before its answer
+
+
+class RecordMiddleware:
+    """Adds X-Request-Id to every answer: the client's own where it sent a usable one, else a new one."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; count it when its answer begins, or when it ends without one."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        name, record = request_id(scope["headers"]), RequestRecord()
+        scope[_KEY] = record
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", []), (HEADER, name)]}
+                self._metrics.finished(record, message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, named)
+        finally:
+            self._metrics.finished(record, _NO_ANSWER)  # counts nothing where the answer was counted
+
+
+def record_of(scope: Scope) -> RequestRecord:
+    """What is known of the request of this scope."""
+    record: RequestRecord = scope[_KEY]
+    return record
+
+
+def request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The client's name for the request if it sent exactly one, of 1 to 128 harmless characters; else a new one."""
+    sent = [value for name, value in headers if name == HEADER]
+    if len(sent) == 1 and _USABLE.fullmatch(sent[0]):
+        return sent[0]
+    return b"%032x" % random.getrandbits(128)  # a name, not a secret: no call into the kernel for each

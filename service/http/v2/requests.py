@@ -1,0 +1,212 @@
+"""Parses an inference request: its images, the outputs it wants, its timeout and its priority.
+
+With the binary tensor data extension a body is a JSON object followed by the raw bytes of tensors, in the order in
+which the JSON names them.
+
+Inputs are `image`, BYTES [N] (or [N, 1]) of encoded images or UINT8 [N, H, W, 3] of decoded ones, and `pixels`,
+FP32 [N, 3, H, W], normalised already, of exactly the size that the backbone reads.
+
+Source: inference_rest.md, "Inference Request JSON Object"; Triton, docs/protocol/extension_binary_data.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from adapters_store.strict_json import Json
+from service.decoding import Picture
+from service.engine import DEFAULT_PRIORITY, LOWEST_PRIORITY
+from service.errors import InvalidInference
+from service.http.payload import bounded_text, read_object
+from service.http.v2 import tensors
+from service.http.v2.schemas import (
+    FEATURES,
+    IMAGE,
+    LOGITS,
+    PIXELS,
+    PROBABILITIES,
+    InferenceRequest,
+    Input,
+    RequestedOutput,
+    bool_parameter,
+    int_parameter,
+    validated,
+)
+
+HEADER = "Inference-Header-Content-Length"
+
+_DEPTH = 20
+_OUTSIDE_STRINGS = 6 * 2**20  # characters: a number takes up to 24
+_ITEMS = 2**18  # numbers in JSON: one image of 224 x 224 pixels, sixteen of 64 x 64
+_DIGITS = 10
+
+
+class SplitBody(NamedTuple):
+    """A body in two parts: its JSON object (None: the whole body is the single input), and the bytes behind it."""
+
+    document: dict[str, Json] | None
+    binary: memoryview
+
+
+def split_body(body: bytes, header: str | None) -> SplitBody:
+    """Split a body by the value of its `Inference-Header-Content-Length`; None: everything is JSON.
+
+    Raises:
+        InvalidInference: the header is no length of a part of the body.
+        MalformedJson: not JSON that all parsers read alike, or too much of it.
+    """
+    length = len(body) if header is None else _length(header, len(body))
+    if header is not None and length == 0:
+        return SplitBody(None, memoryview(body))
+    return SplitBody(parse_json_object(body[:length]), memoryview(body)[length:])
+
+
+def parse_json_object(body: bytes) -> dict[str, Json]:
+    """A JSON object that may hold large tensors.
+
+    Raises:
+        MalformedJson: as `split_body`.
+    """
+    text = bounded_text(body, outside_strings=_OUTSIDE_STRINGS, items=_ITEMS)
+    return read_object(text, max_depth=_DEPTH)
+
+
+def _length(header: str, most: int) -> int:
+    if not (header.isascii() and header.isdigit() and len(header) <= _DIGITS and int(header) <= most):
+        raise InvalidInference(f"{HEADER} must be the length of the JSON object, within the body")
+    return int(header)
+
+
+OUTPUTS = (LOGITS, PROBABILITIES, FEATURES)
+_MICRO = 1e-6
+_LARGEST = 2**63 - 1
+_MOST_CLASSES = 10_000
+_CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """One output: as binary data or not; with `classification`, the best so many instead of the tensor."""
+
+    name: str
+    binary: bool
+    classification: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParsedRequest:
+    """A validated request.
+
+    Attributes:
+        images: in their order.
+        outputs: what to answer with.
+        id: the client's name for the request, to be given back.
+        seconds: its timeout; None: the server's.
+        priority: as of `Batcher.submit`.
+    """
+
+    images: Sequence[Picture]
+    outputs: Sequence[OutputSpec]
+    id: str | None = None
+    seconds: float | None = None
+    priority: int = DEFAULT_PRIORITY
+
+
+@dataclass(frozen=True, slots=True)
+class InputLimits:
+    """Limits of the images of a request: their number, and the (height, width) that the backbone reads."""
+
+    images: int
+    size: tuple[int, int]
+
+
+def parse_request(body: SplitBody, limits: InputLimits) -> ParsedRequest:
+    """Parse a request.
+
+    Raises:
+        InvalidInference: this server cannot answer it; the message says why.
+    """
+    if body.document is None:  # the whole body is the single element of the single input, and all outputs are binary
+        return ParsedRequest([bytes(body.binary)], [OutputSpec(name, binary=True) for name in OUTPUTS])
+    request = validated(body.document)
+    parameters = request.parameters
+    timeout = int_parameter(parameters, "timeout", most=_LARGEST)
+    priority = int_parameter(parameters, "priority", most=_LARGEST)
+    return ParsedRequest(
+        images=_images(request, body.binary, limits),
+        outputs=_outputs(request),
+        id=request.id,
+        seconds=timeout * _MICRO if timeout else None,
+        priority=min(priority, LOWEST_PRIORITY) if priority else DEFAULT_PRIORITY,
+    )
+
+
+def _images(request: InferenceRequest, binary: memoryview, limits: InputLimits) -> list[Picture]:
+    if len(request.inputs) > 1:
+        raise InvalidInference(f"send one input: {IMAGE}, or {PIXELS}")
+    (tensor,) = request.inputs
+    data = _binary(tensor, binary)
+    _check_shape(tensor, limits)
+    if tensor.datatype == "BYTES":
+        return list(_strings(tensor, data))
+    array = _numbers(tensor, data)
+    if not np.isfinite(array).all():
+        raise InvalidInference("FP32 data must be finite")
+    return list(array)
+
+
+def _binary(tensor: Input, binary: memoryview) -> memoryview | None:
+    """The bytes behind the JSON that belong to the input; None where its data is in the JSON."""
+    size = int_parameter(tensor.parameters, "binary_data_size", most=_LARGEST)
+    if (size is None) == (tensor.data is None):
+        raise InvalidInference("an input has either data or binary_data_size")
+    if (size or 0) != len(binary):
+        raise InvalidInference("binary_data_size is not the number of bytes behind the JSON object")
+    return None if size is None else binary
+
+
+def _check_shape(tensor: Input, limits: InputLimits) -> None:
+    shape, size = tensor.shape, limits.size
+    expected = {
+        (IMAGE, "BYTES"): len(shape) == 1 or shape[1:] == [1],
+        (IMAGE, "UINT8"): len(shape) == 1 + _CHANNELS and shape[-1] == _CHANNELS,
+        (PIXELS, "FP32"): shape[1:] == [_CHANNELS, *size],
+    }.get((tensor.name, tensor.datatype))
+    if not expected:
+        ready = f"FP32 [-1, {_CHANNELS}, {size[0]}, {size[1]}]"
+        raise InvalidInference(f"inputs are {IMAGE}, BYTES [-1] or UINT8 [-1, H, W, 3], and {PIXELS}, {ready}")
+    if min(shape) < 1:
+        raise InvalidInference("a dimension of 0 holds no image")
+    if not 1 <= shape[0] <= limits.images:
+        raise InvalidInference(f"send 1 to {limits.images} images in one request")
+
+
+def _strings(tensor: Input, data: memoryview | None) -> list[bytes]:
+    if data is not None:
+        return tensors.strings_of_bytes(data, tensor.shape)
+    return tensors.strings_of_json(tensor.data or [], tensor.shape)
+
+
+def _numbers(tensor: Input, data: memoryview | None) -> np.ndarray:
+    if data is not None:
+        return tensors.numbers_of_bytes(data, tensor.shape, tensor.datatype)
+    return tensors.numbers_of_json(tensor.data or [], tensor.shape, tensor.datatype)
+
+
+def _outputs(request: InferenceRequest) -> list[OutputSpec]:
+    binary = bool_parameter(request.parameters, "binary_data_output") or False
+    if not request.outputs:
+        return [OutputSpec(name, binary) for name in OUTPUTS]
+    if len({output.name for output in request.outputs}) != len(request.outputs):
+        raise InvalidInference("an output is asked for twice")
+    return [_output_spec(output, binary) for output in request.outputs]
+
+
+def _output_spec(output: RequestedOutput, binary: bool) -> OutputSpec:
+    if output.name not in OUTPUTS:
+        raise InvalidInference(f"outputs are {', '.join(OUTPUTS)}")
+    own = bool_parameter(output.parameters, "binary_data")
+    count = int_parameter(output.parameters, "classification", most=_MOST_CLASSES)
+    return OutputSpec(output.name, binary if own is None else own, count or None)

@@ -1,0 +1,248 @@
+"""The routes of the Open Inference Protocol: inference, the server and its models (our tasks), and the repository.
+
+A task that is unloaded is unloaded on this server only: the store and other servers do not hear of it. That lasts,
+whatever is published meanwhile, until the task is loaded again or the process ends.
+
+Sources: inference_rest.md; Triton, docs/protocol/extension_model_repository.md.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from pydantic import BaseModel, Field, TypeAdapter
+
+from service.errors import InvalidInference, NotReady, TaskUnavailable
+from service.http import openapi
+from service.http.payload import Body, read_document, read_file
+from service.http.routes.common import Running, Task, begin, body_of, may_manage, may_predict, while_connected
+from service.http.routes.versions import Number
+from service.http.v2 import docs
+from service.http.v2.requests import HEADER, InputLimits, parse_request, split_body
+from service.http.v2.responses import model_metadata, render, repository_index, server_metadata
+from service.http.v2.schemas import (
+    InferenceResponse,
+    ModelMetadata,
+    ModelReady,
+    Parameters,
+    RepositoryModel,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    Strict,
+)
+from service.metrics.counters import AskedTask, Kind
+from service.service import Service
+from service.tasks.targets import Target
+
+router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+
+_KEY = [Depends(may_predict)]
+_NOT_READY = 503
+_Length = Annotated[
+    str | None,
+    Header(alias=HEADER, description="bytes of JSON before binary tensors; 0: the body is one encoded image"),
+]
+_INFER: dict[str, Any] = {
+    "dependencies": _KEY,
+    "response_model": InferenceResponse,
+    "responses": {**openapi.documented(404, 408, 409, 415, 422, 504), 200: docs.INFERRED},
+    "openapi_extra": {"requestBody": docs.INFER_BODY},
+}
+
+
+@router.post("/models/{task}/infer", **_INFER)
+async def infer(task: Task, service: Running, request: Request, length: _Length = None) -> Response:
+    """Ask a task about images.
+
+    The input is `image`, BYTES [N] of JPEG, PNG or WebP files (in JSON as base64), or UINT8 [N, H, W, 3]; or `pixels`,
+    FP32 [N, 3, H, W], normalised already. Outputs are `logits`, `probabilities` and `features`, all of them unless
+    some are named; with the parameter `classification` the best so many as "value:index:label". `timeout`
+    (microseconds) and `priority` (1 is the highest) are honoured, `id` is given back.
+    """
+    return await _infer(service, request, Target(task), length)
+
+
+@router.post("/models/{task}/versions/{version}/infer", **_INFER)
+async def infer_version(
+    task: Task, version: Number, service: Running, request: Request, length: _Length = None
+) -> Response:
+    """As `/v2/models/{task}/infer`, by one version."""
+    return await _infer(service, request, Target(task, version=version), length)
+
+
+async def _infer(service: Service, request: Request, target: Target, length: str | None) -> Response:
+    settings, record = service.settings, begin(request, service, Kind.PREDICTION)
+    limits = InputLimits(settings.images_per_request, service.engine.backbone.preprocessing.size)
+    record.asked = [asked := AskedTask(await service.targets.named(target))]  # before its images travel
+    body = await read_file(Body("", body_of(request).stream), most_bytes=settings.body_bytes)
+    parsed = await service.decoder.offload(lambda: parse_request(split_body(body, length), limits))
+    served = await service.targets.ready([asked.named])
+    work = service.predictor.predict(served, parsed.images, seconds=parsed.seconds, priority=parsed.priority)
+    outputs = await while_connected(request, work)
+    asked.results = outputs.tasks[0].results
+    rendered = render(outputs, parsed)
+    if rendered.header is None:
+        return Response(rendered.body, media_type="application/json")
+    return Response(rendered.body, headers={HEADER: str(rendered.header)}, media_type="application/octet-stream")
+
+
+_METADATA: dict[str, Any] = {
+    "dependencies": _KEY,
+    "responses": {**openapi.documented(404, 422), 200: docs.example("model")},
+}
+_READY: dict[str, Any] = {
+    "dependencies": _KEY,
+    "response_model": ModelReady,
+    "responses": {
+        **openapi.documented(404, 422),
+        200: docs.example("model ready"),
+        503: {"model": ModelReady, "description": "Not ready", **docs.example("model not ready")},
+    },
+}
+
+
+@router.get("/health/live", responses={200: docs.example("live")})
+async def live() -> ServerLive:
+    """The process is alive."""
+    return ServerLive(live=True)
+
+
+@router.get(
+    "/health/ready",
+    response_model=ServerReady,
+    responses={
+        200: docs.example("ready"),
+        503: {"model": ServerReady, "description": "Not ready", **docs.example("not ready")},
+    },
+)
+async def ready(service: Running) -> Response:
+    """The server takes requests; 503 while it stops, or while one of its parts cannot work."""
+    try:
+        service.readiness.check()
+    except NotReady:
+        return _json(ServerReady(live=True, ready=False), _NOT_READY)
+    return _json(ServerReady(live=True, ready=True))
+
+
+@router.get("", dependencies=_KEY, responses={200: docs.example("server")})
+async def server() -> ServerMetadata:
+    """This server, and the extensions of the protocol that it has."""
+    return server_metadata()
+
+
+@router.get("/models/{task}", **_METADATA)
+async def model(task: Task, service: Running) -> ModelMetadata:
+    """A task as a model: its versions, its input, its outputs."""
+    return await _metadata(service, Target(task))
+
+
+@router.get("/models/{task}/versions/{version}", **_METADATA)
+async def model_version(task: Task, version: Number, service: Running) -> ModelMetadata:
+    """As `/v2/models/{task}`, of one version."""
+    return await _metadata(service, Target(task, version=version))
+
+
+@router.get("/models/{task}/ready", **_READY)
+async def model_ready(task: Task, service: Running) -> Response:
+    """Whether a task answers here; 404 if it is not published, 503 if it is and does not."""
+    return await _ready(service, Target(task))
+
+
+@router.get("/models/{task}/versions/{version}/ready", **_READY)
+async def model_version_ready(task: Task, version: Number, service: Running) -> Response:
+    """As `/v2/models/{task}/ready`, of one version, which is loaded for it."""
+    return await _ready(service, Target(task, version=version))
+
+
+async def _metadata(service: Service, target: Target) -> ModelMetadata:
+    (served,) = await service.targets.ready([await service.targets.named(target)])
+    state = await service.reads.run(lambda: service.catalogue.task(target.task))
+    return model_metadata(served, state.versions, service.engine.backbone)
+
+
+async def _ready(service: Service, target: Target) -> Response:
+    try:
+        service.readiness.check()
+        await service.targets.ready([await service.targets.named(target)])
+    except (NotReady, TaskUnavailable):
+        return _json(ModelReady(name=target.task, ready=False), _NOT_READY)
+    return _json(ModelReady(name=target.task, ready=True))
+
+
+def _json(answer: BaseModel, status: int = 200) -> Response:
+    return Response(answer.model_dump_json(), status, media_type="application/json")
+
+
+class IndexRequest(Strict):
+    """What to list."""
+
+    ready: bool = False
+
+
+class LoadRequest(Strict):
+    """The body of load and unload; it has no options."""
+
+    parameters: Annotated[Parameters | None, Field(max_length=8)] = None
+
+
+_INDEX_REQUEST, _LOAD_REQUEST = TypeAdapter(IndexRequest), TypeAdapter(LoadRequest)
+
+
+@router.post(
+    "/repository/index",
+    dependencies=[Depends(may_predict)],
+    responses={**openapi.documented(408, 422), 200: docs.example("index")},
+    response_model_exclude_none=True,
+    openapi_extra={"requestBody": docs.body(IndexRequest, {"ready": True})},
+)
+async def index(service: Running, request: Request) -> list[RepositoryModel]:
+    """Every version that is served here, and every task that cannot be served; with `ready` only the former."""
+    asked = await read_document(await _body(request), _INDEX_REQUEST, example='{"ready": true}')
+    return repository_index(service.registry.table, only_ready=asked.ready)
+
+
+@router.post(
+    "/repository/models/{task}/load",
+    dependencies=[Depends(may_manage)],
+    responses=openapi.documented(403, 404, 408, 409, 422),
+    openapi_extra={"requestBody": docs.body(LoadRequest, {})},
+    response_class=Response,
+)
+async def load(task: Task, service: Running, request: Request) -> None:
+    """Serve a task here (again), as the store has it now. Files are published with PUT /v1/tasks/{task}."""
+    asked = await read_document(await _body(request), _LOAD_REQUEST, example="{}")
+    if asked.parameters:
+        raise InvalidInference("load takes no parameters: publish files with PUT /v1/tasks/{task}")
+    await service.registrar.change(lambda: service.registry.resume(task))
+    entry = service.registry.table[task]
+    if entry.reason is not None:
+        raise entry.live.unavailable()
+
+
+@router.post(
+    "/repository/models/{task}/unload",
+    dependencies=[Depends(may_manage)],
+    responses=openapi.documented(403, 404, 408, 422),
+    openapi_extra={"requestBody": docs.body(LoadRequest, {"parameters": {"unload_dependents": False}})},
+    response_class=Response,
+)
+async def unload(task: Task, service: Running, request: Request) -> None:
+    """Stop serving a task on this server and evict its weights, until it is loaded again."""
+    await read_document(await _body(request), _LOAD_REQUEST, example="{}")
+    await service.registrar.change(lambda: service.registry.suspend(task))
+
+
+async def _body(request: Request) -> Body:
+    """The document that was sent; an empty body stands for an empty object."""
+    stream = request.stream()
+    async for chunk in stream:
+        if chunk:
+            return Body("", _rest(chunk, stream))
+    return Body("", _rest(b"{}", stream))
+
+
+async def _rest(first: bytes, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in stream:
+        yield chunk

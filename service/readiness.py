@@ -1,0 +1,52 @@
+"""Whether the server takes work, and why not: it is stopping, or one of its parts cannot work."""
+
+import time
+from collections.abc import Callable
+
+from service.errors import NotReady
+
+
+class Readiness:
+    """Asks the parts of a server whether they can work. Safe from any thread.
+
+    Attributes:
+        failure: why the process must end; None while it may go on.
+    """
+
+    def __init__(self) -> None:
+        self.failure: BaseException | None = None
+        self._parts: list[tuple[str, Callable[[], bool]]] = []
+        self._stopped_at: float | None = None  # monotonic seconds
+
+    def require(self, reason: str, works: Callable[[], bool]) -> None:
+        """Be ready only while `works()` is true; `reason` says what is wrong while it is not."""
+        self._parts.append((reason, works))
+
+    @property
+    def ready(self) -> bool:
+        """Whether work is taken."""
+        return self._reason() is None
+
+    def check(self) -> None:
+        """Raise NotReady unless work is taken."""
+        if (reason := self._reason()) is not None:
+            raise NotReady(reason)
+
+    def stop(self) -> None:
+        """Take no more work from now on; what is under way goes on."""
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+
+    def fail(self, error: BaseException) -> None:
+        """Note why the process must end."""
+        self.failure = error
+
+    def drain_left(self, seconds: float) -> float:
+        """How much is left of `seconds` since `stop`; at least one second, so that finished answers are handed over."""
+        gone = time.monotonic() - (self._stopped_at or time.monotonic())
+        return max(1.0, seconds - gone)
+
+    def _reason(self) -> str | None:
+        if self._stopped_at is not None:
+            return "the server is stopping"
+        return next((reason for reason, works in self._parts if not works()), None)

@@ -1,0 +1,177 @@
+"""Good traffic in a process of its own: predictions at a fixed rate, half on kept connections, half on new ones.
+
+Latency counts from the moment a request was due, so that a server that stalls cannot hide it. The process reads a job
+in JSON from standard input and writes its figures to standard output.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from benchmarks.serving.load import read
+from tests.stress.wire import CLOSED, LOST, SILENT, Reply, ask, connect
+
+OK = 200
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to send.
+
+    Attributes:
+        requests: a file of prepared requests, as `benchmarks.serving.load.save` writes it.
+        rate: requests a second, as a Poisson process.
+        seconds: of sending.
+        patience: seconds until a request counts as unanswered.
+        fresh: share of requests on new connections.
+        cancelled: share of requests whose client closes the connection after a random moment.
+    """
+
+    port: int
+    requests: str
+    rate: float
+    seconds: float
+    patience: float = 20.0
+    fresh: float = 0.5
+    cancelled: float = 0.0
+
+
+@dataclass(slots=True)
+class Log:
+    """Answers by status, and latencies of good answers in seconds, by kind of connection."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    latencies: dict[str, list[float]] = field(default_factory=lambda: {"kept": [], "new": []})
+    refusals: list[float] = field(default_factory=list)  # seconds until a 503
+    given_up: int = 0
+    in_time: int = 0  # good answers that came before the sending ended
+
+    def add(self, kind: str, reply: Reply, seconds: float) -> None:
+        """Count one answer."""
+        self.statuses[reply.name] += 1
+        if reply.status == OK:
+            self.latencies[kind].append(seconds)
+        elif reply.status == 503:
+            self.refusals.append(seconds)
+
+    def figures(self, job: Job) -> dict[str, Any]:
+        """Everything as JSON values; times in milliseconds, None where there is no value."""
+        every = [value for values in self.latencies.values() for value in values]
+        sent = sum(self.statuses.values())
+        return {
+            "job": {key: value for key, value in asdict(job).items() if key not in ("port", "requests")},
+            "sent": sent,
+            "statuses": dict(self.statuses),
+            "failed": sent - len(every),
+            "given_up": self.given_up,
+            "answered_per_second": self.in_time / job.seconds,
+            **quantiles(every),
+            "kept": quantiles(self.latencies["kept"]),
+            "new": quantiles(self.latencies["new"]),
+            "refusals": quantiles(self.refusals),
+        }
+
+
+def quantiles(seconds: Sequence[float]) -> dict[str, float | None]:
+    """Median, 99th percentile and largest value, in milliseconds."""
+    ordered = sorted(seconds)
+    shares = {"p50_ms": 0.5, "p99_ms": 0.99, "max_ms": 1.0}
+    return {name: 1e3 * ordered[ceil(share * len(ordered)) - 1] if ordered else None for name, share in shares.items()}
+
+
+class Traffic:
+    """Sends requests when they are due."""
+
+    def __init__(self, job: Job, requests: Sequence[bytes]) -> None:
+        self._job, self._requests, self._dice = job, requests, random.Random(0)
+        self._idle: list[Connection] = []
+        self._end = 0.0
+        self.log = Log()
+
+    async def run(self) -> None:
+        """Send for so long, and wait for the last answers."""
+        loop = asyncio.get_running_loop()
+        start, due = loop.time(), 0.0
+        self._end = start + self._job.seconds
+        async with asyncio.TaskGroup() as group:
+            while (due := due + self._dice.expovariate(self._job.rate)) < self._job.seconds:
+                await asyncio.sleep(start + due - loop.time())
+                group.create_task(self._one(start + due))
+        for _, writer in self._idle:
+            writer.close()
+
+    async def _one(self, due: float) -> None:
+        kind = "new" if self._dice.random() < self._job.fresh else "kept"
+        gives_up = self._dice.random() < self._job.cancelled
+        patience = self._dice.uniform(0, 0.1) if gives_up else self._job.patience
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(due + patience):
+                reply = await self._ask(kind, self._dice.choice(self._requests))
+        except TimeoutError:
+            reply = Reply(SILENT)
+        except ConnectionRefusedError:
+            reply = Reply(CLOSED)
+        except (OSError, EOFError, ValueError):
+            reply = Reply(LOST)
+        if gives_up and reply.status == SILENT:
+            self.log.given_up += 1
+        else:
+            self.log.add(kind, reply, loop.time() - due)
+            self.log.in_time += reply.status == OK and loop.time() <= self._end
+
+    async def _ask(self, kind: str, data: bytes) -> Reply:
+        connection = self._kept() if kind == "kept" else None
+        reader, writer = connection or await connect(self._job.port)
+        try:
+            reply = await ask(reader, writer, data)
+        except BaseException:
+            writer.close()
+            raise
+        if kind == "kept" and reply.status == OK:
+            self._idle.append((reader, writer))
+        else:
+            writer.close()
+        return reply
+
+    def _kept(self) -> Connection | None:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not (reader.at_eof() or writer.is_closing()):
+                return reader, writer
+        return None
+
+
+async def perform(job: Job) -> dict[str, Any]:
+    """Do a job; returns its figures, and the share of a core that this process used."""
+    traffic = Traffic(job, read(Path(job.requests)))
+    wall, cpu = time.monotonic(), time.process_time()
+    await traffic.run()
+    share = (time.process_time() - cpu) / (time.monotonic() - wall)
+    return {**traffic.log.figures(job), "client_cpu_share": share}
+
+
+def as_json(job: Job) -> str:
+    """A job as `main` reads it."""
+    return json.dumps(asdict(job))
+
+
+def main() -> None:
+    """Standard input to standard output."""
+    told: Mapping[str, Any] = uvloop.run(perform(Job(**json.load(sys.stdin))))
+    json.dump(told, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Files of JSON lines."""
+
+from pathlib import Path
+
+import pytest
+
+from training.jsonl import add_rows, read_rows
+
+
+def test_what_is_added_is_read_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "lines.jsonl"
+    assert read_rows(path) == []
+    add_rows(path, [{"a": 1}, {"b": [None, "é"]}])
+    add_rows(path, [{"c": 2.5}])
+    assert read_rows(path) == [{"a": 1}, {"b": [None, "é"]}, {"c": 2.5}]
+    assert [found.name for found in path.parent.iterdir()] == ["lines.jsonl"]
+
+
+def test_a_last_line_without_its_end_is_ended_first(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"a": 1}')
+    add_rows(path, [{"b": 2}])
+    assert path.read_text() == '{"a": 1}\n{"b": 2}\n'
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", "7"])
+def test_what_is_no_object_is_named_by_its_line(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text(f'{{"a": 1}}\n\n{line}\n')
+    with pytest.raises(ValueError, match=r"lines\.jsonl, line 3: no JSON"):
+        read_rows(path)

@@ -1,0 +1,214 @@
+"""Every choice of a MiMi run, with its default and where the paper and its released code disagree.
+
+Defaults follow the corrected reading of the paper (Marouf, Tartaglione, Lathuilière, WACV 2024) for a full-length run.
+docs/training.md lists each ambiguous convention. Short runs need `learning_rates`: after few steps at a small rate the
+ranking of neurons is still that of their random initialisation, and pruning is noise.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from math import ceil, log
+from typing import Annotated, Literal
+
+from training.fields import FRACTION, POSITIVE, SHARE, at_least, require, validate, within
+
+Normalise = Literal["mean", "n_plus_m", "sum"]
+Criterion = Literal[
+    "weights", "movement", "down", "gradient", "gradient_signed", "activation", "snip", "grasp", "random"
+]
+Init = Literal["trunc_normal", "small", "zero_up", "linear"]
+SigmaDefinition = Literal["mlp", "dim"]
+Precision = Literal["auto", "fp32", "bf16"]
+Rate = Annotated[float, POSITIVE]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOptions:
+    """How one cycle trains.
+
+    Attributes:
+        epochs: of one cycle, warm-up included (the published command's reading is 80, the text's 100).
+        warmup_epochs: linear warm-up at the start of every cycle.
+        warmup_prefix: start the cosine after the warm-up; False, as the code does, starts it at step 0, so that
+            the rate drops a little where the warm-up ends.
+        batch_size: images a step (not stated in the paper; the code's protocol is 512).
+        learning_rate: peak rate at `reference_batch` images a step.
+        reference_batch: the rate scales with batch_size / reference_batch; None takes it as given.
+        weight_decay: AdamW's, on matrices; vectors have none.
+        clip: largest gradient norm over all trained parameters together.
+        label_smoothing: of the cross-entropy.
+        drop_path: stochastic depth in the frozen branches, growing linearly with depth. The code leaves the
+            backbone's own rate on (Swin-T 0.2); off here, so that a prefix without adapters is deterministic.
+        flip: mirror half of the training images.
+        shift: move training images by up to this many pixels each way (edges repeated).
+        rotate: turn training images by up to this many degrees.
+        zoom: scale training images by a factor in 1 ± this.
+        jitter: scale brightness and contrast of training images by factors in 1 ± this.
+        views: augmented versions of each image, drawn once and taking turns by epoch, so that the frozen prefix before
+            the first live site is computed once for each; 0 augments anew in every epoch and computes everything.
+        drop_last: leave out the last short batch of an epoch, as the code does.
+    """
+
+    epochs: Annotated[int, at_least(1)] = 100
+    warmup_epochs: Annotated[float, at_least(0)] = 20
+    warmup_prefix: bool = False
+    batch_size: Annotated[int, at_least(1)] = 512
+    learning_rate: Rate = 5e-4
+    reference_batch: Annotated[int, at_least(1)] | None = 512
+    weight_decay: Annotated[float, at_least(0)] = 0.05
+    clip: Annotated[float, POSITIVE] = 5.0
+    label_smoothing: Annotated[float, FRACTION] = 0.1
+    drop_path: Annotated[float, FRACTION] = 0.0
+    flip: bool = True
+    shift: Annotated[int, at_least(0)] = 4
+    rotate: Annotated[float, within(0, 180)] = 0.0
+    zoom: Annotated[float, FRACTION] = 0.0
+    jitter: Annotated[float, within(0, 1)] = 0.0
+    views: Annotated[int, at_least(0)] = 0
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what could not train.
+
+        Raises:
+            BadConfig: naming the option and its value.
+        """
+        validate(self)
+        require(self.warmup_epochs < self.epochs, "warmup_epochs", self.warmup_epochs, "below epochs")
+        require(not (self.views and self.drop_path), "drop_path", self.drop_path, "0 where views are cached")
+
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate after scaling to the batch size."""
+        scale = self.batch_size / self.reference_batch if self.reference_batch else 1.0
+        return self.learning_rate * scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruningOptions:
+    """What is removed between cycles. The defaults are MiMi's; the others are Table 2's ablations, and ours.
+
+    Attributes:
+        criterion: what a weight is worth, see training.pruning.criteria; "weights" is MiMi's |w|.
+        normalise: divide a neuron's sum over its weights by their number 2M ("mean", the code), by N + M with the
+            current N ("n_plus_m", as equation 3 is printed), or by nothing ("sum", I_0).
+        relative: also divide by the largest score at the site (off in all of the paper's scripts).
+        scope: one threshold for the neurons of all sites ("global"), or the same share at each ("site").
+        granularity: remove whole neurons, or single weights, which saves no time (SparseAdapter's way).
+        cost_exponent: divide a neuron's score by its FLOPs to this power; 0 is the paper, 1 is score per FLOP. Ours.
+        trunk: sites, counted from the input, to empty as soon as the others have room for all neurons kept. Ours.
+        before_training: do each pruning one cycle earlier, the first before any training.
+    """
+
+    criterion: Criterion = "weights"
+    normalise: Normalise = "mean"
+    relative: bool = False
+    scope: Literal["global", "site"] = "global"
+    granularity: Literal["neuron", "weight"] = "neuron"
+    cost_exponent: Annotated[float, at_least(0)] = 0.0
+    trunk: Annotated[int, at_least(0)] = 0
+    before_training: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be pruned.
+
+        Raises:
+            BadConfig: naming the option and its value.
+        """
+        validate(self)
+        local = self.scope == "site"
+        require(not (local and (self.trunk or self.cost_exponent)), "scope", self.scope, "global with trunk or cost")
+        if self.granularity == "weight":
+            require(local, "scope", self.scope, '"site" where single weights are removed')
+            require(self.criterion != "activation", "criterion", self.criterion, "of weights, not of neurons")
+
+    @property
+    def name(self) -> str:
+        """ "mimi", with what differs from it."""
+        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
+        return " ".join(["mimi", *(f"{f.name}={getattr(self, f.name)}" for f in changed)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiMiOptions:
+    """Algorithm 1: train, score, keep the best neurons over all sites, train again, until the target compression.
+
+    Attributes:
+        fit: how each cycle trains.
+        initial_sigma: compression σ0 to start at; 32 is N = M/8 under "mlp".
+        target_sigma: compression σ_target to end at.
+        sigma_definition: "mlp" is 4M/N, which every number of the paper for Swin uses; "dim" is M/N, as printed.
+        pruning_fraction: ρ, share of the remaining neurons removed between cycles.
+        pruning: what is removed between cycles.
+        extra_cycles: cycles trained at the last size after its first.
+        optimizer: "keep" AdamW's moments over a pruning, shrunk with the weights, as the code does; or "rebuild".
+        prune_last: prune once more after the last cycle without training again, as the code's exported models are.
+        select: weights to export: of the "last" epoch, or of the epoch "best" on validation in the last cycle.
+        init: "trunc_normal" (std 0.02, both matrices), "small" (std 0.002: too small to matter in a score; ours),
+            "zero_up", or "linear" (PyTorch's default, the code's on ViT).
+        size_tolerance: the exported size is the smallest whose validation accuracy is at most this much below that of
+            the best size; 1 always exports the last size, as the paper does.
+        validation: share of the training images held out for validation, where the data set has no validation images.
+        learning_rates: rates tried for the first cycle; the run continues at the best on validation. Empty:
+            `fit.learning_rate`.
+        precision: of the frozen products; "auto" is bf16 on CUDA and fp32 on a CPU, where bf16 pays if the processor
+            multiplies it (AVX-512 BF16, AMX). Trained weights are float32.
+        compile: the frozen sub-layers with torch.compile.
+        seed: of the validation split, the initialisation, and every epoch's order and augmentation.
+    """
+
+    fit: FitOptions = field(default_factory=FitOptions)
+    initial_sigma: Annotated[float, POSITIVE] = 32.0
+    target_sigma: Annotated[float, POSITIVE] = 512.0
+    sigma_definition: SigmaDefinition = "mlp"
+    pruning_fraction: Annotated[float, SHARE] = 0.5
+    pruning: PruningOptions = field(default_factory=PruningOptions)
+    extra_cycles: Annotated[int, at_least(0)] = 0
+    optimizer: Literal["keep", "rebuild"] = "keep"
+    prune_last: bool = False
+    select: Literal["last", "best"] = "last"
+    init: Init = "trunc_normal"
+    size_tolerance: Annotated[float, within(0, 1)] = 0.02
+    validation: Annotated[float, SHARE] = 0.1
+    learning_rates: tuple[Rate, ...] = ()
+    precision: Precision = "auto"
+    compile: bool = False
+    seed: Annotated[int, within(0, 2**31 - 1)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what could not train.
+
+        Raises:
+            BadConfig: naming the option and its value.
+        """
+        validate(self)
+        require(self.target_sigma >= self.initial_sigma, "target_sigma", self.target_sigma, "at least initial_sigma")
+        zeros = self.init == "zero_up" and self.pruning.granularity == "weight"
+        require(not zeros, "init", self.init, "other than zero_up where single weights are removed")
+
+    @property
+    def prunings(self) -> int:
+        """Prunings needed from σ0 to the target.
+
+        Equation 2 with both of its slips mended: a cycle keeps 1 - ρ, so log(1 - ρ) replaces log ρ, and the result
+        is not one too small. The guard keeps log 16 / log 2 = 4.000…1 from becoming 5.
+        """
+        exact = log(self.target_sigma / self.initial_sigma) / -log(1 - self.pruning_fraction)
+        return ceil(exact - 1e-9)
+
+    @property
+    def cycles(self) -> int:
+        """Trainings: one more than prunings, and the extra ones; one fewer where pruning comes first."""
+        return max(1, self.prunings + 1 - self.pruning.before_training) + self.extra_cycles
+
+    def prunings_before(self, cycle: int) -> int:
+        """Prunings done before cycle `cycle` (from 0) is trained."""
+        return min(cycle + self.pruning.before_training, self.prunings)
+
+    def initial_widths(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """Hidden size at every site at σ0, for channels `dims`; at least 1."""
+        reach = 4 if self.sigma_definition == "mlp" else 1
+        return tuple(max(1, int(reach * dim // self.initial_sigma)) for dim in dims)
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON values: what a checkpoint and a report carry."""
+        return asdict(self)

@@ -1,0 +1,205 @@
+"""Importance of a single weight, by each criterion: MiMi's |w|, those of its Table 2, and movement, which is ours.
+
+Every criterion gives one number per weight, in the adapters' own shapes. `training.pruning.scores` sums them over a
+neuron, and `training.pruning.unstructured` ranks them one by one. Criteria that look at data see training images
+without augmentation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from backbone import SiteWeights
+from training.fit import logits_of
+from training.frozen import autocast
+from training.model import AdaptedModel
+from training.options import Criterion, FitOptions
+from training.pixels import PixelSet
+
+Importance = dict[int, SiteWeights]
+
+GRASP_TEMPERATURE = 200.0  # of the logits, as in GraSP's released code
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The data and weights that a criterion may use.
+
+    Attributes:
+        model: after the cycle.
+        initial: the same neurons' weights at initialisation, by site.
+        train: training images, for the criteria that look at data.
+        fit: batch size and label smoothing of the loss.
+        seed: of the random criterion and of the choice of images.
+        images: most training images to look at.
+    """
+
+    model: AdaptedModel
+    initial: Mapping[int, SiteWeights]
+    train: PixelSet
+    fit: FitOptions
+    seed: int
+    images: int = 1024
+
+    def batches(self) -> list[tuple[Tensor, Tensor]]:
+        """Pixels and targets of the images looked at, a batch at a time, drawn by the seed."""
+        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self.seed))[: self.images]
+        return [(self.train.pixels[rows], self.train.targets[rows]) for rows in order.split(self.fit.batch_size)]
+
+
+def importance_of(criterion: Criterion, evidence: Evidence) -> Importance:
+    """Importance of every weight of every adapter, by site; the model is left in evaluation mode."""
+    evidence.model.eval()
+    return _CRITERIA[criterion](evidence)
+
+
+def _weights(evidence: Evidence) -> Importance:
+    """|w| (MiMi)."""
+    return _each(evidence, torch.abs)
+
+
+def _movement(evidence: Evidence) -> Importance:
+    """|w - w0|: the change by training, so that the random initial value does not count. Ours."""
+    moved: Importance = {}
+    for site, (down, up) in _each(evidence, torch.clone).items():
+        start = evidence.initial[site]
+        moved[site] = SiteWeights((down - start.down.to(down.device)).abs(), (up - start.up.to(up.device)).abs())
+    return moved
+
+
+def _down(evidence: Evidence) -> Importance:
+    """|w| of W_down alone (Table 2, "Local (DW) L1")."""
+    return {
+        site: SiteWeights(importance.down, torch.zeros_like(importance.up))
+        for site, importance in _weights(evidence).items()
+    }
+
+
+def _random(evidence: Evidence) -> Importance:
+    generator = torch.Generator().manual_seed(evidence.seed)
+    return _each(evidence, lambda w: torch.rand(w.shape, generator=generator))
+
+
+def _gradient(evidence: Evidence) -> Importance:
+    """Mean |g| over mini-batches."""
+    return _mean(_gradients(evidence, absolute=True))
+
+
+def _gradient_signed(evidence: Evidence) -> Importance:
+    """|Σ g| over mini-batches: gradients of opposite sign cancel, as they do in the released code."""
+    return _absolute(_mean(_gradients(evidence, absolute=False)))
+
+
+def _snip(evidence: Evidence) -> Importance:
+    """|g · w| on one batch (SNIP, Lee et al. 2019, equation 4; its normalisation does not change the ranking)."""
+    gradients = _gradients(evidence, absolute=False)[0]
+    return _times_weights(evidence.model, _absolute(gradients), torch.abs)
+
+
+def _grasp(evidence: Evidence) -> Importance:
+    """θ · Hg on one batch (GraSP, Wang et al. 2020, equation 8): the weights of the lowest value go."""
+    model, (pixels, targets) = evidence.model, evidence.batches()[0]
+    parameters = list(model.own_parameters().values())
+    with sdpa_kernel(SDPBackend.MATH):  # the fused attention has no second derivative
+        loss = _loss(evidence, pixels, targets, temperature=GRASP_TEMPERATURE)
+        gradients = torch.autograd.grad(loss, parameters, create_graph=True)
+        along = torch.stack([(g * g.detach()).sum() for g in gradients]).sum()
+        curvature = torch.autograd.grad(along, parameters)
+    return _times_weights(model, _by_site(model, curvature), torch.clone)
+
+
+def _activation(evidence: Evidence) -> Importance:
+    """Mean of |GELU(W_down h)| over images and tokens (Table 2, "Global L1(a)").
+
+    This is a property of neurons, not of weights. It is stored in the first column of `down`, so that the sum over a
+    neuron's weights gives it.
+    """
+    importance = _each(evidence, torch.zeros_like)
+    batches = evidence.batches()
+    images = sum(len(targets) for _, targets in batches)
+    for pixels, targets in batches:
+        for site, value in _hidden(evidence.model, pixels).items():
+            importance[site].down[:, 0] += value * (len(targets) / images)
+    return importance
+
+
+_CRITERIA: dict[Criterion, Callable[[Evidence], Importance]] = {
+    "weights": _weights,
+    "movement": _movement,
+    "down": _down,
+    "gradient": _gradient,
+    "gradient_signed": _gradient_signed,
+    "activation": _activation,
+    "snip": _snip,
+    "grasp": _grasp,
+    "random": _random,
+}
+
+
+@torch.no_grad()
+def _hidden(model: AdaptedModel, pixels: Tensor) -> dict[int, Tensor]:
+    """Mean |GELU(W_down h)| (N,) over one batch, by site."""
+    found: dict[int, Tensor] = {}
+
+    def adapt(site: int, h: Tensor) -> Tensor:
+        if (adapter := model.adapter(site)) is not None:
+            found[site] = functional.gelu(functional.linear(h, adapter.down)).abs().flatten(0, -2).float().mean(0)
+        return model.adapt(site, h)
+
+    device = model.head.weight.device
+    with autocast(device, model.precision):
+        model.backbone(model.backbone.preprocessing.normalize(pixels.to(device)), adapt)
+    return found
+
+
+def _gradients(evidence: Evidence, *, absolute: bool) -> list[Importance]:
+    """Gradient of every adapter weight on each mini-batch."""
+    parameters = list(evidence.model.own_parameters().values())
+    found = []
+    for pixels, targets in evidence.batches():
+        gradients = torch.autograd.grad(_loss(evidence, pixels, targets), parameters)
+        found.append(_by_site(evidence.model, [g.abs() for g in gradients] if absolute else gradients))
+    return found
+
+
+def _loss(evidence: Evidence, pixels: Tensor, targets: Tensor, *, temperature: float = 1.0) -> Tensor:
+    logits = logits_of(evidence.model, pixels) / temperature
+    smoothing = evidence.fit.label_smoothing
+    return functional.cross_entropy(logits, targets.to(logits.device), label_smoothing=smoothing)
+
+
+def _each(evidence: Evidence, measure: Callable[[Tensor], Tensor]) -> Importance:
+    """`measure` each weight matrix."""
+    live = evidence.model.live.items()
+    return {site: SiteWeights(*(measure(weight.detach()) for weight in adapter.weights)) for site, adapter in live}
+
+
+def _by_site(model: AdaptedModel, tensors: Sequence[Tensor]) -> Importance:
+    """Tensors in the order of the adapters' parameters."""
+    return dict(zip(model.live, map(SiteWeights, tensors[::2], tensors[1::2]), strict=True))
+
+
+def _mean(parts: Sequence[Importance]) -> Importance:
+    """The mean over mini-batches."""
+    sites = parts[0]
+    return {
+        site: SiteWeights(*(torch.stack(same).mean(0) for same in zip(*(part[site] for part in parts), strict=True)))
+        for site in sites
+    }
+
+
+def _absolute(importance: Importance) -> Importance:
+    return {site: SiteWeights(down.abs(), up.abs()) for site, (down, up) in importance.items()}
+
+
+def _times_weights(model: AdaptedModel, importance: Importance, of: Callable[[Tensor], Tensor]) -> Importance:
+    """Each importance times `of` its weight."""
+    weights = {site: adapter.weights for site, adapter in model.live.items()}
+    return {
+        site: SiteWeights(down * of(weights[site].down.detach()), up * of(weights[site].up.detach()))
+        for site, (down, up) in importance.items()
+    }
