@@ -14,14 +14,14 @@ import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from types import FrameType
 
 import torch
 import uvicorn
 
-from adapters_store import AdaptersStoreError, bundled, open_store
+from adapters_store import AdaptersStoreError, StoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from backbone.memory import keep_large_blocks
 from service.access.keyring import Keyring
@@ -47,7 +47,7 @@ def main(settings: Settings) -> int:
             Keyring(settings)  # a second before the backbone is loaded: what is wrong with the keys is told at once
             listener = stack.enter_context(listen(settings.host, settings.port))
             service = build(settings)
-        except SettingsError as error:
+        except (SettingsError, StoreError) as error:
             print(f"refusing to start: {error}", file=sys.stderr)
             return REFUSED
         except (BackboneError, AdaptersStoreError, OSError) as error:
@@ -74,21 +74,24 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def build(settings: Settings) -> Service:
-    """Load the backbone, open the store, and learn the names of its tasks; their weights come later.
+    """Open the store, load the backbone, and learn the names of the store's tasks; their weights come later.
 
     Raises:
-        BackboneError, StoreError: see there.
+        StoreError: before the backbone is loaded.
+        BackboneError: see there.
         SettingsError: the chosen device is not there, or does not know the chosen precision.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
     name = settings.backbone or BUNDLED
-    engine, kernels = make_engine(settings, load_backbone(name, weights=settings.weights))
     with ExitStack() as undo:
-        store = open_store(settings.store)
+        store = open_store(settings.store, cache=settings.store_cache)
         undo.callback(store.close)
-        if name == BUNDLED:  # the tasks that ship were made for the backbone that ships
+        if name == BUNDLED and not store.faults:  # the tasks that ship were made for the backbone that ships
             bundled.seed(store)
+        with suppress(StoreError):  # removes what a killed server left; a store that takes no changes is served too
+            store.sweep(older_than=0.0)
+        engine, kernels = make_engine(settings, load_backbone(name, weights=settings.weights))
         service = Service(settings, engine, store, kernels=kernels)
         service.registry.sync()
         undo.pop_all()

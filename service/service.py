@@ -54,6 +54,7 @@ class Service:
         )
         self.prefetch = Prefetch(self.registry, self.loads)
         self.registrar = Registrar(self.registry, backlog=settings.pending_uploads)
+        self.readiness.require("the store is gone", lambda: not self.registrar.store_lost)
         self.uploader = Uploader(store, engine, self.registry)
         self.lifecycle = Lifecycle(store, self.registry)
         self.catalogue = Catalogue(store, engine)

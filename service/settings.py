@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     store: Annotated[str, BeforeValidator(_named)] = Field(
         default="./var/store.db", description="a SQLite file, or the URL of an object store"
     )
+    store_cache: Place | None = Field(
+        default=None, description="a file for copies of what an object store holds, to start from during its outage"
+    )
     follow_seconds: Seconds = Field(default=1.0, description="time between looks at the store for others' changes")
     sweep_seconds: Seconds = Field(
         default=3600.0, description="time between removals of stored bytes that nothing names and that are an hour old"

@@ -120,7 +120,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         ({"config": "/nowhere.toml"}, 2, "/nowhere.toml: No such file"),
         ({"keys_file": "/nowhere.toml"}, 2, "/nowhere.toml: No such file"),
         ({"backbone": "no-such-network"}, 1, "no-such-network"),
-        ({"store": "/proc/nowhere/store.db"}, 1, "cannot start"),
+        ({"store": "/proc/nowhere/store.db"}, 2, "refusing to start"),
         ({"weights": "/nowhere.safetensors"}, 1, "/nowhere.safetensors"),
     ],
 )
