@@ -76,14 +76,7 @@ def repair(url: str) -> Report:
         if not backend.damage:
             _repair_log(backend)
             return report
-        path = Path(str(local_path(url)))
-        with _new_file(path) as new:
-            with closing(SqliteBackend(new)) as fresh:
-                with fresh.batch():
-                    _copy_objects(backend, fresh)
-                    _repair_log(fresh)
-                fresh.release_reserve()
-            _swap(new, path)
+        _rebuild(backend, Path(str(local_path(url))))
     return report
 
 
@@ -187,6 +180,17 @@ def _repair_log(backend: Backend) -> None:
     for item in list(backend.list(SNAPSHOTS)):
         backend.delete(item.name)
     backend.create(snapshot_name(state.generation), encode_state(state))
+
+
+def _rebuild(damaged: Backend, path: Path) -> None:
+    """Put a new SQLite file, with every object that can be read, in the place of a damaged one."""
+    with _new_file(path) as new:
+        with closing(SqliteBackend(new)) as fresh:
+            with fresh.batch():
+                _copy_objects(damaged, fresh)
+                _repair_log(fresh)
+            fresh.release_reserve()
+        _swap(new, path)
 
 
 def _mended(state: State, generation: int, entry: Change | CorruptLog) -> tuple[Change, State]:

@@ -169,10 +169,9 @@ class StoreModel(RuleBasedStateMachine):
         """An older state is put in the place: it is noticed before anything is acknowledged, and read anew."""
         went_back = self.saved[1] < self.generation
         with closing(self.place.backend()) as backend:
-            for folder in FOLDERS:
-                for item in list(backend.list(folder)):
-                    if item.name not in self.backup:
-                        backend.delete(item.name)
+            there = {item.name for folder in FOLDERS for item in backend.list(folder)}
+            for later in there - self.backup.keys():
+                backend.delete(later)
             for object_name, saved in self.backup.items():
                 backend.replace(object_name, saved or b"")
         if went_back and self.saved[1]:
