@@ -104,11 +104,9 @@ class SqliteBackend:
     def tidy(self) -> None:
         """Give pages that deletions freed back to the disk; SQLite itself cleans up after killed writers."""
         with self._statement() as connection, _patient(connection):
-            while (free := _pragma(connection, "freelist_count")) > 0:
+            for _ in range(_pragma(connection, "freelist_count") // _PAGES_AT_ONCE + 1):
                 # A script runs to its end; `execute` would free one page.
                 connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
-                if _pragma(connection, "freelist_count") >= free:
-                    break
 
     @contextmanager
     def batch(self) -> Iterator[None]:

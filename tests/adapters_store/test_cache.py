@@ -107,6 +107,8 @@ def test_bytes_that_were_swept_leave_the_cache(warm: Remote) -> None:
         store.sweep()
         assert list(store._backend._local.list(BLOBS)) == []  # type: ignore[attr-defined]
         store.publish("cat", b"three")
+        store.sweep()
+        assert len(list(store._backend._local.list(BLOBS))) == 1  # type: ignore[attr-defined]
         store.delete_task("cat")
         assert store.sweep(older_than=-60) == 1
 

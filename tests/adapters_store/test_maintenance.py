@@ -66,6 +66,8 @@ def test_a_check_names_every_part_that_cannot_be_read(url: str) -> None:
     assert [fault.where for fault in report.blobs] == ["cat version 2"]
     assert not report.sound
     assert report.unnamed == 1
+    maintenance.repair(url)
+    assert (maintenance.check(url).log, maintenance.check(url).blobs) == ((), report.blobs)
 
 
 def test_a_repaired_store_takes_changes_and_keeps_its_numbers(url: str) -> None:
