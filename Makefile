@@ -10,9 +10,6 @@ VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?=
 BIN = $(VENV)/bin
-DEVICE ?= cpu
-OUTPUT ?= sbom.json
-TOOLS = $(VENV)/release
 
 # The stamp names what was installed from where: a change of pyproject.toml, or another checkout
 # that shares this environment, asks for a new (quick) install.
@@ -26,7 +23,7 @@ export PYTHONUNBUFFERED := 1
 
 option = $(if $($(1)),--$(2) "$($(1))")
 
-.PHONY: help demo serve test check bench format lock sbom install
+.PHONY: help demo serve test check bench format install
 help: ## this list
 	@echo "make TARGET [NAME=value …]"
 	@echo
@@ -61,23 +58,26 @@ bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS
 format: $(STAMP) ## rewrite the source in the project's format
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
 
-lock: $(STAMP) $(TOOLS) ## versions and hashes for the image, from what is installed here: deploy/locks
-	@PATH="$(TOOLS)/bin:$$PATH" bash scripts/lock.sh $(BIN)/python
-
-sbom: $(TOOLS) ## what the image is made of, as CycloneDX [DEVICE=cpu OUTPUT=sbom.json]
-	@cat deploy/locks/$(DEVICE).txt $(wildcard deploy/locks/torch-$(DEVICE).txt) | \
-		$(TOOLS)/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
-		--output-reproducible --output-file "$(OUTPUT)" -
-	@echo "==> sbom: $(OUTPUT)"
-
 install: $(STAMP) ## only make the environment [VENV=.venv PYTHON=python3]
 	@echo "==> installed in $(VENV)"
-
-# Tools of a release, apart from what is tested with: they bring many packages of their own.
-$(TOOLS):
-	@$(PYTHON) -m venv $(TOOLS)
-	@$(TOOLS)/bin/pip install --disable-pip-version-check --quiet 'uv>=0.9' 'cyclonedx-bom>=7.0' || { rm -rf $(TOOLS); exit 1; }
 
 $(STAMP):
 	@bash scripts/make_environment.sh "$(PYTHON)" "$(VENV)"
 	@rm -f $(VENV)/.installed-* && touch $@
+
+# Tools of a release, apart from what is tested with: they bring many packages of their own.
+.PHONY: lock sbom
+TOOLS = $(VENV)/release
+
+$(TOOLS):
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --disable-pip-version-check --quiet 'uv>=0.9' 'cyclonedx-bom>=7.0' || { rm -rf $(TOOLS); exit 1; }
+
+lock: $(STAMP) $(TOOLS) ## versions and hashes for the image, from what is installed here: deploy/locks
+	@PATH="$(TOOLS)/bin:$$PATH" bash scripts/lock.sh $(BIN)/python
+
+sbom: $(TOOLS) ## what the image is made of, as CycloneDX [DEVICE=cpu OUTPUT=sbom.json]
+	@cat deploy/locks/$(or $(DEVICE),cpu).txt $(wildcard deploy/locks/torch-$(or $(DEVICE),cpu).txt) | \
+		$(TOOLS)/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+		--output-reproducible --output-file "$(or $(OUTPUT),sbom.json)" -
+	@echo "==> sbom: $(or $(OUTPUT),sbom.json)"
