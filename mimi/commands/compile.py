@@ -3,30 +3,33 @@
 import argparse
 from pathlib import Path
 
+from mimi.errors import BadOption
+
 HELP = "compile the CPU kernels, so that `mimi serve` starts with them"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments: the folder, and the processors to compile for."""
-    from backbone.kernels import default_folder, level
-    from backbone.kernels.build import LEVELS
-
-    parser.add_argument(
-        "--folder", type=Path, default=default_folder(), help="where libraries are kept (default: %(default)s)"
-    )
+    parser.add_argument("--folder", type=Path, help="where libraries are kept (default: the user's cache folder)")
     parser.add_argument(
         "--level",
         nargs="+",
-        choices=tuple(LEVELS),
-        default=[level()],
         help="instructions to compile for, several for an image that runs anywhere (default: this machine's)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compile a library for each level, and print its path."""
-    from backbone.kernels import build
+    """Compile a library for each level, and print its path.
 
-    for level in options.level:
-        print(build(options.folder, level))
+    Raises:
+        BadOption: there is no such level.
+    """
+    from backbone.kernels import build, default_folder, level
+    from backbone.kernels.build import LEVELS
+
+    chosen = options.level or [level()]
+    if unknown := [each for each in chosen if each not in LEVELS]:
+        raise BadOption(f"--level must be one of {', '.join(LEVELS)}, not {unknown[0]!r}")
+    for each in chosen:
+        print(build(options.folder or default_folder(), each))
     return 0
