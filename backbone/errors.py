@@ -7,9 +7,10 @@ BackboneError
 └── WeightsInvalid         a weights file is unreadable or does not fit the architecture
 
 ImageError
-├── UnsupportedFormat      not JPEG, PNG or WebP, judged by the bytes
-├── UnsupportedMode        16-bit or floating-point samples: scaling them would be a guess
+├── UnsupportedFormat      none of the accepted formats, judged by the bytes
+├── UnsupportedMode        samples that no decoder here reads, such as 12-bit JPEG
 ├── ImageTooLarge          more bytes or pixels than the limits allow, judged before decoding
+├── ImageTooCostly         more work to decode than the limits allow, judged before decoding
 └── BadImage               truncated, corrupt, or of a shape that cannot be an image
 
 `title` says in one sentence what a class of errors means, for users.
@@ -57,19 +58,25 @@ class ImageError(Exception):
 class UnsupportedFormat(ImageError):
     """Raised when the bytes are of another format."""
 
-    title = "The bytes are not a JPEG, PNG or WebP image."
+    title = "The bytes are not an image of an accepted format."
 
 
 class UnsupportedMode(ImageError):
-    """Raised for samples that have no agreed scale to eight bits."""
+    """Raised for samples that no decoder here reads, such as 12-bit JPEG."""
 
-    title = "The image's samples are 16-bit or floating point."
+    title = "The image's samples are of a kind that is not read."
 
 
 class ImageTooLarge(ImageError):
     """Raised before decoding."""
 
     title = "The image has more bytes or pixels than the limits allow."
+
+
+class ImageTooCostly(ImageError):
+    """Raised before decoding, for one image or for all images of a request together."""
+
+    title = "Decoding would take more work than the limits allow."
 
 
 class BadImage(ImageError):

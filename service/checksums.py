@@ -62,15 +62,14 @@ class Checksums:
                 self._body.update(chunk)
             yield chunk
 
-    def verify(self, sha256: str) -> bool:
-        """Whether there was a checksum to check; `sha256` (hex) is that of the file in the body.
+    def verify(self, sha256: str) -> None:
+        """Compare the claims with the SHA-256 of the body, and with that of the file in it (`sha256`, hex).
 
         Raises:
             ChecksumMismatch: one of the checksums is neither the file's nor the body's.
         """
         if not self.claims <= {bytes.fromhex(sha256), self._body.digest()}:
             raise ChecksumMismatch("the bytes that arrived do not give the checksum that came with them")
-        return bool(self.claims)
 
 
 def repr_digest(sha256: str) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from adapters_store import TaskAdapter
+from adapters_store.artifact import Step, unrecorded
 from backbone import Backbone, Preprocessing
 from service.engine.accounting import Cost, cost_of, spent_by, trunk_flops
 from service.engine.cache import DEFAULT_BUDGET, Cache, TierUsage, Usage
@@ -118,13 +119,13 @@ class Engine:
         """
         return self.load(sha256, lambda: self.weights_of(adapter, sha256))[0]
 
-    def weights_of(self, adapter: TaskAdapter, sha256: str) -> Resident:
-        """A task adapter's weights, checked against this engine; they do not become resident.
+    def weights_of(self, adapter: TaskAdapter, sha256: str, *, step: Step = unrecorded) -> Resident:
+        """A task adapter's weights, checked against this engine; they do not become resident. `step` runs the checks.
 
         Raises:
             AdmissionError: it was made for another backbone or preprocessing, or its shapes do not fit.
         """
-        check(self.backbone, adapter)
+        check(self.backbone, adapter, step=step)
         manifest = adapter.manifest
         cost = cost_of(
             self.backbone,
@@ -134,18 +135,21 @@ class Engine:
         )
         return resident_of(adapter, sha256, cost if self._runtime.shares_trunk else replace(cost, trunk=0))
 
-    def verify(self, adapter: TaskAdapter, resident: Resident) -> GoldenCheck:
+    def verify(self, adapter: TaskAdapter, resident: Resident, *, step: Step = unrecorded) -> GoldenCheck:
         """Recompute the golden sample of an adapter by its weights; they do not become resident.
+
+        `step` runs this check as "golden sample".
 
         Raises:
             GoldenError: the answer is not the promised one.
         """
-        return verify(
-            self.backbone,
-            adapter,
-            resident=resident,
-            answer=lambda pixels: self.run([Row(resident, pixels)])[0].logits,
-        )
+        with step("golden sample"):
+            return verify(
+                self.backbone,
+                adapter,
+                resident=resident,
+                answer=lambda pixels: self.run([Row(resident, pixels)])[0].logits,
+            )
 
     def evict(self, sha256: str) -> int:
         """Let go of a task adapter; returns its bytes (0: not resident). Rows in flight keep its weights."""

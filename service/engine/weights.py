@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from adapters_store import Manifest, TaskAdapter
+from adapters_store.artifact import Step, unrecorded
 from backbone import Backbone, SiteWeights, reference_logits
 from backbone.memory import in_pages
 from service.engine.accounting import Cost
@@ -89,8 +90,13 @@ def _views(block: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
     return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def check(backbone: Backbone, adapter: TaskAdapter) -> None:
+def check(backbone: Backbone, adapter: TaskAdapter, *, step: Step = unrecorded) -> None:
     """Refuse an adapter that was made for something else. Compares shapes and hashes only.
+
+    Args:
+        backbone: of this engine.
+        adapter: the task adapter.
+        step: runs the checks "backbone", "preprocessing" and "shapes", in this order.
 
     Raises:
         BackboneMismatch: another frozen network; names both fingerprints.
@@ -99,15 +105,17 @@ def check(backbone: Backbone, adapter: TaskAdapter) -> None:
         FeatureMismatch: a head for feature vectors of another length.
     """
     manifest = adapter.manifest
-    ours = (backbone.name, backbone.fingerprint)
-    theirs = (manifest.backbone.name, manifest.backbone.fingerprint)
-    if ours != theirs:
-        raise BackboneMismatch("backbone", expected="{} {}".format(*ours), found="{} {}".format(*theirs))
-    if manifest.preprocessing_sha256 != backbone.preprocessing.sha256:
-        raise PreprocessingMismatch(
-            "preprocessing", expected=backbone.preprocessing.sha256, found=manifest.preprocessing_sha256
-        )
-    _check_shapes(backbone, adapter)
+    with step("backbone"):
+        ours = (backbone.name, backbone.fingerprint)
+        theirs = (manifest.backbone.name, manifest.backbone.fingerprint)
+        if ours != theirs:
+            raise BackboneMismatch("backbone", expected="{} {}".format(*ours), found="{} {}".format(*theirs))
+    with step("preprocessing"):
+        expected, found = backbone.preprocessing.sha256, manifest.preprocessing_sha256
+        if expected != found:
+            raise PreprocessingMismatch("preprocessing", expected=expected, found=found)
+    with step("shapes"):
+        _check_shapes(backbone, adapter)
 
 
 def _check_shapes(backbone: Backbone, adapter: TaskAdapter) -> None:

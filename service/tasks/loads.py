@@ -120,7 +120,7 @@ class Loads:
     def _read(self, sha256: str) -> Resident:
         return self._engine.weights_of(unpack(self._store.read(sha256)), sha256)
 
-    def _fail(self, content: Content, error: Exception) -> None:
+    def _fail(self, content: Content, error: AdaptersStoreError | EngineError) -> None:
         if not isinstance(error, BackendError):  # else the store is away, and nothing is known of the content
             content.failed(error)
         logger.warning("content %s cannot be loaded: %s", content.sha256, type(error).__name__)

@@ -13,7 +13,7 @@ from service.engine import errors as engine
 def classes() -> Iterator[type[Exception]]:
     for module in (engine, backbone, kernels):
         for _, found in inspect.getmembers(module, inspect.isclass):
-            if found.__module__ == module.__name__:
+            if found.__module__ == module.__name__ and issubclass(found, Exception):
                 yield found
 
 
