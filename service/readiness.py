@@ -23,6 +23,11 @@ class Readiness:
         self._parts.append((reason, works))
 
     @property
+    def stopping(self) -> bool:
+        """Whether the server takes leave of its clients."""
+        return self._stopped_at is not None
+
+    @property
     def ready(self) -> bool:
         """Whether work is taken."""
         return self._reason() is None

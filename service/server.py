@@ -133,7 +133,7 @@ def _config(service: Service) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(service),
         loop="uvloop" if find_spec("uvloop") else "asyncio",  # there is none for Windows
-        http=protocol_class(settings, service.metrics.rejected),
+        http=protocol_class(settings, service.metrics.rejected, full=lambda: service.batcher.full),
         ws="none",
         lifespan="on",
         log_config=None,

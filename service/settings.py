@@ -110,6 +110,12 @@ class Settings(BaseSettings):
     header_bytes: Bytes = Field(default=16 * 1024, description="most bytes of a request's headers")
     headers: Annotated[Count, Unit("headers")] = Field(default=64, description="most headers of a request")
     connections: Annotated[Count, Unit("connections")] = Field(default=900, description="most open connections")
+    keyless_connections: Annotated[Count, Unit("connections")] = Field(
+        default=200, description="most open connections whose clients have not shown a valid key, where keys are needed"
+    )
+    keyless_address_connections: Annotated[Count, Unit("connections")] = Field(
+        default=100, description="most of these from one address"
+    )
     images_per_request: Images = Field(default=16, description="most images in one request")
 
     queue_images: Images = Field(
@@ -144,7 +150,14 @@ class Settings(BaseSettings):
 
     request_seconds: Seconds = Field(default=5.0, description="time from a complete request to its answer")
     header_seconds: Seconds = Field(default=10.0, description="time for a request's headers to arrive")
-    body_seconds: Seconds = Field(default=10.0, description="time for a request's body to arrive")
+    body_seconds: Seconds = Field(
+        default=10.0, description="time for a request's body to arrive; more where it comes at least_rate"
+    )
+    body_most_seconds: Seconds = Field(default=120.0, description="time for a request's body at any rate")
+    least_rate: Annotated[int, Field(gt=0), Unit("bytes per second")] = Field(
+        default=16 * 1024, description="at which a client must send a body after body_seconds, and read an answer"
+    )
+    write_seconds: Seconds = Field(default=10.0, description="time between looks at whether a client reads its answer")
     idle_seconds: Annotated[Count, Unit("seconds")] = Field(
         default=75, description="time that an idle connection stays open; a proxy in front must give up sooner"
     )

@@ -72,6 +72,11 @@ class Batcher:
         return self._state in (State.RUNNING, State.DRAINING)
 
     @property
+    def full(self) -> bool:
+        """Whether there is no room for one more row, those included that are being prepared."""
+        return self._worker.queued + self._coming >= self._limits.queue_images
+
+    @property
     def queued(self) -> int:
         """Rows that wait."""
         return self._worker.queued

@@ -53,7 +53,7 @@ def create_app(service: Service) -> ASGIApp:
         api.include_router(routes.router)
     guarded = OriginsMiddleware(with_cors(api, service.settings), settings=service.settings)
     limited = LimitsMiddleware(guarded, settings=service.settings)
-    return RecordMiddleware(limited, metrics=service.metrics)
+    return RecordMiddleware(limited, metrics=service.metrics, stopping=lambda: service.readiness.stopping)
 
 
 async def _handle(request: Request, error: Exception) -> Response:
