@@ -31,7 +31,6 @@
     ├── NotReady                  the server takes no work: it is stopping, or its engine is down
     └── Overloaded                try again later
         ├── TooManyConnections    more connections than the limit
-        ├── ServerBusy            the queue is full: refused before anything of the request was read
         ├── TooManyBytes          the bodies being read fill the memory set aside for them
         ├── DecodeBacklog         more images wait to be decoded than the limit
         ├── UploadBacklog         more uploads wait than the limit
@@ -174,10 +173,6 @@ class Overloaded(ServiceError):
 
 class TooManyConnections(Overloaded):
     """More connections are open than the limit."""
-
-
-class ServerBusy(Overloaded):
-    """The queue is full, so that the request was refused before it was read."""
 
 
 class TooManyBytes(Overloaded):

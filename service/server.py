@@ -34,6 +34,7 @@ from service.settings import Settings
 
 OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
 
+_UNSENT_BYTES = 128 * 1024
 _QUIET = ("uvicorn", "python_multipart")  # they log a line for each malformed request: ours to count, not to repeat
 
 
@@ -65,6 +66,8 @@ def listen(host: str, port: int) -> socket.socket:
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # of each connection: else megabytes for a slow reader hide in the kernel
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     try:
         listener.bind(address)
     except OSError as error:
@@ -133,7 +136,7 @@ def _config(service: Service) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(service),
         loop="uvloop" if find_spec("uvloop") else "asyncio",  # there is none for Windows
-        http=protocol_class(settings, service.metrics.rejected, full=lambda: service.batcher.full),
+        http=protocol_class(settings, service.metrics.rejected, check_room=service.batcher.check_room),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -71,10 +71,13 @@ class Batcher:
         """Whether the engine's thread is there to compute; still true while draining."""
         return self._state in (State.RUNNING, State.DRAINING)
 
-    @property
-    def full(self) -> bool:
-        """Whether there is no room for one more row, those included that are being prepared."""
-        return self._worker.queued + self._coming >= self._limits.queue_images
+    def check_room(self) -> None:
+        """See whether one more row would fit now, beside those that wait and those that are being prepared.
+
+        Raises:
+            QueueFull: it would not.
+        """
+        self._worker.check_room(self._coming + 1)
 
     @property
     def queued(self) -> int:

@@ -13,28 +13,25 @@ Only h11: it refuses oversized headers, which the faster parser accepts.
 
 import asyncio
 import re
+import socket
+import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import h11
+from starlette.responses import Response
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from service.errors import (
-    HeadersTooLarge,
-    MalformedRequest,
-    RequestTimeout,
-    ServerBusy,
-    ServiceError,
-    TooManyConnections,
-)
+from service.engine import EngineError
+from service.errors import HeadersTooLarge, MalformedRequest, RequestTimeout, TooManyConnections
 from service.http.places import Places
-from service.http.record import find_record
+from service.http.record import HEADER, find_record, request_id
 from service.problems import response_to
 from service.settings import Settings
 
@@ -44,7 +41,10 @@ _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is 
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
 _MOST_LINGERING = 256  # connections
 _JUST_USED_SECONDS = 1.0
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 _PREDICTION = re.compile(rb"POST /(?:v1/(?:tasks/[^ ]{1,200}/)?predict|v2/models/[^ ]{1,200}/infer)[ ?]")
+_ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
+_NAME = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -55,24 +55,24 @@ class Guard:
         settings: the limits.
         places: of the connections.
         refused: told about each refusal outside the application.
-        full: whether a prediction would be refused now for want of room.
+        check_room: raises EngineError where a prediction would be refused now for want of room.
         lingering: connections whose last answer is on its way.
     """
 
     settings: Settings
     places: Places
     refused: Callable[[Exception], None]
-    full: Callable[[], bool]
+    check_room: Callable[[], None]
     lingering: int = 0
 
 
 def protocol_class(
-    settings: Settings, on_refused: Callable[[Exception], None], *, full: Callable[[], bool] = lambda: False
+    settings: Settings, on_refused: Callable[[Exception], None], *, check_room: Callable[[], None] = lambda: None
 ) -> type[H11Protocol]:
     """uvicorn takes a class, so what it needs to know is bound here."""
 
     class Protocol(_Protocol):
-        guard = Guard(settings, Places(settings), on_refused, full)
+        guard = Guard(settings, Places(settings), on_refused, check_room)
 
     return Protocol
 
@@ -115,6 +115,7 @@ class _Protocol(H11Protocol):
     """One connection."""
 
     guard: Guard
+    flow: _Flow
     address = ""
     _proven = False  # a valid key came before the request that is being answered
     _closing = False  # nothing is parsed any more: what still comes is thrown away
@@ -161,7 +162,9 @@ class _Protocol(H11Protocol):
         self.flow, self._used_at = _Flow(transport), self.loop.time()
         self.address = str(self.client[0]) if self.client else ""
         if self.guard.places.enter(self):
-            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         else:
             self._refuse(TooManyConnections("too many connections are open"))
 
@@ -170,9 +173,12 @@ class _Protocol(H11Protocol):
         if self._closing:
             self._discard(len(data))
             return
-        if self._is_too_much(data):
-            self._refuse(ServerBusy("more predictions wait than can be answered"))
-            return
+        if self._begins_prediction(data):
+            try:
+                self.guard.check_room()
+            except EngineError as error:
+                self._refuse_unread(error, data)
+                return
         if self.conn.their_state is h11.DONE and self._in_request():
             self._hold_back(len(data))
         super().data_received(data)
@@ -215,7 +221,7 @@ class _Protocol(H11Protocol):
         """Close an idle connection without a word, and drop what its client does not read."""
         super().timeout_keep_alive_handler()
         if self.transport.get_write_buffer_size():
-            self.transport.abort()
+            self._drop()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what h11 refuses; uvicorn calls this while the refusal is being handled."""
@@ -280,15 +286,15 @@ class _Protocol(H11Protocol):
         settings, left = self.guard.settings, self.transport.get_write_buffer_size()
         self._write_timer = None
         if left and self._unsent - left < min(self._unsent, settings.least_rate * settings.write_seconds):
-            self.transport.abort()
+            self._drop()
         elif left:
             self._watch_writing()
 
     # ---------------------------------------------------------------- bounds
-    def _is_too_much(self, data: bytes) -> bool:
-        """Whether a prediction begins here for which there is no room."""
+    def _begins_prediction(self, data: bytes) -> bool:
+        """Whether a request begins here that asks for a prediction; a web page's own is left to the application."""
         begins = not self._in_request() and self._header_timer is None
-        return begins and self.guard.full() and _PREDICTION.match(data) is not None
+        return begins and _PREDICTION.match(data) is not None and _ORIGIN.search(data) is None
 
     def _hold_back(self, coming: int) -> None:
         """Read no further while much was read ahead of the answer under way."""
@@ -299,24 +305,29 @@ class _Protocol(H11Protocol):
     def _discard(self, size: int) -> None:
         self._discarded += size
         if self._discarded > self.guard.settings.body_bytes:
-            self.transport.abort()
+            self._drop()
 
     # ---------------------------------------------------------------- refusals
-    def _refuse(self, error: ServiceError) -> None:
+    def _refuse_unread(self, error: Exception, data: bytes) -> None:
+        """Refuse a request of which nothing was parsed."""
+        sent = _NAME.search(data)
+        name = request_id([(HEADER, sent[1])] if sent else [])
+        self._refuse(error, path=data[5:8].decode(), headers=[(HEADER, name)])
+
+    def _refuse(self, error: Exception, *, path: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Answer outside the application, where it has not begun to, and close."""
         self.guard.refused(error)
         if self.cycle is not None:  # the application must not answer a second time
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.write(self._render(error))
+            self.transport.write(self._render(response_to(error, path), headers))
         self._close_softly()
 
-    def _render(self, error: ServiceError) -> bytes:
-        response = response_to(error)
+    def _render(self, response: Response, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         head = h11.Response(
             status_code=response.status_code,
-            headers=[*response.raw_headers, (b"connection", b"close")],
+            headers=[*response.raw_headers, *headers, (b"connection", b"close")],
             reason=HTTPStatus(response.status_code).phrase.encode(),
         )
         events = (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage())
@@ -338,6 +349,11 @@ class _Protocol(H11Protocol):
         self.flow.held = False
         self.flow.resume_reading()
         self.timeout_keep_alive_task = self.loop.call_later(_LINGER_SECONDS, self._end)
+
+    def _drop(self) -> None:
+        """Close at once: the kernel, too, forgets what the client has not read."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def _end(self) -> None:
         if self.transport.get_write_buffer_size():

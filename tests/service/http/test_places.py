@@ -59,7 +59,8 @@ def test_those_with_a_key_leave_the_share_of_the_others() -> None:
     held = places(connections=4, keyless_connections=1)
     known = [Caller(known=True) for _ in range(3)]
     assert all(held.enter(caller) for caller in known)
-    assert held.enter(stranger := Caller())
+    stranger = Caller()
+    assert held.enter(stranger)
     assert held.enter(Caller())
     assert stranger.closed
     assert not any(caller.closed for caller in known)
@@ -71,7 +72,8 @@ def test_an_idle_one_with_a_key_goes_where_there_is_no_other() -> None:
     for caller in (idle, busy):
         assert held.enter(caller)
         held.used(caller)
-    assert held.enter(third := Caller(waiting=False))
+    third = Caller(waiting=False)
+    assert held.enter(third)
     assert (idle.closed, busy.closed) == ([True], [])
     assert not held.enter(Caller())
     held.leave(third)
@@ -147,5 +149,6 @@ def _has_come(keyed: Live, connection: socket.socket) -> None:
     port = connection.getsockname()[1]
     while True:
         for each in list(keyed.server.server_state.connections):
-            if each.client and each.client[1] == port and getattr(each, "_header_timer", None):
+            client = getattr(each, "client", None)
+            if client and client[1] == port and getattr(each, "_header_timer", None):
                 return
