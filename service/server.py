@@ -8,18 +8,23 @@ Exit codes:
     3  the engine died: start again
 """
 
+import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from types import FrameType
+from typing import cast
 
 import torch
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from adapters_store import AdaptersStoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
@@ -34,6 +39,7 @@ from service.settings import Settings
 
 OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
 
+_LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
 _UNSENT_BYTES = 128 * 1024
 _QUIET = ("uvicorn", "python_multipart")  # they log a line for each malformed request: ours to count, not to repeat
 
@@ -103,32 +109,89 @@ def serve(service: Service, listener: socket.socket, *, started: float | None = 
     server = Server(service, started=time.perf_counter() if started is None else started)
     gc.collect()
     gc.freeze()  # what is here stays: a collection that looked through it would stop every thread for 0.3 s
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    except OSError as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return CANNOT_START
     return ENGINE_DIED if service.readiness.failure else OK
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which also ends when the engine dies, and exits with 0 when a signal has been obeyed."""
+    """uvicorn's server, which takes leave of its clients, ends when the engine dies, and exits with 0 on a signal.
+
+    After SIGTERM it goes on answering for a while, so that balancers see that it is not ready any more. Each answer is
+    then the last of its connection. Afterwards it takes no connections and finishes what is under way. Ctrl-C skips the
+    first part.
+    """
 
     def __init__(self, service: Service, *, started: float) -> None:
         super().__init__(_config(service))
         self._service, self._started = service, started
+        self._leaves_at: float | None = None  # monotonic seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say where."""
-        await super().startup(sockets)
+        """Listen, and say where.
+
+        Raises:
+            OSError: another server listens there since the port was taken.
+        """
+        try:
+            await super().startup(sockets)
+        except OSError:
+            await self.lifespan.shutdown()
+            raise
         for listener in sockets or ():
             _announce(self._service, listener, time.perf_counter() - self._started)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to end."""
-        return await super().on_tick(counter) or self._service.readiness.failure is not None
+        leaves = self._leaves_at is not None and time.monotonic() >= self._leaves_at
+        return await super().on_tick(counter) or leaves or self._service.readiness.failure is not None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take no more work at once and finish what is under way; a second Ctrl-C does not wait for it."""
+        """Take leave on SIGTERM; finish what is under way at once on a second one, or on Ctrl-C, which comes twice
+        where even that shall not be waited for.
+        """
+        notice = self._service.settings.notice_seconds
+        if sig == signal.SIGTERM and notice and not self._service.readiness.stopping:
+            self._leaves_at = time.monotonic() + notice
+        else:
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.should_exit = True
         self._service.readiness.stop()
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take who has connected already, then nobody more, and finish."""
+        self._service.readiness.drain()
+        if self._service.readiness.failure is not None:
+            self.config.timeout_graceful_shutdown = _LAST_SECONDS
+            _end_for_certain()
+        for listener in sockets or ():
+            await self._accept_rest(listener)
+        await super().shutdown(sockets)
+
+    async def _accept_rest(self, listener: socket.socket) -> None:
+        """Take the connections that wait in the kernel: it would reset them when the listener is closed."""
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # there are none any more
+            for _ in range(self.config.backlog):
+                connection, _address = listener.accept()
+                await loop.connect_accepted_socket(self._protocol, connection)
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind = cast("type[H11Protocol]", self.config.http_protocol_class)
+        return kind(self.config, self.server_state, self.lifespan.state)
+
+
+def _end_for_certain() -> None:
+    """End the process soon, whatever its threads wait for: an engine that hangs may hold them."""
+    if threading.current_thread() is threading.main_thread():  # else it is not a process of its own
+        timer = threading.Timer(2 * _LAST_SECONDS, os._exit, (ENGINE_DIED,))
+        timer.daemon = True
+        timer.start()
 
 
 def _config(service: Service) -> uvicorn.Config:

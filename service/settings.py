@@ -161,7 +161,15 @@ class Settings(BaseSettings):
     idle_seconds: Annotated[Count, Unit("seconds")] = Field(
         default=75, description="time that an idle connection stays open; a proxy in front must give up sooner"
     )
-    drain_seconds: Seconds = Field(default=30.0, description="time to finish work in flight when stopped")
+    stall_seconds: Seconds = Field(
+        default=5.0, description="how much later than expected a batch may be done before the engine counts as hung"
+    )
+    notice_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("seconds")] = Field(
+        default=5.0, description="time after SIGTERM in which requests are still answered while readiness says 503"
+    )
+    drain_seconds: Seconds = Field(
+        default=30.0, description="time to finish work in flight when stopped, after notice_seconds"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -10,7 +10,7 @@ class Limits:
     Attributes:
         queue_images: most rows that wait.
         batch_images: most rows in one batch.
-        stall_seconds: a batch that takes longer means that the engine hangs.
+        stall_seconds: a batch that takes so much longer than expected means that the engine hangs.
 
     Raises:
         ValueError: a bound is not positive.

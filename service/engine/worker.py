@@ -71,6 +71,11 @@ class Worker:
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
+    def overdue_for(self) -> float:
+        """Seconds since the batch being computed should have been done; 0 where none is, or it still has time."""
+        since, until = self._busy_since, self._busy_until
+        return 0.0 if since is None else max(0.0, time.monotonic() - max(since, until))
+
     def put(self, rows: Sequence[Row], request: Request) -> None:
         """Queue the rows of a request, all or none.
 

@@ -118,6 +118,7 @@ class _Protocol(H11Protocol):
     flow: _Flow
     address = ""
     _proven = False  # a valid key came before the request that is being answered
+    _stopping = False  # the server takes no more connections
     _closing = False  # nothing is parsed any more: what still comes is thrown away
     _discarded = 0  # bytes
     _unsent = 0  # bytes of answers that waited for the client at the last look
@@ -216,6 +217,8 @@ class _Protocol(H11Protocol):
             self._watch_writing()
         elif not self._in_request():
             self._watch_head(begun=bool(self.conn.trailing_data[0]))
+            if self._stopping:
+                self._close_soon()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection without a word, and drop what its client does not read."""
@@ -234,15 +237,18 @@ class _Protocol(H11Protocol):
 
     def shutdown(self) -> None:
         """The server stops: answer what is under way, and what may be under way to us."""
-        if self._in_request():
-            super().shutdown()
-        elif not self._closing:
-            left = self._used_at + _JUST_USED_SECONDS - self.loop.time()
-            if self._header_timer is None and left <= 0:
-                self.transport.close()
-            else:
-                self._unset_keepalive_if_required()
-                self.timeout_keep_alive_task = self.loop.call_later(max(0.1, left), self.timeout_keep_alive_handler)
+        self._stopping = True
+        if not self._in_request() and not self._closing:
+            self._close_soon()
+
+    def _close_soon(self) -> None:
+        """Close an idle connection; one that was just used stays a moment, as its next request may be on its way."""
+        self._unset_keepalive_if_required()
+        left = self._used_at + _JUST_USED_SECONDS - self.loop.time()
+        if left <= 0 and self._header_timer is None:
+            self.timeout_keep_alive_handler()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(max(0.1, left), self.timeout_keep_alive_handler)
 
     def finish(self) -> None:
         """End the connection after an answer that came before its request's body: that is not parsed any more."""

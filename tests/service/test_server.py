@@ -43,7 +43,7 @@ def test_a_killed_server_comes_back_whole_and_a_stopped_one_finishes_what_is_und
         assert httpx.put(f"{address}/v1/tasks/dogs", content=upload.data, timeout=PATIENCE).status_code == 201
         server.send_signal(signal.SIGKILL)
         server.wait(PATIENCE)
-    with running("service", store=store) as (server, address):
+    with running("service", store=store, notice_seconds="0.5") as (server, address):
         assert httpx.get(f"{address}/v1/tasks/dogs").json()["sha256"] == upload.sha256
         _stop_with_work_under_way(server, httpx.URL(address))
         assert server.wait(PATIENCE) == 0
