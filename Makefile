@@ -23,7 +23,7 @@ export PYTHONUNBUFFERED := 1
 
 option = $(if $($(1)),--$(2) "$($(1))")
 
-.PHONY: help demo serve test check bench format draw install
+.PHONY: help demo serve test check bench gpu torture format draw install
 help: ## this list
 	@echo "make TARGET [NAME=value …]"
 	@echo
@@ -56,6 +56,14 @@ check: $(STAMP) ## style, types, import rules, sizes, documents
 
 bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="engine …"]
 	@$(BIN)/python -m benchmarks $(or $(ARGS),--help)
+
+gpu: $(STAMP) ## on a CUDA device: skipped tests, engine, training, resuming, pretraining [JSON= DEVICE=cpu rehearses]
+	@$(BIN)/python -m benchmarks gpu --json "$(or $(JSON),gpu.json)" $(call option,DEVICE,device)
+torture: $(STAMP) ## attacks on a real server beside good traffic; writes docs/reliability.md [SECONDS=600 ARGS="--parts …"]
+	@echo "==> torture: a real server, good traffic, and one attack after the other"
+	@mkdir -p docs/results
+	@$(BIN)/python -m tests.stress torture --seconds $(or $(SECONDS),600) --json docs/results/reliability.json \
+		--report docs/reliability.md $(ARGS)
 
 format: $(STAMP) ## rewrite the source in the project's format
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .

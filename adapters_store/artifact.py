@@ -5,7 +5,8 @@ reader would refuse. Nothing here runs a network: whoever has the backbone check
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ MANIFEST_KEY = "manifest"
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 GOLDEN_IMAGE, GOLDEN_LOGITS = "golden.image", "golden.logits"
 CHANNELS = 3
+
+Step = Callable[[str], AbstractContextManager[object]]
+"""Runs one check, by its name, inside a context; the context sees whether the check raised an error."""
 
 Weights = NDArray[np.floating[Any]]
 Tensors = Mapping[str, NDArray[Any]]
@@ -72,16 +76,29 @@ def pack(adapter: TaskAdapter, *, limits: ArtifactLimits = DEFAULT_LIMITS) -> by
     return data
 
 
-def unpack(data: bytes, *, limits: ArtifactLimits = DEFAULT_LIMITS) -> TaskAdapter:
+def unrecorded(name: str) -> AbstractContextManager[object]:
+    """A `Step` that records nothing."""
+    return nullcontext(name)
+
+
+def unpack(data: bytes, *, limits: ArtifactLimits = DEFAULT_LIMITS, step: Step = unrecorded) -> TaskAdapter:
     """Read and check a task adapter file. Arrays are read-only views of `data`.
+
+    Args:
+        data: the file.
+        limits: how much of it is read.
+        step: runs the checks "container", "manifest" and "tensors", in this order.
 
     Raises:
         ArtifactError: One subclass for each way a file can be bad; see `errors`.
     """
-    container = read_container(data, limits)
-    manifest = read_manifest(_manifest_text(container.metadata), limits)
+    with step("container"):
+        container = read_container(data, limits)
+    with step("manifest"):
+        manifest = read_manifest(_manifest_text(container.metadata), limits)
     tensors = container.tensors
-    _check_tensors(manifest, tensors, limits)
+    with step("tensors"):
+        _check_tensors(manifest, tensors, limits)
     return TaskAdapter(
         manifest=manifest,
         sites={site: SiteArrays(tensors[_down_name(site)], tensors[_up_name(site)]) for site in manifest.live_sites},

@@ -59,8 +59,13 @@ The message of an instance may show a piece of the file, so it is for the operat
         │   └── CorruptLog
         └── BackendError
             ├── NotAStore
+            ├── NotEmpty
+            ├── UnsupportedStoreVersion
+            ├── StoreReplaced
+            ├── StoreDamaged
             ├── StoreFull
             └── StoreUnavailable
+                └── StoreReadOnly
 """
 
 import re
@@ -320,9 +325,29 @@ class NotAStore(BackendError):
     title = "The place holds something else: a link, another program's database, or a file where a folder should be."
 
 
+class NotEmpty(BackendError):
+    title = "The place already holds a store or other files; nothing was written there."
+
+
+class UnsupportedStoreVersion(BackendError):
+    title = "Another release of this project wrote the store."
+
+
+class StoreReplaced(BackendError):
+    title = "The store is gone, or another store or an earlier state of it is in its place."
+
+
+class StoreDamaged(BackendError):
+    title = "Parts of the store cannot be read; it takes no changes until `mimi store repair` has run."
+
+
 class StoreFull(BackendError):
     title = "There is no room for the write; the state is as before."
 
 
 class StoreUnavailable(BackendError):
     title = "The store cannot be read or written now; what was acknowledged is kept."
+
+
+class StoreReadOnly(StoreUnavailable):
+    title = "The store can be read but not written."

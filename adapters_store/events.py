@@ -6,6 +6,7 @@ Events are facts, already decided; nothing here judges them. Entries are canonic
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 
 from adapters_store.errors import ArtifactError, CorruptLog
 from adapters_store.strict_json import Json, canonical, parse_object, read_dataclass, shown
@@ -77,21 +78,49 @@ class BlobsCollected:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class EntryLost:
+    """An entry could not be read; a repair put this in its place, so that the numbers of later entries stay."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateRepaired:
+    """A repair wrote down the whole state, because the entries before no longer lead to it."""
+
+    state: Json  # as `adapters_store.state` writes it
+
+
 Event = (
-    VersionAdded | AliasMoved | AliasDeleted | VersionDeleted | TaskDeleted | TaskDescribed | Seeded | BlobsCollected
+    VersionAdded
+    | AliasMoved
+    | AliasDeleted
+    | VersionDeleted
+    | TaskDeleted
+    | TaskDescribed
+    | Seeded
+    | BlobsCollected
+    | EntryLost
+    | StateRepaired
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One numbered entry of the log. `nonce` makes each entry unique, so that a writer recognises its own."""
+    """One numbered entry of the log. `nonce` makes each entry unique, so that a writer recognises its own.
+
+    `previous` chains the entries: who knows the last entry knows whether all those before it still stand.
+    """
 
     generation: int
     at: float  # seconds since 1970, for people; no decision depends on it
     nonce: str
     event: Event
+    previous: str = ""  # hash of the entry before, empty for the first
 
 
+FORMAT = 1  # of log entries and snapshots; a change that an older release would misread counts it up
 DEEPEST = 8  # levels of JSON that any entry or snapshot needs
 
 _KINDS: dict[str, type[Event]] = {
@@ -103,6 +132,8 @@ _KINDS: dict[str, type[Event]] = {
     "task_described": TaskDescribed,
     "seeded": Seeded,
     "blobs_collected": BlobsCollected,
+    "entry_lost": EntryLost,
+    "state_repaired": StateRepaired,
 }
 _NAMES = {event: kind for kind, event in _KINDS.items()}
 
@@ -116,27 +147,47 @@ class _Entry:
     nonce: str
     kind: str
     event: Json
+    previous: str
+    format: int
 
 
 def encode_change(change: Change) -> bytes:
     """Return a log entry as bytes."""
-    kind = _NAMES[type(change.event)]
-    entry = {"generation": change.generation, "at": change.at, "nonce": change.nonce, "kind": kind}
-    return canonical({**entry, "event": change.event}).encode()
+    entry = {
+        "generation": change.generation,
+        "at": change.at,
+        "nonce": change.nonce,
+        "kind": _NAMES[type(change.event)],
+        "event": change.event,
+        "previous": change.previous,
+        "format": FORMAT,
+    }
+    return canonical(entry).encode()
 
 
 def decode_change(data: bytes) -> Change:
     """Read a log entry.
 
     Raises:
-        CorruptLog: The bytes are not a log entry of this release.
+        CorruptLog: The bytes are not a log entry of this release, or not in its canonical form.
     """
     with as_corrupt_log():
-        entry = read_dataclass(_Entry, parse_log_object(data), "entry")
+        values = parse_log_object(data)
+        if values.get("format") != FORMAT:
+            raise CorruptLog(f"log format {shown(values.get('format'))}, this release reads {FORMAT}")
+        entry = read_dataclass(_Entry, values, "entry")
         if entry.kind not in _KINDS:
             raise CorruptLog(f"this release knows no event {shown(entry.kind)}")
         event = read_dataclass(_KINDS[entry.kind], entry.event, "event")
-        return Change(entry.generation, entry.at, entry.nonce, event)
+    change = Change(entry.generation, entry.at, entry.nonce, event, entry.previous)
+    if encode_change(change) != data:
+        raise CorruptLog("unreadable: not in the canonical form")  # its hash would not be the one that is chained
+    return change
+
+
+def hash_entry(data: bytes) -> str:
+    """Return the SHA-256 (hex) by which the next entry refers to this one."""
+    return sha256(data).hexdigest()
 
 
 def parse_log_object(data: bytes) -> dict[str, Json]:

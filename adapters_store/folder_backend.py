@@ -9,38 +9,36 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from adapters_store.backend import FOLDERS, ObjectInfo
-from adapters_store.errors import NotAStore, StoreFull, StoreUnavailable
+from adapters_store.backend import FOLDERS, ObjectInfo, Reserve
+from adapters_store.errors import BackendError, NotAStore, StoreFull, StoreReadOnly, StoreReplaced, StoreUnavailable
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a planted pipe must not wait
 _DRAFT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 STAGING = "staging"  # drafts: nothing here was ever acknowledged
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FOREIGN = {errno.ENOTDIR, errno.ELOOP, errno.EEXIST}
+_KINDS: Mapping[type[BackendError], set[int]] = {
+    StoreFull: {errno.ENOSPC, errno.EDQUOT, errno.EFBIG},
+    NotAStore: {errno.ENOTDIR, errno.ELOOP, errno.EEXIST},
+    StoreReadOnly: {errno.EROFS, errno.EACCES, errno.EPERM},
+}
 
 
 class FolderBackend:
     """See `Backend`."""
 
+    damage = ""  # each file is a matter of its own
+
     def __init__(self, root: Path) -> None:
+        self._root, self._reserve = root, Reserve(root / "reserve")
         self._folders: dict[str, int] = {}  # name -> descriptor
         with _translated():
             root.mkdir(parents=True, exist_ok=True)
-            base = os.open(root, _FOLDER)
-            try:
-                for folder in (*FOLDERS, STAGING):
-                    self._folders[folder] = _open_folder(base, folder)
-                os.fsync(base)
-            except OSError:
-                self.close()
-                raise
-            finally:
-                os.close(base)
+            self._open()
+        self.keep_reserve()
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Backend.create`."""
@@ -54,6 +52,15 @@ class FolderBackend:
                 return False
             os.fsync(folder)
         return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """See `Backend.replace`."""
+        folder, file = self._place(name)
+        staging = self._folder(STAGING)
+        with _translated(), _draft(staging) as (draft, descriptor):
+            _write(descriptor, data)
+            os.rename(draft, file, src_dir_fd=staging, dst_dir_fd=folder)
+            os.fsync(folder)
 
     def get(self, name: str) -> bytes | None:
         """See `Backend.get`."""
@@ -95,10 +102,50 @@ class FolderBackend:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os.unlink(file, dir_fd=staging)
 
+    def verify(self) -> None:
+        """See `Backend.verify`."""
+        for name, descriptor in self._folders.items():
+            try:
+                found = os.stat(self._root / name)
+            except OSError as error:
+                raise StoreReplaced(f"the store's folder {name} is gone, or cannot be reached any more") from error
+            if not os.path.samestat(found, os.fstat(descriptor)):
+                raise StoreReplaced(f"another folder is where the store's folder {name} was")
+
+    def reopen(self) -> None:
+        """See `Backend.reopen`."""
+        with _translated():
+            if not all((self._root / folder).exists() for folder in FOLDERS):
+                raise StoreReplaced("the store's folder is gone")
+            self.close()
+            self._open()
+
+    def release_reserve(self) -> bool:
+        """See `Backend.release_reserve`."""
+        return self._reserve.release()
+
+    def keep_reserve(self) -> None:
+        """See `Backend.keep_reserve`."""
+        self._reserve.keep()
+
     def close(self) -> None:
         """See `Backend.close`."""
         while self._folders:
             os.close(self._folders.popitem()[1])
+
+    def _open(self) -> None:
+        base = os.open(self._root, _FOLDER)
+        try:
+            made = [_make_folder(base, folder) for folder in (*FOLDERS, STAGING)]
+            for folder in (*FOLDERS, STAGING):
+                self._folders[folder] = os.open(folder, _FOLDER, dir_fd=base)
+            if any(made):
+                os.fsync(base)
+        except OSError:
+            self.close()
+            raise
+        finally:
+            os.close(base)
 
     def _place(self, name: str) -> tuple[int, str]:
         folder, _, file = name.partition("/")
@@ -110,10 +157,12 @@ class FolderBackend:
         return self._folders[name]
 
 
-def _open_folder(base: int, folder: str) -> int:
+def _make_folder(base: int, folder: str) -> bool:
+    """Create a folder unless it is there; return whether it was created."""
     with suppress(FileExistsError):
         os.mkdir(folder, dir_fd=base)
-    return os.open(folder, _FOLDER, dir_fd=base)
+        return True
+    return False
 
 
 @contextmanager
@@ -159,5 +208,5 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = StoreFull if error.errno in _FULL else NotAStore if error.errno in _FOREIGN else StoreUnavailable
+        kind = next((kind for kind, numbers in _KINDS.items() if error.errno in numbers), StoreUnavailable)
         raise kind(f"the store folder: {os.strerror(error.errno or 0)}") from error

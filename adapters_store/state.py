@@ -8,15 +8,20 @@ from dataclasses import dataclass, field, replace
 
 from adapters_store.errors import CorruptLog
 from adapters_store.events import (
+    FORMAT,
     AliasDeleted,
     AliasMoved,
+    BlobsCollected,
     Change,
     Seeded,
+    StateRepaired,
     TaskDeleted,
     TaskDescribed,
     VersionAdded,
     VersionDeleted,
     as_corrupt_log,
+    encode_change,
+    hash_entry,
     parse_log_object,
 )
 from adapters_store.strict_json import canonical, read_dataclass
@@ -54,6 +59,8 @@ class State:
     tasks: Mapping[str, TaskState] = field(default_factory=dict)
     retired: Mapping[str, int] = field(default_factory=dict)  # deleted task -> highest number ever given
     swept: int = 0  # generation of the last sweep that removed blobs
+    head: str = ""  # hash of the last entry
+    format: int = FORMAT
 
     def task_generation(self, task: str) -> int:
         """Return the generation of a task, 0 where it does not exist."""
@@ -75,15 +82,16 @@ def apply(state: State, change: Change) -> State:
     Raises:
         CorruptLog: The change does not follow from the state.
     """
-    if change.generation != state.generation + 1:
+    if change.generation != state.generation + 1 or change.previous != state.head:
         raise CorruptLog(f"entry {change.generation} does not follow entry {state.generation}")
     try:
-        return replace(_applied(state, change), generation=change.generation)
+        applied = _applied(state, change)
+        return replace(applied, generation=change.generation, head=hash_entry(encode_change(change)))
     except KeyError as error:
         raise CorruptLog(f"entry {change.generation} names {error}, which does not exist") from error
 
 
-def _applied(state: State, change: Change) -> State:
+def _applied(state: State, change: Change) -> State:  # noqa: PLR0911
     match change.event:
         case VersionAdded() as added:
             return _add(state, change, [added])
@@ -99,7 +107,12 @@ def _applied(state: State, change: Change) -> State:
             return _retire(state, deleted)
         case TaskDescribed(task=name, text=text):
             return _put(state, change, name, replace(state.tasks[name], description=text))
-    return replace(state, swept=change.generation)  # the one kind left: BlobsCollected
+        case BlobsCollected():
+            return replace(state, swept=change.generation)
+        case StateRepaired(state=repaired):
+            with as_corrupt_log():
+                return read_dataclass(State, repaired, "state")
+    return state  # the one kind left: EntryLost
 
 
 def _add(state: State, change: Change, added: Iterable[VersionAdded]) -> State:
@@ -157,4 +170,7 @@ def decode_state(data: bytes) -> State:
         CorruptLog: The bytes are not a snapshot of this release.
     """
     with as_corrupt_log():
-        return read_dataclass(State, parse_log_object(data), "snapshot")
+        state = read_dataclass(State, parse_log_object(data), "snapshot")
+    if state.format != FORMAT:
+        raise CorruptLog(f"snapshot format {state.format}, this release reads {FORMAT}")
+    return state

@@ -7,13 +7,15 @@ uploads again under a later generation. The removal may come as late as it likes
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 from adapters_store import commands
 from adapters_store.artifact import digest
 from adapters_store.backend import BLOBS, Backend
-from adapters_store.errors import CorruptBlob, UnknownBlob
+from adapters_store.cache import CachedBackend
+from adapters_store.errors import BackendError, CorruptBlob, StoreFull, StoreUnavailable, UnknownBlob
 from adapters_store.events import (
     AliasDeleted,
     AliasMoved,
@@ -27,6 +29,7 @@ from adapters_store.events import (
     VersionDeleted,
 )
 from adapters_store.log import Decision, Log
+from adapters_store.recovery import Fault
 from adapters_store.state import State, VersionInfo
 
 SNAPSHOT_EVERY = 100  # entries
@@ -51,6 +54,7 @@ class Store:
         self, backend: Backend, *, clock: Callable[[], float] = time.time, snapshot_every: int = SNAPSHOT_EVERY
     ) -> None:
         self._backend, self._clock = backend, clock
+        self._was_full = False
         self._log = Log(backend, clock, snapshot_every=snapshot_every)
 
     def publish(
@@ -70,9 +74,14 @@ class Store:
             event = commands.publish(state, upload, expected_generation)
             return replace(event, blob=blob.name(state)) if isinstance(event, VersionAdded) else event
 
-        state, change = self._log.commit(decision)
+        try:
+            state, change = self._log.commit(decision)
+        except StoreFull:
+            self._was_full = True
+            raise
         after = state.tasks[task]
         version = next(info for info in after.versions.values() if info.sha256 == upload.sha256)
+        self._make_readable(version, data)
         return Published(version, after.generation, change is not None and isinstance(change.event, VersionAdded))
 
     def read(self, sha256: str) -> bytes:
@@ -91,8 +100,34 @@ class Store:
                 error = CorruptBlob
         raise error(f"there are no intact bytes with hash {sha256}")
 
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What was found to be unreadable, of the file and of the log. With any fault, the store takes no changes.
+
+        Blobs are not among them: each is checked when it is read, and publishing its bytes again mends it.
+        """
+        return self._log.faults
+
+    @property
+    def offline(self) -> bool:
+        """Whether the state is that of a cache, because the store itself has not been reached since the start."""
+        return isinstance(self._backend, CachedBackend) and self._backend.offline
+
+    def reload(self) -> None:
+        """After StoreReplaced: open what is in the store's place now, and read all of it anew.
+
+        Raises:
+            StoreReplaced: Nothing is there.
+        """
+        self._backend.reopen()
+        self._log.reload()
+
     def snapshot(self) -> State:
-        """Return the newest state."""
+        """Return the newest state. With `faults` it is the one that the readable part of the log leads to.
+
+        Raises:
+            StoreReplaced: The store that was read before is gone, or went back to an earlier state: see `reload`.
+        """
         return self._log.state()
 
     def changes(self, after: int) -> Sequence[Change]:
@@ -117,7 +152,7 @@ class Store:
             InvalidName, UnknownTask, UnknownAlias, StaleGeneration: Nothing was deleted.
         """
         deleted = AliasDeleted(task, alias)
-        return self._commit(task, lambda state: commands.delete_alias(state, deleted, expected_generation))
+        return self._commit_deletion(task, lambda state: commands.delete_alias(state, deleted, expected_generation))
 
     def delete_version(self, task: str, version: int, *, expected_generation: int | None = None) -> int:
         """Delete a version that no alias points at; return the task's generation.
@@ -126,7 +161,7 @@ class Store:
             InvalidName, UnknownTask, UnknownVersion, VersionInUse, StaleGeneration: Nothing was deleted.
         """
         deleted = VersionDeleted(task, version)
-        return self._commit(task, lambda state: commands.delete_version(state, deleted, expected_generation))
+        return self._commit_deletion(task, lambda state: commands.delete_version(state, deleted, expected_generation))
 
     def delete_task(self, task: str, *, expected_generation: int | None = None) -> int:
         """Delete a task with all its versions and aliases; return the store's generation.
@@ -135,7 +170,7 @@ class Store:
             InvalidName, UnknownTask, StaleGeneration: Nothing was deleted.
         """
         deleted = TaskDeleted(task)
-        return self._commit(task, lambda state: commands.delete_task(state, deleted, expected_generation))
+        return self._commit_deletion(task, lambda state: commands.delete_task(state, deleted, expected_generation))
 
     def describe(self, task: str, text: str, *, expected_generation: int | None = None) -> int:
         """Give a task a description of its own, none if empty; return the task's generation.
@@ -159,6 +194,17 @@ class Store:
 
     def sweep(self, *, older_than: float = 3600.0) -> int:
         """Remove blobs that no version names and that are older (seconds); return how many."""
+        try:
+            return self._sweep(older_than)
+        except StoreFull:
+            if not self._backend.release_reserve():
+                raise
+        try:
+            return self._sweep(older_than)
+        finally:
+            self._backend.keep_reserve()
+
+    def _sweep(self, older_than: float) -> int:
         before = self._clock() - older_than
         old = {item.name for item in self._backend.list(BLOBS) if item.written_at <= before}
 
@@ -181,6 +227,34 @@ class Store:
     def _commit(self, task: str, decision: Decision) -> int:
         state, change = self._log.commit(decision)
         return change.generation if change is not None else state.task_generation(task)
+
+    def _commit_deletion(self, task: str, decision: Decision) -> int:
+        """Commit a deletion, on a full disk into the room of the reserve. If the disk was full, a sweep follows."""
+        try:
+            generation = self._commit(task, decision)
+        except StoreFull:
+            if not self._backend.release_reserve():
+                raise
+            self._was_full = True
+            generation = self._commit(task, decision)
+        if self._was_full:
+            with suppress(BackendError):  # the deletion is written; the next sweep may free the room
+                self.sweep(older_than=0.0)
+                self._was_full = False
+            self._backend.keep_reserve()
+        return generation
+
+    def _make_readable(self, version: VersionInfo, data: bytes) -> None:
+        """Write the bytes of an acknowledged version anew where they do not read back as they are.
+
+        Raises:
+            StoreUnavailable: They do not read back even then.
+        """
+        if self._backend.get(version.blob) == data:
+            return
+        self._backend.replace(version.blob, data)
+        if self._backend.get(version.blob) != data:
+            raise StoreUnavailable("the bytes of the version were written, but do not read back")
 
     def _first_version(self, state: State, upload: commands.Upload, data: bytes) -> VersionAdded:
         blob = PendingBlob(self._backend, upload.sha256, data).name(state)
@@ -226,5 +300,7 @@ class PendingBlob:
                 return name
         if self._uploaded is None or self._uploaded[0] < state.swept:
             self._uploaded = state.generation, blob_name(self._sha256, state.generation)
-            self._backend.create(self._uploaded[1], self._data)
+            blob = self._uploaded[1], self._data
+            if not self._backend.create(*blob) and self._backend.get(blob[0]) != self._data:
+                self._backend.replace(*blob)  # what a killed writer left under this name has rotted
         return self._uploaded[1]

@@ -15,6 +15,7 @@ BENCHMARKS = {
     "engine": "many tasks on one backbone: the engine against its goals and its peers",
     "serving": "HTTP serving against other servers and against the engine alone",
     "training": "training throughput against a plain loop",
+    "gpu": "everything that needs a CUDA device: tests, engine, training, resuming, pretraining",
     "studies.layouts": "adapters of a mixed batch on a CPU: exact widths, padded, or all in one product",
     "studies.launches": "how many kernel launches a batch needs on a GPU, as it is and recorded",
     "studies.lowered": "accuracy and time of bfloat16 products on a CPU, for every bundled task",

@@ -217,3 +217,7 @@ def main(arguments: Sequence[str]) -> int:
     write_json(options.json, result)
     print(report(result))
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -16,12 +16,19 @@ _ATTRIBUTE = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
 _NONE = "none"
 
 
-def add_options(parser: argparse.ArgumentParser, record: type, *, title: str) -> None:
-    """Add a group with an option for each field of `record` but those that are dataclasses themselves."""
+def add_options(parser: argparse.ArgumentParser, record: type, *, title: str, defaults: object | None = None) -> None:
+    """Add a group with an option for each field of `record` but those that are dataclasses themselves.
+
+    Args:
+        parser: to add to.
+        record: a frozen dataclass.
+        title: of the group.
+        defaults: a `record` whose values the help shows as defaults; left out: those of the class.
+    """
     group = parser.add_argument_group(title)
     texts = {name: re.sub(r"\s+", " ", text) for name, text in _ATTRIBUTE.findall(record.__doc__ or "")}
     for field in _plain(record):
-        text = f"{texts.get(field.name, '')} [{_show(field.default)}]".replace("%", "%%")
+        text = f"{texts.get(field.name, '')} [{_show(getattr(defaults, field.name, field.default))}]".replace("%", "%%")
         flag = "--" + field.name.replace("_", "-")
         group.add_argument(flag, dest=field.name, default=argparse.SUPPRESS, help=text, **_reading(field.type))
 

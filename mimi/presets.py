@@ -21,6 +21,7 @@ DEMO = MiMiOptions(
     ),
     pruning=for_serving(sites=24),
     target_sigma=256,
+    size_tolerance=1,
 )
 
 PRESETS = {"short": SHORT, "paper": PAPER}

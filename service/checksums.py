@@ -49,28 +49,27 @@ def _decode(name: str, text: str) -> bytes:
 
 
 class Checksums:
-    """What was claimed of one body, and what came of it."""
+    """The digests that a client claims, compared with the body while it passes."""
 
     def __init__(self, claims: frozenset[bytes] = frozenset()) -> None:
         self.claims = claims
         self._body = hashlib.sha256()
 
     async def watch(self, body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        """The same body; what passes is counted in."""
+        """The same body; its pieces are hashed while they pass."""
         async for chunk in body:
             if self.claims:
                 self._body.update(chunk)
             yield chunk
 
-    def verify(self, sha256: str) -> bool:
-        """Whether there was a checksum to check; `sha256` (hex) is that of the file in the body.
+    def verify(self, sha256: str) -> None:
+        """Compare the claims with the SHA-256 of the body, and with that of the file in it (`sha256`, hex).
 
         Raises:
             ChecksumMismatch: one of the checksums is neither the file's nor the body's.
         """
         if not self.claims <= {bytes.fromhex(sha256), self._body.digest()}:
             raise ChecksumMismatch("the bytes that arrived do not give the checksum that came with them")
-        return bool(self.claims)
 
 
 def repr_digest(sha256: str) -> str:

@@ -50,9 +50,9 @@ class Predictor:
         """Ask every task about every image.
 
         Args:
-            tasks: whom to ask.
-            images: about what.
-            seconds: less time than a prediction may take at most.
+            tasks: the versions to ask.
+            images: in their order.
+            seconds: the client's timeout, if it is shorter than the server's.
             priority: as of `Batcher.submit`.
 
         Raises:

@@ -19,7 +19,7 @@ TopK = Annotated[int, Field(ge=1, le=10_000, description="how many labels to nam
 
 
 class Answer(BaseModel):
-    """Base of every body: what is not declared does not exist."""
+    """Base of every body: no field but the declared ones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,17 +43,18 @@ class Prediction(Answer):
 
 
 class ImageResult(Answer):
-    """The answer to one image; of predictions, logits and features there is what was asked for."""
+    """The answer to one image: predictions, logits or features, as the request asked."""
 
     predictions: list[Prediction] | None = Field(default=None, description="most probable label first")
     logits: list[float] | None = Field(default=None, description="one for each label of the task")
     features: list[float] | None = Field(default=None, description="what the task's head reads")
     gflops_spent: float = Field(
-        ge=0, description="executed for this image, 10^9 floating-point operations; what is shared is divided"
+        ge=0,
+        description="executed for this image, 10^9 floating-point operations; a shared part counts in equal shares",
     )
-    gflops_saved: float = Field(description="less than the same task would have cost before pruning")
-    gflops_shared: float = Field(ge=0, description="less than this image would have cost alone")
-    trunk_share: float = Field(ge=0, le=1, description="gflops_shared as a part of what it would have cost alone")
+    gflops_saved: float = Field(description="saved by pruning: the cost before pruning minus the cost now")
+    gflops_shared: float = Field(ge=0, description="saved by sharing: the cost alone minus gflops_spent")
+    trunk_share: float = Field(ge=0, le=1, description="gflops_shared divided by the cost alone")
 
 
 class Timings(Answer):
@@ -61,7 +62,7 @@ class Timings(Answer):
 
     decode_ms: float = Field(ge=0, description="decoding and preparing the images")
     queue_ms: float = Field(ge=0, description="waiting for the engine")
-    compute_ms: float = Field(ge=0, description="the forward pass, whoever else was in it")
+    compute_ms: float = Field(ge=0, description="the forward pass of the whole batch")
 
 
 class TaskAnswer(Answer):
@@ -74,13 +75,13 @@ class TaskAnswer(Answer):
 
 
 class PredictAnswer(TaskAnswer):
-    """What one task says."""
+    """The answer of one task."""
 
     timings: Timings
 
 
 class FanoutAnswer(Answer):
-    """What many tasks say about the same images."""
+    """The answers of many tasks about the same images."""
 
     answers: list[TaskAnswer] = Field(description="one for each task, in the order asked for; by name for all")
     timings: Timings
@@ -165,7 +166,7 @@ class TaskProvenance(Answer):
 
 
 class Description(Answer):
-    """What the file of a version says of itself, and what it costs here."""
+    """The manifest of a version, and its cost on this server."""
 
     description: str
     labels: list[str]
@@ -188,13 +189,13 @@ class GoldenReport(Answer):
 
 
 class Health(Answer):
-    """Whether the process lives, or takes work."""
+    """Whether the process is alive, or ready."""
 
     status: str
 
 
 ALIAS_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
-LARGEST = 2**53 - 1  # what every JSON parser reads exactly
+LARGEST = 2**53 - 1  # the largest integer that every JSON parser reads exactly
 
 Alias = Annotated[str, Field(pattern=ALIAS_PATTERN, examples=["live"])]
 Number = Annotated[int, Field(ge=1, le=LARGEST, description="version number", examples=[3])]

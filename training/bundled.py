@@ -2,7 +2,7 @@
 
     python -m training.bundled --data DIR --work DIR [--only TASK …]
 
-`DIR` holds one folder of Parquet files per data set; the digits come with scikit-learn. Options and seed stand here,
+`DIR` holds one folder of Parquet files per data set; the digits come with scikit-learn. Options and seed are below;
 the table is written from the files themselves. All but one are pruned for serving: neurons are scored by how far
 training has moved them, and stand behind a trunk of bare sites that tasks share.
 """
@@ -76,7 +76,7 @@ def options_of(recipe: Recipe) -> MiMiOptions:
         zoom=recipe.zoom,
         jitter=recipe.jitter,
     )
-    return MiMiOptions(fit=fit, target_sigma=recipe.target_sigma, pruning=recipe.pruning, seed=SEED)
+    return MiMiOptions(fit=fit, target_sigma=recipe.target_sigma, pruning=recipe.pruning, seed=SEED, size_tolerance=1)
 
 
 def make(task: str, data: Path, work: Path) -> None:

@@ -1,12 +1,14 @@
-"""Where a run stands, in one file that is either the old one or the new one.
+"""The checkpoint of a run: one file, which after a crash is either the old one or the new one.
 
 Tensors and JSON in a safetensors file: nothing is unpickled. No generator state is needed, because every epoch is
 seeded by its number.
 """
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from training.errors import CheckpointMismatch
+from training.errors import CheckpointMismatch, UnwritableFile
 from training.model import TaskModel
 
 _KEY = "run"
@@ -36,20 +38,52 @@ class Checkpoint:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`: a reader or a crash sees the old bytes or the new, never a part."""
+    """Replace `path` by `data`: a reader or a crash sees the old bytes or the new, never a part.
+
+    Raises:
+        UnwritableFile: the disk is full, for example; the old file is as it was, and no part of the new one is left.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UnwritableFile(f"{path}: {error.strerror}") from error
+
+
+@contextmanager
+def locked(path: Path, *, patient: bool) -> Iterator[bool]:
+    """True for the one process that holds the lock; the kernel drops it when the process ends.
+
+    Args:
+        path: of the lock's file; its folder is made.
+        patient: wait for the lock; else give False where another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, identity: Mapping[str, object]) -> None:
     """Write `checkpoint` of the run that `identity` describes."""
+    write_atomic(path, checkpoint_bytes(checkpoint, identity))
+
+
+def checkpoint_bytes(checkpoint: Checkpoint, identity: Mapping[str, object]) -> bytes:
+    """The file of `checkpoint`, of the run that `identity` describes."""
     text = json.dumps({"identity": identity, "state": checkpoint.state})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    write_atomic(path, save(tensors, metadata={_KEY: text}))
+    return save(tensors, metadata={_KEY: text})
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, object]) -> Checkpoint | None:
@@ -87,7 +121,7 @@ def moments_of(model: TaskModel, optimizer: torch.optim.Optimizer) -> dict[str, 
 def restore_task(model: TaskModel, tensors: Mapping[str, Tensor]) -> None:
     """Fill the task parameters of `model` from tensors of the same names."""
     for name, parameter in model.task_parameters().items():
-        # A copy: what a file gives lies at any address, and some products give other bits at odd ones.
+        # A copy: tensors of a file can have any address, and some products give other bits at odd addresses.
         parameter.data = tensors[name].to(parameter.device, copy=True)
 
 

@@ -1,4 +1,4 @@
-"""What a run tells: one row per cycle, as JSON and as a table."""
+"""The figures of every size that a run has trained, and their table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ class CycleResult:
     """One trained size.
 
     Attributes:
-        cycle: number from 0; the number of trainings where the model was pruned once more without training.
+        cycle: number from 0, shown from 1; the number of trainings for a size that was pruned without training.
         widths: N_i for all sites.
         adapter_parameters: of all adapters.
         head_parameters: of the head.
         flops: of the whole forward for one image.
         size: bytes of the task adapter file.
-        rank_correlation: Spearman's, of the scores and the same neurons' scores at initialisation.
+        rank_correlation: Spearman's, between the scores and the scores of the same neurons at initialisation.
         validation: top-1 accuracy in [0, 1].
         test: top-1 accuracy in [0, 1]; None until the run is finished, or where there is no test split.
     """
@@ -49,7 +49,7 @@ class CycleResult:
 
 
 def result_of(adapter: TaskAdapter, cycle: int, size: int) -> CycleResult:
-    """The row of a task adapter file whose metrics name validation and rank correlation."""
+    """The figures of a task adapter file; its metrics hold validation and rank correlation."""
     provenance = adapter.manifest.provenance
     return CycleResult(
         cycle=cycle,
@@ -82,7 +82,7 @@ def results_table(rows: Sequence[CycleResult]) -> str:
 def _cells(row: CycleResult) -> tuple[str, ...]:
     first = row.first_live_site
     return (
-        str(row.cycle),
+        str(row.cycle + 1),
         str(row.neurons),
         str(len(row.live_sites)),
         "-" if first is None else str(first),

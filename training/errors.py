@@ -4,6 +4,9 @@ TrainingError
 ├── BadConfig           options or a configuration file that nothing could train by
 ├── Diverged            the loss is no longer a number; the last checkpoint is good
 ├── CheckpointMismatch  the checkpoint belongs to another run, or cannot be read
+├── FolderInUse         another process trains in the run's folder
+├── UnwritableFile      a checkpoint, a result or a folder of a run cannot be written
+├── DamagedRows         a file of JSON lines has a line that is none
 ├── UnreadableRuns      the file of finished rows of a comparison is damaged
 └── ReportError         see training.report.errors
 """
@@ -23,6 +26,18 @@ class Diverged(TrainingError):
 
 class CheckpointMismatch(TrainingError):
     """The checkpoint in the run's folder was made with other options, data or backbone, or is damaged."""
+
+
+class FolderInUse(TrainingError):
+    """Another process trains in the run's folder; two runs need two folders."""
+
+
+class UnwritableFile(TrainingError):
+    """A file of a run cannot be written: a full disk, or a folder that may not be written to."""
+
+
+class DamagedRows(TrainingError, ValueError):
+    """A line of a file of JSON lines is no JSON object; the message names the file and the line."""
 
 
 class UnreadableRuns(TrainingError):

@@ -1,4 +1,4 @@
-"""From a trained model to a task adapter file, and back to a model that evaluates exactly what was written."""
+"""From a trained model to a task adapter file, and back to a model with exactly the weights of the file."""
 
 import copy
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from torch import nn
 
 from adapters_store import BackboneRef, Manifest, Provenance, SiteArrays, TaskAdapter, pack, unpack
 from backbone import Backbone, SiteWeights, flops_of, reference_logits
+from training.errors import Diverged
 from training.frozen import FrozenBackbone
 from training.model import AdaptedModel
 from training.options import MiMiOptions
@@ -18,7 +19,7 @@ from training.prepare import Prepared
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a manifest says about how the task was made."""
+    """How a task was made, for its manifest."""
 
     method: str
     options: MiMiOptions
@@ -31,7 +32,7 @@ class Origin:
 def to_file(model: AdaptedModel, prepared: Prepared, origin: Origin, backbone: Backbone) -> bytes:
     """The task adapter file of `model`, which was trained on `backbone`; weights in float16.
 
-    The golden logits are computed from the weights as they are written, so that their rounding is in them.
+    The golden logits are computed from the rounded weights of the file.
     """
     draft = TaskAdapter(
         manifest=_manifest(model, prepared, origin),
@@ -103,7 +104,15 @@ def _manifest(model: AdaptedModel, prepared: Prepared, origin: Origin) -> Manife
 
 
 def _half(parameter: nn.Parameter) -> np.ndarray:
-    return parameter.detach().cpu().half().numpy()
+    """The parameter as the file stores it.
+
+    Raises:
+        Diverged: a value is beyond float16.
+    """
+    half = parameter.detach().cpu().half()
+    if not half.isfinite().all():
+        raise Diverged("a weight grew beyond float16, the numbers of the file: choose a smaller learning rate")
+    return half.numpy()
 
 
 def _torch(values: np.ndarray) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """One validator of options: the type and the rule of a field, checked for code, for TOML and for the command line.
 
 A rule is part of the field's type: `epochs: Annotated[int, at_least(1)]`. A record calls `validate` when it is made, so
-no part of the project can hold options that nobody checked. pydantic would do this too. It is not used because training
+every record that exists has been checked. pydantic would do this too. It is not used because training
 also runs where no web stack is installed, and pydantic comes with ours.
 """
 
@@ -20,7 +20,7 @@ Kinds = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a value must be, beside its type.
+    """A condition on a value, beside its type.
 
     Attributes:
         text: ends the sentence "NAME must be …".

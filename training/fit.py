@@ -1,7 +1,7 @@
-"""One epoch of training and one evaluation: the inner loops, which know nothing of cycles' ends or of pruning.
+"""One epoch of training and one evaluation. These inner loops know nothing of pruning or of how cycles end.
 
 An epoch draws its order and its augmentation from a generator seeded by (seed, cycle, epoch) alone: a resumed run
-sees what the uninterrupted one saw, without any generator state in a checkpoint.
+sees the same images as an uninterrupted one, and a checkpoint needs no generator state.
 """
 
 from collections.abc import Callable
@@ -45,6 +45,7 @@ class Progress:
 
 OnStep = Callable[[Progress], None]
 
+_RANKS_APART = 2**40  # seeds between two processes: more than all epochs of a run have
 _READ_EVERY = 16  # steps between two looks at loss and accuracy, where looking is not free
 
 
@@ -60,7 +61,16 @@ def build_optimizer(model: TaskModel, fit: FitOptions) -> torch.optim.AdamW:
 
 @dataclass(slots=True)
 class Fitting:
-    """What an epoch needs beside the images: the model, its optimiser, how to train, and who trains with us."""
+    """Everything an epoch needs beside the images.
+
+    Attributes:
+        model: what trains.
+        optimizer: of the model.
+        fit: how to train.
+        seed: of order, augmentation and stochastic depth.
+        cache: the frozen prefix of the training images, where views are cached.
+        world: the processes that train together.
+    """
 
     model: TaskModel
     optimizer: torch.optim.Optimizer
@@ -92,15 +102,18 @@ def train_epoch(fitting: Fitting, train: PixelSet, *, cycle: int, epoch: int, on
     generator = torch.Generator().manual_seed(_epoch_seed(fitting.seed, cycle, epoch))
     model.train()
     model.drop_path = fit.drop_path
-    model.draw_from(torch.Generator(fitting.device).manual_seed(_epoch_seed(fitting.seed, cycle, epoch)))
+    # Every process drops other branches: with one seed for all, row i of each share would lose the same ones.
+    noise_seed = _epoch_seed(fitting.seed, cycle, epoch) + fitting.world.rank * _RANKS_APART
+    model.draw_from(torch.Generator(fitting.device).manual_seed(noise_seed))
     steps = steps_per_epoch(len(train), fit)
     tally, progress = _Tally(fitting), Progress(0, len(train), 0.0, 0.0, 0.0)
     order = torch.randperm(len(train), generator=generator)
     forward = _forward(fitting, train, cycle * fit.epochs + epoch, generator)
     for step, rows in enumerate(order[: steps * fit.batch_size].split(fit.batch_size)):
         rate = learning_rate(epoch * steps + step, steps, fit)
-        mine, weight = fitting.world.share(rows)
-        _step(fitting, partial(forward, mine), train.targets[mine], rate=rate, weight=weight, tally=tally)
+        part, weight = fitting.world.share(len(rows))
+        targets = train.targets[rows[part]]
+        _step(fitting, partial(forward, rows, part), targets, rate=rate, weight=weight, tally=tally)
         model.after_step(epoch * steps + step, fit.epochs * steps)
         if tally.due or step == steps - 1:
             progress = tally.progress(len(order), rate)
@@ -112,15 +125,22 @@ def _epoch_seed(seed: int, cycle: int, epoch: int) -> int:
     return (seed * 1_000_003 + cycle) * 100_003 + epoch
 
 
-def _forward(fitting: Fitting, train: PixelSet, epoch: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
-    """From rows of the training set to their logits: augmented anew, or from the cached prefix of the epoch's view."""
+def _forward(
+    fitting: Fitting, train: PixelSet, epoch: int, generator: torch.Generator
+) -> Callable[[Tensor, slice], Tensor]:
+    """From the rows of a batch and a part of them to the part's logits.
+
+    The images are augmented anew, or the cached prefix of the epoch's view is used.
+    """
     fit, model = fitting.fit, fitting.model
     if not fit.views:
-        return lambda rows: logits_of(model, augment(train.pixels[rows], fit, generator))
+        return lambda rows, part: logits_of(
+            model, augment(train.pixels[rows[part]], fit, generator, batch=(len(rows), part))
+        )
     cache = fitting.cache = fitting.cache or PrefixCache(train, augmented_views(fit, fitting.seed))
     cut = model.cut
     inputs = cache.inputs(model.frozen, epoch % fit.views, cut)
-    return lambda rows: logits_of(model, inputs[rows], cut)
+    return lambda rows, part: logits_of(model, inputs[rows[part]], cut)
 
 
 def _step(

@@ -17,7 +17,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 from backbone import Backbone
-from backbone.arithmetic import Arithmetic, ByModules
+from backbone.backend import Backend, ModuleBackend
 from backbone.kernels import best, default_folder
 from backbone.layers import Mlp
 from training.options import Precision
@@ -40,7 +40,7 @@ class FrozenBackbone:
     original: Backbone
     backbone: Backbone
     precision: Precision = "auto"
-    _bare: Arithmetic | None = field(default=None, repr=False)
+    _bare: Backend | None = field(default=None, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -49,7 +49,7 @@ class FrozenBackbone:
         return device
 
     @property
-    def bare(self) -> Arithmetic:
+    def bare(self) -> Backend:
         """What computes the network where nothing is differentiated; chosen once, so that a run has the same numbers.
 
         On a CPU these are the kernels that serving uses. They are compiled if they are not there: two seconds, once.
@@ -59,11 +59,11 @@ class FrozenBackbone:
             self._bare = self._chosen()
         return self._bare
 
-    def _chosen(self) -> Arithmetic:
+    def _chosen(self) -> Backend:
         if self.lowers and not _casts(self.device):
             return best(self.original, default_folder(), compiles=True, bf16=True)
         if any(weight.device.type != "cpu" or weight.dtype != torch.float32 for weight in self.backbone.parameters()):
-            return ByModules(self.backbone)
+            return ModuleBackend(self.backbone)
         return best(self.backbone, default_folder(), compiles=True)
 
     @property

@@ -1,4 +1,4 @@
-"""Files of JSON lines that several processes add to and that survive a crash: what was there, or that and the new."""
+"""Files of JSON lines. Several processes may add to one, and a crash leaves the old file or the new one."""
 
 import fcntl
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from training.checkpoint import write_atomic
+from training.errors import DamagedRows
 
 Row = dict[str, Any]  # JSON values by name
 
@@ -17,7 +18,7 @@ def read_rows(path: Path) -> list[Row]:
     """The rows of a file; none where there is no file.
 
     Raises:
-        ValueError: a line is no JSON object; the message names it.
+        DamagedRows: a line is no JSON object; the message names it.
     """
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return [_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -27,17 +28,17 @@ def _row(path: Path, number: int, line: str) -> Row:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise ValueError(f"{path}, line {number}: no JSON: {error}") from error
+        raise DamagedRows(f"{path}, line {number}: no JSON: {error}") from error
     if not isinstance(row, dict):
-        raise ValueError(f"{path}, line {number}: no JSON object")
+        raise DamagedRows(f"{path}, line {number}: no JSON object")
     return row
 
 
 def add_rows(path: Path, rows: Sequence[Row]) -> None:
     """Add rows at the end, all or none.
 
-    The file is replaced whole, because a crash would leave an append half done. The lock is on its folder: one on
-    the file itself would be on what is replaced.
+    The file is replaced whole, because a crash could leave half of an append. The lock is on the folder: a lock on
+    the file itself would stay with the old file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path.parent):
@@ -48,7 +49,7 @@ def add_rows(path: Path, rows: Sequence[Row]) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Alone in `folder` with what is done there under this lock; the kernel drops it when the process ends."""
+    """Hold the lock of `folder`; the kernel drops it when the process ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

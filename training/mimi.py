@@ -4,18 +4,23 @@
     while run.cycle < cycles:  fit_cycle -> close_cycle (score, write the size, prune)
     finish: the test split is looked at once, for the sizes already written
 
-Every epoch ends in a checkpoint; a run started again in the same folder goes on to the same result.
+Every epoch ends in a checkpoint; a run that is started again in the same folder continues and ends in the same result.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from adapters_store import unpack
 from backbone import Backbone
+from training.checkpoint import locked
 from training.cycles import CycleResult, result_of
-from training.export import from_file, with_metrics
+from training.errors import Diverged, FolderInUse, UnwritableFile
+from training.export import Origin, from_file, to_file, with_metrics
 from training.fit import Fitting, evaluate, train_epoch
+from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.parallel import ALONE, World
 from training.prepare import Prepared
@@ -34,8 +39,8 @@ class Job:
         backbone: frozen, on the device to train on.
         options: of Algorithm 1.
         folder: where checkpoints and task adapter files go.
-        reporter: told how it goes.
-        world: who trains with us.
+        reporter: receives progress.
+        world: the processes that train together.
     """
 
     prepared: Prepared
@@ -51,49 +56,101 @@ class Outcome:
     """A finished run.
 
     Attributes:
-        adapter: the task adapter file of the last size, with test accuracy in its metrics.
+        adapter: the task adapter file of the exported size, with test accuracy in its metrics.
         results: figures of every size.
+        exported: which of the sizes `adapter` is.
         options: with the learning rate that was chosen.
     """
 
     adapter: bytes
     results: tuple[CycleResult, ...]
     options: MiMiOptions
+    exported: int
 
 
 def train_mimi(job: Job) -> Outcome:
-    """Run Algorithm 1 to its end, or take it up where it was left.
+    """Run Algorithm 1 to its end, or continue the run that the folder holds.
 
     Raises:
-        Diverged: the loss is no longer finite.
+        Diverged: the loss is no longer finite, at every learning rate where several are tried.
         CheckpointMismatch: the folder holds another run.
+        FolderInUse, UnwritableFile: the folder is another process's, or cannot be written to.
     """
-    job.folder.mkdir(parents=True, exist_ok=True)
-    if job.options.learning_rates:
-        job = choose_rate(job)
-    run = Run.begin(job.prepared, job.backbone, job.options, job.folder, job.world)
-    while run.cycle < job.options.cycles:
-        fit_cycle(run, job.reporter)
-        close_cycle(run, job.reporter)
-    if not run.finished:
-        run.prune_untrained()
-    return finish(run, job)
+    with _alone(job):
+        _check_file(job)
+        chosen = choose_rate(job) if job.options.learning_rates else job
+        run = Run.begin(chosen.prepared, chosen.backbone, chosen.options, chosen.folder, job.world)
+        rates = max(1, len(job.options.learning_rates))
+        while run.cycle < chosen.options.cycles:
+            fit_cycle(run, job.reporter, searched=rates - 1, rates=rates)
+            close_cycle(run, job.reporter)
+        if not run.finished:
+            run.prune_untrained()
+        return finish(run, job)
+
+
+def _check_file(job: Job) -> None:
+    """Write the file of the untrained model, and drop it: labels that no file can hold are refused before training.
+
+    Raises:
+        ArtifactError: as `adapters_store.pack`.
+    """
+    options = job.options
+    widths = options.initial_widths(tuple(site.dim for site in job.backbone.sites))
+    model = AdaptedModel(job.backbone, widths, len(job.prepared.labels), init=options.init, seed=options.seed)
+    origin = Origin(options.pruning.name, options, 1, options.fit.epochs, initial_widths=widths, metrics={})
+    to_file(model, job.prepared, origin, job.backbone)
+
+
+@contextmanager
+def _alone(job: Job) -> Iterator[None]:
+    """Hold the lock of the job's folder; of several processes that train together the first holds it.
+
+    Raises:
+        FolderInUse: another process trains there.
+        UnwritableFile: the folder cannot be made or written to.
+    """
+    if not job.world.first:
+        yield
+        return
+    try:
+        with locked(job.folder / ".lock", patient=False) as mine:
+            if not mine:
+                raise FolderInUse(f"{job.folder}: another process trains in this folder; choose another one")
+            yield
+    except OSError as error:
+        raise UnwritableFile(f"{error.filename or job.folder}: {error.strerror}") from error
 
 
 def choose_rate(job: Job) -> Job:
-    """Train the first cycle at each rate of `options.learning_rates`; the job of the best on validation."""
+    """Train the first cycle at each rate of `options.learning_rates`; the job of the best on validation.
+
+    Raises:
+        Diverged: at every rate.
+    """
     candidates = [_at_rate(job, rate) for rate in job.options.learning_rates]
-    scores: list[float] = []
-    for candidate in candidates:
-        run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, job.world)
-        if run.cycle == 0:
-            job.reporter.say(f"learning rate {candidate.options.fit.learning_rate:g}")
-            fit_cycle(run, candidate.reporter)
-            close_cycle(run, candidate.reporter)
-        scores.append(run.result(0).validation)
-    best = candidates[max(range(len(scores)), key=scores.__getitem__)]
-    job.reporter.say(f"chosen on validation: learning rate {best.options.fit.learning_rate:g}")
-    return best
+    scores = [_first_validation(candidate, number, len(candidates)) for number, candidate in enumerate(candidates)]
+    best = max(range(len(scores)), key=scores.__getitem__)
+    if scores[best] < 0:
+        rates = ", ".join(f"{rate:g}" for rate in job.options.learning_rates)
+        raise Diverged(f"the loss is not finite at any learning rate of {rates}")
+    job.reporter.say(f"chosen on validation: learning rate {candidates[best].options.fit.learning_rate:g}")
+    return candidates[best]
+
+
+def _first_validation(candidate: Job, number: int, rates: int) -> float:
+    """Validation top-1 in [0, 1] after the first cycle; -1 where it diverges, which is below every rate that trains."""
+    rate, reporter = candidate.options.fit.learning_rate, candidate.reporter
+    run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, candidate.world)
+    if run.cycle == 0:
+        reporter.say(f"learning rate {rate:g}")
+        try:
+            fit_cycle(run, reporter, searched=number, rates=rates)
+            close_cycle(run, reporter)
+        except Diverged:
+            reporter.say(f"learning rate {rate:g}: the loss is no longer finite; this rate is out")
+            return -1.0
+    return run.result(0).validation
 
 
 def _at_rate(job: Job, rate: float) -> Job:
@@ -104,22 +161,31 @@ def _at_rate(job: Job, rate: float) -> Job:
     return replace(job, options=options, folder=folder)
 
 
-def fit_cycle(run: Run, reporter: Reporter) -> None:
-    """Train the rest of the current cycle, with a checkpoint after every epoch."""
+def fit_cycle(run: Run, reporter: Reporter, *, searched: int = 0, rates: int = 1) -> None:
+    """Train the rest of the current cycle, with a checkpoint after every epoch.
+
+    Args:
+        run: the run.
+        reporter: receives progress.
+        searched: learning rates whose first cycle was trained before.
+        rates: learning rates that are tried in all; each costs one cycle.
+    """
     fit = run.options.fit
     fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache, run.world)
     while run.epoch < fit.epochs:
-        place = Position(run.cycle, run.options.cycles, run.epoch, fit.epochs, fit.learning_rate)
+        position = Position(
+            run.cycle, run.options.cycles, run.epoch, fit.epochs, fit.learning_rate, searched=searched, rates=rates
+        )
         progress = train_epoch(
             fitting,
             run.prepared.train,
             cycle=run.cycle,
             epoch=run.epoch,
-            on_step=partial(reporter.step, place),
+            on_step=partial(reporter.step, position),
         )
         validation = run.validate()
         run.end_epoch(validation)
-        reporter.epoch(place, progress, validation)
+        reporter.epoch(position, progress, validation)
 
 
 def close_cycle(run: Run, reporter: Reporter) -> None:
@@ -134,20 +200,38 @@ def close_cycle(run: Run, reporter: Reporter) -> None:
 
 
 def finish(run: Run, job: Job) -> Outcome:
-    """Look at the test split once, for every size already written."""
+    """Measure test accuracy once, for every size already written."""
     done = job.folder / "adapter.safetensors"
-    files = [_tested(path, job) for path in run.files]
+    found = [path.read_bytes() for path in run.files]
+    job.world.wait()  # every process has read: those that read later would see a file that needs no test
+    files = [_tested(path, data, run) for path, data in zip(run.files, found, strict=True)]
     results = tuple(result_of(unpack(data), cycle, len(data)) for cycle, data in enumerate(files))
-    job.world.write(done, lambda: files[-1])
-    return Outcome(files[-1], results, run.options)
+    exported = exported_size([result.validation for result in results], run.options.size_tolerance)
+    if exported < len(files) - 1:
+        job.reporter.say(_why_larger(results, exported, run.options.size_tolerance))
+    job.world.write(done, lambda: files[exported])
+    return Outcome(files[exported], results, run.options, exported)
 
 
-def _tested(path: Path, job: Job) -> bytes:
-    """The file at `path` with its test accuracy, measured on what is written in it."""
-    data = path.read_bytes()
-    test = job.prepared.test
+def exported_size(validation: Sequence[float], tolerance: float) -> int:
+    """The smallest size, which is the last, whose accuracy is at most `tolerance` below the best."""
+    least = max(validation) - tolerance - 1e-9  # a share of images that is exactly at the tolerance is within it
+    return max(size for size, accuracy in enumerate(validation) if accuracy >= least)
+
+
+def _why_larger(results: Sequence[CycleResult], exported: int, tolerance: float) -> str:
+    best, last, chosen = max(result.validation for result in results), results[-1], results[exported]
+    return (
+        f"warning: {last.neurons} neurons validate at {last.validation:.4f}, the best size at {best:.4f}: exported are "
+        f"{chosen.neurons} neurons at {chosen.validation:.4f}, the smallest size within --size-tolerance {tolerance:g}"
+    )
+
+
+def _tested(path: Path, data: bytes, run: Run) -> bytes:
+    """The file `data` at `path` with its test accuracy, measured with the weights of the file."""
+    test = run.prepared.test
     if test is None or "test_top1" in unpack(data).manifest.provenance.metrics:
         return data
-    tested = with_metrics(data, {"test_top1": evaluate(from_file(data, job.backbone), test)})
-    job.world.write(path, lambda: tested)
+    tested = with_metrics(data, {"test_top1": evaluate(from_file(data, run.frozen), test)})
+    run.world.write(path, lambda: tested)
     return tested

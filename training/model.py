@@ -1,4 +1,4 @@
-"""A backbone with what one task adds to it: its head, and its adapters. Nothing else trains."""
+"""A backbone with the head and the adapters of one task. Nothing else trains."""
 
 from collections.abc import Sequence
 from typing import Protocol, cast, runtime_checkable
@@ -26,7 +26,7 @@ class TaskModel(nn.Module):
     On a backbone where everything is frozen it is the linear probe.
 
     Attributes:
-        frozen: the backbone with its precision and its arithmetic.
+        frozen: the backbone with its precision and its backend.
         backbone: of `frozen`; its forward calls `adapt` behind every branch.
         head: linear (F -> K), drawn as PyTorch's default is, but from the given generator.
         drop_path: stochastic depth of the last branch, growing linearly from the first; only while training.
@@ -70,7 +70,7 @@ class TaskModel(nn.Module):
         return Cut(first, first < len(sites) and not _trains(sites[first])) if first else START
 
     def own_parameters(self) -> dict[str, nn.Parameter]:
-        """What trains beside the head."""
+        """The trained parameters beside the head, by name."""
         return {name: parameter for name, parameter in self.backbone.named_parameters() if parameter.requires_grad}
 
     def task_parameters(self) -> dict[str, nn.Parameter]:
@@ -83,7 +83,7 @@ class TaskModel(nn.Module):
         return own, self.head.weight.numel() + self.head.bias.numel()
 
     def adapt(self, site: int, h: Tensor) -> Tensor:
-        """What replaces the branch output `h` (..., M) at `site`."""
+        """The adapted branch output in the place of `h` (..., M) at `site`."""
         del site
         return h
 
@@ -94,7 +94,7 @@ class TaskModel(nn.Module):
                 module.noise = noise
 
     def penalty(self) -> Tensor | float:
-        """What the loss has beside the cross-entropy; a scalar."""
+        """A scalar that the loss adds to the cross-entropy."""
         return 0.0
 
     def after_step(self, step: int, total: int) -> None:

@@ -145,10 +145,13 @@ class MiMiOptions:
         select: weights to export: of the "last" epoch, or of the epoch "best" on validation in the last cycle.
         init: "trunc_normal" (std 0.02, both matrices), "small" (std 0.002: too small to matter in a score; ours),
             "zero_up", or "linear" (PyTorch's default, the code's on ViT).
-        validation: share of the training images held out for validation.
-        learning_rates: rates tried for the first cycle, the best on validation goes on; empty: `fit.learning_rate`.
+        size_tolerance: the exported size is the smallest whose validation accuracy is at most this much below that of
+            the best size; 1 always exports the last size, as the paper does.
+        validation: share of the training images held out for validation, where the data set has no validation images.
+        learning_rates: rates tried for the first cycle; the run continues at the best on validation. Empty:
+            `fit.learning_rate`.
         precision: of the frozen products; "auto" is bf16 on CUDA and fp32 on a CPU, where bf16 pays if the processor
-            multiplies it (AVX-512 BF16, AMX). What trains is float32.
+            multiplies it (AVX-512 BF16, AMX). Trained weights are float32.
         compile: the frozen sub-layers with torch.compile.
         seed: of the validation split, the initialisation, and every epoch's order and augmentation.
     """
@@ -164,6 +167,7 @@ class MiMiOptions:
     prune_last: bool = False
     select: Literal["last", "best"] = "last"
     init: Init = "trunc_normal"
+    size_tolerance: Annotated[float, within(0, 1)] = 0.02
     validation: Annotated[float, SHARE] = 0.1
     learning_rates: tuple[Rate, ...] = ()
     precision: Precision = "auto"

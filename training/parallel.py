@@ -31,18 +31,18 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes the files and tells how it goes."""
+        """Whether this process writes the files and reports progress."""
         return self.rank == 0
 
-    def share(self, rows: Tensor) -> tuple[Tensor, float]:
-        """This process's rows of a batch (n,), and what their mean counts in the batch's.
+    def share(self, rows: int) -> tuple[slice, float]:
+        """The part of a batch of `rows` rows that this process computes, and its weight in the mean over the batch.
 
-        A batch with fewer rows than processes leaves some without: they compute one row that counts nothing.
+        A batch with fewer rows than processes leaves some processes without a row. They compute one row of weight 0.
         """
-        if self.size == 1:
-            return rows, 1.0
-        mine = rows.tensor_split(self.size)[self.rank]
-        return (mine, len(mine) / len(rows)) if len(mine) else (rows[:1], 0.0)
+        short, longer = divmod(rows, self.size)  # the first `longer` processes have a row more
+        start = self.rank * short + min(self.rank, longer)
+        count = short + (self.rank < longer)
+        return (slice(start, start + count), count / rows) if count else (slice(0, 1), 0.0)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Every gradient becomes the sum of all processes' gradients."""
@@ -64,6 +64,10 @@ class World:
         """The first process replaces `path` by what `make` gives; all go on when it is there to be read."""
         if self.first:
             write_atomic(path, make())
+        self.wait()
+
+    def wait(self) -> None:
+        """Go on when every process is here."""
         if self.size > 1:
             distributed.barrier()
 
@@ -71,18 +75,23 @@ class World:
 ALONE = World()
 
 
-def join() -> World:
-    """The world that torchrun started this process in; ALONE where it did not."""
+def join(device: str) -> World:
+    """The world that torchrun started this process in, which trains on `device`; ALONE without torchrun."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return ALONE
-    if torch.cuda.is_available():
+    if backend_for(device) == "nccl":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    distributed.init_process_group(backend_for(device))
     return World(distributed.get_rank(), size)
 
 
+def backend_for(device: str) -> str:
+    """The communication between processes whose tensors are on `device`: NCCL moves tensors of CUDA only."""
+    return "nccl" if torch.device(device).type == "cuda" else "gloo"
+
+
 def leave(world: World) -> None:
-    """End what `join` began."""
+    """Leave the process group that `join` entered."""
     if world.size > 1:
         distributed.destroy_process_group()

@@ -40,7 +40,7 @@ START = Cut(0)
 @torch.no_grad()  # not inference_mode: its tensors cannot be saved for a backward pass
 def advanced(frozen: FrozenBackbone, x: Tensor, start: Cut, stop: Cut) -> Tensor:
     """From the output `x` at `start` to that at the later `stop`, through the network without adapters."""
-    backbone, arithmetic = frozen.backbone, frozen.bare
+    backbone, backend = frozen.backbone, frozen.bare
     x = x.to(frozen.device, non_blocking=True)
     site = start.site
     with autocast(frozen.device, frozen.precision):
@@ -48,11 +48,11 @@ def advanced(frozen: FrozenBackbone, x: Tensor, start: Cut, stop: Cut) -> Tensor
             x = backbone.embed(backbone.preprocessing.normalize(x))
         elif start.branch:
             x, site = x[:, 0] + x[:, 1], site + 1
-        x = arithmetic.advance(x, site, stop.site)
+        x = backend.advance(x, site, stop.site)
         if not stop.branch:
             return x
-        x = arithmetic.enter(stop.site, x)
-        return torch.stack((x, arithmetic.branch(stop.site, x)), 1)
+        x = backend.enter(stop.site, x)
+        return torch.stack((x, backend.branch(stop.site, x)), 1)
 
 
 CHUNK = 256  # images whose augmentation is drawn together

@@ -1,18 +1,26 @@
 """A data set made ready to train on: checked, split, decoded, with the image that becomes the golden sample."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
+import torch
 
 from backbone import Preprocessing
-from training.data import Data, carve, check
+from training.data import Data, ImageSet, carve, check
 from training.pixels import PixelSet, decode_all
 
+_SECONDS = 5.0  # between two lines on how many images are read
+_SHARE = 0.25  # of a device's free memory that one set of images may take
 GOLDEN_SIDE = 96  # pixels: what a task adapter file allows
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """Everything a run needs of a data set.
 
@@ -21,7 +29,7 @@ class Prepared:
         labels: class names, in the order of the targets.
         train: images to train on.
         validation: images to choose by.
-        test: images for the final figures alone; None where the set has none.
+        test: images for the final figures only; None where the set has none.
         golden: uint8 (h, w, 3), one validation image.
     """
 
@@ -32,29 +40,112 @@ class Prepared:
     test: PixelSet | None
     golden: np.ndarray
 
+    def to(self, device: str) -> "Prepared":
+        """The same data set with its images on `device`; sets that are too large for it stay where they are."""
+        kept: dict[str, PixelSet] = {}
+        for name in ("train", "validation", "test"):
+            images: PixelSet | None = getattr(self, name)
+            if images is not None and fits(images, torch.device(device)):
+                kept[name] = images.to(torch.device(device))
+        return replace(self, **kept)  # type: ignore[arg-type]
 
-def prepare(data: Data, preprocessing: Preprocessing, *, validation: float, seed: int) -> Prepared:
-    """Check every image, carve a stratified validation split from train, decode all.
+    @cached_property
+    def identity(self) -> dict[str, object]:
+        """JSON values that differ where anything differs that a run reads: name, labels, images or their classes."""
+        sets = {"train": self.train, "validation": self.validation, "test": self.test}
+        digests = {name: images.digest if images else None for name, images in sets.items()}
+        return {"name": self.name, "labels": list(self.labels), **digests}
+
+
+def prepare(
+    data: Data, preprocessing: Preprocessing, *, validation: float, seed: int, say: Callable[[str], None] | None = None
+) -> Prepared:
+    """Check every image, take a stratified validation split out of train where there is none, and decode all.
+
+    Args:
+        data: the data set.
+        preprocessing: of the backbone.
+        validation: share of the training images to choose by, where the set has no validation images.
+        seed: of this share.
+        say: receives a line every few seconds, and one for images that occur twice.
 
     Raises:
         DataError: see training.data.errors.
     """
-    check(data)
-    train_rows, validation_rows = carve(data.train.targets, fraction=validation, seed=seed)
-    golden = data.train.image(int(validation_rows[0]))
-    golden.thumbnail((GOLDEN_SIDE, GOLDEN_SIDE))
     test = data.test
-    return Prepared(
+    sets = [images for images in (data.train, data.validation, test) if images is not None]
+    tick = _Counter(2 * sum(map(len, sets)), say)  # each image is decoded to check it, and again to keep it
+    check(data, tick)
+    (train, train_rows), (chosen_by, chosen_rows) = _cut(data, validation, seed)
+    golden = chosen_by.image(int(chosen_rows[0]))
+    golden.thumbnail((GOLDEN_SIDE, GOLDEN_SIDE))
+    prepared = Prepared(
         name=public_name(data.name),
         labels=data.labels,
-        train=decode_all(data.train, preprocessing, train_rows.tolist()),
-        validation=decode_all(data.train, preprocessing, validation_rows.tolist()),
-        test=decode_all(test, preprocessing, range(len(test))) if test is not None else None,
+        train=decode_all(train, preprocessing, train_rows, on_image=tick),
+        validation=decode_all(chosen_by, preprocessing, chosen_rows, on_image=tick),
+        test=decode_all(test, preprocessing, range(len(test)), on_image=tick) if test is not None else None,
         golden=np.asarray(golden),
     )
+    if say:
+        for line in repeated(prepared):
+            say(line)
+    return prepared
+
+
+def fits(images: PixelSet, device: torch.device) -> bool:
+    """Whether a CUDA device has room for a set beside the training; a CPU holds every set already."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return images.pixels.numel() < _SHARE * free
+
+
+def repeated(prepared: Prepared) -> list[str]:
+    """A warning for images that are in two splits, and one for images that have two labels."""
+    sets = {"train": prepared.train, "validation": prepared.validation, "test": prepared.test}
+    hashes = {name: images.hashes() for name, images in sets.items() if images}
+    found = []
+    for first, second in combinations(hashes, 2):
+        if both := len(set(hashes[first]) & set(hashes[second])):
+            found.append(f"warning: {both} images are in the {first} split and in the {second} split too")
+    labels: dict[bytes, set[int]] = {}
+    for name, each in hashes.items():
+        images = sets[name]
+        for image, label in zip(each, images.targets.tolist() if images else [], strict=True):
+            labels.setdefault(image, set()).add(label)
+    if several := [image for image, of in labels.items() if len(of) > 1]:
+        pair = " and ".join(repr(prepared.labels[label]) for label in sorted(labels[several[0]])[:2])
+        found.append(f"warning: {len(several)} images have more than one label, such as {pair}")
+    return found
+
+
+class _Counter:
+    """Counts images, and says how many are done every few seconds; called from several threads."""
+
+    def __init__(self, total: int, say: Callable[[str], None] | None) -> None:
+        self._total, self._say = total, say
+        self._done, self._told, self._lock = 0, time.monotonic(), Lock()
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._done += 1
+            if self._say and time.monotonic() - self._told > _SECONDS:
+                self._told = time.monotonic()
+                self._say(f"reading images: {100 * self._done // self._total} % of {self._total // 2:,}")
+
+
+def _cut(
+    data: Data, fraction: float, seed: int
+) -> tuple[tuple[ImageSet, Sequence[int]], tuple[ImageSet, Sequence[int]]]:
+    """Images to train on and images to choose by, each as a set and rows of it."""
+    if data.validation is not None:
+        return (data.train, range(len(data.train))), (data.validation, range(len(data.validation)))
+    train, held_back = carve(data.train.targets, fraction=fraction, seed=seed)
+    return (data.train, train.tolist()), (data.train, held_back.tolist())
 
 
 def public_name(spec: str) -> str:
-    """The data set's name as a manifest may carry it: a path says too much about the machine it was trained on."""
+    """The data set's name as a manifest may carry it: a path would reveal the machine it was trained on."""
     path = Path(spec)
     return path.resolve().stem if path.exists() else spec

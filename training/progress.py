@@ -1,5 +1,6 @@
-"""Telling how a run goes: to a person as a bar on a terminal or one line an epoch, to a file as JSON lines."""
+"""Progress of a run: for a person as a bar on a terminal or one line an epoch, for a file as JSON lines."""
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from training.jsonl import add_rows
 
 PROGRESS = "progress.jsonl"  # name of the file, in the folder of a run
 _BAR = 24  # characters
+_SHORTEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,9 @@ class Position:
     """Which epoch of which cycle, both from 0.
 
     Attributes:
-        rate: peak learning rate of the run; tells the runs apart that are tried for the best rate.
+        rate: peak learning rate of the run; it differs between the runs that search for the best rate.
+        searched: learning rates whose first cycle was trained before this epoch, beside this one.
+        rates: learning rates that are tried in all; each costs one cycle.
     """
 
     cycle: int
@@ -28,32 +32,44 @@ class Position:
     epoch: int
     epochs: int
     rate: float | None = None
+    searched: int = 0
+    rates: int = 1
+
+    @property
+    def done(self) -> int:
+        """Epochs before this one, those of the search for a learning rate among them."""
+        return (self.searched + self.cycle) * self.epochs + self.epoch
+
+    @property
+    def total(self) -> int:
+        """Epochs of the run and of the search."""
+        return (self.rates - 1 + self.cycles) * self.epochs
 
 
 class Reporter(Protocol):
-    """What a run calls; an implementation may ignore any of it."""
+    """Receives the progress of a run; an implementation may ignore any call."""
 
-    def step(self, place: Position, progress: Progress) -> None:
+    def step(self, position: Position, progress: Progress) -> None:
         """After every optimiser step."""
 
-    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
+    def epoch(self, position: Position, progress: Progress, validation: float | None) -> None:
         """After every epoch, with its validation top-1 where it was measured."""
 
     def cycle(self, result: CycleResult) -> None:
         """After every cycle, before it is pruned."""
 
     def say(self, text: str) -> None:
-        """Anything else a person should read."""
+        """Print other text for a person."""
 
 
 @dataclass(slots=True)
 class Silent:
     """A reporter that says nothing."""
 
-    def step(self, place: Position, progress: Progress) -> None:
+    def step(self, position: Position, progress: Progress) -> None:
         """Nothing."""
 
-    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
+    def epoch(self, position: Position, progress: Progress, validation: float | None) -> None:
         """Nothing."""
 
     def cycle(self, result: CycleResult) -> None:
@@ -65,19 +81,19 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """Reporters that are all told the same, in order."""
+    """Several reporters as one: each receives every call, in order."""
 
     reporters: tuple[Reporter, ...]
 
-    def step(self, place: Position, progress: Progress) -> None:
+    def step(self, position: Position, progress: Progress) -> None:
         """Pass it on."""
         for reporter in self.reporters:
-            reporter.step(place, progress)
+            reporter.step(position, progress)
 
-    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
+    def epoch(self, position: Position, progress: Progress, validation: float | None) -> None:
         """Pass it on."""
         for reporter in self.reporters:
-            reporter.epoch(place, progress, validation)
+            reporter.epoch(position, progress, validation)
 
     def cycle(self, result: CycleResult) -> None:
         """Pass it on."""
@@ -96,23 +112,23 @@ class ProgressFile:
 
     Attributes:
         path: of the file that lines are added to.
-        facts: what every line says beside that: which run it is of.
+        facts: further values of every line, which say to which run it belongs.
     """
 
     path: Path
     facts: Mapping[str, object] = field(default_factory=dict)
     _steps: list[float] = field(default_factory=list)  # seconds at the end of every step of the epoch
 
-    def step(self, place: Position, progress: Progress) -> None:
+    def step(self, position: Position, progress: Progress) -> None:
         """Note the time."""
         self._steps.append(time.monotonic())
 
-    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
+    def epoch(self, position: Position, progress: Progress, validation: float | None) -> None:
         """Add the line."""
         line = {
-            "rate": place.rate,
-            "cycle": place.cycle,
-            "epoch": place.epoch,
+            "rate": position.rate,
+            "cycle": position.cycle,
+            "epoch": position.epoch,
             "loss": progress.loss,
             "accuracy": progress.accuracy,
             "validation": validation,
@@ -123,13 +139,13 @@ class ProgressFile:
         add_rows(self.path, [line])
 
     def cycle(self, result: CycleResult) -> None:
-        """Nothing: the task adapter files say it."""
+        """Nothing: the task adapter files hold these figures."""
 
     def say(self, text: str) -> None:
         """Nothing."""
 
     def _seconds(self) -> float:
-        """By the pace between the ends of steps: nobody says when the first began."""
+        """Seconds of the epoch, estimated from the ends of its steps: the start of the first step is not reported."""
         steps = self._steps
         return (steps[-1] - steps[0]) * len(steps) / (len(steps) - 1) if len(steps) > 1 else 0.0
 
@@ -141,22 +157,22 @@ class Console:
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     _begun: tuple[float, float] | None = None  # epochs done and seconds at the first step seen
 
-    def step(self, place: Position, progress: Progress) -> None:
+    def step(self, position: Position, progress: Progress) -> None:
         """Redraw the bar, on a terminal."""
         if self.stream.isatty():
-            self.stream.write("\r\x1b[K" + self._line(place, progress))
+            self.stream.write("\r\x1b[K" + self._bar(position, progress, shutil.get_terminal_size().columns))
             self.stream.flush()
 
-    def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
-        """End the bar's line with the validation accuracy."""
+    def epoch(self, position: Position, progress: Progress, validation: float | None) -> None:
+        """Replace the bar by a line with the validation accuracy."""
         start = "\r\x1b[K" if self.stream.isatty() else ""
         measured = "" if validation is None else f"  validation {validation:.4f}"
-        self.say(f"{start}{self._line(place, progress)}{measured}")
+        self.say(f"{start}{' '.join(self._texts(position, progress))}{measured}")
 
     def cycle(self, result: CycleResult) -> None:
         """One line on the size just trained."""
         self.say(
-            f"cycle {result.cycle}: {result.neurons} neurons at {len(result.live_sites)} sites, "
+            f"cycle {result.cycle + 1}: {result.neurons} neurons at {len(result.live_sites)} sites, "
             f"{result.adapter_parameters:,} adapter parameters, validation {result.validation:.4f}, "
             f"rank correlation with initialisation {result.rank_correlation:.2f}"
         )
@@ -165,22 +181,30 @@ class Console:
         """Print a line."""
         print(text, file=self.stream, flush=True)
 
-    def _line(self, place: Position, progress: Progress) -> str:
-        share = progress.done / progress.total
-        bar = ("#" * round(_BAR * share)).ljust(_BAR, ".")
+    def _bar(self, position: Position, progress: Progress, columns: int) -> str:
+        """One line that fits a terminal of `columns`: a narrow one has a shorter bar, or none."""
+        begin, end = self._texts(position, progress)
+        width = min(_BAR, columns - len(begin) - len(end) - 5)  # two brackets, two spaces, and the last column is free
+        if width < _SHORTEST:
+            return f"{begin} {end}"[: columns - 1]
+        bar = ("#" * round(width * progress.done / progress.total)).ljust(width, ".")
+        return f"{begin} [{bar}] {end}"
+
+    def _texts(self, position: Position, progress: Progress) -> tuple[str, str]:
+        """Before and behind the bar."""
         return (
-            f"cycle {place.cycle + 1}/{place.cycles} epoch {place.epoch + 1}/{place.epochs} [{bar}] "
+            f"cycle {position.cycle + 1}/{position.cycles} epoch {position.epoch + 1}/{position.epochs}",
             f"loss {progress.loss:.3f} accuracy {progress.accuracy:.3f} rate {progress.rate:.1e} "
-            f"left {self._left(place, share)}"
+            f"left {self._left(position, progress.done / progress.total)}",
         )
 
-    def _left(self, place: Position, share: float) -> str:
-        """Time left in all cycles, by the pace since this process began."""
-        done, now = place.cycle * place.epochs + place.epoch + share, time.monotonic()
+    def _left(self, position: Position, share: float) -> str:
+        """Time left in the search for a rate and all cycles, by the pace since this process began."""
+        done, now = position.done + share, time.monotonic()
         if self._begun is None:
             self._begun = (done, now)
         begun, since = self._begun
         if done <= begun:
             return "-:--"
-        seconds = (now - since) / (done - begun) * (place.cycles * place.epochs - done)
+        seconds = (now - since) / (done - begun) * (position.total - done)
         return f"{int(seconds // 60)}:{int(seconds % 60):02d}"

@@ -14,11 +14,11 @@ from adapters_store import unpack
 from backbone import Backbone, SiteWeights
 from training.checkpoint import (
     Checkpoint,
+    checkpoint_bytes,
     load_checkpoint,
     moments_of,
     restore_moments,
     restore_task,
-    save_checkpoint,
     under,
 )
 from training.cycles import CycleResult, result_of
@@ -183,16 +183,14 @@ class Run:
         return self.folder / "checkpoint.safetensors"
 
     def _save(self) -> None:
-        if self.world.first:
-            save_checkpoint(self._path, self._snapshot(), self._identity)
+        self.world.write(self._path, lambda: checkpoint_bytes(self._snapshot(), self._identity))
 
     @property
     def _identity(self) -> dict[str, object]:
         """What must agree for a checkpoint to be this run's."""
-        prepared = self.prepared
         return {
             "options": self.options.as_dict(),
-            "data": [prepared.name, list(prepared.labels), len(prepared.train), len(prepared.validation)],
+            "data": self.prepared.identity,
             "backbone": self.frozen.original.fingerprint,
         }
 

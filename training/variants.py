@@ -1,6 +1,6 @@
 """MiMi's variants by name: the ablations of the paper's Table 2, and the serve-aware ones, which are ours.
 
-An ablation changes what is removed and leaves everything else as it is. "-once" prunes a single time: it starts at
+An ablation changes only which neurons or weights are removed. "-once" prunes a single time: it starts at
 half the target compression, trains one cycle, prunes half, and trains as many cycles more as the others have.
 """
 

@@ -1,12 +1,11 @@
-"""Kernels of our own for the CPU: sub-layers in a row, with the adapters behind them, in one call.
+"""Compiled kernels for the CPU: consecutive sub-layers, with their adapters, in one call.
 
 A C++ compiler makes them in two seconds (`mimi compile`), for a level of x86-64 instructions or for any other
-processor; without them everything is computed by PyTorch's own operators. What the frozen network gives for an image
-does not depend on what is computed with it. Products in bfloat16 are twice as fast, where they are asked for and the
-processor has them.
+processor. Without them PyTorch's operators compute. An image's result does not depend on what else is in its batch.
+Products in bfloat16 are twice as fast, on request, on processors that have the instruction.
 
-`kernels.cpp` and what it includes are the arithmetic, `build` compiles it, `bindings` calls it, `steps` puts sub-layers
-into its words (`structures`), `compiled` is a network over it, `loading` decides what is used.
+`kernels.cpp` and its headers compute, `build` compiles them, `bindings` calls them, `steps` translates sub-layers into
+`structures`, `compiled` is a backend over the library, `loading` decides whether it is used.
 """
 
 from backbone.kernels.build import PLAIN, build, default_folder, level, multiplies_bf16

@@ -1,5 +1,5 @@
-// Attention inside windows or a whole map, one head at a time: every product is of a few dozen numbers or a few hundred,
-// too small for a BLAS.
+// Attention inside windows or a whole map, one head at a time. A BLAS is too slow for products this small: each has a
+// few dozen or a few hundred numbers.
 
 #pragma once
 
@@ -11,12 +11,13 @@
 
 #include "rows.h"
 
-// Of a block of scores, and of outputs: their sums and what they need just fill 32 registers, or 16. Windows of few
-// tokens are one vector wide: enough rows that their sums need not wait for one another.
+// Sizes of a block of scores (ROWS tokens, VECTORS vectors of keys) and of a block of outputs (MIXED, WIDE). The sums
+// of a block, and the numbers that are added to them, just fill the processor's registers: 32 with AVX-512, else 16.
+// A window of few tokens is one vector wide; then ROWS sums are enough to keep the adders busy.
 constexpr int ROWS = LANES == 16 ? 4 : 2, VECTORS = LANES == 16 ? 6 : 7;
 constexpr int MIXED = LANES == 16 ? 4 : 3, WIDE = 4;
 
-// How maps are cut; not at all where a window has no height.
+// How maps are cut into windows. Without a window height, one window is the whole map.
 struct Windows {
     int64_t heads, depth;
     int64_t window_height, window_width, shift_down, shift_right;
@@ -35,14 +36,14 @@ struct Map : Windows {
     int64_t channels() const { return heads * depth; }
     int64_t windows() const { return height / window_height * (width / window_width); }
 
-    // A row of a bias that does nothing but hide the padding.
+    // A row of a bias that only hides the padding.
     std::vector<float> padding() const {
         std::vector<float> row(padded(), -INFINITY);
         std::fill_n(row.begin(), tokens(), 0.0f);
         return row;
     }
 
-    // Where the tokens of a window lie, as rows of the maps; windows are counted through all images.
+    // The row numbers of a window's tokens in the maps of all images; windows are numbered through all images.
     void locate(int64_t window, int64_t *at) const {
         const int64_t image = window / windows(), across = width / window_width;
         window %= windows();
@@ -54,14 +55,14 @@ struct Map : Windows {
     }
 };
 
-// What is added to scores: a row for each token, or one for all where a step from row to row is none.
+// What is added to scores: a row for each token, or one row for all tokens if `step` is 0.
 struct Bias {
     const float *rows;  // of padded numbers; where there is no key, -inf
     int step;
 };
 
 // One head of one window: queries, values, outputs (tokens, wide), keys (depth, padded), scores (tokens, padded), and
-// what a row of exponentials is to be multiplied by (tokens).
+// the factors (tokens) by which rows of exponentials are multiplied.
 struct Tile {
     std::vector<float> queries, keys, values, outputs, scores, shares;
 
@@ -73,7 +74,7 @@ struct Tile {
           scores(map.tokens() * map.padded()),
           shares(map.tokens()) {}
 
-    // From rows of queries, keys and values of all heads, without their bias.
+    // Reads rows of queries, keys and values of all heads, and adds their bias.
     void read(const Map &map, const float *qkv, const float *bias) {
         const float scale = 1.0f / std::sqrt(float(map.depth));
         const int64_t channels = map.channels();
@@ -85,19 +86,19 @@ struct Tile {
             add(from + channels, bias + channels, map.depth, 1.0f, outputs.data() + t * wide);
             add(from + 2 * channels, bias + 2 * channels, map.depth, 1.0f, values.data() + t * wide);
         }
-        turn(outputs.data(), map.tokens(), map.depth, wide, map.padded(), keys.data());
+        transpose(outputs.data(), map.tokens(), map.depth, wide, map.padded(), keys.data());
     }
 
     void attend(const Map &map, const Bias &bias);
 
-    // To rows of all heads.
+    // Writes the outputs to rows of all heads.
     void write(const Map &map, float *to) const {
         for (int t = 0; t < map.tokens(); t++)
             std::memcpy(to + t * map.channels(), outputs.data() + t * map.wide(), map.depth * sizeof(float));
     }
 
    private:
-    // The next head lies behind this one; its rows are too far apart for the processor to guess.
+    // Prefetches the next head, which lies behind this one; the hardware does not predict rows so far apart.
     static void fetch(const float *from, int depth) {
         for (int d = 0; d < depth; d += 64 / sizeof(float)) __builtin_prefetch(from + d);
     }
@@ -109,8 +110,8 @@ struct Tile {
         for (; d < depth; d++) out[d] = (x[d] + bias[d]) * scale;
     }
 
-    // Rows to columns; those of the padding repeat one, and the padding of the bias hides them.
-    static void turn(const float *__restrict rows, int tokens, int depth, int wide, int padded, float *__restrict out) {
+    // Rows to columns. Columns of the padding repeat one; the padding of the bias hides them.
+    static void transpose(const float *__restrict rows, int tokens, int depth, int wide, int padded, float *__restrict out) {
         for (int t = 0; t < tokens; t += LANES)
             for (int d = 0; d < depth; d++) {
                 vec column;
@@ -121,7 +122,7 @@ struct Tile {
     }
 };
 
-// Calls compute(t, rows) for blocks of so many tokens from the first to the last, and for what is left one by one.
+// Calls compute(t, rows) for blocks of `rows` tokens, and then one by one for the tokens that are left.
 template <int rows, typename Compute>
 void in_blocks(int tokens, Compute compute) {
     int t = 0;
@@ -136,7 +137,7 @@ void score_block(int depth, int wide, int padded, const float *q, const float *k
         for (int v = 0; v < vectors; v++)
             for (int r = 0; r < rows; r++) sum[r][v] += q[r * wide + d] * load(k + d * padded + v * LANES);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) {  // the bias last: masks are large, and would round what is added to them
+        for (int v = 0; v < vectors; v++) {  // the bias last: sums added to a large mask would be rounded
             store(s + r * padded + v * LANES, sum[r][v] + load(bias.rows + r * bias.step + v * LANES));
         }
 }
@@ -162,7 +163,7 @@ static void score(const Map &map, Tile &tile, const Bias &bias) {
     }
 }
 
-// Scores become exponentials; returns by what to multiply these so that they sum to one.
+// Replaces scores by their exponentials; returns the factor by which these sum to one.
 static float softmax(float *row, int padded) {
     vec top = load(row);
     for (int j = LANES; j < padded; j += LANES) top = greater(top, load(row + j));
@@ -194,7 +195,7 @@ void mix_columns(int left, Rest... rest) {
     mix_block<rows, vectors>(rest...);
 }
 
-// Outputs: values weighed by the exponentials, multiplied by their shares afterwards, which are fewer.
+// Outputs: values weighted by the exponentials; the factors are applied to the outputs, which are fewer.
 static void mix(const Map &map, Tile &tile) {
     const int tokens = map.tokens(), padded = map.padded(), wide = map.wide();
     for (int c = 0; c < wide; c += WIDE * LANES) {

@@ -1,11 +1,12 @@
 """The compiled kernels as functions of tensors.
 
-Called through ctypes, which lets other threads of the interpreter run meanwhile. Tensors are float32, on the CPU and
-contiguous; nobody checks that again.
+They are called through ctypes, which lets other threads of the interpreter run meanwhile. Tensors must be float32, on
+the CPU and contiguous; the library does not check that.
 """
 
 import ctypes
 from collections.abc import Sequence
+from itertools import zip_longest
 from math import prod
 from pathlib import Path
 
@@ -13,25 +14,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backbone.arithmetic import Slice
+from backbone.backend import Slice
 from backbone.kernels.errors import KernelsUnusable
-from backbone.kernels.structures import NUMBER, POINTER, Adapter, Ending, Linear, Step
+from backbone.kernels.structures import NUMBER, POINTER, Adapter, Ending, Linear, Step, described
 
 
 class Library:
     """A loaded library, which stays loaded as long as the process, and weights in the order in which it wants them."""
 
     def __init__(self, path: Path, *, bf16: bool = False) -> None:
-        """Load it; with `bf16` products with frozen weights are in bfloat16, the sums of products in float32.
+        """Load it; with `bf16`, products with frozen weights have bfloat16 factors and float32 sums.
 
         Raises:
-            KernelsUnusable: it is not a library that this process can load, PyTorch has no BLAS that it could call, or
-                the processor does not multiply bfloat16.
+            KernelsUnusable: it is not a library that this process can load, its structures are laid out in another way
+                than ours, PyTorch has no BLAS that it could call, or the processor does not multiply bfloat16.
         """
         self._bf16 = bf16
-        self._panels: list[Tensor] = []  # what layers' pointers point into
+        self._panels: list[Tensor] = []  # memory that layers point into
         try:
             library = ctypes.CDLL(str(path))
+            _check_structures(library, path)
             self._run = library.mimi_run
             self.lanes: int = library.mimi_lanes()
             self._vectors: int = library.mimi_vectors()
@@ -60,7 +62,7 @@ class Library:
         return Linear(panels.data_ptr(), bias, inputs, outputs, wide, self._bf16)
 
     def run(self, steps: Sequence[Step], x: Tensor) -> Tensor:
-        """Tokens behind sub-layers in a row for `x` (B, H, W, C), or (B, ..., C) where all of them are MLPs: one call.
+        """Compute consecutive sub-layers in one call: from `x` (B, H, W, C), or (B, ..., C) if all of them are MLPs.
 
         Channels are multiples of the lanes; where tokens are merged, height and width are even.
         """
@@ -77,8 +79,22 @@ class Library:
         return buffers[0, : x.numel() >> merged].view(shape)
 
 
+def _check_structures(library: ctypes.CDLL, path: Path) -> None:
+    """Compare the library's structures with ours before anything is passed to it.
+
+    Raises:
+        AttributeError: it does not describe them.
+        KernelsUnusable: a name, an order, a size or an offset is another.
+    """
+    library.mimi_structures.restype = ctypes.c_char_p
+    theirs, ours = library.mimi_structures().decode().splitlines(), described().splitlines()
+    for found, expected in zip_longest(theirs, ours, fillvalue="nothing"):
+        if found != expected:
+            raise KernelsUnusable(f"{path.name} was made for other structures: {found}, not {expected}")
+
+
 def sum_of(live: Sequence[Slice]) -> Ending:
-    """The ending where adapters act and what entered is added; `live` in the order of the slices."""
+    """The ending in which adapters act and the branch's input is added; `live` in the order of the slices."""
     adapters = (Adapter * len(live))(*(_adapter(*part) for part in live))
     return Ending(adapters, len(live), True)
 
@@ -90,7 +106,7 @@ def _panels(weight: Tensor, wide: int, *, bf16: bool) -> Tensor:
 
 
 def _map_of(x: Tensor) -> tuple[int, int, int, int]:
-    """Images, height, width and channels of tokens; those in another order than a map's are one column of it."""
+    """Images, height, width and channels of tokens; tokens that are no map count as a map of width 1."""
     images, *places, channels = x.shape
     height, width = places if len(places) > 1 else (prod(places), 1)
     return images, height, width, channels

@@ -1,4 +1,4 @@
-"""Makes the kernels: one shared library for each level of a processor's instructions, by any C++ compiler."""
+"""Compiles the kernels: one shared library for each instruction-set level, by any C++ compiler."""
 
 import os
 import shutil
@@ -19,9 +19,9 @@ _SOURCES = tuple(
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 
-PLAIN = "plain"  # whatever every processor of this kind has
+PLAIN = "plain"  # the instructions that every processor of this kind has
 BF16 = "x86-64-v4-bf16"
-LEVELS = {  # of the x86-64 psABI, and one beyond; what the compiler is told of each
+LEVELS = {  # of the x86-64 psABI, and one beyond, with the compiler's flags
     PLAIN: (),
     "x86-64-v3": ("-march=x86-64-v3",),
     "x86-64-v4": ("-march=x86-64-v4",),
@@ -42,7 +42,7 @@ def multiplies_bf16() -> bool:
 
 
 def library_name(level: str) -> str:
-    """File name of the library for a level: another one whenever the sources or the flags are others."""
+    """File name of the library for a level: it changes with the sources and the flags."""
     digest = sha256(repr((_FLAGS, LEVELS[level])).encode())
     for source in _SOURCES:
         digest.update(source.read_bytes())
@@ -50,7 +50,7 @@ def library_name(level: str) -> str:
 
 
 def build(folder: Path, level: str, *, defines: Sequence[str] = ()) -> Path:
-    """Compile the library for `level` into `folder`; the file is there whole or not at all.
+    """Compile the library for `level` into `folder`; the file appears whole or not at all.
 
     Takes about a second, at the lowest priority.
 
@@ -73,23 +73,33 @@ def build(folder: Path, level: str, *, defines: Sequence[str] = ()) -> Path:
         part, objects = Path(scratch) / path.name, Path(scratch) / "kernels.o"
         flags = (*_FLAGS, *LEVELS[level], *(f"-D{define}" for define in defines))
         _run(compiler, *flags, "-c", str(_SOURCES[0]), "-o", str(objects))
-        # OpenMP is not linked: the process has PyTorch's, and a second one would bring threads of its own.
+        # OpenMP is not linked: the process has PyTorch's, and a second copy would start threads of its own.
         _run(compiler, "-shared", str(objects), "-o", str(part))
         part.replace(path)
     return path
 
 
 def _run(*command: str) -> None:
-    made = subprocess.run((*_stepping_back(), *command), capture_output=True, text=True, check=False)
+    made = subprocess.run((*_lowest_priority(), *command), capture_output=True, text=True, check=False)
     if made.returncode:
         raise KernelError(f"{Path(command[0]).name} fails: {made.stderr.strip() or made.returncode}")
 
 
-def _stepping_back() -> Sequence[str]:
-    """What to put before a command that is to take only what nobody else wants of the processor."""
+def _lowest_priority() -> Sequence[str]:
+    """The prefix of a command that runs at the lowest priority."""
     return ("nice", "-n", "19") if shutil.which("nice") else ()
 
 
 def default_folder() -> Path:
-    """Where libraries are kept unless another folder is named: below the user's own cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mimi" / "kernels"
+    """Where libraries are kept unless another folder is named: below the user's own cache folder.
+
+    Raises:
+        KernelError: this user has no home folder. A shared folder is no substitute, because others can write there.
+    """
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "mimi" / "kernels"
+    try:
+        return Path.home() / ".cache" / "mimi" / "kernels"
+    except RuntimeError:
+        reason = "this user has no home folder to keep compiled kernels in: set HOME, or name a folder for kernels"
+        raise KernelError(reason) from None

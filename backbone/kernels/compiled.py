@@ -1,22 +1,22 @@
-"""A network over our own kernels: sub-layers in a row are one call, which waits for no other thread of Python."""
+"""A backend over the compiled kernels: consecutive sub-layers are one call, during which other threads run."""
 
 from collections.abc import Sequence
 from itertools import groupby
 
 from torch import Tensor
 
-from backbone.arithmetic import BARE, ByModules, Live
+from backbone.backend import BARE, Live, ModuleBackend
 from backbone.kernels.bindings import Library, sum_of
 from backbone.kernels.steps import step_of
 from backbone.kernels.structures import OUTPUT, Step
 from backbone.network import Backbone
 
 
-class Compiled(ByModules):
-    """Sub-layers over a library where it knows them, by their modules elsewhere."""
+class Compiled(ModuleBackend):
+    """Computes sub-layers by a library where it supports them, and by their modules elsewhere."""
 
     def __init__(self, backbone: Backbone, library: Library) -> None:
-        """Compute `backbone`, of whose layers' weights the library keeps a copy."""
+        """Compute `backbone`; the library keeps a copy of its layers' weights."""
         super().__init__(backbone)
         self._library = library
         self._steps = tuple(step_of(site, library) for site in backbone.sites)
@@ -27,17 +27,17 @@ class Compiled(ByModules):
         return sum(step is not None for step in self._steps)
 
     def enter(self, site: int, x: Tensor) -> Tensor:
-        """As `Arithmetic.enter`; to the bit what `advance` computes on its way."""
+        """As `Backend.enter`; bit for bit as `advance` does it."""
         step = self._steps[site]
         return self._library.run([step.only_merging()], x) if step and step.merging else super().enter(site, x)
 
     def branch(self, site: int, x: Tensor) -> Tensor:
-        """As `Arithmetic.branch`."""
+        """As `Backend.branch`."""
         step = self._steps[site]
         return super().branch(site, x) if step is None else self._library.run([step.only_branch(OUTPUT)], x)
 
     def advance(self, x: Tensor, start: int, stop: int, live: Live = BARE) -> Tensor:
-        """As `Arithmetic.advance`."""
+        """As `Backend.advance`."""
         for known, sites in groupby(range(start, stop), key=lambda site: self._steps[site] is not None):
             row = list(sites)
             x = self._library.run(self._with(live, row), x) if known else self._by_modules(x, row, live)
@@ -47,6 +47,6 @@ class Compiled(ByModules):
         return super().advance(x, sites[0], sites[-1] + 1, live)
 
     def _with(self, live: Live, sites: Sequence[int]) -> list[Step]:
-        """The steps of some sites, each with the adapters behind it."""
+        """The steps of some sites, each with its adapters."""
         steps = ((self._steps[site], live.get(site)) for site in sites)
         return [step.ending_in(sum_of(adapters)) if adapters else step for step, adapters in steps if step is not None]

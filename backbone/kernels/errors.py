@@ -1,4 +1,4 @@
-"""What can go wrong with kernels of our own.
+"""What can go wrong with compiled kernels.
 
 KernelError
 ├── CompilerMissing    no C++ compiler to make them with
@@ -9,12 +9,18 @@ from backbone.errors import BackboneError
 
 
 class KernelError(BackboneError):
-    """The kernels could not be made."""
+    """Raised when the kernels could not be made."""
+
+    title = "The kernels could not be made."
 
 
 class CompilerMissing(KernelError):
-    """There is no C++ compiler on this machine."""
+    """Raised where a library has to be compiled and cannot be."""
+
+    title = "There is no C++ compiler on this machine."
 
 
 class KernelsUnusable(KernelError):
-    """The library does not load here, or its results are not the modules'."""
+    """Raised when a library is refused before it computes anything for a caller."""
+
+    title = "The library of kernels does not load here, or its results are not the modules'."

@@ -1,11 +1,13 @@
-// Sub-layers of a frozen network in a row, and the adapters behind them. Float32, and if asked for, factors of products
-// with frozen weights in bfloat16; threads by OpenMP.
+// Consecutive sub-layers of a frozen network, and their adapters. Computes in float32; on request the factors of
+// products with frozen weights are bfloat16. Threads by OpenMP.
 //
-// PyTorch's operators read and write all tokens once for every norm, bias, activation and copy. Here a piece of them
-// goes through a whole branch while it lies in a core's own cache.
+// PyTorch's operators read and write all tokens once for every norm, bias, activation and copy. Here a piece of the
+// tokens goes through a whole branch while it lies in a core's own cache.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "attention.h"
@@ -35,22 +37,22 @@ struct Adapter {
     int64_t width, first, images;
 };
 
-// What becomes of a branch's output: nothing, or else adapters act on it and what entered the branch is added.
+// What is done to a branch's output: adapters act on it; then, if `added`, the branch's input is added.
 struct Ending {
     const Adapter *adapters;
     int64_t count;
     bool added;
 };
 
-// Of four tokens one, at the start of a stage.
+// Merges four tokens into one, at the start of a stage.
 struct Merging {
     Norm norm;
     Linear reduction;  // without bias
 };
 
-// A sub-layer, or a part of it: what enters is merged or not, and goes through one of the branches or none.
+// A sub-layer or a part of it: patch merging or null, then one of the two branches or none.
 struct Step {
-    const Merging *merging;  // or null, as the two others
+    const Merging *merging;  // all three pointers may be null
     const Mlp *mlp;
     const Attention *attention;
     Ending ending;
@@ -58,7 +60,7 @@ struct Step {
     bool branches() const { return mlp || attention; }
 };
 
-// x (windows * tokens, channels) becomes attention inside each window; qkv (windows * tokens, 3 * channels).
+// Writes attention inside each window to x (windows * tokens, channels); qkv (windows * tokens, 3 * channels).
 void attend(const Attention &branch, const Map &map, const float *qkv, int64_t first, int64_t windows, float *x,
             int threads) {
     const int64_t channels = map.channels(), tokens = map.tokens();
@@ -90,7 +92,8 @@ void adapt(const Adapter &adapter, int64_t tokens, int64_t channels, float *h) {
     multiply_by_blas(adapter.up, channels, adapter.width, hidden, tokens, h, 1.0f);
 }
 
-// Some of the items for which a branch is computed: every image has `each` of them, of so many tokens.
+// Some of the items that a branch is computed for, numbered from `first`. An item is a token or a window; each image
+// has `each` items, and an item has `tokens` tokens.
 struct Piece {
     int64_t first, items, each, tokens;
     int threads;
@@ -104,7 +107,7 @@ struct Piece {
             const int64_t to = std::min(first + items, (adapter.first + adapter.images) * each);
             if (from < to) ::adapt(adapter, (to - from) * tokens, channels, h + (from - first) * tokens * channels);
         };
-        if (threads == 1 || ending.count < threads) {  // by no region of one thread: the BLAS would start its own there
+        if (threads == 1 || ending.count < threads) {  // not as a parallel region of one: the BLAS would start threads in it
             std::for_each_n(ending.adapters, ending.count, act);
             return;
         }
@@ -113,18 +116,18 @@ struct Piece {
     }
 };
 
-// From h (rows, channels), the last product of a branch without its bias, to the result. Row i of it belongs at row
-// at(i) of x, which entered the branch, and of out, of which h may be a part.
+// Turns h (rows, channels), the last product of a branch without its bias, into the branch's result in `out`. Row i of h
+// belongs to row at(i) of `out`, and of x, the branch's input. h may be a part of `out`.
 template <typename At>
-void end(const Piece &piece, const Ending &ending, const Linear &last, const float *scale, const float *x, float *h,
-         float *out, At at) {
-    const int64_t channels = last.out;
+void finish(const Piece &piece, const Ending &ending, const Linear &last, const float *scale, const float *x, float *h,
+            float *out, At at) {
+    const int64_t channels = last.outputs;
     const bool adapted = ending.count > 0;
 #pragma omp parallel for schedule(static) num_threads(piece.threads)
     for (int64_t i = 0; i < piece.rows(); i++) {
         float *row = h + i * channels;
         const float *residual = ending.added && !adapted ? x + at(i) * channels : nullptr;
-        finish(row, last.bias, scale, residual, channels, adapted ? row : out + at(i) * channels);
+        add_bias(row, last.bias, scale, residual, channels, adapted ? row : out + at(i) * channels);
     }
     if (!adapted) return;
     piece.adapt(ending, channels, h);
@@ -132,10 +135,10 @@ void end(const Piece &piece, const Ending &ending, const Linear &last, const flo
     for (int64_t i = 0; i < piece.rows(); i++) add(h + i * channels, x + at(i) * channels, channels, out + at(i) * channels);
 }
 
-// out = what becomes of branch(x): x, out (images, tokens, channels), not the same memory.
+// out = the finished branch(x): x, out (images, tokens, channels), not the same memory.
 void forward(const Mlp &branch, const Ending &ending, const float *x, int64_t images, int64_t tokens, float *out,
              int threads) {
-    const int64_t channels = branch.up.in, wide = branch.up.out;
+    const int64_t channels = branch.up.inputs, wide = branch.up.outputs;
     const double flops = branch.up.flops() + branch.down.flops();
     in_pieces(images * tokens, 1, flops, threads, [=, &branch, &ending](int64_t first, int64_t rows, int threads) {
         float *normed = scratch<0>(rows * (channels + wide)), *hidden = normed + rows * channels;
@@ -148,11 +151,11 @@ void forward(const Mlp &branch, const Ending &ending, const float *x, int64_t im
         for (int64_t i = 0; i < rows; i++) activate(hidden + i * wide, branch.up.bias, wide);
         multiply(branch.down, hidden, rows, to, threads);
         const Piece piece{first, rows, tokens, 1, threads};
-        end(piece, ending, branch.down, branch.scale, x, to, out, [=](int64_t i) { return first + i; });
+        finish(piece, ending, branch.down, branch.scale, x, to, out, [=](int64_t i) { return first + i; });
     });
 }
 
-// out = what becomes of branch(x): x, out (images, height, width, channels), not the same memory.
+// out = the finished branch(x): x, out (images, height, width, channels), not the same memory.
 void forward(const Attention &branch, const Ending &ending, const float *x, int64_t images, int64_t height,
              int64_t width, float *out, int threads) {
     const Map map{branch.windows.of(height, width), height, width};
@@ -169,35 +172,77 @@ void forward(const Attention &branch, const Ending &ending, const float *x, int6
             normalise(branch.norm, x + at[i] * channels, channels, inside + i * channels);
         multiply(branch.qkv, inside, piece.rows(), qkv, threads);
         attend(branch, map, qkv, first, windows, inside, threads);
-        multiply(branch.proj, inside, piece.rows(), qkv, threads);  // queries, keys and values are spent
-        end(piece, ending, branch.proj, branch.scale, x, qkv, out, [&](int64_t i) { return at[i]; });
+        multiply(branch.proj, inside, piece.rows(), qkv, threads);  // overwrites queries, keys and values
+        finish(piece, ending, branch.proj, branch.scale, x, qkv, out, [&](int64_t i) { return at[i]; });
     });
 }
 
 // From x (images, height, width, channels) to out (images, height / 2, width / 2, 2 * channels).
 void merge(const Merging &merging, const float *x, int64_t images, int64_t height, int64_t width, float *out,
            int threads) {
-    const int64_t four = merging.reduction.in, channels = four / 4, across = width / 2;
+    const int64_t four = merging.reduction.inputs, channels = four / 4, across = width / 2;
     const double flops = merging.reduction.flops();
     in_pieces(images * (height / 2) * across, 1, flops, threads, [=, &merging](int64_t first, int64_t rows, int threads) {
         float *normed = scratch<0>(rows * four);
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (int64_t i = 0; i < rows; i++) {
-            // Heights are even, so that rows of tokens can be counted through all images.
+            // Heights are even, so rows of tokens can be numbered through all images.
             const int64_t top = (first + i) / across * 2, left = (first + i) % across * 2;
             float *to = normed + i * four;
-            for (int64_t corner = 0; corner < 4; corner++)  // down the left column first, as Swin has them
+            for (int64_t corner = 0; corner < 4; corner++)  // the left column first, as in Swin
                 std::memcpy(to + corner * channels,
                             x + ((top + corner % 2) * width + left + corner / 2) * channels, channels * sizeof(float));
             normalise(merging.norm, to, four, to);
         }
-        multiply(merging.reduction, normed, rows, out + first * merging.reduction.out, threads);
+        multiply(merging.reduction, normed, rows, out + first * merging.reduction.outputs, threads);
     });
+}
+
+// One structure's name, size, and its fields in order: name, offset and size of each.
+struct Description {
+    std::string text;
+
+    Description(const char *name, size_t size) : text(std::string(name) + ' ' + std::to_string(size)) {}
+
+    Description &field(const char *name, size_t offset, size_t size) {
+        text += std::string(", ") + name + ' ' + std::to_string(offset) + ' ' + std::to_string(size);
+        return *this;
+    }
+};
+
+#define STRUCTURE(type) Description(#type, sizeof(type))
+#define FIELD(type, name) .field(#name, offsetof(type, name), sizeof(type::name))
+
+std::string described() {
+    const Description all[] = {
+        STRUCTURE(Norm) FIELD(Norm, weight) FIELD(Norm, bias) FIELD(Norm, epsilon),
+        STRUCTURE(Linear) FIELD(Linear, panels) FIELD(Linear, bias) FIELD(Linear, inputs) FIELD(Linear, outputs)
+            FIELD(Linear, wide) FIELD(Linear, rounded),
+        STRUCTURE(Mlp) FIELD(Mlp, norm) FIELD(Mlp, up) FIELD(Mlp, down) FIELD(Mlp, scale),
+        STRUCTURE(Windows) FIELD(Windows, heads) FIELD(Windows, depth) FIELD(Windows, window_height)
+            FIELD(Windows, window_width) FIELD(Windows, shift_down) FIELD(Windows, shift_right),
+        STRUCTURE(Attention) FIELD(Attention, norm) FIELD(Attention, qkv) FIELD(Attention, proj)
+            FIELD(Attention, scale) FIELD(Attention, bias) FIELD(Attention, groups) FIELD(Attention, windows),
+        STRUCTURE(Merging) FIELD(Merging, norm) FIELD(Merging, reduction),
+        STRUCTURE(Adapter) FIELD(Adapter, down) FIELD(Adapter, up) FIELD(Adapter, width) FIELD(Adapter, first)
+            FIELD(Adapter, images),
+        STRUCTURE(Ending) FIELD(Ending, adapters) FIELD(Ending, count) FIELD(Ending, added),
+        STRUCTURE(Step) FIELD(Step, merging) FIELD(Step, mlp) FIELD(Step, attention) FIELD(Step, ending),
+    };
+    std::string text;
+    for (const Description &each : all) text += each.text + '\n';
+    return text;
 }
 
 }  // namespace
 
-// What multiplies matrices: `sgemm_` of a BLAS. To be called once, before all others.
+// How this compiler lays out the structures that the caller fills in: the caller compares this with its own.
+extern "C" const char *mimi_structures() {
+    static const std::string text = described();
+    return text.c_str();
+}
+
+// Sets the function that multiplies matrices: `sgemm_` of a BLAS. To be called once, before `mimi_run`.
 extern "C" void mimi_open(Sgemm blas) { sgemm = blas; }
 
 extern "C" int mimi_lanes() { return LANES; }
@@ -208,8 +253,8 @@ extern "C" int mimi_vectors() { return MOST_VECTORS; }
 // Whether panels may be in bfloat16.
 extern "C" bool mimi_bfloat16() { return MULTIPLIES_BFLOAT16; }
 
-// out = x (images, height, width, channels) behind all steps. `out` and `spare` are as large as x, or as x merged where
-// the first step does that; tokens in another order than that of a map are MLPs' alone, as maps of width 1.
+// Computes all steps from x (images, height, width, channels) to `out`. `out` and `spare` are as large as x, or as x
+// after merging if the first step merges. Tokens that are no map are passed as maps of width 1, for MLP steps only.
 extern "C" void mimi_run(const Step *steps, int64_t count, const float *x, int64_t images, int64_t height, int64_t width,
                          float *out, float *spare, int threads) {
     int64_t left = 0;

@@ -1,4 +1,4 @@
-"""From a folder of libraries to what computes a network; nothing is used that does not give what its modules give.
+"""From a folder of libraries to a backend. A library is used only if its results are those of the network's modules.
 
 A library is native code that this process will run: the folder must be writable by the server's own user only.
 """
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backbone.adapter import SiteWeights
-from backbone.arithmetic import Arithmetic, ByModules, adapt_slices
+from backbone.backend import Backend, ModuleBackend, adapt_slices
 from backbone.kernels.bindings import Library
 from backbone.kernels.build import build, level, library_name
 from backbone.kernels.compiled import Compiled
@@ -19,8 +19,8 @@ from backbone.network import Backbone
 
 _log = logging.getLogger(__name__)
 
-_FP32 = 1e-5  # what a sub-layer in float32 may be away
-_BF16 = 2e-2  # and one whose products are in bfloat16, as a share of its largest number; most that was seen is 0.0044
+_FP32 = 1e-5  # largest difference of a sub-layer in float32
+_BF16 = 2e-2  # with products in bfloat16, as a share of its largest number; the largest seen is 0.0044
 
 
 def path_in(folder: Path) -> Path:
@@ -40,8 +40,8 @@ def build_missing(folder: Path) -> bool:
     return True
 
 
-def load(backbone: Backbone, folder: Path, *, bf16: bool = False) -> Arithmetic:
-    """What computes a network over the library in `folder`; its own modules where that does not help.
+def load(backbone: Backbone, folder: Path, *, bf16: bool = False) -> Backend:
+    """A backend over the library in `folder`; the network's own modules where there is none.
 
     Args:
         backbone: the network, in float32.
@@ -49,19 +49,19 @@ def load(backbone: Backbone, folder: Path, *, bf16: bool = False) -> Arithmetic:
         bf16: whether products with its weights are computed in bfloat16.
 
     Raises:
-        KernelsUnusable: there is a library, but it does not load, gives something else than the modules, or is asked
-            for bfloat16 on a processor that does not multiply it.
+        KernelsUnusable: there is a library, but it does not load, its results are not those of the modules, or the
+            processor does not multiply bfloat16 and `bf16` is set.
     """
     path = path_in(folder)
     if not path.is_file():
-        return ByModules(backbone)
+        return ModuleBackend(backbone)
     compiled = Compiled(backbone, Library(path, bf16=bf16))
     compare(backbone, compiled, rounding=_BF16 if bf16 else 0.0)
     return compiled
 
 
-def best(backbone: Backbone, folder: Path, *, compiles: bool, bf16: bool = False) -> Arithmetic:
-    """What computes a network fastest here; whatever goes wrong with kernels, the log says, and modules do it.
+def best(backbone: Backbone, folder: Path, *, compiles: bool, bf16: bool = False) -> Backend:
+    """The fastest backend here. If anything fails with kernels, the log says so, and modules compute.
 
     Args:
         backbone: the network.
@@ -75,17 +75,17 @@ def best(backbone: Backbone, folder: Path, *, compiles: bool, bf16: bool = False
         return load(backbone, folder, bf16=bf16)
     except (KernelError, OSError) as error:
         _log.warning("kernels are not used: %s", error)
-        return ByModules(backbone)
+        return ModuleBackend(backbone)
 
 
 @torch.inference_mode()
-def compare(backbone: Backbone, compiled: Arithmetic, *, rounding: float) -> None:
+def compare(backbone: Backbone, compiled: Backend, *, rounding: float) -> None:
     """Compute two random images by both: site by site, one of them with an adapter, and all sites in a row.
 
-    `rounding` is the share of its largest number that a sub-layer may be away, beside what float32 explains.
+    `rounding` is the allowed difference of a sub-layer as a share of its largest number, beside that of float32.
 
     Raises:
-        KernelsUnusable: somewhere they differ by more than the numbers explain that are computed in.
+        KernelsUnusable: they differ by more than rounding explains.
     """
 
     def close(given: Tensor, expected: Tensor, sites: int = 1) -> bool:

@@ -1,4 +1,4 @@
-// In which numbers two matrices are multiplied; sums are float32.
+// The number formats in which two matrices are multiplied; sums are float32.
 
 #pragma once
 

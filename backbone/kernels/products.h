@@ -1,8 +1,8 @@
 // Matrix products, and how rows are shared out among threads.
 //
-// Products with frozen weights are our own. A BLAS sorts the weights anew in every call, which costs more than the
-// products where rows are few; ours lie ready in the order in which they are multiplied. Those with an adapter's
-// weights, which come and go, are done by the BLAS that PyTorch itself computes with.
+// Frozen weights are stored in panels, in the order in which they are multiplied. A BLAS would rearrange them in every
+// call, which costs more than the products if rows are few. Adapters come and go, so their products use the BLAS that
+// PyTorch computes with.
 
 #pragma once
 
@@ -17,15 +17,16 @@ using Sgemm = void (*)(const char *, const char *, const int *, const int *, con
 
 inline Sgemm sgemm;
 
-// out (rows, outputs) = x (rows, inputs) times weight (outputs, inputs) turned around, plus `kept` times what is there.
+// out (rows, outputs) = x (rows, inputs) times weight (outputs, inputs) transposed, plus `kept` times the old out.
 static void multiply_by_blas(const float *weight, int64_t outputs, int64_t inputs, const float *x, int64_t rows,
                              float *out, float kept) {
     const int m = outputs, n = rows, k = inputs;
     const float one = 1.0f;
-    sgemm("T", "N", &m, &n, &k, &one, weight, &k, x, &k, &kept, out, &m);  // columns first, as Fortran has them
+    sgemm("T", "N", &m, &n, &k, &one, weight, &k, x, &k, &kept, out, &m);  // column-major, as in Fortran
 }
 
-// Memory of this thread for `count` floats, in three places; what the last call for a place gave is lost.
+// Memory of this thread for `count` floats, one for each of three places. It invalidates the memory that the last call
+// for the same place returned.
 template <int place>
 float *scratch(int64_t count) {
     static thread_local std::unique_ptr<float[]> memory;
@@ -39,16 +40,16 @@ float *scratch(int64_t count) {
 }
 
 constexpr int SUMS = LANES == 16 ? 24 : 12;       // vectors of a block's sums: with its factors they fill the registers
-constexpr int MOST_VECTORS = LANES == 16 ? 4 : 2;  // of a panel, which a block is as wide as
+constexpr int MOST_VECTORS = LANES == 16 ? 4 : 2;  // of a panel; a block is as wide as its panel
 
 // A layer with frozen weights, cut into panels of `wide` outputs, a multiple of the lanes.
 struct Linear {
-    const void *panels;  // (out / wide, in / channels, wide, channels), of the numbers' channels
-    const float *bias;   // (out), or null
-    int64_t in, out, wide;
+    const void *panels;  // (outputs / wide, inputs / channels, wide, channels), of the numbers' channels
+    const float *bias;   // (outputs), or null
+    int64_t inputs, outputs, wide;
     bool rounded;  // the panels are in bfloat16
 
-    double flops() const { return 2.0 * in * out; }  // of a row
+    double flops() const { return 2.0 * inputs * outputs; }  // of a row
 };
 
 // A block of a result that has `outputs` columns: from rows of x, of so many factors each, and from a panel.
@@ -83,31 +84,31 @@ void multiply_panel(int64_t wide, Rest... rest) {
 template <typename Numbers>
 void multiply_panels(const Linear &layer, const typename Numbers::Factor *x, int64_t rows, float *out, int threads) {
     const auto *panels = static_cast<const typename Numbers::Factor *>(layer.panels);
-    const int64_t factors = layer.in / Numbers::channels;
+    const int64_t factors = layer.inputs / Numbers::channels;
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-    for (int64_t first = 0; first < layer.out; first += layer.wide)
-        multiply_panel<Numbers>(layer.wide, x, rows, panels + first * factors, factors, out + first, layer.out);
+    for (int64_t first = 0; first < layer.outputs; first += layer.wide)
+        multiply_panel<Numbers>(layer.wide, x, rows, panels + first * factors, factors, out + first, layer.outputs);
 }
 
-// out (rows, layer.out) = x (rows, layer.in) times the weight turned around; the bias is not added.
+// out (rows, layer.outputs) = x (rows, layer.inputs) times the weight transposed; the bias is not added.
 static void multiply(const Linear &layer, const float *x, int64_t rows, float *out, int threads) {
     if (!layer.rounded) return multiply_panels<Float32>(layer, x, rows, out, threads);
-    auto *rounded = reinterpret_cast<int32_t *>(scratch<2>(rows * layer.in / 2));
-    Bfloat16::round(x, rows * layer.in, rounded);
+    auto *rounded = reinterpret_cast<int32_t *>(scratch<2>(rows * layer.inputs / 2));
+    Bfloat16::round(x, rows * layer.inputs, rounded);
     multiply_panels<Bfloat16>(layer, rounded, rows, out, threads);
 }
 
-constexpr int64_t MOST = 256;  // tokens of a piece: what is computed from them stays in a core's own cache
+constexpr int64_t MOST = 256;  // tokens of a piece, whose results then fit into a core's own cache
 constexpr int64_t LEAST = 16;  // tokens for each thread below which reading the weights costs more than the products
 
-// FLOPs for each thread below which waking it costs more than it computes: once, or for every part of a branch.
+// FLOPs for each thread below which waking it is not worth it: woken once, or for every part of a branch.
 constexpr double WORTH = 5e6, WORTH_SHARING = 6 * WORTH;
 
 // Calls compute(first, count, threads) until all `items`, of so many tokens each, are done.
 //
-// A thread takes one piece after the other, each from the first norm to the last sum; one that other work of the
-// machine holds up takes fewer. Few items are one piece, over which the threads are left to share every product, if
-// there is enough to share.
+// Each thread takes one piece after the other and computes it from the first norm to the last sum. A thread that other
+// work holds up takes fewer pieces. If there are few items, they are one piece, and the threads share each product of
+// it if it is large enough.
 template <typename Compute>
 void in_pieces(int64_t items, int64_t tokens, double flops, int threads, Compute compute) {
     const double work = items * tokens * flops;

@@ -1,4 +1,4 @@
-// What is done to rows of channels between the products: norm, activation, sum. Channels are whole vectors.
+// Operations on rows of channels between the products: norm, activation, sum. Channels are whole vectors.
 
 #pragma once
 
@@ -37,9 +37,9 @@ INLINE void activate(float *x, const float *bias, int64_t channels) {
     for (int64_t c = 0; c < channels; c += LANES) store(x + c, gelu(load(x + c) + load(bias + c)));
 }
 
-// out = (x + bias) * scale + residual; without a scale or a residual where they are null.
-INLINE void finish(const float *x, const float *bias, const float *scale, const float *residual, int64_t channels,
-                   float *out) {
+// out = (x + bias) * scale + residual; a scale or a residual that is null is left out.
+INLINE void add_bias(const float *x, const float *bias, const float *scale, const float *residual, int64_t channels,
+                     float *out) {
     for (int64_t c = 0; c < channels; c += LANES) {
         vec y = load(x + c) + load(bias + c);
         if (scale) y *= load(scale + c);

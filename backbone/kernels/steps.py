@@ -1,4 +1,4 @@
-"""Sub-layers as our own kernels know them: with the same results."""
+"""From sub-layers to the steps that the compiled kernels compute, with the same results."""
 
 import ctypes
 from math import prod
@@ -13,11 +13,13 @@ from backbone.layers import Branch, GlobalAttention, Merge, WindowAttention
 from backbone.layers import Mlp as MlpModule
 from backbone.network import SubLayer
 
-_MOST_TOKENS = 640  # that attend to one another; more have not been timed: a tile leaves a core's own cache
+_MOST_TOKENS = (
+    640  # that attend to one another; with more, a tile no longer fits a core's own cache, and none was timed
+)
 
 
 def step_of(site: SubLayer, library: Library) -> Step | None:
-    """A frozen sub-layer, what enters it included; None where the kernels do not know it."""
+    """A frozen sub-layer with its entry; None where the kernels do not support it."""
     step = branch_step(site.branch, site.tokens, library)
     if step is None or isinstance(site.enter, nn.Identity):
         return step
@@ -28,7 +30,7 @@ def step_of(site: SubLayer, library: Library) -> Step | None:
 
 
 def branch_step(branch: Branch, tokens: int, library: Library) -> Step | None:
-    """A frozen branch for so many tokens of an image, likewise; what entered is added to it."""
+    """A frozen branch for so many tokens of an image, whose input is added; None likewise."""
     if isinstance(branch, WindowAttention) and _knows_attention(branch, prod(branch.window), library):
         return _window_attention(branch, library)
     if isinstance(branch, GlobalAttention) and _knows_attention(branch, tokens, library):
@@ -60,7 +62,7 @@ def _is_layer_norm(norm: nn.Module) -> bool:
 
 
 def _have_bias(*layers: nn.Module) -> bool:
-    """Whether they are linear layers and nothing more, such as ones that a training method stands around."""
+    """Whether they are plain linear layers with a bias: not wrapped by a training method, for example."""
     return all(type(layer) is nn.Linear and isinstance(layer.bias, Tensor) for layer in layers)
 
 
@@ -88,7 +90,7 @@ def _mlp(branch: MlpModule, library: Library) -> Step:
 
 
 def _scale(module: nn.Module, last: nn.Linear) -> Tensor | None:
-    """By what LayerScale multiplies each channel that the last layer of a branch gives."""
+    """LayerScale's factor for each channel of the branch's last layer; None without LayerScale."""
     scale: Tensor | None = None if isinstance(module, nn.Identity) else module(torch.ones(last.out_features))
     return scale
 
@@ -98,7 +100,7 @@ def _pointer(memory: Tensor | None) -> int | None:
 
 
 def _held(step: Step, *memory: object) -> Step:
-    """The step, and with it what its pointers point into."""
+    """The step; it keeps the memory alive that its pointers point into."""
     step.memory = memory
     return step
 

@@ -1,4 +1,8 @@
-"""What the compiled kernels are told of a network: the structures of kernels.cpp, in the same order."""
+"""The structures that describe a network to the compiled kernels: those of kernels.cpp, field by field.
+
+`described` gives names, sizes and offsets of all fields. A library gives the same text of its own structures, and one
+that differs is refused before it is called.
+"""
 
 import ctypes
 
@@ -31,12 +35,14 @@ class Mlp(ctypes.Structure):
 
 
 class Windows(ctypes.Structure):
-    """How maps are cut: of `heads` · `depth` channels, into windows (height, width) that are shifted down and right.
+    """How maps of `heads` · `depth` channels are cut into windows, and how far these are shifted.
 
-    Windows without a height are the whole map.
+    With a window height of 0 one window is the whole map.
     """
 
-    _fields_ = [(name, NUMBER) for name in ("heads", "depth", "height", "width", "down", "right")]
+    _fields_ = [
+        (name, NUMBER) for name in ("heads", "depth", "window_height", "window_width", "shift_down", "shift_right")
+    ]
 
 
 class Attention(ctypes.Structure):
@@ -69,17 +75,17 @@ class Adapter(ctypes.Structure):
 
 
 class Ending(ctypes.Structure):
-    """What becomes of a branch's output; see `sum_of`."""
+    """What is done to a branch's output; see `sum_of`."""
 
     _fields_ = [("adapters", ctypes.POINTER(Adapter)), ("count", NUMBER), ("added", ctypes.c_bool)]
 
 
-OUTPUT = Ending(None, 0, False)  # the branch's output as it is
-ADDED = Ending(None, 0, True)  # and what entered is added
+OUTPUT = Ending(None, 0, False)  # nothing
+ADDED = Ending(None, 0, True)  # the branch's input is added
 
 
 class Step(ctypes.Structure):
-    """A sub-layer or a part of it: a merging or null, one of the two branches or none, what becomes of the output."""
+    """A sub-layer or a part of it: a merging or null, one of the two branches or none, and the ending."""
 
     _fields_ = [
         ("merging", ctypes.POINTER(Merging)),
@@ -101,3 +107,30 @@ class Step(ctypes.Structure):
     def only_merging(self) -> "Step":
         """Likewise, without the branch."""
         return Step(self.merging, None, None, OUTPUT)
+
+
+STRUCTURES: tuple[type[ctypes.Structure], ...] = (
+    Norm,
+    Linear,
+    Mlp,
+    Windows,
+    Attention,
+    Merging,
+    Adapter,
+    Ending,
+    Step,
+)
+
+
+def described() -> str:
+    """A line for each structure: its name and size, and name, offset and size of each field in order."""
+    return "".join(f"{', '.join([_sized(each), *_fields_of(each)])}\n" for each in STRUCTURES)
+
+
+def _sized(structure: type[ctypes.Structure]) -> str:
+    return f"{structure.__name__} {ctypes.sizeof(structure)}"
+
+
+def _fields_of(structure: type[ctypes.Structure]) -> list[str]:
+    fields = [(field[0], getattr(structure, field[0])) for field in structure._fields_]
+    return [f"{name} {field.offset} {field.size}" for name, field in fields]

@@ -39,7 +39,7 @@ INLINE vec swapped(vec x, std::integer_sequence<int, lane...>) {
 #endif
 }
 
-// All lanes joined into one number, half with half.
+// Joins all lanes into one number, half with half.
 template <int half = LANES / 2, typename Join>
 INLINE float fold(vec x, Join join) {
     if constexpr (half == 0)

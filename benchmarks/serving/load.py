@@ -260,3 +260,7 @@ def as_json(job: Job) -> str:
 def main() -> None:
     """Standard input to standard output."""
     json.dump(uvloop.run(perform(Job(**json.load(sys.stdin)))), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

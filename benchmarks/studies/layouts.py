@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbone import Backbone, SiteWeights, kernels, load_backbone
-from backbone.arithmetic import Slice, adapt_slices
+from backbone.backend import Slice, adapt_slices
 from benchmarks.engine.material import HALVINGS, full_widths, pruned_widths
 from benchmarks.measure import context, differences, interleave, ratios, write_json
 

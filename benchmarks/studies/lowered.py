@@ -22,7 +22,7 @@ from torch import Tensor
 
 from adapters_store.bundled import bundled_tasks
 from backbone import Backbone, load_backbone
-from backbone.arithmetic import Arithmetic, ByModules
+from backbone.backend import Backend, ModuleBackend
 from backbone.kernels import build_missing, default_folder, load, multiplies_bf16
 from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.studies.int8 import accuracy, images_of, parsed
@@ -34,19 +34,19 @@ MODULES, FP32, BF16 = "operators", "fp32", "bf16"
 BATCH = 64  # images, where labels are compared
 
 
-def ways(backbone: Backbone) -> dict[str, Arithmetic]:
+def ways(backbone: Backbone) -> dict[str, Backend]:
     """What computes the sub-layers, by name."""
     folder = default_folder()
     build_missing(folder)
     return {
-        MODULES: ByModules(backbone),
+        MODULES: ModuleBackend(backbone),
         FP32: load(backbone, folder),
         BF16: load(backbone, folder, bf16=True),
     }
 
 
 @torch.inference_mode()
-def logits_of(model: AdaptedModel, way: Arithmetic, images: Tensor) -> Tensor:
+def logits_of(model: AdaptedModel, way: Backend, images: Tensor) -> Tensor:
     """(B, K) of normalised images (B, 3, H, W)."""
     rows, backbone = slice(0, len(images)), model.backbone
     live = {site: [(adapter.weights, rows)] for site, adapter in model.live.items()}
@@ -55,7 +55,7 @@ def logits_of(model: AdaptedModel, way: Arithmetic, images: Tensor) -> Tensor:
     return logits
 
 
-def judge(task: str, model: AdaptedModel, found: Mapping[str, Arithmetic], images: Tensor, targets: Tensor) -> Any:  # noqa: ANN401 - JSON
+def judge(task: str, model: AdaptedModel, found: Mapping[str, Backend], images: Tensor, targets: Tensor) -> Any:  # noqa: ANN401 - JSON
     """Accuracy on test images, and how far logits are from those by PyTorch's operators."""
     logits = {
         name: torch.cat([logits_of(model, way, batch) for batch in images.split(BATCH)]) for name, way in found.items()
@@ -67,7 +67,7 @@ def judge(task: str, model: AdaptedModel, found: Mapping[str, Arithmetic], image
 
 
 def latency(
-    model: AdaptedModel, found: Mapping[str, Arithmetic], images: Tensor, *, threads: int, rounds: int
+    model: AdaptedModel, found: Mapping[str, Backend], images: Tensor, *, threads: int, rounds: int
 ) -> dict[str, object]:
     """Paired times of one batch of one task."""
     torch.set_num_threads(threads)

@@ -1,7 +1,7 @@
 """Where adapters lie: how fast a server knows its tasks, how fast a task is loaded, and which tasks stay.
 
 Over a store of many synthetic tasks on the bundled backbone: time and memory from opening the store to the table of
-tasks; time to a task that is on the device, packed on the host, or in the store alone; memory of all tasks resident
+tasks; time to a task that is in memory, or in the store alone; memory of all tasks resident
 against their adapters' bytes; a batch of random tasks against one of 16 tasks; and what of a working set stays in
 memory when ten thousand others are scanned, or when it is one larger than the memory.
 
@@ -28,8 +28,8 @@ from adapters_store import TaskAdapter, VersionInfo, open_store, pack
 from backbone import load_backbone
 from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.synthetic import task_adapter
-from service.engine import Budgets, Engine, Resident, Row
-from service.engine.eviction import Eviction
+from service.engine import Engine, Resident, Row
+from service.engine.cache import S3Fifo
 from service.tasks.loads import Loads
 from service.tasks.registry import Registry
 from service.tasks.table import Content
@@ -71,18 +71,15 @@ def start(path: Path, engine: Engine) -> Figures:
 
 
 def loads(path: Path, engine: Engine) -> Figures:
-    """Milliseconds until a task is on the device, by where it lay before."""
-    found: dict[str, list[float]] = {"store": [], "device": [], "host": []}
+    """Milliseconds until a task is in memory, by where it lay before."""
+    found: dict[str, list[float]] = {"store": [], "memory": []}
     with closing(open_store(str(path))) as store:
         loader = Loads(store, engine, threads=1)
         contents = [Content(info.sha256) for info in store.snapshot().versions()]
         random.Random(0).shuffle(contents)
         for content in contents:
             found["store"].append(_milliseconds(loader, content))
-            found["device"].append(_milliseconds(loader, content))
-        for content in contents:
-            if engine.peek(content.sha256) is None:
-                found["host"].append(_milliseconds(loader, content))
+            found["memory"].append(_milliseconds(loader, content))
         loader.close()
     return {source: _spread(times) for source, times in found.items()}
 
@@ -142,7 +139,7 @@ def run(sizes: Sequence[int], rounds: int) -> Figures:
             filled(path, Engine(backbone), count)
         figures["starts"] = [start(path, Engine(backbone)) for path in paths.values()]
         room = sum(info.size for info in _versions(paths[sizes[1]])) // 2
-        figures["loads"] = loads(paths[sizes[1]], Engine(backbone, budgets=Budgets(room, 2 * room)))
+        figures["loads"] = loads(paths[sizes[1]], Engine(backbone, budget=room))
     return figures
 
 
@@ -183,7 +180,7 @@ def kept() -> Mapping[str, Mapping[str, float]]:
 
 
 def _s3fifo() -> Callable[[str], bool]:
-    eviction = Eviction(CAPACITY)
+    eviction = S3Fifo(CAPACITY)
 
     def ask(name: str) -> bool:
         if there := name in eviction:

@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from training.compare.config import Config
     from training.compare.matrix import Entry
 
-HELP = "compare methods at equal budgets, from one TOML file; goes on where it was left"
+HELP = "compare methods at equal budgets, from one TOML file; a second start continues the first"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments; everything else is said in the file, see docs/compare.md."""
+    """The command's arguments; the file holds everything else, see docs/compare.md."""
     parser.add_argument("config", type=Path, help="a TOML file: methods, data sets, seeds, budget")
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the data sets lie under [here]")
     parser.add_argument("--only", nargs="+", metavar="METHOD", default=[], help="do these methods of the file alone")
-    parser.add_argument("--dry-run", action="store_true", help="say what is done and what is left, and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="list finished and open cells, and train nothing")
     parser.add_argument("--device", help="cpu or cuda [cuda where there is one]")
 
 
@@ -24,9 +24,8 @@ def run(options: argparse.Namespace) -> int:
     """Work until nothing is left to claim; 1 if a training diverged."""
     from functools import lru_cache
 
-    import torch
-
     from backbone import BUNDLED, load_backbone
+    from mimi.devices import chosen_device
     from training.compare.catalogue import catalogue, flops
     from training.compare.config import DataConfig, read_config
     from training.compare.matrix import entries_of
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(_plan(config, entries))
         return 0
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen_device(options.device)
 
     @lru_cache(2)  # the cells of a seed follow each other, and choosing a rate needs another seed's images
     def prepared(data: DataConfig, seed: int) -> Prepared:

@@ -51,7 +51,7 @@ def _shared(options: argparse.Namespace) -> "tuple[onnx.ModelProto, str]":
 def _task(options: argparse.Namespace) -> "tuple[onnx.ModelProto, str]":
     from adapters_store import digest, unpack
     from mimi.files import read_file
-    from service.engine.admission import check
+    from service.engine.weights import check
 
     data = read_file(options.file)
     adapter = unpack(data)

@@ -18,16 +18,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="have the server check everything, publish nothing")
     parser.add_argument("--no-activate", action="store_true", help="publish a version, leave the live one as it is")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the server's address (default: %(default)s)")
+    parser.add_argument("--ca", type=Path, help="trust servers of these authorities over HTTPS (a file in PEM)")
+    parser.add_argument("--certificate", type=Path, help="our own certificate, for a server that asks for one")
+    parser.add_argument("--certificate-key", type=Path, help="its private key (default: in the same file)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Upload the file, and print its checks and its version. The key comes from MIMI_MANAGE_KEY."""
     from mimi.files import read_file
-    from service.client import Client
+    from service.client import Client, trusting
 
     data = read_file(options.file)
     task = options.task or options.file.stem
-    with Client(options.url, key=os.environ.get("MIMI_MANAGE_KEY") or None) as client:
+    tls = None
+    if options.ca or options.certificate:
+        tls = trusting(options.ca, certificate=options.certificate, certificate_key=options.certificate_key)
+    with Client(options.url, key=os.environ.get("MIMI_MANAGE_KEY") or None, tls=tls) as client:
         answer = client.upload(task, data, activate=not options.no_activate, dry_run=options.dry_run)
     for check in answer.checks:
         print(f"{check.outcome:8} {check.name:14} {check.detail}".rstrip())

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write everything, and say what to open."""
+    """Write everything, and print which file to open."""
     from mimi.files import read_file
     from training.report.comparison import write_comparison
     from training.report.sites import write_allocation

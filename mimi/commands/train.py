@@ -1,20 +1,23 @@
 """`mimi train DATA`: a task adapter from labelled images."""
 
 import argparse
+import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mimi.errors import BadOption
+from mimi.errors import BadOption, UnwritableFile
 from mimi.options import add_options, given
 from mimi.presets import PRESETS
 from training.options import FitOptions, MiMiOptions, PruningOptions
 
 if TYPE_CHECKING:
-    from training.mimi import Outcome
+    from training.mimi import Job, Outcome
     from training.parallel import World
     from training.progress import Reporter
 
@@ -27,39 +30,97 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-column", default="image", help="of a Parquet file or hub data set [%(default)s]")
     parser.add_argument("--label-column", default="label", help="of a Parquet file or hub data set [%(default)s]")
     parser.add_argument("--out", type=Path, help="where to write the task adapter file [in the run's folder]")
-    parser.add_argument("--folder", type=Path, help="the run's folder; a run that is found there goes on [runs/DATA]")
+    parser.add_argument("--folder", type=Path, help="the run's folder; a run found there continues [runs/DATA]")
     parser.add_argument("--backbone", help="a timm architecture [the bundled backbone]")
     parser.add_argument("--weights", type=Path, help="a safetensors file with the backbone's weights")
     parser.add_argument("--device", help="cpu or cuda [cuda where there is one]")
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write what TensorBoard shows into this folder")
     parser.add_argument("--preset", choices=PRESETS, default="short", help="what the options below start from [short]")
-    add_options(parser, MiMiOptions, title="algorithm [default of the preset paper]")
-    add_options(parser, PruningOptions, title="pruning between cycles")
-    add_options(parser, FitOptions, title="training of each cycle [default of the preset paper]")
+    short = PRESETS["short"]
+    add_options(parser, MiMiOptions, title="algorithm [default of the preset short]", defaults=short)
+    add_options(parser, PruningOptions, title="pruning between cycles", defaults=short.pruning)
+    add_options(parser, FitOptions, title="training of each cycle [default of the preset short]", defaults=short.fit)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, and say what came of it."""
-    from mimi.files import write_file
-    from training.cycles import results_table
+    """Train, and print the results."""
+    from mimi.devices import chosen_device
     from training.parallel import join, leave
 
-    chosen = choose(options)
-    folder = options.folder or Path("runs") / (re.sub(r"[^A-Za-z0-9_-]+", "-", options.data).strip("-") or "run")
-    world = join()
+    chosen, device = choose(options), chosen_device(options.device)
+    folder = options.folder or Path("runs") / _slug(options.data)
+    _check_places(options, folder)
+    world = join(device)
     try:
-        outcome = _train(options, chosen, folder, world)
+        job, outcome = _train(options, chosen, folder, world=world, device=device)
+    except KeyboardInterrupt:
+        if world.first:
+            print("\ninterrupted: the same command continues this run from its last epoch", file=sys.stderr)
+        raise
     finally:
         leave(world)
-    if not world.first:
-        return 0
+    if world.first:
+        _tell(options, job, outcome)
+    return 0
+
+
+def _slug(data: str) -> str:
+    """A name for the run's folder and the task: that of the data set, without what a path or an id may not have."""
+    name = Path(data).resolve().stem if Path(data).exists() else data
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_").lower() or "run"
+
+
+def _check_places(options: argparse.Namespace, folder: Path) -> None:
+    """Refuse places that cannot be written to or read, before anything is decoded.
+
+    Raises:
+        BadOption: the run's folder would become a class of the data set.
+        UnwritableFile: a file is where a folder is needed, or the other way round.
+    """
+    from training.jsonl import read_rows
+    from training.progress import PROGRESS
+
+    data = Path(options.data)
+    if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
+        raise BadOption(f"the run's folder {folder} is inside the data set {data}: choose another with --folder")
+    for place in filter(None, (folder, options.tensorboard, options.out and options.out.parent)):
+        existing = next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            raise UnwritableFile(f"{place}: {existing} is not a folder")
+        if not os.access(existing, os.W_OK):
+            raise UnwritableFile(f"{place}: {existing} may not be written to")
+    if options.out and options.out.is_dir():
+        raise UnwritableFile(f"{options.out} is a folder")
+    read_rows(folder / PROGRESS)
+
+
+def _tell(options: argparse.Namespace, job: "Job", outcome: "Outcome") -> None:
+    """The table of sizes, the linear probe beside it, and where everything is."""
+    from mimi.files import write_file
+    from training.cycles import results_table
+
     print(results_table(outcome.results))
-    out = options.out or folder / "adapter.safetensors"
+    print(_probed(job, outcome))
+    out = options.out or job.folder / "adapter.safetensors"
     if options.out:
         write_file(out, outcome.adapter)
-    print(f"report:       {folder / 'report.html'}")
-    print(f"task adapter: {out}\npublish it:   mimi publish {out}")
-    return 0
+    exported = outcome.results[outcome.exported]
+    print(f"exported:     {exported.neurons} neurons, validation {exported.validation:.4f}")
+    print(f"report:       {job.folder / 'report.html'}")
+    print(f"task adapter: {out}\npublish it:   mimi publish {out} --task {_slug(options.data)}")
+
+
+def _probed(job: "Job", outcome: "Outcome") -> str:
+    """The linear probe on the same images: seconds of work, and the least that adapters should reach."""
+    from training.fit import evaluate
+    from training.linear_probe import train_linear_probe
+
+    model, validation, _ = train_linear_probe(job.prepared, job.backbone)
+    test = f", test {evaluate(model, job.prepared.test):.4f}" if job.prepared.test else ""
+    line = f"linear probe: validation {validation:.4f}{test}"
+    if validation > outcome.results[outcome.exported].validation:
+        line += "\nwarning: the linear probe is better than the exported task adapter; train longer or try other rates"
+    return line
 
 
 def choose(options: argparse.Namespace) -> MiMiOptions:
@@ -70,6 +131,8 @@ def choose(options: argparse.Namespace) -> MiMiOptions:
     """
     preset = PRESETS[options.preset]
     algorithm, fit = given(options, MiMiOptions), given(options, FitOptions)
+    if "warmup_epochs" not in fit and 1 <= fit.get("epochs", 0) <= preset.fit.warmup_epochs:
+        fit["warmup_epochs"] = preset.fit.warmup_epochs * fit["epochs"] / preset.fit.epochs
     if "learning_rate" in fit:
         algorithm = {"learning_rates": ()} | algorithm
     try:
@@ -79,33 +142,38 @@ def choose(options: argparse.Namespace) -> MiMiOptions:
         raise BadOption(str(error)) from error
 
 
-def _train(options: argparse.Namespace, chosen: MiMiOptions, folder: Path, world: "World") -> "Outcome":
-    import torch
-
+def _train(
+    options: argparse.Namespace, chosen: MiMiOptions, folder: Path, *, world: "World", device: str
+) -> "tuple[Job, Outcome]":
     from backbone import BUNDLED, load_backbone
     from training.data import load_data
     from training.mimi import Job, train_mimi
     from training.prepare import prepare
     from training.report.run_page import write_run_page
 
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     data = load_data(options.data, image_column=options.image_column, label_column=options.label_column)
     backbone = load_backbone(options.backbone or BUNDLED, weights=options.weights)
-    prepared = prepare(data, backbone.preprocessing, validation=chosen.validation, seed=chosen.seed)
-    print(f"{data.name}: {len(data.labels)} classes, {len(prepared.train)} images to train on, on {device}")
+    say = partial(print, flush=True) if world.first else _nothing
+    say(f"{data.name}: reading {len(data.train):,} training images")
+    prepared = prepare(data, backbone.preprocessing, validation=chosen.validation, seed=chosen.seed, say=say)
+    say(f"{data.name}: {len(data.labels)} classes, {len(prepared.train):,} images to train on, on {device}")
     with _reporter(options, folder, world) as reporter:
-        job = Job(prepared, backbone.to(device), chosen, folder, reporter, world)
+        job = Job(prepared.to(device), backbone.to(device), chosen, folder, reporter, world)
         outcome = train_mimi(job)
     if world.first:
         write_run_page(job, outcome)
-    return outcome
+    return job, outcome
+
+
+def _nothing(text: str) -> None:
+    """What the other processes say."""
 
 
 @contextmanager
 def _reporter(options: argparse.Namespace, folder: Path, world: "World") -> "Iterator[Reporter]":
-    """The console, the progress file that the run's page is drawn from, and TensorBoard where it is asked for.
+    """The console, the progress file that the run's page is drawn from, and TensorBoard on request.
 
-    Of several processes only the first tells.
+    Of several processes only the first reports.
     """
     from training.progress import PROGRESS, Console, ProgressFile, Several, Silent
     from training.report.board import Board
@@ -113,9 +181,9 @@ def _reporter(options: argparse.Namespace, folder: Path, world: "World") -> "Ite
     if not world.first:
         yield Silent()
         return
-    told = (Console(), ProgressFile(folder / PROGRESS))
+    always = (Console(), ProgressFile(folder / PROGRESS))
     if options.tensorboard is None:
-        yield Several(told)
+        yield Several(always)
         return
     with closing(Board(options.tensorboard)) as board:
-        yield Several((*told, board))
+        yield Several((*always, board))

@@ -66,7 +66,7 @@ class _File(BaseModel):
 
 
 def parse_keys(data: bytes, *, is_json: bool, limits: KeyLimits) -> list[NamedKey]:
-    """The keys in a file; what an entry does not say of its limits is taken from `limits`.
+    """The keys in a file; an entry without limits of its own gets `limits`.
 
     Raises:
         SettingsError: it is not such a file.
@@ -82,8 +82,8 @@ def parse_keys(data: bytes, *, is_json: bool, limits: KeyLimits) -> list[NamedKe
 
 def _parsed(data: bytes, loads: Callable[[str], object], name: str) -> object:
     try:
-        return loads(data.decode())
-    except (ValueError, ArtifactError, RecursionError):  # their words may show a piece of the file
+        return loads(data.decode("utf-8-sig"))  # some editors begin a file with a byte order mark
+    except (ValueError, ArtifactError, RecursionError):  # their messages may show a piece of the file
         raise SettingsError(f"not {name} in UTF-8") from None
 
 
@@ -111,21 +111,21 @@ class Keyring:
     """Decides who may do what, and how much of it. Belongs to the event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError where the keys file cannot be read, or is not sound."""
+        """Read the keys file; raises SettingsError if it cannot be read or is invalid."""
         self.needs_key = settings.needs_key
         self._settings, self._limits = settings, KeyLimits(
             settings.key_rate, settings.key_burst, settings.key_concurrency
         )  # fmt: skip
         self._quotas = Quotas()
-        self._seen = b""  # SHA-256 of the file as last looked at, or of the reason why it was not read
+        self._seen = b""  # SHA-256 of the file as last read, or of the reason why it was not used
         self._keys = self._sound(_bytes(settings.keys_file)) if settings.keys_file else Keys(self._fixed())
 
     @contextmanager
     def admitted(self, presented: str | None, scope: Scope) -> Iterator[NamedKey | None]:
-        """Let a request with this bearer token in; inside, it counts as under way.
+        """Admit a request with this bearer token; inside, it counts as one of its key's requests under way.
 
         Yields:
-            The key; None where the server is open.
+            The key; None if the server needs no keys.
 
         Raises:
             Unauthorized, Forbidden, QuotaExceeded: see errors.py.
@@ -138,7 +138,7 @@ class Keyring:
             yield key
 
     async def follow(self, seconds: float) -> None:
-        """Look at the keys file every so often, for ever."""
+        """Read the keys file every `seconds`, for ever."""
         path = self._settings.keys_file
         while path is not None:
             await asyncio.sleep(seconds)
@@ -146,7 +146,7 @@ class Keyring:
                 self._refresh(await asyncio.to_thread(_bytes, path))
             except SettingsError as error:
                 self._report(str(error))
-            except Exception as error:  # a bug of ours: going on with old keys in silence would hide a revocation
+            except Exception as error:  # a bug of ours must be logged: it could hide a revocation
                 self._report(type(error).__name__)
 
     def _refresh(self, data: bytes) -> None:
@@ -158,7 +158,7 @@ class Keyring:
         logger.info("the keys file changed: %d keys are in force", len(list(self._keys)))
 
     def _sound(self, data: bytes) -> Keys:
-        """The keys of a file with those of the settings; remembers the file if it is sound."""
+        """The keys of a file and those of the settings; remembers the file if it is valid."""
         path = self._settings.keys_file or Path()
         keys = Keys([*self._fixed(), *parse_keys(data, is_json=path.suffix == ".json", limits=self._limits)])
         self._seen = hashlib.sha256(data).digest()
@@ -167,7 +167,7 @@ class Keyring:
     def _report(self, reason: str) -> None:
         digest = hashlib.sha256(reason.encode()).digest()
         if digest != self._seen:
-            self._seen = digest  # said once; any other content, the last good one too, is looked at again
+            self._seen = digest  # logged once; any other content is read again, even the last valid one
             logger.warning("the keys file is not used, the keys stay as they were: %s", reason)
 
     def _fixed(self) -> list[NamedKey]:
@@ -185,7 +185,7 @@ class Keyring:
 
 
 def _bytes(path: Path) -> bytes:
-    """The keys file; one that is endless is read no further than it may be long."""
+    """The bytes of the keys file, at most one more than are allowed."""
     try:
         with path.open("rb") as file:
             return file.read(MOST_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Who may do what: named keys of three kinds, compared in constant time. Knows no routes, no files and no limits."""
+"""Named keys of three kinds, compared in constant time. Knows no routes and no files."""
 
 import hashlib
 import hmac
@@ -35,7 +35,7 @@ class KeyLimits:
 
     Attributes:
         rate: requests per second, in the long run.
-        burst: requests at once after a quiet while; 0: a second's worth, at least one.
+        burst: requests at once after a pause; 0: those of one second, at least one.
         concurrency: requests under way at the same time.
     """
 
@@ -46,7 +46,7 @@ class KeyLimits:
 
 @dataclass(frozen=True, slots=True)
 class NamedKey:
-    """A key by its SHA-256: the key itself is kept nowhere."""
+    """A key, by its SHA-256; the key itself is not kept."""
 
     name: str
     kind: Scope
@@ -58,7 +58,7 @@ class Keys:
     """All keys that are valid now."""
 
     def __init__(self, keys: Iterable[NamedKey]) -> None:
-        """Raises SettingsError where two share a name or a value: which of them it was could not be told."""
+        """Take the keys; raises SettingsError if two share a name or a value."""
         self._keys = tuple(keys)
         names = [key.name for key in self._keys]
         if len(set(names)) < len(names):
@@ -67,13 +67,13 @@ class Keys:
             raise SettingsError("two keys are the same")
 
     def __iter__(self) -> Iterator[NamedKey]:
-        """The keys, in no order that matters."""
+        """The keys, in any order."""
         return iter(self._keys)
 
     def check(self, presented: str | None, scope: Scope) -> NamedKey:
-        """The key that a bearer token is, if it opens this scope.
+        """The key of a bearer token, if it opens this scope.
 
-        Every key is compared, whatever was found before, so that the time taken says nothing.
+        Every key is compared, even after a match, so that the time taken reveals nothing.
 
         Raises:
             Unauthorized: no key, or an unknown one.
@@ -91,5 +91,5 @@ class Keys:
 
 
 def digest_of(key: str) -> bytes:
-    """SHA-256 of a key, whatever characters a header may have brought."""
+    """SHA-256 of a key; accepts any characters that a header can carry."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

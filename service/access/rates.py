@@ -1,4 +1,4 @@
-"""How much each key may ask for: a token bucket for its rate, a count of what it has under way. Knows no HTTP."""
+"""Limits of each key: a token bucket for its rate, and a count of its requests under way. Knows no HTTP."""
 
 import math
 import time
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from service.access.keys import KeyLimits, NamedKey
 from service.errors import RateLimited, TooManyUnderWay
 
-_ROUNDING = 1e-9  # requests: who waits as long as was asked must not be refused for the last bit
+_ROUNDING = 1e-9  # requests: a client that waits exactly as long as told must not be refused by rounding
 
 
 @dataclass(slots=True)
 class _Use:
-    """What one key has left, and has under way."""
+    """One token bucket, and the requests under way."""
 
     tokens: float  # requests that it may make now
     at: float  # monotonic seconds, when that was so
@@ -22,7 +22,7 @@ class _Use:
 
 
 class Quotas:
-    """The use of all keys. Belongs to the event loop; what a key has used survives a new keys file."""
+    """The use of all keys, which survives a new keys file. Belongs to the event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -30,7 +30,7 @@ class Quotas:
 
     @contextmanager
     def admitted(self, key: NamedKey) -> Iterator[None]:
-        """Count one request of a key as under way inside.
+        """Count one request of a key as under way while the context is open.
 
         Raises:
             TooManyUnderWay, RateLimited: it must wait.

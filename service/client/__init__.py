@@ -33,6 +33,7 @@ from service.client.errors import (
 )
 from service.client.retries import RetryPolicy
 from service.client.sync import Client
+from service.client.wire import trusting
 
 __all__ = [
     "AsyncClient",
@@ -54,4 +55,5 @@ __all__ = [
     "ServerError",
     "TooManyRequests",
     "Unauthorized",
+    "trusting",
 ]

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import dataclasses
+import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -40,6 +41,7 @@ class AsyncClient:
         url: str,
         *,
         key: str | None = None,
+        tls: ssl.SSLContext | None = None,
         policy: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -49,6 +51,7 @@ class AsyncClient:
         Args:
             url: the server's address.
             key: what the server knows the caller by; None: the server needs none.
+            tls: whom to trust over HTTPS, as `trusting` makes it; None: SSL_CERT_FILE, or the authorities that ship.
             policy: how long a call may take, and how often it is tried.
             transport: carries requests; None: the network.
             sleep: waits so many seconds between attempts.
@@ -57,7 +60,7 @@ class AsyncClient:
             InvalidArgument: the address or the key is none.
         """
         self._policy, self._sleep = policy or RetryPolicy(), sleep
-        self._http = httpx.AsyncClient(transport=transport, **wire.options(url, key))
+        self._http = httpx.AsyncClient(transport=transport, **wire.options(url, key, tls))
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,10 +3,12 @@
 import io
 import os
 import re
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Protocol, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias, cast
 
 from service.checksums import repr_digest
 from service.client.errors import InvalidArgument
@@ -16,44 +18,139 @@ from service.schemas import ALIAS_PATTERN, TASK_PATTERN
 class Savable(Protocol):
     """What an image of Pillow can do; Pillow itself is not needed."""
 
-    def save(self, fp: IO[bytes], format: str, /) -> None:
-        """Write an image file of this format."""
+    mode: str
+    info: Mapping[Any, Any]
+
+    def save(self, fp: IO[bytes], format: str, /, *, exif: bytes) -> None:
+        """Write an image file of this format, with this metadata."""
+
+    def convert(self, mode: str, /) -> "Savable":
+        """The same image in another mode."""
+
+    def getexif(self) -> Mapping[int, object]:
+        """Its metadata by number."""
 
 
-File: TypeAlias = bytes | str | os.PathLike[str]
-Image: TypeAlias = File | Savable
+class Array(Protocol):
+    """What an array of NumPy is; NumPy itself is not needed."""
+
+    @property
+    def __array_interface__(self) -> Mapping[str, Any]:
+        """Type and shape."""
+
+    def tobytes(self) -> bytes:
+        """The elements, row after row."""
+
+
+class Readable(Protocol):
+    """What a file that is open for bytes can do."""
+
+    def read(self) -> bytes:
+        """What is left of it."""
+
+
+File: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | Readable
+Image: TypeAlias = File | Savable | Array
 Images: TypeAlias = Image | Sequence[Image]
+
+_ORIENTATION = 0x0112
+_TURNED = range(2, 9)
+_EXIF = b"Exif\0\0II*\0\x08\0\0\0\1\0" + struct.pack("<HHI", _ORIENTATION, 3, 1) + b"%c\0\0\0\0\0\0\0"
+_PNG_MODES = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
+_CONVERTED = {"CMYK": "RGB", "YCbCr": "RGB", "RGBX": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
+_CHANNELS = {1: 0, 2: 4, 3: 2, 4: 6}  # of an array: PNG's number for gray, gray and alpha, RGB, RGBA
+_TAKEN = "bytes, a path, a file open for bytes, a Pillow image or a uint8 array of (height, width, channels)"
 
 
 def encoded(images: Images) -> tuple[bytes, ...]:
     """Image files, in their order; what has no bytes yet becomes PNG, which loses nothing.
 
     Raises:
-        InvalidArgument: there is none.
-        OSError: a file cannot be read, or a picture cannot be written as PNG.
+        InvalidArgument: there is none, or one is nothing that can be sent.
+        OSError: a file cannot be read.
     """
-    several = isinstance(images, Sequence) and not isinstance(images, bytes | str)
+    several = isinstance(images, Sequence) and not isinstance(images, bytes | bytearray | memoryview | str)
     files = tuple(_encoded(image) for image in images) if several else (_encoded(images),)  # type: ignore[union-attr, arg-type]
     if not files or not all(files):
-        raise InvalidArgument("images: give at least one, and none that is empty")
+        raise InvalidArgument("images: give at least one, and none that is empty or a file that was read to its end")
     return files
 
 
 def _encoded(image: Image) -> bytes:
-    if isinstance(image, bytes | str | os.PathLike):
-        return read_file(image)
+    if hasattr(image, "save") and hasattr(image, "getexif"):
+        return _of_pillow(cast(Savable, image))
+    if hasattr(image, "__array_interface__"):
+        return _of_array(cast(Array, image))
+    return _bytes_of(image, f"images: give {_TAKEN}")
+
+
+def _of_pillow(image: Savable) -> bytes:
+    """PNG with its EXIF, which says which way is up; a profile of its colours is written by Pillow itself."""
+    exif = _exif(image)
+    if image.mode in _CONVERTED:
+        image = image.convert(_CONVERTED[image.mode])
+    if image.mode not in _PNG_MODES:
+        raise InvalidArgument("images: a Pillow image of this mode cannot be sent; convert it to RGB")
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    try:
+        image.save(buffer, "PNG", exif=exif)
+    except (OSError, ValueError, SyntaxError) as error:  # opened from a file that is damaged or closed by now
+        raise InvalidArgument(f"images: this Pillow image cannot be read ({error})") from error
     return buffer.getvalue()
 
 
+def _exif(image: Savable) -> bytes:
+    """Its metadata as it came; else what says which way is up, which other formats keep elsewhere."""
+    came = image.info.get("exif")
+    if isinstance(came, bytes):
+        return came
+    try:
+        value = image.getexif().get(_ORIENTATION)
+    except Exception:  # damaged metadata makes Pillow raise nearly anything, and says nothing about the pixels
+        return b""
+    return _EXIF % value if isinstance(value, int) and value in _TURNED else b""
+
+
+def _of_array(array: Array) -> bytes:
+    """PNG of (height, width) or (height, width, channels), uint8."""
+    interface = array.__array_interface__
+    kind, shape = interface["typestr"], tuple(interface["shape"])
+    height, width, channels = (*shape, 1)[:3] if len(shape) in (2, 3) else (0, 0, 0)
+    if kind != "|u1" or channels not in _CHANNELS or not height or not width:
+        raise InvalidArgument("images: an array is uint8 of (height, width) or (height, width, 1 to 4 channels)")
+    data, row = array.tobytes(), width * channels
+    rows = b"".join(b"\0" + data[at : at + row] for at in range(0, len(data), row))
+    header = struct.pack(">IIBBBBB", width, height, 8, _CHANNELS[channels], 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+
+
 def read_file(file: File) -> bytes:
-    """The bytes themselves, or those of the file at a path.
+    """The bytes themselves, what is left of an open file, or those of the file at a path.
 
     Raises:
+        InvalidArgument: it is none of these.
         OSError: it cannot be read.
     """
-    return file if isinstance(file, bytes) else Path(file).read_bytes()
+    return _bytes_of(file, "file: give bytes, a path, or a file open for bytes")
+
+
+def _bytes_of(file: File, refusal: str) -> bytes:
+    if isinstance(file, bytes | bytearray | memoryview):
+        return bytes(file)
+    if isinstance(file, str | os.PathLike):
+        if "\0" in os.fspath(file):
+            raise InvalidArgument(refusal)
+        return Path(file).read_bytes()
+    try:
+        data = file.read()
+    except (AttributeError, TypeError, ValueError) as error:  # nothing to read from, or closed
+        raise InvalidArgument(refusal) from error
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InvalidArgument(refusal)
+    return bytes(data)
 
 
 def task_path(task: str) -> str:

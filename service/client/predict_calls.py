@@ -24,14 +24,15 @@ def predict(
 
     Args:
         task: its id.
-        images: one, or several in a sequence: bytes of a JPEG, PNG or WebP file, a path to one, or a Pillow image.
+        images: one, or several in a sequence: bytes of a JPEG, PNG or WebP file, a path to one, a file open for bytes,
+            a Pillow image (upright by its EXIF orientation), or an array of uint8 (height, width, channels).
         top_k: how many labels to name, best first; None: as many as the server usually names.
         output: "probabilities", "logits" or "features"; None: probabilities.
         version: the version to ask; None: the one behind `alias`.
         alias: the alias to ask; None: `live`.
 
     Raises:
-        InvalidArgument: both version and alias, no image, or a name that is none.
+        InvalidArgument: both version and alias, no image, something else than an image, or a name that is none.
         OSError: a file cannot be read.
     """
     if version is not None and alias is not None:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -40,6 +41,7 @@ class Client:
         url: str,
         *,
         key: str | None = None,
+        tls: ssl.SSLContext | None = None,
         policy: RetryPolicy | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -49,6 +51,7 @@ class Client:
         Args:
             url: the server's address.
             key: what the server knows the caller by; None: the server needs none.
+            tls: whom to trust over HTTPS, as `trusting` makes it; None: SSL_CERT_FILE, or the authorities that ship.
             policy: how long a call may take, and how often it is tried.
             transport: carries requests; None: the network.
             sleep: waits so many seconds between attempts.
@@ -57,7 +60,7 @@ class Client:
             InvalidArgument: the address or the key is none.
         """
         self._policy, self._sleep = policy or RetryPolicy(), sleep
-        self._http = httpx.Client(transport=transport, **wire.options(url, key))
+        self._http = httpx.Client(transport=transport, **wire.options(url, key, tls))
 
     def __enter__(self) -> Self:
         return self

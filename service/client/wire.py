@@ -1,5 +1,7 @@
 """A call as a request of the HTTP library, and that library's errors as ours: what both clients share of it."""
 
+import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,13 +14,52 @@ from service.client.retries import Attempts
 
 # The server closes a connection that was idle for 5 s; whoever reuses it just then cannot know what became of the call.
 _CONNECTIONS = httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=3.0)
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-def options(url: str, key: str | None) -> Mapping[str, Any]:
+def trusting(
+    ca: str | os.PathLike[str] | None = None,
+    *,
+    certificate: str | os.PathLike[str] | None = None,
+    certificate_key: str | os.PathLike[str] | None = None,
+) -> ssl.SSLContext:
+    """Whom to trust over HTTPS, and who the caller is there.
+
+    Args:
+        ca: a file, or a folder as OpenSSL hashes it, of the authorities whose servers are trusted, in PEM; None: those
+            that the environment names in SSL_CERT_FILE or SSL_CERT_DIR, or else those of the system.
+        certificate: a file with the caller's own certificate in PEM, for servers that ask for one.
+        certificate_key: a file with its private key; None: it lies in the same file.
+
+    Raises:
+        InvalidArgument: a file cannot be read, or does not hold what it should.
+    """
+    folder = ca is not None and os.path.isdir(ca)
+    try:
+        context = ssl.create_default_context(cafile=None if folder else ca, capath=ca if folder else None)
+        if certificate is not None:
+            context.load_cert_chain(certificate, certificate_key, password=_no_password)
+    except (OSError, ValueError) as error:  # an error of OpenSSL is an OSError, and says nothing of the file's contents
+        raise InvalidArgument(f"authorities (ca, SSL_CERT_FILE) or certificate cannot be used ({error})") from error
+    return context
+
+
+def _no_password() -> str:
+    """Instead of a question at the terminal."""
+    raise ValueError("the private key asks for a password")
+
+
+def _trusted() -> ssl.SSLContext | bool:
+    """The authorities that the environment names; True: those that come with the HTTP library."""
+    named = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
+    return trusting(named) if named else True
+
+
+def options(url: str, key: str | None, tls: ssl.SSLContext | None = None) -> Mapping[str, Any]:
     """Arguments for the HTTP library's own client.
 
     Raises:
-        InvalidArgument: the address or the key is none.
+        InvalidArgument: the address or the key is none, or the authorities that the environment names cannot be read.
     """
     try:
         address = httpx.URL(url)
@@ -33,6 +74,7 @@ def options(url: str, key: str | None) -> Mapping[str, Any]:
         "base_url": address,
         "headers": {} if key is None else {"Authorization": f"Bearer {key}"},
         "limits": _CONNECTIONS,
+        "verify": tls or _trusted(),
         # Proxies of the environment are for the world outside; a server named here is meant literally.
         "trust_env": False,
     }

@@ -6,14 +6,14 @@
     batcher.start()
     results = await batcher.submit([Row(resident, pixels)])
 
-`admission` and `golden` guard the way in, `bank` is one task's weights, `residency` keeps those of many in tiers of
-memory, `planning` finds what rows share, `staging` makes their input, `forward` computes, `accounting` counts FLOPs;
-`queueing`, `fair_queue`, `pace`, `worker` and `isolation` are what `batcher` is made of.
+`weights` holds one task's weights and checks them, `cache` keeps those of many within a budget, `planning` finds what
+rows share, `runtime` computes (`padded` on a GPU, `onnx_runtime` by ONNX Runtime), `accounting` counts FLOPs, `core`
+puts these together; `queueing` orders rows that wait, `worker` computes them, `batcher` is the asyncio front.
 """
 
 from service.engine.accounting import Cost
-from service.engine.bank import Resident
 from service.engine.batcher import Batcher, Stats
+from service.engine.cache import TierUsage, Usage
 from service.engine.core import Engine, Row, RowResult, Timing
 from service.engine.errors import (
     AdmissionError,
@@ -36,11 +36,9 @@ from service.engine.errors import (
     Unavailable,
     WidthMismatch,
 )
-from service.engine.golden import GoldenCheck
-from service.engine.limits import Limits
 from service.engine.queueing import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY
-from service.engine.residency import Budgets, Usage
-from service.engine.tier import TierUsage
+from service.engine.weights import GoldenCheck, Resident
+from service.engine.worker import Limits
 
 __all__ = [
     "DEFAULT_PRIORITY",
@@ -49,7 +47,6 @@ __all__ = [
     "AdmissionError",
     "BackboneMismatch",
     "Batcher",
-    "Budgets",
     "Cost",
     "Crowded",
     "DeadlineExceeded",

@@ -1,26 +1,51 @@
 """The asyncio front of the engine: rows in, answers out, with deadlines, cancellation, drain and a watch on the thread.
 
-Waiting adapts by itself: an idle engine answers at once, a busy one finds its next batch filled. Nothing polls.
-Knows rows; knows no HTTP and no task names.
+No batch waits for more rows: an idle engine starts at once, and rows that arrive while it is busy form the next batch.
+Nothing polls. Knows rows; knows no HTTP and no task names.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from enum import Enum
 from typing import Protocol
 
 from service.engine.core import Row, RowResult
 from service.engine.errors import DeadlineExceeded, Draining, EngineDown, EngineError, RequestTooLarge
-from service.engine.isolation import Runner
-from service.engine.limits import Limits
 from service.engine.queueing import DEFAULT_PRIORITY, Done, Request
-from service.engine.state import State
-from service.engine.worker import Worker
+from service.engine.worker import Limits, Runner, Worker
+
+
+class Phase(Enum):
+    """Life of a batcher."""
+
+    NEW = "not started"
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    DEAD = "dead"
+
+    def check(self) -> None:
+        """Raise where no rows are taken.
+
+        Raises:
+            Draining, EngineDown: by phase.
+        """
+        if self in _REFUSALS:
+            raise _REFUSALS[self](f"the engine is {self.value}")
+
+
+_REFUSALS: dict[Phase, type[EngineError]] = {
+    Phase.NEW: EngineDown,
+    Phase.DEAD: EngineDown,
+    Phase.DRAINING: Draining,
+    Phase.STOPPED: Draining,
+}
 
 
 class Stats(Protocol):
-    """What wants to know about batches; called on the event loop."""
+    """Is told about batches, on the event loop."""
 
     def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
         """A batch of `images` rows of `tasks` distinct adapters took `seconds`; its rows had waited for `waits`."""
@@ -49,28 +74,28 @@ class Batcher:
             on_death: called once, on the event loop, when the engine's thread dies or hangs.
         """
         self._limits, self._stats, self._on_death = limits or Limits(), stats, on_death
-        self._state = State.NEW
-        self._coming = 0  # rows that are being prepared
+        self._phase = Phase.NEW
+        self._coming = 0  # rows that were announced and are being prepared
         self._pending: set[Request] = set()
         self._watch: asyncio.TimerHandle | None = None
         self._looked = self._stalled = 0.0  # when the watch last looked; seconds that a batch was overdue then
         self._worker = Worker(
             engine,
             self._limits,
-            deliver=lambda done: self._post(lambda: self._settle(done)),
+            deliver=lambda done: self._post(lambda: self._deliver(done)),
             died=lambda error: self._post(lambda: self._die(error)),
         )
 
     def start(self) -> None:
         """Start the engine's thread, for the running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._state = State.RUNNING
+        self._phase = Phase.RUNNING
         self._worker.start()
 
     @property
     def healthy(self) -> bool:
         """Whether the engine's thread is there to compute; still true while draining."""
-        return self._state in (State.RUNNING, State.DRAINING)
+        return self._phase in (Phase.RUNNING, Phase.DRAINING)
 
     def check_room(self) -> None:
         """See whether one more row would fit now, beside those that wait and those that are being prepared.
@@ -117,10 +142,10 @@ class Batcher:
 
     @contextmanager
     def coming(self, rows: int) -> Iterator[None]:
-        """Whoever prepares rows tells beforehand: what would not fit is refused before work is lost on it.
+        """Announce rows that are being prepared: those that would not fit are refused before work is spent on them.
 
         Raises:
-            QueueFull: so many do not fit beside those that wait and those that others prepare.
+            QueueFull: they do not fit beside those that wait and those that others have announced.
             RequestTooLarge, Draining, EngineDown: as of `submit`.
         """
         self._refuse(rows, None)
@@ -132,7 +157,7 @@ class Batcher:
             self._coming -= rows
 
     def _refuse(self, images: int, deadline: float | None) -> None:
-        self._state.check()
+        self._phase.check()
         if images > self._limits.queue_images:
             most = self._limits.queue_images
             raise RequestTooLarge(f"{images} images times tasks in one request, at most {most} can wait")
@@ -154,8 +179,8 @@ class Batcher:
             Whether everything was finished within `timeout` seconds; what was not fails with Draining.
         """
         if not self.healthy:
-            return self._state is not State.DEAD
-        self._state = State.DRAINING
+            return self._phase is not Phase.DEAD
+        self._phase = Phase.DRAINING
         return await self._finish(time.monotonic() + timeout)
 
     async def _finish(self, end: float) -> bool:
@@ -164,14 +189,14 @@ class Batcher:
         self._fail_pending(Draining, "shut down before the answer was there")
         self._worker.stop()
         ended = await asyncio.to_thread(self._worker.join, max(0.0, end - time.monotonic()))
-        if self._state is State.DEAD:
+        if self._phase is Phase.DEAD:
             return False
-        self._state = State.STOPPED
+        self._phase = Phase.STOPPED
         return ended and not late
 
-    def _settle(self, done: Done) -> None:
+    def _deliver(self, done: Done) -> None:
         """Hand out the outcomes of one batch."""
-        done.settle()
+        done.deliver()
         if self._stats and done.outcomes:
             items = [item for item, _ in done.outcomes]
             tasks = {item.row.resident.sha256 for item in items}
@@ -179,10 +204,10 @@ class Batcher:
             self._stats.on_batch(len(items), len(tasks), done.seconds, waits)
 
     def _die(self, error: BaseException) -> None:
-        """Fail everyone who waits and say so; nothing can be computed any more."""
-        if self._state not in (State.RUNNING, State.DRAINING):
+        """Fail all pending requests and report why; nothing can be computed any more."""
+        if self._phase not in (Phase.RUNNING, Phase.DRAINING):
             return
-        self._state = State.DEAD
+        self._phase = Phase.DEAD
         self._worker.stop()
         self._fail_pending(EngineDown, "the engine died")
         if self._on_death:

@@ -1,23 +1,27 @@
-"""The engine: task adapters in, answers to mixed batches out. Owns no thread, knows no queue and no task names."""
+"""The engine: task adapters in, answers to mixed batches out. Owns no thread, knows no queue and no task names.
 
-from collections.abc import Collection, Mapping, Sequence
+This file also makes the input of a batch: equal images are found by content, checked, counted once and normalised. An
+image is uint8 (H, W, 3) as preprocessing gives it, or float32 (3, H, W) that a client has normalised.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from adapters_store import TaskAdapter
-from backbone import Backbone
-from service.engine import admission, golden
+from adapters_store.artifact import Step, unrecorded
+from backbone import Backbone, Preprocessing
 from service.engine.accounting import Cost, cost_of, spent_by, trunk_flops
-from service.engine.bank import Packed, Resident, pack_file, place
-from service.engine.golden import GoldenCheck
+from service.engine.cache import DEFAULT_BUDGET, Cache, TierUsage, Usage
 from service.engine.planning import plan
-from service.engine.residency import Budgets, Residency, Usage
 from service.engine.runtime import Runtime, TorchRuntime
-from service.engine.staging import number, stage
-from service.engine.tier import TierUsage
+from service.engine.weights import GoldenCheck, Resident, check, resident_of, verify
+
+_STRIDE = 61  # bytes between the samples of an image that are hashed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +51,7 @@ class RowResult:
 
     Attributes:
         logits: float32 (K,).
-        features: float32 (F,), what the head read.
+        features: float32 (F,), the input of the head.
         flops_spent: executed for this row; what several rows share is divided among them.
         flops_saved: what pruning saved: against the same task at its initial widths.
         flops_shared: what sharing saved: spent + shared is what the row costs alone.
@@ -65,122 +69,63 @@ class RowResult:
 class Engine:
     """Many resident tasks over one frozen backbone.
 
-    All that changes is the bank, so every method may be called from any thread while a batch is computed in another;
-    batches are computed one at a time.
+    Every method may be called from any thread while a batch is computed in another; batches are computed one at a time.
     """
 
-    def __init__(self, backbone: Backbone, runtime: Runtime | None = None, *, budgets: Budgets | None = None) -> None:
+    def __init__(self, backbone: Backbone, runtime: Runtime | None = None, *, budget: int = DEFAULT_BUDGET) -> None:
         """Nothing is resident at first.
 
         Args:
             backbone: float32, on the CPU.
             runtime: computes the batches; PyTorch on the CPU where None.
-            budgets: most bytes of adapters in each tier of memory; the defaults of `Budgets` where None.
+            budget: most bytes of adapters and heads in the host's memory; a runtime whose device has memory of its own
+                holds a budget there by itself.
         """
         self.backbone, self._runtime = backbone, runtime or TorchRuntime(backbone)
         self._computing = Lock()  # an upload is verified while the worker computes; a device takes one batch at a time
-        self._residency = Residency(budgets)
-        # What no runtime shares is not counted as shared: its trunk costs each row as much as it does alone.
+        self._cache = Cache(budget)
+        # A runtime that shares no trunk computes it for each row, so each row is charged for a whole one.
         self._trunk = trunk_flops(backbone) if self._runtime.shares_trunk else [0] * (len(backbone.sites) + 1)
 
-    def find(self, sha256: str) -> Resident | None:
-        """The content if it is on the device; never slow."""
-        return self._residency.get(sha256)
+    def get(self, sha256: str) -> Resident | None:
+        """The content if it is resident; never slow."""
+        return self._cache.get(sha256)
 
     def peek(self, sha256: str) -> Resident | None:
-        """As `find`, but not counted as a use."""
-        return self._residency.peek(sha256)
+        """As `get`, but not counted as a use."""
+        return self._cache.peek(sha256)
 
-    def restore(self, sha256: str) -> Resident | None:
-        """The content if it is in memory, brought to the device if need be."""
-        if (found := self.peek(sha256)) is not None:
-            return found
-        resident = self._residency.restore(sha256)
-        if resident is not None:
+    def load(self, sha256: str, read: Callable[[], Resident], *, evicting: bool = True) -> tuple[Resident, bool]:
+        """The content; made resident if it is not.
+
+        Args:
+            sha256: hash of the content.
+            read: gives its weights, as `weights_of` makes them; called only where they are not resident.
+            evicting: whether others may be evicted for it; if not, it becomes resident only where there is room.
+
+        Returns:
+            Its weights, and whether they are kept.
+        """
+        resident, kept = self._cache.load(sha256, read, evicting=evicting)
+        if kept:
             self._runtime.prepare(resident)
-        return resident
+        return resident, kept
 
     def admit(self, adapter: TaskAdapter, sha256: str) -> Resident:
         """Make a task adapter resident; the one already there is returned where the content is not new.
 
         Raises:
+            AdmissionError: as `weights_of`.
+        """
+        return self.load(sha256, lambda: self.weights_of(adapter, sha256))[0]
+
+    def weights_of(self, adapter: TaskAdapter, sha256: str, *, step: Step = unrecorded) -> Resident:
+        """A task adapter's weights, checked against this engine; they do not become resident. `step` runs the checks.
+
+        Raises:
             AdmissionError: it was made for another backbone or preprocessing, or its shapes do not fit.
         """
-        if (found := self.peek(sha256)) is not None:
-            return found
-        resident = self._residency.put(place(self._load(adapter, sha256)))
-        self._runtime.prepare(resident)
-        return resident
-
-    def offer(self, adapter: TaskAdapter, sha256: str) -> tuple[Resident, bool]:
-        """Admit a task adapter as far as there is room, so that nothing goes for it.
-
-        Returns:
-            Its weights, and whether they are kept in memory.
-
-        Raises:
-            AdmissionError: as `admit`.
-        """
-        resident, kept = self._residency.offer(self._load(adapter, sha256))
-        if kept:
-            self._runtime.prepare(resident)
-        return resident, kept
-
-    def verify(self, adapter: TaskAdapter) -> GoldenCheck:
-        """Recompute the golden sample of an adapter, without making it resident.
-
-        Raises:
-            AdmissionError: as `admit`.
-            GoldenError: the answer is not the promised one.
-        """
-        resident = place(self._load(adapter, ""))
-        return golden.verify(
-            self.backbone,
-            adapter,
-            resident=resident,
-            answer=lambda pixels: self.run([Row(resident, pixels)])[0].logits,
-        )
-
-    def evict(self, sha256: str) -> int:
-        """Let go of a task adapter; returns its bytes (0: not resident). Rows in flight keep its weights."""
-        return self._residency.evict(sha256)
-
-    def pin(self, hashes: Collection[str]) -> None:
-        """Let these contents, and no others, stay on the device once they are there, whatever the budget."""
-        self._residency.pin(hashes)
-
-    def usage(self) -> Usage:
-        """Tasks and bytes resident now."""
-        return self._residency.usage()
-
-    def tiers(self) -> Mapping[str, TierUsage]:
-        """What each tier of memory holds and did, by its name."""
-        return self._residency.tiers()
-
-    def run(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Answer rows of any mix of tasks in one forward pass, in the order given.
-
-        The bare trunk under rows of the same image is computed once, however the image came, if the runtime shares
-        trunks; a row that is there twice is computed once by any.
-
-        Raises:
-            ValueError: pixels of another shape or dtype than the backbone reads, or no row at all.
-        """
-        residents, images = [row.resident for row in rows], number([row.pixels for row in rows])
-        batch = plan(residents, images)
-        staged = self._stage([rows[index] for index in batch.images])
-        with self._computing:
-            groups = self._runtime.forward(staged, batch)
-        answers = [pair for logits, features in groups for pair in zip(logits.numpy(), features.numpy(), strict=True)]
-        spent = spent_by(residents, images, self._trunk)
-        places = zip(rows, batch.places, spent, strict=True)
-        return [_result(row.resident.cost, answers[place], flops) for row, place, flops in places]
-
-    def _stage(self, rows: Sequence[Row]) -> Tensor:
-        return stage(self.backbone.preprocessing, [row.pixels for row in rows])
-
-    def _load(self, adapter: TaskAdapter, sha256: str) -> Packed:
-        admission.check(self.backbone, adapter)
+        check(self.backbone, adapter, step=step)
         manifest = adapter.manifest
         cost = cost_of(
             self.backbone,
@@ -188,8 +133,117 @@ class Engine:
             initial_widths=manifest.provenance.initial_widths,
             classes=len(manifest.labels),
         )
-        return pack_file(adapter, sha256, cost if self._runtime.shares_trunk else replace(cost, trunk=0))
+        return resident_of(adapter, sha256, cost if self._runtime.shares_trunk else replace(cost, trunk=0))
+
+    def verify(self, adapter: TaskAdapter, resident: Resident, *, step: Step = unrecorded) -> GoldenCheck:
+        """Recompute the golden sample of an adapter by its weights; they do not become resident.
+
+        `step` runs this check as "golden sample".
+
+        Raises:
+            GoldenError: the answer is not the promised one.
+        """
+        with step("golden sample"):
+            return verify(
+                self.backbone,
+                adapter,
+                resident=resident,
+                answer=lambda pixels: self.run([Row(resident, pixels)])[0].logits,
+            )
+
+    def evict(self, sha256: str) -> int:
+        """Let go of a task adapter; returns its bytes (0: not resident). Rows in flight keep its weights."""
+        return self._cache.evict(sha256)
+
+    def pin(self, hashes: Collection[str]) -> None:
+        """Let these contents, and no others, stay resident once they are, whatever the budget."""
+        self._cache.pin(hashes)
+        self._runtime.pin(hashes)
+
+    def usage(self) -> Usage:
+        """Tasks and bytes where batches are computed, and what lingers for work in flight."""
+        device, lingering = self.tiers()["device"], self._cache.lingering()
+        return Usage(device.tasks, device.nbytes, len(lingering), sum(resident.nbytes for resident in lingering))
+
+    def tiers(self) -> Mapping[str, TierUsage]:
+        """What each kind of memory holds: "device", where batches are computed, and "host" where that is another."""
+        host, device = self._cache.usage(), self._runtime.usage()
+        return {"device": host} if device is None else {"device": device, "host": host}
+
+    def run(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Answer rows of any mix of tasks in one forward pass, in the order given.
+
+        The bare trunk under rows of the same image is computed once if the runtime shares trunks, also where two
+        clients sent the image. A row that is there twice is computed once by every runtime.
+
+        Raises:
+            ValueError: pixels of another shape or dtype than the backbone reads, or no row at all.
+        """
+        residents, images = [row.resident for row in rows], number([row.pixels for row in rows])
+        batch = plan(residents, images)
+        staged = stage(self.backbone.preprocessing, [rows[index].pixels for index in batch.images])
+        with self._computing:
+            groups = self._runtime.forward(staged, batch)
+        answers = [pair for logits, features in groups for pair in zip(logits.numpy(), features.numpy(), strict=True)]
+        spent = spent_by(residents, images, self._trunk)
+        places = zip(rows, batch.places, spent, strict=True)
+        return [_result(row.resident.cost, answers[place], flops) for row, place, flops in places]
 
 
 def _result(alone: Cost, answer: tuple[np.ndarray, np.ndarray], spent: int) -> RowResult:
     return RowResult(*answer, flops_spent=spent, flops_saved=alone.saved, flops_shared=alone.spent - spent)
+
+
+def number(images: Sequence[np.ndarray]) -> list[int]:
+    """For each image the index of the first one with the same content.
+
+    A hash over a sample finds candidates; then whole arrays are compared.
+    """
+    seen: dict[tuple[np.dtype, bytes], list[int]] = {}
+    numbers = []
+    for index, image in enumerate(images):
+        alike = seen.setdefault((image.dtype, image.reshape(-1)[::_STRIDE].tobytes()), [])
+        first = next((other for other in alike if _same(images[other], image)), index)
+        if first == index:
+            alike.append(index)
+        numbers.append(first)
+    return numbers
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one is other or np.array_equal(one, other)
+
+
+def stage(preprocessing: Preprocessing, images: Sequence[np.ndarray]) -> Tensor:
+    """Normalise what is not normalised yet -> float32 (B, 3, H, W).
+
+    Raises:
+        ValueError: no image, or one of another shape or dtype than the backbone reads, or not finite.
+    """
+    raw = [index for index, image in enumerate(images) if image.dtype == np.uint8]
+    for image in images:
+        _check_pixels(preprocessing, image)
+    if len(raw) == len(images):
+        return _normalized(preprocessing, images)
+    staged = torch.from_numpy(np.stack([_placeholder(image) for image in images]))
+    if raw:
+        staged[raw] = _normalized(preprocessing, [images[index] for index in raw])
+    return staged
+
+
+def _normalized(preprocessing: Preprocessing, images: Sequence[np.ndarray]) -> Tensor:
+    return preprocessing.normalize(torch.from_numpy(np.stack(images)))
+
+
+def _placeholder(image: np.ndarray) -> np.ndarray:
+    """A normalised image as it is; for a raw one, empty room of its normalised shape."""
+    return image if image.dtype == np.float32 else np.empty((3, *image.shape[:2]), np.float32)
+
+
+def _check_pixels(preprocessing: Preprocessing, image: np.ndarray) -> None:
+    raw, ready = (*preprocessing.size, 3), (3, *preprocessing.size)
+    expected = {np.dtype(np.uint8): raw, np.dtype(np.float32): ready}.get(image.dtype)
+    if image.shape != expected:
+        raise ValueError(f"pixels must be uint8 {raw} or float32 {ready}, not {image.dtype} {image.shape}")
+    if image.dtype == np.float32 and not np.isfinite(image).all():
+        raise ValueError("pixels must be finite")

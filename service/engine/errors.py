@@ -1,4 +1,4 @@
-"""Everything the engine can refuse or fail at, in words of its own.
+"""Everything the engine can refuse or fail at.
 
     EngineError
     ├── AdmissionError            the task adapter was made for something else than this engine
@@ -6,7 +6,7 @@
     │   ├── PreprocessingMismatch another way from image to input
     │   ├── WidthMismatch         widths or adapter shapes that do not fit the backbone's sites
     │   └── FeatureMismatch       a head that does not fit the backbone's features
-    ├── GoldenError               the task adapter does not give what it promises
+    ├── GoldenError               the task adapter does not give its golden logits
     │   ├── GoldenMismatch        the reference forward disagrees with the golden logits
     │   └── GoldenNotFinite       this engine's own answer is not a number
     ├── RequestTooLarge           more images than the queue could ever hold
@@ -15,23 +15,33 @@
     └── Unavailable               try later, or elsewhere
         ├── Crowded               says when to try again
         │   ├── QueueFull         more work is waiting than the queue may hold
-        │   └── TooMuchAhead      what waits already would make the answer late
+        │   └── TooMuchAhead      the rows that wait already would make the answer late
         ├── Draining              shutting down: no new work
-        └── EngineDown            the thread that computes is gone
+        └── EngineDown            the thread that computes has ended
             └── EngineLost        raised inside the engine: the device is gone, retrying is pointless
 
-Messages name hashes, sizes and limits, never a path and never what a client sent.
+`title` says in one sentence what a class of errors means; servers show it. Messages name hashes, sizes and limits,
+never a path and never text that a client sent.
 """
 
 import math
+from typing import ClassVar
 
 
 class EngineError(Exception):
-    """Base of every error of the engine."""
+    """Base of every error of the engine.
+
+    Attributes:
+        title: what this class of errors means, for users.
+    """
+
+    title: ClassVar[str] = "The engine failed."
 
 
 class AdmissionError(EngineError):
-    """A task adapter cannot be served by this engine; `expected` is what the engine has, `found` what came."""
+    """A task adapter cannot be served by this engine; `expected` is the engine's value, `found` the adapter's."""
+
+    title = "The task adapter cannot be served by this engine."
 
     def __init__(self, what: str, *, expected: object, found: object) -> None:
         super().__init__(f"{what}: this engine has {expected}, the task adapter was made for {found}")
@@ -40,52 +50,75 @@ class AdmissionError(EngineError):
 
 
 class BackboneMismatch(AdmissionError):
-    """The task adapter was trained on another frozen network."""
+    """Raised when an adapter names another backbone or fingerprint."""
+
+    title = "The task adapter was trained on another frozen network."
 
 
 class PreprocessingMismatch(AdmissionError):
-    """The task adapter was trained on images prepared in another way."""
+    """Raised when an adapter names another hash of preprocessing."""
+
+    title = "The task adapter was trained on images prepared in another way."
 
 
 class WidthMismatch(AdmissionError):
-    """The number of sites, or the input size of an adapter, is not the backbone's."""
+    """Raised when the adapter's shapes do not fit the sites."""
+
+    title = "The number of sites, or the input size of an adapter, is not the backbone's."
 
 
 class FeatureMismatch(AdmissionError):
-    """The head reads feature vectors of another length."""
+    """Raised when the head does not fit the features."""
+
+    title = "The head reads feature vectors of another length."
 
 
 class GoldenError(EngineError):
-    """A task adapter's golden sample did not come out right."""
+    """A golden sample, recomputed here, is not as the file says."""
+
+    title = "The task adapter's golden sample did not come out right."
 
 
 class GoldenMismatch(GoldenError):
-    """The reference forward is further from the golden logits than the tolerance allows."""
+    """Raised when the reference forward disagrees."""
+
+    title = "The reference forward is further from the golden logits than the tolerance allows."
 
 
 class GoldenNotFinite(GoldenError):
-    """The engine's own forward gave NaN or infinity for the golden image."""
+    """Raised when the engine's own forward overflows."""
+
+    title = "The engine's own forward gave NaN or infinity for the golden image."
 
 
 class RequestTooLarge(EngineError):
-    """One request has more images than the queue holds when it is empty: it can never be accepted."""
+    """Raised when a request could never be accepted."""
+
+    title = "The request has more images than the queue holds when it is empty."
 
 
 class DeadlineExceeded(EngineError):
-    """The deadline passed before the answer was there."""
+    """Raised when a deadline passes, and when it certainly would."""
+
+    title = "The deadline passed before the answer was there."
 
 
 class RowFailed(EngineError):
-    """The forward pass fails whenever this row is in it, even alone; the cause is chained."""
+    """Raised for one row of a batch; the cause is chained."""
+
+    title = "The forward pass fails whenever this image is in it, even alone."
 
 
 class Unavailable(EngineError):
-    """The engine cannot take or finish this work now."""
+    """Base of errors that another try, later or elsewhere, may not meet."""
+
+    title = "The engine cannot take or finish this work now."
 
 
 class Crowded(Unavailable):
-    """Too much waits already; `retry_after` (whole seconds) says when that will have changed."""
+    """Too many rows wait already; `retry_after` (whole seconds) says when to try again."""
 
+    title = "Too much work waits already."
     retry_after = 1
 
     def __init__(self, message: str, *, seconds: float = 0.0) -> None:
@@ -95,20 +128,30 @@ class Crowded(Unavailable):
 
 
 class QueueFull(Crowded):
-    """The rows do not fit beside those already waiting."""
+    """Raised when the rows do not fit into the queue."""
+
+    title = "The images do not fit beside those that wait already."
 
 
 class TooMuchAhead(Crowded):
-    """By the engine's measured pace, what waits already would make the answer come after its deadline."""
+    """Raised when, by the measured pace, the answer would come after its deadline."""
+
+    title = "The images that wait already would make the answer come after its deadline."
 
 
 class Draining(Unavailable):
-    """The batcher is shutting down."""
+    """Raised once the batcher is shutting down."""
+
+    title = "The engine is shutting down."
 
 
 class EngineDown(Unavailable):
-    """The engine's thread is not running: never started, died, or hangs."""
+    """Raised when the engine's thread is not running: never started, ended by an error, or hanging."""
+
+    title = "The engine is not running."
 
 
 class EngineLost(EngineDown):
-    """Raised by an engine whose device is gone: ends the thread instead of being retried row by row."""
+    """Raised by an engine whose device is gone: ends the thread instead of a retry row by row."""
+
+    title = "The engine's device is gone."

@@ -15,15 +15,16 @@ from torch import Tensor
 
 from backbone import Backbone
 from backbone.onnx import FEATURES, HEAD_BIAS, HEAD_WEIGHT, LOGITS, PIXELS, down_name, live_name, shared_model, up_name
-from service.engine.bank import Resident
 from service.engine.planning import Plan
+from service.engine.runtime import HostMemory
+from service.engine.weights import Resident
 
 Feeds = dict[str, OrtValue]
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
-class OnnxRuntime:
+class OnnxRuntime(HostMemory):
     """ONNX Runtime over one resident session.
 
     Attributes:
@@ -51,9 +52,6 @@ class OnnxRuntime:
         options.intra_op_num_threads = torch.get_num_threads()
         model = shared_model(backbone, int8=int8).SerializeToString()
         self._session = InferenceSession(model, options, providers=[_CUDA, _CPU] if cuda else [_CPU])
-
-    def prepare(self, resident: Resident) -> None:
-        """Nothing: its weights are wrapped when they are first asked for, and never copied."""
 
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
         """As `Runtime.forward`."""

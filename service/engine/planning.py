@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from backbone import SiteWeights
-from service.engine.bank import Resident
+from service.engine.weights import Resident
 
 
 class Group(NamedTuple):

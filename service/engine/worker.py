@@ -1,17 +1,114 @@
-"""The one thread that computes: takes what waits, runs it, hands the outcomes over. Knows no event loop."""
+"""The one thread that computes: takes what waits, runs it, hands the outcomes over. Knows no event loop.
+
+A batch that fails is halved until the rows that fail alone are found. `Pace` learns how long batches take, so that the
+worker can refuse rows that would be answered too late.
+"""
 
 import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from service.engine.core import Row
-from service.engine.errors import QueueFull, TooMuchAhead
-from service.engine.fair_queue import FairQueue, Taken
-from service.engine.isolation import Runner, run_isolated
-from service.engine.limits import Limits
-from service.engine.pace import Pace, bulk_of
-from service.engine.queueing import Done, Request
+from service.engine.core import Row, RowResult
+from service.engine.errors import EngineLost, QueueFull, RowFailed, TooMuchAhead
+from service.engine.queueing import Done, FairQueue, Request, Taken, bulk_of
+
+_FADE = 0.97  # weight of a batch against the one after it: about the last thirty count
+_FEW = 8  # batches until the pace is estimated
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a batcher.
+
+    Attributes:
+        queue_images: most rows that wait.
+        batch_images: most images in one batch; rows of one image share its trunk.
+        stall_seconds: a batch that takes so much longer than expected means that the engine hangs.
+
+    Raises:
+        ValueError: a bound is not positive.
+    """
+
+    queue_images: int = 256
+    batch_images: int = 16
+    stall_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Check the bounds: with a zero among them nothing would ever be answered."""
+        if min(self.queue_images, self.batch_images, self.stall_seconds) <= 0:
+            raise ValueError(f"every limit must be positive, not {self}")
+
+
+class Runner(Protocol):
+    """Computes a batch: an engine."""
+
+    def run(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Answer all rows, in order, or raise."""
+        ...
+
+
+def run_isolated(engine: Runner, rows: Sequence[Row]) -> list[RowResult | RowFailed]:
+    """Answer rows; a batch that fails is halved until the rows that fail alone are found.
+
+    Halving also answers a batch that did not fit into memory as a whole.
+
+    Raises:
+        EngineLost: the device is gone.
+    """
+    try:
+        return list(engine.run(rows))
+    except EngineLost:
+        raise
+    except Exception as error:
+        if len(rows) == 1:
+            return [_failed(error)]
+        half = len(rows) // 2
+    return run_isolated(engine, rows[:half]) + run_isolated(engine, rows[half:])
+
+
+def _failed(cause: Exception) -> RowFailed:
+    failed = RowFailed(f"this row makes the forward pass fail: {type(cause).__name__}")
+    failed.__cause__ = cause
+    return failed
+
+
+class Pace:
+    """How long a batch takes: a·images + b seconds, a least-squares fit to the latest batches.
+
+    Older batches fade, so the model follows a machine that gets busier or calmer. Until it has seen enough batches it
+    estimates 0 seconds: nothing is refused on a guess. Written by one thread, read by any.
+    """
+
+    def __init__(self) -> None:
+        self._batches = 0
+        self._sums = [0.0] * 5  # of 1, images, seconds, images², images·seconds
+        self._fit = (0.0, 0.0)  # a, b
+
+    def observe(self, images: float, seconds: float) -> None:
+        """Learn from a batch."""
+        new = (1.0, images, seconds, images * images, images * seconds)
+        self._sums = [_FADE * old + each for old, each in zip(self._sums, new, strict=True)]
+        self._batches += 1
+        if self._batches >= _FEW:
+            self._fit = _straight_line(*self._sums)
+
+    def seconds(self, images: float, batches: float = 1) -> float:
+        """How long so many images take in so many batches."""
+        slope, start = self._fit
+        return slope * images + start * batches
+
+
+def _straight_line(count: float, x: float, y: float, xx: float, xy: float) -> tuple[float, float]:
+    """Slope and start of the line through the points, neither of them negative."""
+    spread = count * xx - x * x
+    slope = (count * xy - x * y) / spread if spread > 1e-6 * xx * count else y / x
+    start = (y - slope * x) / count
+    if start < 0:
+        return xy / xx, 0.0
+    return (slope, start) if slope >= 0 else (0.0, y / count)
 
 
 class Worker:
@@ -33,8 +130,8 @@ class Worker:
         Args:
             engine: computes the batches.
             limits: of queue and batch.
-            deliver: told what became of each batch; called in the thread.
-            died: told why the thread ended, unless it was asked to; called in the thread.
+            deliver: told the outcomes of each batch; called in the thread.
+            died: told why the thread ended, unless `stop` ended it; called in the thread.
         """
         self._engine, self._deliver, self._died = engine, deliver, died
         self._limits = limits
@@ -105,7 +202,7 @@ class Worker:
 
     def _refuse(self, rows: Sequence[Row], request: Request) -> None:
         self._check_room(len(rows))
-        if request.deadline is None or not self._queue:  # who is next is never refused: a model that errs must learn
+        if request.deadline is None or not self._queue:  # a wrong model of the pace must be able to learn
             return
         images = self._queue.ahead(rows, request.priority) + bulk_of(rows)
         late = time.monotonic() + self._expected(images) - request.deadline
@@ -119,7 +216,7 @@ class Worker:
         return busy + self._pace.seconds(images, batches)
 
     def discard(self, request: Request) -> None:
-        """Free the places of a request that nobody waits for any more."""
+        """Remove the rows of a request that nobody waits for any more."""
         with self._wake:
             self._queue.discard(request)
 
@@ -127,11 +224,11 @@ class Worker:
         try:
             while self._step():
                 pass
-        except BaseException as error:  # whatever it is, somebody must hear of it
+        except BaseException as error:  # a thread that dies silently would leave everybody waiting
             self._died(error)
 
     def _step(self) -> bool:
-        """Take a batch and compute it; False when the thread shall end."""
+        """Take a batch and compute it; False when the thread is to end."""
         # A function of its own, so that an idle thread holds no rows and no evicted weights through them.
         taken = self._take()
         if taken:
@@ -139,7 +236,7 @@ class Worker:
         return taken is not None
 
     def _take(self) -> Taken | None:
-        """The next batch; waits for one. None when the thread shall end."""
+        """The next batch; waits for one. None when the thread is to end."""
         with self._wake:
             while not self._stopping:
                 now = time.monotonic()
@@ -153,7 +250,7 @@ class Worker:
     def _compute(self, taken: Taken) -> None:
         start = time.monotonic()
         if taken.late:
-            self._deliver(Done((), start, 0.0, taken.late))  # now, not after the batch: they may still ask elsewhere
+            self._deliver(Done((), start, 0.0, taken.late))  # before the batch: their clients may still ask elsewhere
         outcomes = run_isolated(self._engine, [item.row for item in taken.batch])
         self._busy_since, seconds = None, time.monotonic() - start
         if not any(isinstance(outcome, Exception) for outcome in outcomes):  # else it was computed in pieces

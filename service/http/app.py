@@ -13,7 +13,6 @@ from starlette.types import ASGIApp, Scope
 
 from adapters_store import AdaptersStoreError
 from backbone import ImageError
-from service import release
 from service.engine import EngineError
 from service.errors import ServiceError
 from service.http import openapi
@@ -49,7 +48,7 @@ def create_app(service: Service) -> ASGIApp:
     api = FastAPI(
         title="MiMi serving",
         summary="Many vision tasks over one resident backbone.",
-        version=release(),
+        version=openapi.RELEASE,
         lifespan=_lifespan,
         redirect_slashes=False,
         openapi_url=None,  # served by a route of our own, which asks for a key

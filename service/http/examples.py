@@ -194,7 +194,10 @@ SAMPLES = (
     Sample(own.RateLimited(2)),
     Sample(own.HeadersTooLarge("at most 64 headers of 16384 bytes together")),
     Sample(own.NotReady("the server is stopping")),
-    Sample(own.TaskUnavailable("this task cannot be served here: no version is live"), f"{_ASKS}|post .*/load"),
+    Sample(own.NoLiveVersion("this task cannot be served here: no version is live"), f"{_ASKS}|post .*/load"),
+    Sample(own.TaskUnloaded("this task cannot be served here: unloaded on this server"), _ASKS),
+    Sample(own.ConfirmationRequired("without live the task answers nothing: confirm it"), "delete .*{alias}"),
+    Sample(own.TaskUnavailable("this task cannot be served here: its bytes are damaged"), f"{_ASKS}|post .*/load"),
     Sample(engine.QueueFull("250 of 256 images wait already", seconds=1.2), _ASKS),
     Sample(own.UploadBacklog("too many uploads wait to be checked"), _CHANGES),
     Sample(store.StoreUnavailable(), f"{_CHANGES}|get /v1/tasks/.*"),
@@ -209,7 +212,7 @@ _ERROR_HEADERS: dict[int, Document] = {
 
 
 def errors(status: int, method: str, path: str) -> Document:
-    """What a route may answer with an error status, by code, each as the body that would be sent."""
+    """The error bodies that a route may send with this status, by code."""
     found: Document = {}
     for sample in SAMPLES:
         answer = answer_to(sample.error)
@@ -220,7 +223,7 @@ def errors(status: int, method: str, path: str) -> Document:
 
 
 def error_headers(status: int) -> Document:
-    """What an error says in its headers, where it does."""
+    """The documented headers of an error; empty if it has none."""
     return _ERROR_HEADERS.get(status, {})
 
 

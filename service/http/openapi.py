@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the routes' signatures: request bodies, errors, and the version.
+"""Completes the OpenAPI document that FastAPI makes: request bodies, errors, and commands of curl.
 
 FastAPI documents errors as plain JSON; here they become what is really sent.
 """
@@ -6,6 +6,7 @@ FastAPI documents errors as plain JSON; here they become what is really sent.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +15,8 @@ from service.http import examples
 from service.http.v2 import docs
 from service.problems import MEDIA_TYPE, speaks_v2
 from service.schemas import Problem
+
+RELEASE = version("mimi-serving")
 
 Document = dict[str, Any]
 
@@ -38,7 +41,7 @@ def documented(*statuses: int) -> dict[int | str, Document]:
 
 
 def document(api: FastAPI, *, needs_key: bool) -> Document:
-    """The OpenAPI 3.1 document; security is named only where the server has keys."""
+    """The OpenAPI 3.1 document; it mentions security only if the server has keys."""
     if api.openapi_schema is None:
         schema = api.openapi()
         schema["components"]["schemas"] |= docs.components()
@@ -57,7 +60,7 @@ def _operations(schema: Document) -> Iterator[tuple[str, str, Document]]:
 
 
 def _describe_errors(responses: Mapping[str, Document], method: str, path: str) -> None:
-    """Say which body an error has, with examples: a problem; below /v2 what the protocol says, or the route's own."""
+    """Describe the body of each error with examples: a problem, or below /v2 the protocol's error."""
     v2 = speaks_v2(path)
     for status, response in responses.items():
         content = response.get("content", {}).get("application/json")
@@ -79,7 +82,7 @@ _NAMES = {"{task}": "digits", "{version}": "3", "{alias}": "live"}
 
 
 def curl_samples(method: str, path: str) -> list[dict[str, Any]]:
-    """Commands for a route, in the form of the extension `x-codeSamples`; none where JSON says it all."""
+    """Commands of curl for a route, as the extension `x-codeSamples`; none if JSON examples suffice."""
     return [
         {"lang": "Shell", "label": "curl", "source": f"curl {options} $URL{_filled(path)}"}
         for pattern, all_options in _SAMPLES

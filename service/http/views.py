@@ -44,7 +44,7 @@ _NOT_SEEN = "this server has not loaded it yet"
 
 
 def upload(asked: Upload, done: Uploaded) -> UploadAnswer:
-    """What an upload led to."""
+    """The result of an upload."""
     return UploadAnswer(
         task=asked.task,
         version=done.version,
@@ -59,7 +59,7 @@ def upload(asked: Upload, done: Uploaded) -> UploadAnswer:
 
 
 def task_detail(task: str, state: TaskState, described: Described, entry: TaskEntry | None) -> TaskDetail:
-    """A task: as the store has it, and `entry`, as this server answers for it."""
+    """A task: `state` is the store's view of it, `entry` this server's."""
     own = {"description": state.description} if state.description else {}
     return TaskDetail(
         task=task,
@@ -82,7 +82,7 @@ def version_list(task: str, state: TaskState) -> VersionList:
 
 
 def version_detail(task: str, state: TaskState, described: Described) -> VersionDetail:
-    """One version with what its file says."""
+    """One version with its manifest."""
     manifest = described.manifest
     return VersionDetail(
         task=task,
@@ -142,7 +142,7 @@ def _description(manifest: Manifest, cost: Cost | None) -> Description:
 
 
 _MILLI = 1e3
-_MICROS = 3  # decimals of a millisecond: clocks and schedulers know no less
+_MICROS = 3  # decimals of a millisecond; clocks and schedulers are not more exact
 PARTS = 6  # decimals of a share
 
 
@@ -173,7 +173,7 @@ def fanout_answer(outputs: Outputs, output: Output, top_k: int | None) -> Fanout
 
 
 def timings(outputs: Outputs) -> Timings:
-    """Where the time went; 0 where nobody was asked."""
+    """Where the time went; 0 if no task was asked."""
     results = [result.timing for task in outputs.tasks for result in task.results]
     return Timings(
         decode_ms=_milliseconds(outputs.decode_seconds),
@@ -206,12 +206,12 @@ def image_result(result: RowResult, served: LoadedVersion, output: Output, top_k
 def _best(logits: np.ndarray, served: LoadedVersion, top_k: int) -> list[Prediction]:
     """The most probable labels first."""
     probabilities, labels = softmax(logits), served.manifest.labels
-    best = np.argsort(-logits, kind="stable")[:top_k]  # by logit: distant ones share a probability of zero
+    best = np.argsort(-logits, kind="stable")[:top_k]  # by logit, because many probabilities round to zero
     return [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best.tolist()]
 
 
 def listing(table: Mapping[str, TaskEntry], backbone: Backbone) -> TaskList:
-    """All tasks by name; a task whose live alias is split shows its heaviest version."""
+    """All tasks by name; a split task shows the version with the largest share."""
     tasks = [_summary(task, entry) for task, entry in sorted(table.items())]
     return TaskList(tasks=tasks, backbone=backbone.name, backbone_fingerprint=backbone.fingerprint)
 

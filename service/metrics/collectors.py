@@ -16,7 +16,7 @@ STATES = ("ready", "not_live", "unloaded", "unavailable")
 
 
 class EngineCollector(Collector):
-    """Whether work is taken, how much of it waits, and what lingers in memory."""
+    """Whether the server is ready, how many images wait, and what is still held in memory."""
 
     def __init__(self, engine: Engine, batcher: Batcher, readiness: Readiness, *, queue_limit: int) -> None:
         """Ask these at each scrape; `queue_limit` is the most images that may wait."""

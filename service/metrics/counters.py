@@ -26,7 +26,7 @@ OUTCOMES = ("published", "known", "dry_run", "refused", "failed")  # of uploads
 
 _GIGA = 1e9
 _VERSIONS = 8  # of one task, with series of their own
-_IDLE_SECONDS = 600.0  # by then whoever scrapes has seen the last count
+_IDLE_SECONDS = 600.0  # by then every scraper has seen the last count
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5,
             10, 60)  # fmt: skip
@@ -74,11 +74,11 @@ class RequestRecord:
 
 
 class Metrics:
-    """Counters and histograms. Belongs to the event loop, but for what is observed in the threads that do it."""
+    """Counters and histograms. Belongs to the event loop, except for the methods that say 'from any thread'."""
 
     def __init__(self, *, tasks: int) -> None:
         """Begin at zero; `tasks` is the most tasks, and the most keys, with series of their own."""
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, for nobody
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # else every counter has a second series that nobody reads
         self._registry = registry = CollectorRegistry()
         self._table: Table = {}
         self._deleted: deque[str] = deque()  # tasks whose series are still to be removed
@@ -114,7 +114,7 @@ class Metrics:
         self._upload = histogram("mimi_upload_duration_seconds", "An upload as the client sees it, body included.")
         self._swaps = counter("mimi_swaps", "Times that another version began to answer for a task on this server.")
         for outcome in OUTCOMES:
-            self._uploads.labels(outcome)  # a series that is there at nothing shows its first event as a rise
+            self._uploads.labels(outcome)  # a series that begins at 0 shows its first event as an increase
         ProcessCollector(registry=registry)
         self.loads = LoadMetrics(registry)
 

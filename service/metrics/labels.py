@@ -1,7 +1,7 @@
-"""Label values that cannot grow without bound: so many have series of their own, the others share one name.
+"""Label values whose number is bounded: a fixed number have series of their own, all others share one name.
 
-A counter must never fall. So nothing is moved between series: who gets a place starts at nothing under its own name,
-and who loses it loses its series, and is counted with the others from then on.
+A counter must never decrease, so counts are never moved between series. A name that gets a place starts at zero. A
+name that loses its place loses its series, and is counted with the others from then on.
 """
 
 import time
@@ -9,15 +9,15 @@ from collections.abc import Callable, Container
 
 OTHER = "_other"  # no task, version or key looks like this
 
-_HALVED_AFTER = 100_000  # uses: half of what is older is forgotten, so that yesterday's traffic keeps no place
+_HALVED_AFTER = 100_000  # uses, after which all counts are halved, so that old traffic keeps no place
 _MARGIN = 8  # uses
 
 
 class HeavyHitters:
-    """The names used most have places; a name takes the least busy one's when it is twice as busy, not at each turn."""
+    """Gives the most used names a place. A name takes the least used one's place only when it is used twice as much."""
 
     def __init__(self, places: int, *, on_out: Callable[[str], None] = lambda name: None) -> None:
-        """Begin empty; `on_out` is told who lost its place."""
+        """Begin empty; `on_out` is called with a name that loses its place."""
         self._places, self._on_out = places, on_out
         self._uses: dict[str, int] = {}
         self._named: set[str] = set()
@@ -28,14 +28,14 @@ class HeavyHitters:
         return name in self._named
 
     def label(self, name: str) -> str:
-        """Count one use of a name; returns what it is called in labels."""
+        """Count one use of a name; returns its label."""
         self._count(name)
         if name not in self._named and not self._enter(name):
             return OTHER
         return name
 
     def forget(self, name: str) -> None:
-        """A name is gone, and its place is free; nobody is told."""
+        """Remove a name and free its place, without calling `on_out`."""
         self._named.discard(name)
         self._uses.pop(name, None)
 
@@ -58,8 +58,10 @@ class HeavyHitters:
 
 
 class RecentlyUsed:
-    """Values below a name, such as the versions of a task. One that was not used for long enough, so that its last
-    count has been scraped, makes room; while none is idle, a further one is counted with the others.
+    """Gives the recently used values of each name a place, such as the versions of a task.
+
+    A value loses its place after it has been idle for long enough that its last count was scraped. While no value is
+    idle, a further one is counted with the others.
     """
 
     def __init__(
@@ -70,12 +72,12 @@ class RecentlyUsed:
         on_out: Callable[[str, str], None] = lambda name, value: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin empty; `places` are for each name, and `on_out` is told which value of a name lost its place."""
+        """Begin empty; each name has `places`. `on_out` is called with a name and its value that loses its place."""
         self._places, self._idle, self._on_out, self._clock = places, idle_seconds, on_out, clock
         self._used: dict[str, dict[str, float]] = {}
 
     def label(self, name: str, value: str) -> str:
-        """Note one use of a name's value; returns what it is called in labels."""
+        """Count one use of a value; returns its label."""
         used, now = self._used.setdefault(name, {}), self._clock()
         if value not in used and len(used) >= self._places:
             oldest = min(used, key=used.__getitem__)
@@ -86,7 +88,7 @@ class RecentlyUsed:
         return value
 
     def expire(self, kept: Container[tuple[str, str]]) -> None:
-        """Let go of idle values, except for these."""
+        """Remove idle values, except for these."""
         end = self._clock() - self._idle
         idle = [(name, value) for name, used in self._used.items() for value, at in used.items() if at <= end]
         for name, value in idle:
@@ -94,7 +96,7 @@ class RecentlyUsed:
                 self._leave(name, value)
 
     def forget(self, name: str) -> None:
-        """A name is gone with all its values; nobody is told."""
+        """Remove a name with all its values, without calling `on_out`."""
         self._used.pop(name, None)
 
     def _leave(self, name: str, value: str) -> None:

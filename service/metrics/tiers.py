@@ -1,4 +1,4 @@
-"""What Prometheus sees of where adapters lie: the tiers of memory, and the loads between them and the store."""
+"""What Prometheus sees of adapters in memory: what each tier holds, and loads from the store."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -13,20 +13,19 @@ Tiers = Callable[[], Mapping[str, TierUsage]]
 
 
 class LoadMetrics:
-    """What a `Loads` tells about its loads."""
+    """Counts what a `Loads` reports."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
-            "mimi_adapter_load_seconds", "One load of an adapter to the device, by where it came from.", ("source",),
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
+            "mimi_adapter_load_seconds", "One load of an adapter from the store.", buckets=_SECONDS, registry=registry
+        )
         self._failures = Counter(
             "mimi_adapter_load_failures", "Loads that failed, by error.", ("reason",), registry=registry
         )
 
-    def on_load(self, source: str, seconds: float) -> None:
-        """An adapter came to the device."""
-        self._seconds.labels(source).observe(seconds)
+    def on_load(self, seconds: float) -> None:
+        """An adapter was loaded."""
+        self._seconds.observe(seconds)
 
     def on_failed_load(self, reason: str) -> None:
         """An adapter could not be loaded."""
@@ -34,7 +33,7 @@ class LoadMetrics:
 
 
 class TierMetrics:
-    """The tiers, asked when scraped."""
+    """The tiers of memory, read at each scrape."""
 
     def __init__(self, tiers: Tiers) -> None:
         self._tiers = tiers
@@ -47,11 +46,11 @@ class TierMetrics:
         yield _gauge("mimi_tier_adapters", "Adapters held.", {tier: use.tasks for tier, use in tiers.items()})
         yield _gauge(
             "mimi_tier_pinned_adapters",
-            "Adapters held that never go.",
+            "Adapters held that are never evicted.",
             {tier: use.pinned for tier, use in tiers.items()},
         )
-        lookups = CounterMetricFamily("mimi_tier_lookups", "Adapters looked for.", labels=("tier", "result"))
-        evictions = CounterMetricFamily("mimi_tier_evictions", "Adapters that went to make room.", labels=("tier",))
+        lookups = CounterMetricFamily("mimi_tier_lookups", "Lookups of adapters.", labels=("tier", "result"))
+        evictions = CounterMetricFamily("mimi_tier_evictions", "Adapters evicted to make room.", labels=("tier",))
         for tier, use in tiers.items():
             lookups.add_metric((tier, "hit"), use.hits)
             lookups.add_metric((tier, "miss"), use.misses)

@@ -1,6 +1,6 @@
-"""What the store knows of tasks and their versions, read afresh for whoever manages them. Changes nothing.
+"""Reads tasks and versions from the store for those who manage them. Changes nothing.
 
-What answers predictions is the registry's business; here a version counts whether anything points at it or not.
+It lists every version, with or without an alias. Which version answers predictions is the registry's business.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from adapters_store import Manifest, Store, TaskState, VersionInfo, unpack
 from adapters_store.errors import UnknownAlias, UnknownTask, UnknownVersion
 from service.engine import AdmissionError, Engine
 from service.engine.accounting import Cost, cost_of
-from service.engine.admission import check
+from service.engine.weights import check
 from service.tasks.table import ALIAS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Described:
-    """One version with what its file says.
+    """One version with its manifest.
 
     Attributes:
-        cost: FLOPs of one image over this server's backbone; None where the version does not fit it.
+        cost: FLOPs of one image over this server's backbone; None if the version was made for another backbone.
     """
 
     info: VersionInfo
@@ -27,7 +27,7 @@ class Described:
 
 
 class Catalogue:
-    """Looks things up; every call may take as long as the store does."""
+    """Every call reads the store, and may take as long as it does."""
 
     def __init__(self, store: Store, engine: Engine) -> None:
         self._store, self._engine = store, engine
@@ -74,7 +74,7 @@ class Catalogue:
         return self._store.read(info.sha256)
 
     def describe(self, info: VersionInfo) -> Described:
-        """What a version's file says.
+        """Read the file of a version.
 
         Raises:
             StoreError, ArtifactError: it cannot be read, or has changed.
@@ -91,7 +91,7 @@ class Catalogue:
 
 
 def answering(state: TaskState) -> VersionInfo | None:
-    """The version that stands for a task: the heaviest that is live, else the newest, else none."""
+    """The version that describes a task: the live one with the largest share, else the newest, else none."""
     live = state.aliases.get(ALIAS)
     number = max(live, key=lambda n: (live[n], n)) if live else max(state.versions, default=None)
     return None if number is None else state.versions[number]

@@ -17,7 +17,7 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must be true of a task before it is changed; with nothing set, nothing must.
+    """What must be true of a task before it is changed; nothing, if nothing is set.
 
     Attributes:
         generations: one of these must be the task's; from If-Match with tags.
@@ -29,11 +29,11 @@ class Condition:
 
     @property
     def given(self) -> bool:
-        """Whether anything was asked for."""
+        """Whether there is any condition."""
         return self.generations is not None or self.exists is not None
 
     def expected(self, task: str, actual: int) -> int | None:
-        """What to expect of the store for a task at generation `actual`, 0 where it does not exist.
+        """The generation that the store must find, for a task at generation `actual` (0: there is no such task).
 
         Returns:
             The generation at which the change may be made; None: at any.
@@ -54,10 +54,10 @@ def tag(generation: int) -> str:
 
 
 def parse(if_match: Sequence[str], if_none_match: Sequence[str] = ()) -> Condition:
-    """The condition that the values of the two headers state together.
+    """The condition stated by the values of both headers.
 
     Raises:
-        MalformedHeader: one is not written as HTTP says, or means nothing here.
+        MalformedHeader: one does not follow RFC 9110, or has no meaning for this API.
     """
     wanted, unwanted = ",".join(if_match).strip(), ",".join(if_none_match).strip()
     if if_none_match and (unwanted != ANY or if_match):
@@ -72,7 +72,7 @@ def parse(if_match: Sequence[str], if_none_match: Sequence[str] = ()) -> Conditi
 
 
 def tags(value: str) -> list[tuple[bool, str]]:
-    """The entity tags of a header: whether each is weak, and what stands in its quotes.
+    """The entity tags of a header: whether each is weak, and its text.
 
     Raises:
         MalformedHeader: it is no list of entity tags.
@@ -89,13 +89,13 @@ def tags(value: str) -> list[tuple[bool, str]]:
 
 
 def _generation(found: tuple[bool, str]) -> int | None:
-    """The generation of a strong tag; a weak or foreign one matches nothing."""
+    """The generation of a strong tag; None for a weak or foreign one, which matches nothing."""
     weak, text = found
     return int(text) if not weak and _GENERATION.fullmatch(text) else None
 
 
 def fresh(if_none_match: Sequence[str], etag: str) -> bool:
-    """Whether a client that sends If-None-Match has the representation with this tag (in its quotes) already.
+    """Whether If-None-Match says that the client has the representation with this quoted tag.
 
     Raises:
         MalformedHeader: it is no list of entity tags.

@@ -1,8 +1,8 @@
-"""Loading: contents from the host's memory or the store to the device, each once however many wait for it.
+"""Loading: contents from the store into the engine, each read once however many requests wait for it.
 
-Whoever needs a content that is not on the device waits for its load alone, and nobody else waits at all. The hash of
-what the store gives is checked by the store at each read; what it promises was checked when it was uploaded. Knows
-neither tasks nor versions.
+A request that needs a content which is not resident waits for that load, and no other request waits. The store checks
+the hash of what it reads each time; the golden sample was checked when the file was uploaded. Knows neither tasks nor
+versions.
 """
 
 import asyncio
@@ -18,16 +18,14 @@ from service.engine import Engine, EngineError, Resident
 from service.errors import LoadBacklog
 from service.tasks.table import Content
 
-HOST, STORE = "host", "store"
-
 logger = logging.getLogger(__name__)
 
 
 class Stats(Protocol):
-    """What wants to know about loads; called in the threads that load."""
+    """Is told about loads, in the threads that load."""
 
-    def on_load(self, source: str, seconds: float) -> None:
-        """A content came to the device from `source`."""
+    def on_load(self, seconds: float) -> None:
+        """A content was read and can answer."""
         ...
 
     def on_failed_load(self, reason: str) -> None:
@@ -56,32 +54,32 @@ class Loads:
         self._under_way: dict[str, Future[tuple[Resident, bool]]] = {}
 
     async def resident(self, content: Content) -> Resident:
-        """A content on the device; whoever stops waiting stops nobody else's load.
+        """A content's weights; a caller that stops waiting ends no load that others wait for.
 
         Raises:
             LoadBacklog: too many others are being loaded.
             StoreError, ArtifactError, AdmissionError: it cannot be read, or not be served here.
         """
-        if (found := self._engine.find(content.sha256)) is not None:
+        if (found := self._engine.get(content.sha256)) is not None:
             return found
         resident, _ = await asyncio.shield(asyncio.wrap_future(self.start(content)))
         return resident
 
     async def prefetch(self, content: Content) -> bool:
-        """Load a content as far as there is room in memory; whether it is kept there. Raises as `resident`."""
+        """Load a content where there is room in memory; returns whether it is kept there. Raises as `resident`."""
         _, kept = await asyncio.shield(asyncio.wrap_future(self.start(content, evicting=False)))
         return kept
 
     def wait(self, content: Content) -> Resident:
         """As `resident`, for a thread that may wait."""
-        return self._engine.find(content.sha256) or self.start(content).result()[0]
+        return self._engine.get(content.sha256) or self.start(content).result()[0]
 
     def start(self, content: Content, *, evicting: bool = True) -> "Future[tuple[Resident, bool]]":
         """Begin to load a content, or join the load under way.
 
         Args:
             content: what to load.
-            evicting: whether others may go for it.
+            evicting: whether others may be evicted for it.
 
         Raises:
             LoadBacklog: see `resident`.
@@ -105,27 +103,24 @@ class Loads:
             del self._under_way[sha256]
 
     def _load(self, content: Content, evicting: bool) -> tuple[Resident, bool]:
-        start, source, kept = time.perf_counter(), HOST, True
+        if (found := self._engine.peek(content.sha256)) is not None:
+            content.passed(found)
+            return found, True
+        start = time.perf_counter()
         try:
-            resident = self._engine.restore(content.sha256) if evicting else self._engine.peek(content.sha256)
-            if resident is None:
-                source = STORE
-                resident, kept = self._read(content, evicting)
+            resident, kept = self._engine.load(content.sha256, lambda: self._read(content.sha256), evicting=evicting)
         except (AdaptersStoreError, EngineError) as error:
             self._fail(content, error)
             raise
         content.passed(resident)
         if self._stats:
-            self._stats.on_load(source, time.perf_counter() - start)
+            self._stats.on_load(time.perf_counter() - start)
         return resident, kept
 
-    def _read(self, content: Content, evicting: bool) -> tuple[Resident, bool]:
-        adapter = unpack(self._store.read(content.sha256))
-        if evicting:
-            return self._engine.admit(adapter, content.sha256), True
-        return self._engine.offer(adapter, content.sha256)
+    def _read(self, sha256: str) -> Resident:
+        return self._engine.weights_of(unpack(self._store.read(sha256)), sha256)
 
-    def _fail(self, content: Content, error: Exception) -> None:
+    def _fail(self, content: Content, error: AdaptersStoreError | EngineError) -> None:
         if not isinstance(error, BackendError):  # else the store is away, and nothing is known of the content
             content.failed(error)
         logger.warning("content %s cannot be loaded: %s", content.sha256, type(error).__name__)

@@ -1,7 +1,7 @@
-"""Loading ahead: what aliases point at comes into memory before it is asked for, as far as there is room.
+"""Loading ahead: contents that aliases point at are loaded before a request needs them, while there is room.
 
-Also how a damaged content is found before anybody asks for it. It takes its time: after each load it rests for as
-long as the load took, so that it never has more than half of one core.
+This also finds a damaged content before a request does. After each load it sleeps for as long as the load took, so it
+uses at most half of one core.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 
 
 class Prefetch:
-    """Walks through a registry's table again and again. Belongs to the event loop."""
+    """Goes through a registry's table again and again. Belongs to the event loop."""
 
     def __init__(self, registry: Registry, loads: Loads) -> None:
         self._registry, self._loads = registry, loads
-        self._settled: object = None  # the table in which nothing was left to do
+        self._finished: object = None  # the table in which nothing was left to do
         self._failed: list[Content] = []
 
     async def follow(self, seconds: float) -> None:
@@ -31,14 +31,14 @@ class Prefetch:
         while True:
             try:
                 await self.once()
-            except Exception:  # whatever it was: a task unread is a task loaded later
+            except Exception:  # a task that was not loaded ahead is loaded when it is needed
                 logger.exception("loading ahead failed; trying again")
             await asyncio.sleep(seconds)
 
     async def once(self) -> None:
         """Load what is due now; ends early where the memory is full."""
         table = self._registry.table
-        for content in self._broken() if table is self._settled else self._due():
+        for content in self._broken() if table is self._finished else self._due():
             start = time.monotonic()
             try:
                 if not await self._load(content):
@@ -48,10 +48,10 @@ class Prefetch:
             except (AdaptersStoreError, EngineError):  # counted, logged and listed where it was loaded
                 self._failed.append(content)
             await asyncio.sleep(time.monotonic() - start)
-        self._settled = table
+        self._finished = table
 
     def _broken(self) -> list[Content]:
-        """Contents that failed before, and are worth another try."""
+        """Contents that failed before and may be tried again now."""
         due = [content for content in self._failed if content.wants_load]
         self._failed = [content for content in self._failed if content.must_wait]
         return due
@@ -62,7 +62,7 @@ class Prefetch:
         return await self._loads.prefetch(content)
 
     def _due(self) -> list[Content]:
-        """Contents of which nothing is known yet, or nothing good, each once; first those that shall stay."""
+        """Contents that were not read yet, or failed and may be tried again, each once; pinned ones first."""
         pinned = self._registry.pinned
         due = {named.content: None for named in self._registry.live() if named.content.wants_load}
         return sorted(due, key=lambda content: content.sha256 not in pinned)

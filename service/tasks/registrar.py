@@ -28,7 +28,7 @@ class Registrar:
         self._executor = BoundedExecutor("mimi-registry", threads=1, backlog=backlog, refusal=_refusal)
 
     async def change(self, change: Callable[[], T]) -> T:
-        """The result of one change, made after those that came before it.
+        """Make one change after all earlier ones; returns its result.
 
         Raises:
             UploadBacklog: too many wait; or whatever the change raises.
@@ -36,7 +36,7 @@ class Registrar:
         return await self._executor.run(change)
 
     async def follow(self, seconds: float) -> None:
-        """Look at the store every so often, for ever; a store that cannot be read now is asked again."""
+        """Read the store every `seconds`, for ever; after an error, try again."""
         await self._repeat(self._look, seconds, "followed")
 
     @property
@@ -45,7 +45,7 @@ class Registrar:
         return time.monotonic() - self._looked_at
 
     async def sweep(self, store: Store, seconds: float) -> None:
-        """Let go of bytes that nothing names any more, of deleted versions and lost races, every so often, for ever."""
+        """Remove the bytes that no version names from the store, every `seconds`, for ever."""
         await self._repeat(store.sweep, seconds, "swept")
 
     def _look(self) -> None:
@@ -60,11 +60,11 @@ class Registrar:
                 await loop.run_in_executor(self._executor.pool, job)
             except AdaptersStoreError as error:
                 logger.warning("the store could not be %s (%s); trying again", done, type(error).__name__)
-            except Exception:  # whatever it was: trying again is right, and going blind in silence is not
+            except Exception:  # whatever it was: log it and try again
                 logger.exception("the store could not be %s; trying again", done)
 
     def close(self) -> None:
-        """Finish the change under way and give up those that wait."""
+        """Finish the change under way and cancel those that wait."""
         self._executor.close(wait=True)
 
 

@@ -1,6 +1,6 @@
-"""Shares of traffic as people write them (0.9 and 0.1), and as the store keeps them: whole numbers, in lowest terms.
+"""Converts shares of traffic: decimal weights (0.9 and 0.1) to the store's whole numbers in lowest terms.
 
-Lowest terms make equal splits equal, so that setting what is set already changes nothing.
+In lowest terms equal splits are equal numbers, so setting the same split again changes nothing.
 """
 
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ Split = Mapping[int, int]  # version -> weight
 
 
 def whole(version: int) -> Split:
-    """Everything to one version, in the store's own form."""
+    """All traffic to one version, in the store's form."""
     return {version: SOLE_WEIGHT}
 
 
 def of_weights(weights: Mapping[int, float]) -> Split:
     """The store's form of positive weights, which need not sum to 1.
 
-    Exact where the smallest common form fits the store; else to a millionth of the heaviest.
+    Exact if the lowest terms fit the store; else rounded to a millionth of the largest weight.
     """
     if len(weights) == 1:
         return whole(next(iter(weights)))
-    exact = {version: Fraction(repr(weight)) for version, weight in weights.items()}  # 0.1 is a tenth here
+    exact = {version: Fraction(repr(weight)) for version, weight in weights.items()}  # repr: 0.1 is exactly a tenth
     scale = lcm(*(weight.denominator for weight in exact.values()))
     numbers = {version: int(weight * scale) for version, weight in exact.items()}
     heaviest = max(numbers.values()) // gcd(*numbers.values())
@@ -37,6 +37,6 @@ def of_weights(weights: Mapping[int, float]) -> Split:
 
 
 def shares(split: Split) -> dict[int, float]:
-    """What part of the traffic each version gets: positive, and 1 together."""
+    """The share of the traffic of each version: positive, with the sum 1."""
     total = sum(split.values())
     return {version: weight / total for version, weight in sorted(split.items())}

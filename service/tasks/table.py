@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from adapters_store import Manifest, VersionInfo
-from service.engine import Resident
+from adapters_store import AdaptersStoreError, Manifest, VersionInfo
+from service.engine import EngineError, Resident
+from service.errors import NoLiveVersion, TaskUnavailable, TaskUnloaded
 
 ALIAS = "live"
 RETRY_SECONDS = 30.0  # before a content that could not be loaded is tried again
@@ -39,10 +40,10 @@ class Content:
         """A load has succeeded."""
         self.classes, self.reason = len(resident.manifest.labels), None
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: AdaptersStoreError | EngineError) -> None:
         """A load has failed."""
         self.classes, self.retry_at = None, time.monotonic() + RETRY_SECONDS
-        self.reason = getattr(error, "title", "") or (type(error).__doc__ or "").strip()
+        self.reason = error.title
 
     @property
     def wants_load(self) -> bool:
@@ -101,6 +102,11 @@ class AliasTarget:
     def reason(self) -> str | None:
         """Why it cannot answer; None while no load has failed."""
         return self.never or next((named.content.reason for named, _ in self.split if named.content.reason), None)
+
+    def unavailable(self) -> TaskUnavailable:
+        """The error that says why it cannot answer."""
+        kind = {SUSPENDED.never: TaskUnloaded, _NOT_LIVE.never: NoLiveVersion}.get(self.never, TaskUnavailable)
+        return kind(f"this task cannot be served here: {self.reason}")
 
     @property
     def must_wait(self) -> bool:

@@ -1,43 +1,24 @@
-"""Uploading a task adapter file: checked completely, then published and taken over, as far as the upload asks for it.
+"""Uploads of task adapter files: each is checked completely, then published and taken over, as the upload asks.
 
-What is refused leaves no trace, in the store or in the engine. Knows no HTTP; belongs to the registry's thread.
+A refused upload leaves no trace in the store or in the engine. Knows no HTTP; belongs to the registry's thread.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from adapters_store import State, Store, TaskAdapter, VersionInfo, digest, unpack
-from adapters_store import errors as artifact
+from adapters_store import Published, State, Store, VersionInfo, digest, unpack
 from adapters_store.commands import find_version
 from adapters_store.errors import StaleGeneration
-from service import errors as own
 from service.checksums import Checksums
-from service.engine import Engine, GoldenCheck
-from service.engine import errors as engine
+from service.engine import Engine, GoldenCheck, Resident
 from service.tasks.conditions import Condition
 from service.tasks.registry import Registry
 from service.tasks.table import ALIAS
 
 GENERATION, CHECKSUM, GOLDEN = "generation", "checksum", "golden sample"
-NAMES = (GENERATION, CHECKSUM, "container", "manifest", "tensors", "backbone", "preprocessing", "shapes", GOLDEN)
 PASSED, SKIPPED = "passed", "skipped"
-
-_FAILED_BY: Mapping[type[Exception], str] = {
-    StaleGeneration: GENERATION,
-    own.ChecksumMismatch: CHECKSUM,
-    artifact.NotSafetensors: "container",
-    artifact.FileTooLarge: "container",
-    artifact.BrokenFile: "container",
-    artifact.BadManifest: "manifest",
-    artifact.BadTensors: "tensors",
-    engine.BackboneMismatch: "backbone",
-    engine.PreprocessingMismatch: "preprocessing",
-    engine.WidthMismatch: "shapes",
-    engine.FeatureMismatch: "shapes",
-    engine.GoldenError: GOLDEN,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +30,37 @@ class Check:
     detail: str = ""
 
 
-def passed(details: Mapping[str, str], skipped: Mapping[str, str]) -> tuple[Check, ...]:
-    """All checks of an upload that went well.
+class CheckList:
+    """The checks of one upload, recorded by the code that runs them."""
 
-    Args:
-        details: what there is to say of a check, by its name.
-        skipped: why a check was not made, by its name.
-    """
-    return tuple(
-        Check(name, SKIPPED, skipped[name]) if name in skipped else Check(name, PASSED, details.get(name, ""))
-        for name in NAMES
-    )
+    def __init__(self) -> None:
+        self._checks: dict[str, Check] = {}
 
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Run a check inside; an error gets a note with the name of the check."""
+        try:
+            yield
+        except Exception as error:
+            self.failed(name, error)
+            raise
+        self._checks[name] = Check(name)
 
-@contextmanager
-def naming_the_failed() -> Iterator[None]:
-    """Give an error that ends a check a note which names that check."""
-    try:
-        yield
-    except Exception as error:
-        failed = next((_FAILED_BY[base] for base in type(error).__mro__ if base in _FAILED_BY), None)
-        if failed is not None:
-            error.add_note(f"The check that failed is: {failed}")
-        raise
+    def failed(self, name: str, error: Exception) -> None:
+        """Give an error a note that names the check it has failed."""
+        error.add_note(f"The check that failed is: {name}")
+
+    def skip(self, name: str, reason: str) -> None:
+        """Note that a check was not run."""
+        self._checks[name] = Check(name, SKIPPED, reason)
+
+    def describe(self, name: str, detail: str) -> None:
+        """Add what a check has found."""
+        self._checks[name] = replace(self._checks[name], detail=detail)
+
+    def done(self) -> tuple[Check, ...]:
+        """All checks, in the order in which they were run."""
+        return tuple(self._checks.values())
 
 
 logger = logging.getLogger(__name__)
@@ -121,17 +110,16 @@ class Uploaded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Checked:
-    """A file that may be published, and what was found out on the way."""
+    """A file that may be published."""
 
     sha256: str
-    adapter: TaskAdapter
+    resident: Resident
     golden: GoldenCheck
-    had_checksum: bool
     expected: int | None  # generation
 
 
 class Uploader:
-    """Takes task adapter files into a store, and has a registry follow at once."""
+    """Checks task adapter files, publishes them, and makes the registry follow at once."""
 
     def __init__(self, store: Store, engine: Engine, registry: Registry) -> None:
         self._store, self._engine, self._registry = store, engine, registry
@@ -144,32 +132,42 @@ class Uploader:
             ChecksumMismatch, ArtifactError, AdmissionError, GoldenError: the file was refused.
             StoreError: it could not be kept.
         """
-        state = self._store.snapshot()
-        with naming_the_failed():
-            checked = self._check(upload, state)
-            publish = self._preview if upload.dry_run else self._publish
-            version, generation, created = publish(upload, checked, state)
-        report = _report(upload, checked)
-        return Uploaded(version, checked.sha256, created, generation, checked.golden, report)
+        state, checks = self._store.snapshot(), CheckList()
+        checked = self._check(upload, state, checks)
+        if upload.dry_run:
+            version, generation, created = self._preview(upload, checked, state)
+        else:
+            version, generation, created = self._publish(upload, checked, checks)
+        return Uploaded(version, checked.sha256, created, generation, checked.golden, checks.done())
 
-    def _check(self, upload: Upload, state: State) -> _Checked:
-        expected = upload.condition.expected(upload.task, state.task_generation(upload.task))
-        sha256 = digest(upload.data)
-        had_checksum = upload.checksums.verify(sha256)
-        adapter = unpack(upload.data)
-        return _Checked(sha256, adapter, self._engine.verify(adapter), had_checksum, expected)
+    def _check(self, upload: Upload, state: State, checks: CheckList) -> _Checked:
+        expected, sha256 = None, digest(upload.data)
+        if upload.condition.given:
+            with checks(GENERATION):
+                expected = upload.condition.expected(upload.task, state.task_generation(upload.task))
+        else:
+            checks.skip(GENERATION, "no If-Match came with the file")
+        if upload.checksums.claims:
+            with checks(CHECKSUM):
+                upload.checksums.verify(sha256)
+        else:
+            checks.skip(CHECKSUM, "no checksum came with the file")
+        adapter = unpack(upload.data, step=checks)
+        resident = self._engine.weights_of(adapter, sha256, step=checks)
+        golden = self._engine.verify(adapter, resident, step=checks)
+        checks.describe(GOLDEN, f"logits differ by {golden.reference:.2g}, allowed are {golden.tolerance:.2g}")
+        return _Checked(sha256, resident, golden, expected)
 
     def _preview(self, upload: Upload, checked: _Checked, state: State) -> tuple[int, int, bool]:
         known = find_version(state, upload.task, checked.sha256)
         version = known.version if known else state.last_version(upload.task) + 1
         return version, state.task_generation(upload.task), known is None
 
-    def _publish(self, upload: Upload, checked: _Checked, _: State) -> tuple[int, int, bool]:
-        alias = ALIAS if upload.activate else None
+    def _publish(self, upload: Upload, checked: _Checked, checks: CheckList) -> tuple[int, int, bool]:
         try:
-            if upload.activate:  # before anything points to it: the first request finds it resident
-                self._engine.admit(checked.adapter, checked.sha256)
-            published = self._store.publish(upload.task, upload.data, alias=alias, expected_generation=checked.expected)
+            if upload.activate:  # before any alias points at it, so that the first request finds it resident
+                self._engine.load(checked.sha256, lambda: checked.resident)
+            published = self._put(upload, checked.expected, checks)
             self._registry.sync()
         finally:
             self._registry.release([checked.sha256])
@@ -177,12 +175,11 @@ class Uploader:
         logger.info("published task %s version %d, sha256 %s", upload.task, info.version, checked.sha256)
         return info.version, published.generation, published.created
 
-
-def _report(upload: Upload, checked: _Checked) -> tuple[Check, ...]:
-    golden, skipped = checked.golden, {}
-    if not upload.condition.given:
-        skipped[GENERATION] = "no If-Match came with the file"
-    if not checked.had_checksum:
-        skipped[CHECKSUM] = "no checksum came with the file"
-    details = {GOLDEN: f"logits differ by {golden.reference:.2g}, allowed are {golden.tolerance:.2g}"}
-    return passed(details, skipped)
+    def _put(self, upload: Upload, expected: int | None, checks: CheckList) -> Published:
+        """Write the file; the store checks the generation once more, in the transaction that writes."""
+        alias = ALIAS if upload.activate else None
+        try:
+            return self._store.publish(upload.task, upload.data, alias=alias, expected_generation=expected)
+        except StaleGeneration as error:
+            checks.failed(GENERATION, error)
+            raise

@@ -1,4 +1,4 @@
-"""The backends a store can have, each a way to open it again and again on the same place."""
+"""Every kind of backend, each as a place that can be opened again and again; and backends that are interrupted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from obstore.store import LocalStore, MemoryStore
 
-from adapters_store.backend import Backend
+from adapters_store.backend import Backend, ObjectInfo
 from adapters_store.folder_backend import FolderBackend
 from adapters_store.object_store_backend import ObjectStoreBackend
 from adapters_store.sqlite_backend import SqliteBackend
@@ -50,3 +50,50 @@ PLACES = {
     "object-local": local_object_place,
 }
 LOCAL_PLACES = {"sqlite": sqlite_place, "folder": folder_place}
+
+
+class Interrupted:
+    """A real backend; just before the first object of a folder is written, something else happens."""
+
+    def __init__(self, backend: Backend, folder: str, happening: Callable[[], object]) -> None:
+        self._backend, self._folder = backend, folder
+        self._happenings = [happening]
+
+    def create(self, name: str, data: bytes) -> bool:
+        if name.startswith(self._folder) and self._happenings:
+            self._happenings.pop()()
+        return self._backend.create(name, data)
+
+    def get(self, name: str) -> bytes | None:
+        return self._backend.get(name)
+
+    def list(self, folder: str) -> list[ObjectInfo]:
+        return list(self._backend.list(folder))
+
+    def delete(self, name: str) -> None:
+        self._backend.delete(name)
+
+    def tidy(self) -> None:
+        self._backend.tidy()
+
+    @property
+    def damage(self) -> str:
+        return self._backend.damage
+
+    def replace(self, name: str, data: bytes) -> None:
+        self._backend.replace(name, data)
+
+    def verify(self) -> None:
+        self._backend.verify()
+
+    def reopen(self) -> None:
+        self._backend.reopen()
+
+    def release_reserve(self) -> bool:
+        return self._backend.release_reserve()
+
+    def keep_reserve(self) -> None:
+        self._backend.keep_reserve()
+
+    def close(self) -> None:
+        self._backend.close()

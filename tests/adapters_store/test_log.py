@@ -5,7 +5,7 @@ from contextlib import closing
 import pytest
 
 from adapters_store.backend import LOG, SNAPSHOTS, ObjectInfo
-from adapters_store.errors import CorruptLog
+from adapters_store.errors import CorruptLog, StoreDamaged
 from adapters_store.store import Store
 from tests.adapters_store.backends import Place
 
@@ -52,14 +52,19 @@ def test_a_snapshot_that_vanishes_while_it_is_looked_for_is_passed_over(place: P
             assert Store(backend).snapshot() == store.snapshot()
 
 
-@pytest.mark.parametrize("entry", [b"", b"{}", b"\xff", b"[]", b'{"generation":NaN}'])
-def test_a_damaged_log_entry_is_never_passed_over(filled: Store, place: Place, entry: bytes) -> None:
+@pytest.mark.parametrize("entry", [b"", b"{}", b"\xff", b"[]", b'{"generation":NaN}', b'{"format":2}'])
+def test_a_damaged_log_entry_is_named_and_nothing_is_written_after_it(
+    filled: Store, place: Place, entry: bytes
+) -> None:
+    before = filled.snapshot()
     with closing(place.backend()) as backend:
         backend.create(f"{LOG}/{3:012d}.json", entry)
+    assert filled.snapshot().tasks == before.tasks
     with pytest.raises(CorruptLog):
-        filled.snapshot()
-    with pytest.raises(CorruptLog):
+        filled.changes(0)
+    with pytest.raises(StoreDamaged):
         filled.publish("cat", b"three")
+    assert [fault.where for fault in filled.faults] == [f"{LOG}/{3:012d}.json"]
 
 
 def test_an_entry_under_another_number_is_corrupt(filled: Store, place: Place) -> None:

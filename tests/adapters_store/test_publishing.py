@@ -7,9 +7,9 @@ import pytest
 
 from adapters_store import digest
 from adapters_store.backend import BLOBS
-from adapters_store.errors import CorruptBlob, InvalidName, StaleGeneration, UnknownBlob
-from adapters_store.store import Store
-from tests.adapters_store.backends import Place
+from adapters_store.errors import CorruptBlob, InvalidName, StaleGeneration, StoreUnavailable, UnknownBlob
+from adapters_store.store import Store, blob_name
+from tests.adapters_store.backends import Interrupted, Place
 
 
 @pytest.fixture
@@ -112,6 +112,34 @@ def test_a_rotten_copy_is_not_shared_and_a_fresh_one_heals_it(store: Store, plac
     fresh = store.publish("dog", b"one").version
     assert fresh.blob != rotten.blob
     assert store.read(rotten.sha256) == b"one"
+
+
+def test_a_rotten_version_is_mended_by_publishing_its_bytes_again(store: Store, place: Place) -> None:
+    version = store.publish("cat", b"one").version
+    spoil(place, version.blob)
+    again = store.publish("cat", b"one")
+    assert (again.version, again.created) == (version, False)
+    assert store.read(version.sha256) == b"one"
+    with closing(place.open()) as restarted:
+        assert restarted.read(version.sha256) == b"one"
+
+
+def test_a_rotten_leftover_of_a_killed_writer_is_written_anew(store: Store, place: Place) -> None:
+    with closing(place.backend()) as backend:
+        backend.create(blob_name(digest(b"one"), 0), b"rotten")
+    assert store.read(store.publish("cat", b"one").version.sha256) == b"one"
+
+
+def test_bytes_that_do_not_read_back_are_not_acknowledged(place: Place) -> None:
+    class Forgetful(Interrupted):
+        """A real backend that loses every blob."""
+
+        def get(self, name: str) -> bytes | None:
+            return None if name.startswith(BLOBS) else super().get(name)
+
+    forgetful = Forgetful(place.backend(), "none", lambda: None)
+    with closing(Store(forgetful)) as store, pytest.raises(StoreUnavailable, match="read back"):
+        store.publish("cat", b"one")
 
 
 @pytest.mark.parametrize("task", ["", "..", "a/b", "Cat", "cat\n", "-cat", "é", "c" * 65, "a\x00", ".cat", "a b"])

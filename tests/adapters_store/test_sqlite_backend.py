@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters_store import digest, sqlite_backend
-from adapters_store.errors import NotAStore, StoreFull, StoreUnavailable
+from adapters_store.errors import NotAStore, StoreDamaged, StoreFull, StoreUnavailable, UnsupportedStoreVersion
 from adapters_store.sqlite_backend import SqliteBackend
 from adapters_store.store import Store
 
@@ -26,7 +26,7 @@ def test_the_file_is_durable_and_its_owners_alone(path: Path) -> None:
         settings = [
             backend._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
         ]
-        assert settings == ["wal", 2]
+        assert settings == ["delete", 3]  # one file, and EXTRA
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -112,14 +112,41 @@ def test_a_file_that_became_read_only_is_still_read(path: Path) -> None:
         assert store.read(digest(b"one")) == b"one"
 
 
-def test_a_damaged_file_is_unavailable(path: Path) -> None:
+def test_a_damaged_file_is_read_as_far_as_it_goes_and_not_written(path: Path) -> None:
     with closing(SqliteBackend(path)) as backend:
-        backend.create("blobs/a", MEBIBYTE)
+        backend.create("log/a", b"one")
+        for name in "abcdefgh":
+            backend.create(f"blobs/{name}", MEBIBYTE)
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * 8192)
-    with closing(SqliteBackend(path)) as backend, pytest.raises(StoreUnavailable):
-        backend.get("blobs/a")
+    with closing(SqliteBackend(path)) as backend:
+        assert backend.damage
+        assert backend.get("blobs/h") == MEBIBYTE
+        with pytest.raises(StoreDamaged):
+            backend.create("blobs/i", MEBIBYTE)
+
+
+def test_a_file_of_another_format_version_is_refused(path: Path) -> None:
+    SqliteBackend(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    with pytest.raises(UnsupportedStoreVersion, match="format 2"):
+        SqliteBackend(path)
+
+
+def test_the_reserve_is_given_up_once_and_kept_again(path: Path) -> None:
+    with closing(SqliteBackend(path)) as backend:
+        assert backend.release_reserve()
+        assert not backend.release_reserve()
+        backend.keep_reserve()
+        assert backend.release_reserve()
+
+
+def test_two_processes_may_create_the_file_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SqliteBackend(path).close()
+    monkeypatch.setattr(os.path, "lexists", lambda _: False)
+    SqliteBackend(path).close()
 
 
 def test_a_locked_file_is_unavailable_in_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

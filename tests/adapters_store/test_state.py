@@ -31,7 +31,7 @@ def added(task: str = "cat", version: int = 1, alias: str = "live") -> VersionAd
 def state_after(*events: Event) -> State:
     state = State()
     for event in events:
-        state = apply(state, Change(state.generation + 1, 1.5, "n", event))
+        state = apply(state, Change(state.generation + 1, 1.5, "n", event, state.head))
     return state
 
 

@@ -1,44 +1,15 @@
 """Conformance: what a sweep takes and what it leaves, also while others publish; and the seeding of a new store."""
 
-from collections.abc import Callable
 from contextlib import closing
 
 import pytest
 
 from adapters_store import digest
-from adapters_store.backend import SNAPSHOTS, Backend, ObjectInfo
+from adapters_store.backend import SNAPSHOTS, Backend
 from adapters_store.errors import UnknownBlob
 from adapters_store.events import BlobsCollected, Seeded
 from adapters_store.store import Store
-from tests.adapters_store.backends import Place
-
-
-class Interrupted:
-    """A real backend; just before the first object of a folder is written, something else happens."""
-
-    def __init__(self, backend: Backend, folder: str, happening: Callable[[], object]) -> None:
-        self._backend, self._folder = backend, folder
-        self._happenings = [happening]
-
-    def create(self, name: str, data: bytes) -> bool:
-        if name.startswith(self._folder) and self._happenings:
-            self._happenings.pop()()
-        return self._backend.create(name, data)
-
-    def get(self, name: str) -> bytes | None:
-        return self._backend.get(name)
-
-    def list(self, folder: str) -> list[ObjectInfo]:
-        return list(self._backend.list(folder))
-
-    def delete(self, name: str) -> None:
-        self._backend.delete(name)
-
-    def tidy(self) -> None:
-        self._backend.tidy()
-
-    def close(self) -> None:
-        self._backend.close()
+from tests.adapters_store.backends import Interrupted, Place
 
 
 class AnsweringLate(Interrupted):

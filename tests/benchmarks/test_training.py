@@ -6,7 +6,7 @@ from torch import Tensor
 
 from backbone import Backbone
 from benchmarks.plain_loop import check_equal, plain_model
-from benchmarks.training import PLAIN, Scene, random_images, report
+from benchmarks.training import PLAIN, Scene, parse, peak_memory, random_images, report
 from training.fit import logits_of
 
 
@@ -41,6 +41,11 @@ def test_the_next_cycle_computes_no_prefix(monkeypatch: pytest.MonkeyPatch) -> N
         embedded.clear()
         systems[name]()
         assert sum(embedded) == expected, name
+
+
+def test_peak_memory_is_that_of_a_process_which_trains_alone() -> None:
+    options = parse(["--json", "-", "--images", "4", "--views", "2"])
+    assert peak_memory(20, PLAIN, options) > 2**27  # PyTorch alone takes more than this
 
 
 def test_the_report_names_every_system() -> None:

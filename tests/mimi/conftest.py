@@ -21,6 +21,8 @@ QUICK = [
     "1e-3",
     "--target-sigma",
     "64",
+    "--size-tolerance",
+    "1",
 ]
 
 

@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from adapters_store import AdaptersStoreError, Store, open_store
-from service.engine import Budgets, Engine, EngineError, Resident
+from service.engine import Engine, EngineError, Resident
 from service.tasks.loads import Loads
 from service.tasks.registry import Registry
 from service.tasks.table import Content
@@ -21,28 +21,24 @@ class Heard:
     """Remembers what was told."""
 
     def __init__(self) -> None:
-        self.sources: list[str] = []
+        self.loads = 0
         self.reasons: list[str] = []
 
-    def on_load(self, source: str, seconds: float) -> None:
+    def on_load(self, seconds: float) -> None:
         assert seconds > 0
-        self.sources.append(source)
+        self.loads += 1
 
     def on_failed_load(self, reason: str) -> None:
         self.reasons.append(reason)
 
 
 class Site:
-    """A store of six tasks behind a gate, and an engine with room for two of them, and one more on the host."""
+    """A store of six tasks behind a gate, and an engine with room for two of them."""
 
     def __init__(self, store: Store, *, threads: int = 2, backlog: int = 9) -> None:
         for index, made in enumerate(FILES):
             store.publish(f"task-{index}", made.data)
-        self.store, self.engine, self.heard = (
-            store,
-            Engine(bundled_backbone(), budgets=Budgets(2 * SIZE, SIZE)),
-            Heard(),
-        )
+        self.store, self.engine, self.heard = store, Engine(bundled_backbone(), budget=2 * SIZE), Heard()
         self.loads = Loads(store, self.engine, threads=threads, backlog=backlog, stats=self.heard)
         self.contents = [Content(made.sha256) for made in FILES]
         self.closed: dict[str, threading.Event] = {}

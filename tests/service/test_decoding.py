@@ -1,6 +1,7 @@
 """Images are decoded off the event loop, behind a line that has an end."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 
@@ -9,9 +10,13 @@ import pytest
 from PIL import Image
 
 from backbone import ImageError, ImageLimits
-from backbone.errors import BadImage, UnsupportedFormat
-from service.decoding import Decoder
-from service.errors import DecodeBacklog
+from backbone.errors import BadImage, ImageTooCostly, UnsupportedFormat
+from backbone.images import _can_decode
+from service.decoding import Decoder, image_limits
+from service.errors import DecodeBacklog, SettingsError, TooManyUnderWay
+from service.settings import Settings
+from tests.backbone.image_files import encode as encode_image
+from tests.backbone.image_files import with_scans
 from tests.service.adapters import bundled_backbone
 from tests.service.live import PATIENCE, encode, picture
 
@@ -111,3 +116,157 @@ async def test_decoded_images_are_prepared_and_normalised_ones_left_alone(decode
     assert same is ready
     with pytest.raises(BadImage):
         await decoder.pixels([picture(1, size=(200, 8))])
+
+
+# ---------------------------------------------------------------- cost
+
+POSTER = encode_image(Image.new("L", (5000, 4000)), "PNG")  # costs much
+HALF = encode_image(Image.new("L", (3000, 3000)), "PNG")  # costs little, and two of them much
+
+
+def judged(seconds: list[str]) -> Callable[[float], None]:
+    """Notes the name of the thread that decodes each image."""
+    return lambda _: seconds.append(threading.current_thread().name)
+
+
+@pytest.mark.parametrize(
+    ("images", "names"),
+    [([HALF], ["mimi-decode_0"]), ([HALF, HALF], ["mimi-decode-much_0"] * 2), ([POSTER], ["mimi-decode-much_0"])],
+)
+async def test_what_a_request_costs_together_decides_who_decodes_it(images: list[bytes], names: list[str]) -> None:
+    seen: list[str] = []
+    decoder = Decoder(bundled_backbone().preprocessing, ImageLimits(), threads=1, backlog=3, on_decoded=judged(seen))
+    try:
+        assert len(await decoder.pixels(images)) == len(images)
+    finally:
+        decoder.close()
+    assert seen == names
+
+
+async def test_what_costs_little_does_not_wait_for_what_costs_much(decoder: Decoder) -> None:
+    gate = Gate()
+    decoder._much.enter(1)
+    busy = asyncio.ensure_future(decoder._much.run([gate]))
+    costly = asyncio.ensure_future(decoder.pixels([POSTER]))
+    await until(gate.running.is_set)
+    assert len(await decoder.pixels([encode(picture())])) == 1
+    assert not costly.done()
+    gate.open.set()
+    assert await busy == [True]
+    assert len(await costly) == 1
+
+
+async def test_the_line_for_what_costs_much_has_an_end_of_its_own(decoder: Decoder) -> None:
+    gate = Gate()
+    decoder._much.enter(3)
+    busy = asyncio.ensure_future(decoder._much.run([gate, gate, gate]))
+    with pytest.raises(DecodeBacklog):
+        await decoder.pixels([POSTER])
+    assert len(await decoder.pixels([HALF])) == 1
+    gate.open.set()
+    await busy
+    assert len(await decoder.pixels([POSTER])) == 1
+
+
+async def test_the_images_of_a_request_have_a_bound_together() -> None:
+    limits = ImageLimits(max_work=2 * 3000 * 3000)
+    decoder = Decoder(bundled_backbone().preprocessing, limits, threads=1, backlog=3)
+    try:
+        assert len(await decoder.pixels([HALF, HALF])) == 2
+        with pytest.raises(ImageTooCostly, match="together"):
+            await decoder.pixels([HALF, HALF, encode(picture())])
+    finally:
+        decoder.close()
+
+
+async def test_an_image_of_thousands_of_scans_is_refused_and_named(decoder: Decoder) -> None:
+    attack = with_scans(encode_image(Image.new("RGB", (4000, 4000)), "JPEG", progressive=True), 32_000)
+    with pytest.raises(ImageTooCostly) as refused:
+        await decoder.pixels([encode(picture()), attack])
+    assert refused.value.__notes__ == ["this is image 2 of 2"]
+
+
+async def test_costly_work_that_outlives_its_request_counts_for_its_client(decoder: Decoder) -> None:
+    gate = Gate()
+    decoder._much.enter(1)
+    given_up = asyncio.ensure_future(decoder._much.run([gate], client="them"))
+    await until(gate.running.is_set)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    with pytest.raises(TooManyUnderWay) as refused:
+        await decoder.pixels([POSTER], client="them")
+    assert refused.value.key == "them"
+    assert len(await decoder.pixels([HALF], client="them")) == 1
+    other = asyncio.ensure_future(decoder.pixels([POSTER], client="us"))
+    gate.open.set()
+    assert len(await other) == 1
+    assert len(await decoder.pixels([POSTER], client="them")) == 1
+
+
+async def test_a_request_that_was_answered_counts_for_nobody(decoder: Decoder) -> None:
+    for _ in range(3):
+        assert len(await decoder.pixels([POSTER], client="us")) == 1
+    with pytest.raises(BadImage):
+        await decoder.pixels([POSTER[: len(POSTER) // 2]], client="us")
+    assert len(await decoder.pixels([POSTER], client="us")) == 1
+
+
+async def test_a_thread_that_stays_at_one_job_is_stuck(decoder: Decoder) -> None:
+    gate = Gate()
+    assert (decoder.stuck, decoder.healthy) == (0, True)
+    busy = asyncio.ensure_future(decoder.offload(gate))
+    await until(gate.running.is_set)
+    assert (decoder.stuck, decoder.healthy) == (0, True)
+    decoder.stuck_after = 0.0
+    assert (decoder.stuck, decoder.healthy) == (1, False)
+    gate.open.set()
+    await busy
+    assert (decoder.stuck, decoder.healthy) == (0, True)
+
+
+async def test_a_stuck_thread_for_what_costs_much_leaves_the_decoder_healthy(decoder: Decoder) -> None:
+    gate = Gate()
+    decoder._much.enter(1)
+    busy = asyncio.ensure_future(decoder._much.run([gate]))
+    await until(gate.running.is_set)
+    decoder.stuck_after = 0.0
+    assert (decoder.stuck, decoder.healthy) == (1, True)
+    gate.open.set()
+    await busy
+
+
+async def test_threads_for_what_costs_much_stand_back(decoder: Decoder) -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    decoder._much.enter(1)
+    (much,), little = await decoder._much.run([niceness]), await decoder.offload(niceness)
+    assert much > little
+
+
+# ---------------------------------------------------------------- settings
+
+
+def test_the_limits_are_settings() -> None:
+    settings = Settings(image_bytes=9, image_pixels=8, request_pixels=7, image_formats=("png", "avif", "heif"))
+    limits = image_limits(settings)
+    assert (limits.max_bytes, limits.max_pixels, limits.max_work) == (9, 8, 7)
+    assert limits.formats == ("PNG", "AVIF", "HEIF")
+    assert image_limits(Settings()) == ImageLimits()
+
+
+@pytest.mark.parametrize("formats", [("gif",), ("png", "eps"), ("PNG",), ()])
+def test_other_formats_are_refused(formats: tuple[str, ...]) -> None:
+    with pytest.raises(SettingsError, match="image_formats: one or more of jpeg, png, webp, avif, heif"):
+        image_limits(Settings(image_formats=formats))
+
+
+def test_a_format_without_a_decoder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backbone.images.find_spec", lambda name: None)
+    _can_decode.cache_clear()
+    try:
+        with pytest.raises(SettingsError, match="nothing installed decodes heif"):
+            image_limits(Settings(image_formats=("png", "heif")))
+    finally:
+        _can_decode.cache_clear()

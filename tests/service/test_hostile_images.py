@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.backbone.image_files import chunk, segment, with_chunks, with_scans, with_segments
 from tests.service.asking import Body, answer, form, predict, raw
 from tests.service.asking import json as as_json
 from tests.service.hostile import quick, refused
@@ -32,10 +33,6 @@ def png(width: int, height: int, *extra: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 PICTURE = Image.fromarray(picture(3))
 GOOD = encode(picture(3))
 REFUSED: dict[str, tuple[bytes, int]] = {
@@ -49,7 +46,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "riff that is no webp": (b"RIFF\x00\x00\x00\x00WAVE", 415),
     "bomb of 144 megapixels": (png(12_000, 12_000), 413),
     "bomb of 400 megapixels": (png(20_000, 20_000), 413),
-    "17 megapixels": (saved(Image.new("1", (4100, 4200)), "PNG"), 413),
+    "51 megapixels": (saved(Image.new("1", (8000, 6400)), "PNG"), 413),
     "one long side": (png(8193, 1000), 413),
     "nothing wide": (png(0, 10), 422),
     "one pixel": (encode(picture(0, size=(1, 1))), 422),
@@ -58,8 +55,9 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "header alone": (GOOD[:33], 422),
     "magic alone": (b"\x89PNG\r\n\x1a\n", 422),
     "jpeg magic alone": (b"\xff\xd8\xff", 422),
-    "text chunk bomb": (png(10, 10, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(70_000_000)))), 422),
-    "16 bit": (saved(Image.fromarray(np.zeros((10, 10), np.uint16)), "PNG"), 422),
+    "32,000 scans": (with_scans(saved(PICTURE, "JPEG", progressive=True), 32_000), 422),
+    "800,000 chunks": (png(10, 10, chunk(b"abCd", b"") * 800_000), 422),
+    "2,500,000 markers": (with_segments(saved(PICTURE, "JPEG"), segment(0xE1, b"") * 2_500_000), 422),
 }
 ACCEPTED = {
     "jpeg": saved(PICTURE, "JPEG"),
@@ -68,6 +66,12 @@ ACCEPTED = {
     "webp": saved(PICTURE, "WEBP"),
     "grey": saved(PICTURE.convert("L"), "PNG"),
     "grey with alpha": saved(PICTURE.convert("LA"), "PNG"),
+    "16 bit": saved(Image.fromarray(np.zeros((10, 10), np.uint16)), "PNG"),
+    "text chunk bomb": with_chunks(GOOD, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(70_000_000)))),
+    "text with a wrong checksum": with_chunks(GOOD, chunk(b"tEXt", b"a\0b", sound=False)),
+    "rubbish for EXIF": with_chunks(GOOD, chunk(b"eXIf", b"rubbish")),
+    "jpeg without its end": saved(PICTURE, "JPEG")[:-2],
+    "24 megapixels": saved(Image.new("L", (5712, 4284)), "JPEG"),
     "palette": saved(PICTURE.convert("P"), "PNG", transparency=3),
     "one bit": saved(PICTURE.convert("1"), "PNG"),
     "animated png": saved(PICTURE, "PNG", save_all=True, append_images=[PICTURE.rotate(90)]),

@@ -13,6 +13,7 @@ STRESS = {
     "kills": "kill -9 while a store publishes: nothing acknowledged is lost",
     "swaps": "what is live changes every second: no answer is lost or wrong",
     "storm": "uploads, deletions and predictions of one task by many threads at once",
+    "torture": "attacks on a real server beside good traffic, and the seventeen promises",
     "soak": "a long run with swaps, many tasks and cancellations: no wrong answer, flat memory",
 }
 

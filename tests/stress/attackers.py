@@ -9,10 +9,11 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import uvloop
@@ -20,13 +21,14 @@ import uvloop
 from tests.attacks import adapters, images, requests
 from tests.attacks.corpus import attacks
 from tests.attacks.requests import INFER, PREDICT, request
-from tests.stress.wire import LOST, SILENT, Reply, ask, connect, exchange, read
+from tests.stress.wire import SILENT, Reply, ask, connect, exchange, read
 
 JPEG, PNG, JSON = "Content-Type: image/jpeg", "Content-Type: image/png", "Content-Type: application/json"
 LIVE = request("GET", "/health/live")
 _PATIENCE = 30.0  # seconds for one answer
 _CHUNK_PAUSE = 0.002  # seconds between bursts of 1-byte chunks
 _DRIP_SECONDS = 1.0
+LARGE = 2**20  # bytes of a request that is an attack of its own
 _FAULTS = (OSError, EOFError, ValueError, TimeoutError)
 
 
@@ -50,10 +52,12 @@ class Attacker:
     bytes_sent: int = 0
     first_close: float | None = None  # seconds until the server closed the first of the held connections
     last_close: float | None = None
+    start: float = field(default_factory=time.monotonic)
 
-    def __post_init__(self) -> None:
-        self.start = time.monotonic()
-        self.end = self.start + self.job.seconds
+    @property
+    def end(self) -> float:
+        """When the attack is over."""
+        return self.start + self.job.seconds
 
     @property
     def running(self) -> bool:
@@ -62,7 +66,7 @@ class Attacker:
 
     def count(self, reply: Reply) -> None:
         """Count an answer."""
-        self.statuses[{LOST: "lost", SILENT: "unanswered"}.get(reply.status, str(reply.status))] += 1
+        self.statuses[reply.name] += 1
 
     def closed(self) -> None:
         """The server closed a connection that was held."""
@@ -75,7 +79,7 @@ class Attacker:
         self.bytes_sent += len(data)
 
 
-Attack = Callable[[Attacker], Awaitable[None]]
+Attack = Callable[[Attacker], Awaitable[None]]  # makes its bytes when called; nothing is sent before it is awaited
 
 
 async def repeated(data: bytes, attacker: Attacker, *, clients: int = 1, pause: float = 0.0) -> None:
@@ -91,16 +95,14 @@ async def repeated(data: bytes, attacker: Attacker, *, clients: int = 1, pause: 
     await asyncio.gather(*(client() for _ in range(clients)))
 
 
-async def image(make: Callable[[], bytes], attacker: Attacker, *, clients: int = 2, pause: float = 0.0) -> None:
-    """A bad image, sent again and again."""
-    await repeated(
-        request("POST", PREDICT, make(), JPEG, key=attacker.job.predict), attacker, clients=clients, pause=pause
-    )
+def image(make: Callable[[], bytes], attacker: Attacker) -> Awaitable[None]:
+    """A bad image, sent again and again by two clients."""
+    return repeated(request("POST", PREDICT, make(), JPEG, key=attacker.job.predict), attacker, clients=2)
 
 
-async def body(make: Callable[[], bytes], attacker: Attacker, *, path: str = PREDICT) -> None:
+def body(make: Callable[[], bytes], attacker: Attacker, *, path: str = PREDICT) -> Awaitable[None]:
     """A bad JSON body, sent again and again by two clients."""
-    await repeated(request("POST", path, make(), JSON, key=attacker.job.predict), attacker, clients=2)
+    return repeated(request("POST", path, make(), JSON, key=attacker.job.predict), attacker, clients=2)
 
 
 async def small_chunks(attacker: Attacker, *, key: bool) -> None:
@@ -141,18 +143,24 @@ async def held(attacker: Attacker, count: int, begin: bytes, drip: bytes = b"") 
 async def _stay(attacker: Attacker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, drip: bytes) -> None:
     """Keep one connection open until the server closes it or the time is over."""
     while attacker.running:
-        try:
-            async with asyncio.timeout(_DRIP_SECONDS):
-                if not await reader.read(4096):
-                    attacker.closed()
-                    break
-        except TimeoutError:
-            if drip:
-                attacker.write(writer, drip)
-        except OSError:
+        data = await _received(reader)
+        if data == b"":
             attacker.closed()
             break
+        if data is None and drip:
+            attacker.write(writer, drip)
     writer.close()
+
+
+async def _received(reader: asyncio.StreamReader) -> bytes | None:
+    """What came within a second: nothing (None), bytes, or the end of the connection (empty)."""
+    try:
+        async with asyncio.timeout(_DRIP_SECONDS):
+            return await reader.read(4096)
+    except TimeoutError:
+        return None
+    except OSError:
+        return b""
 
 
 async def unread(attacker: Attacker, data: bytes, *, clients: int, times: int) -> None:
@@ -205,21 +213,26 @@ async def wrong_keys(attacker: Attacker, *, clients: int = 8) -> None:
     await asyncio.gather(*(one() for _ in range(clients)))
 
 
-async def mixed(attacker: Attacker, *, pause: float = 0.5) -> None:
-    """All attacks of the corpus that are not heavy, one after the other, about two a second."""
-    made = [each.build(attacker.job.predict, attacker.job.manage) for each in attacks() if not each.heavy]
-    small = [data for data in made if len(data) < 2**20]  # large ones are attacks of their own
-    number = 0
-    while attacker.running:
-        attacker.count(await exchange(attacker.job.port, small[number % len(small)], seconds=_PATIENCE))
-        number += 1
+def mixed(attacker: Attacker) -> Awaitable[None]:
+    """All attacks of the corpus that are neither heavy nor large, one after the other, about two a second."""
+    made = (each.build(attacker.job.predict, attacker.job.manage) for each in attacks() if not each.heavy)
+    return in_turn([data for data in made if len(data) < LARGE], attacker, pause=0.5)
+
+
+async def in_turn(requests: Sequence[bytes], attacker: Attacker, *, pause: float) -> None:
+    """One request after the other, each on a new connection."""
+    for data in cycle(requests):
+        if not attacker.running:
+            return
+        attacker.bytes_sent += len(data)
+        attacker.count(await exchange(attacker.job.port, data, seconds=_PATIENCE))
         await asyncio.sleep(pause)
 
 
-async def false_adapters(attacker: Attacker) -> None:
+def false_adapters(attacker: Attacker) -> Awaitable[None]:
     """Adapter files with a header of 300,000 empty tensors."""
     data = request("PUT", "/v1/tasks/attacked", adapters.empty_tensors(), key=attacker.job.manage)
-    await repeated(data, attacker, pause=0.2)
+    return repeated(data, attacker, pause=0.2)
 
 
 def _slow_head(attacker: Attacker) -> Awaitable[None]:
@@ -274,10 +287,13 @@ ATTACKS: Mapping[str, tuple[str, Attack]] = {
 async def perform(job: Job) -> dict[str, Any]:
     """Attack; returns the answers by status, what was sent, and the share of a core that this process used."""
     attacker = Attacker(job)
+    attack = ATTACKS[job.name][1](attacker)
+    attacker.start = time.monotonic()
+    print("begins", flush=True)
     wall, cpu = time.monotonic(), time.process_time()
     with suppress(TimeoutError):
         async with asyncio.timeout(job.seconds + 5):
-            await ATTACKS[job.name][1](attacker)
+            await attack
     return {
         "statuses": dict(attacker.statuses),
         "bytes_sent": attacker.bytes_sent,
@@ -294,7 +310,8 @@ def as_json(job: Job) -> str:
 
 def main() -> None:
     """Standard input to standard output."""
-    told: Mapping[str, Any] = uvloop.run(perform(Job(**json.load(sys.stdin))))
+    job = Job(**json.load(sys.stdin))
+    told: Mapping[str, Any] = uvloop.run(perform(job))
     json.dump(told, sys.stdout)
 
 

@@ -13,16 +13,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from benchmarks.serving.scene import photos
-from tests.attacks.requests import PREDICT, request
-from tests.stress.wire import LOST, SILENT, Reply, ask, connect
+from benchmarks.serving.load import read
+from tests.stress.wire import CLOSED, LOST, SILENT, Reply, ask, connect
 
 OK = 200
-_IMAGES = 64
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -31,6 +30,7 @@ class Job:
     """What to send.
 
     Attributes:
+        requests: a file of prepared requests, as `benchmarks.serving.load.save` writes it.
         rate: requests a second, as a Poisson process.
         seconds: of sending.
         patience: seconds until a request counts as unanswered.
@@ -39,7 +39,7 @@ class Job:
     """
 
     port: int
-    key: str
+    requests: str
     rate: float
     seconds: float
     patience: float = 20.0
@@ -55,14 +55,14 @@ class Log:
     latencies: dict[str, list[float]] = field(default_factory=lambda: {"kept": [], "new": []})
     refusals: list[float] = field(default_factory=list)  # seconds until a 503
     given_up: int = 0
+    in_time: int = 0  # good answers that came before the sending ended
 
-    def add(self, kind: str, status: int, seconds: float) -> None:
+    def add(self, kind: str, reply: Reply, seconds: float) -> None:
         """Count one answer."""
-        name = {LOST: "lost", SILENT: "unanswered"}.get(status, str(status))
-        self.statuses[name] += 1
-        if status == OK:
+        self.statuses[reply.name] += 1
+        if reply.status == OK:
             self.latencies[kind].append(seconds)
-        elif status == 503:
+        elif reply.status == 503:
             self.refusals.append(seconds)
 
     def figures(self, job: Job) -> dict[str, Any]:
@@ -70,12 +70,12 @@ class Log:
         every = [value for values in self.latencies.values() for value in values]
         sent = sum(self.statuses.values())
         return {
-            "job": {key: value for key, value in asdict(job).items() if key != "key"},
+            "job": {key: value for key, value in asdict(job).items() if key not in ("port", "requests")},
             "sent": sent,
             "statuses": dict(self.statuses),
             "failed": sent - len(every),
             "given_up": self.given_up,
-            "answered_per_second": len(every) / job.seconds,
+            "answered_per_second": self.in_time / job.seconds,
             **quantiles(every),
             "kept": quantiles(self.latencies["kept"]),
             "new": quantiles(self.latencies["new"]),
@@ -96,12 +96,14 @@ class Traffic:
     def __init__(self, job: Job, requests: Sequence[bytes]) -> None:
         self._job, self._requests, self._dice = job, requests, random.Random(0)
         self._idle: list[Connection] = []
+        self._end = 0.0
         self.log = Log()
 
     async def run(self) -> None:
         """Send for so long, and wait for the last answers."""
         loop = asyncio.get_running_loop()
         start, due = loop.time(), 0.0
+        self._end = start + self._job.seconds
         async with asyncio.TaskGroup() as group:
             while (due := due + self._dice.expovariate(self._job.rate)) < self._job.seconds:
                 await asyncio.sleep(start + due - loop.time())
@@ -119,12 +121,15 @@ class Traffic:
                 reply = await self._ask(kind, self._dice.choice(self._requests))
         except TimeoutError:
             reply = Reply(SILENT)
+        except ConnectionRefusedError:
+            reply = Reply(CLOSED)
         except (OSError, EOFError, ValueError):
             reply = Reply(LOST)
         if gives_up and reply.status == SILENT:
             self.log.given_up += 1
         else:
-            self.log.add(kind, reply.status, loop.time() - due)
+            self.log.add(kind, reply, loop.time() - due)
+            self.log.in_time += reply.status == OK and loop.time() <= self._end
 
     async def _ask(self, kind: str, data: bytes) -> Reply:
         connection = self._kept() if kind == "kept" else None
@@ -150,9 +155,7 @@ class Traffic:
 
 async def perform(job: Job) -> dict[str, Any]:
     """Do a job; returns its figures, and the share of a core that this process used."""
-    headers = "Content-Type: image/jpeg"
-    requests = [request("POST", PREDICT, image, headers, key=job.key) for image in photos(_IMAGES)]
-    traffic = Traffic(job, requests)
+    traffic = Traffic(job, read(Path(job.requests)))
     wall, cpu = time.monotonic(), time.process_time()
     await traffic.run()
     share = (time.process_time() - cpu) / (time.monotonic() - wall)

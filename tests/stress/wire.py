@@ -11,16 +11,23 @@ from pathlib import Path
 from mimi.demo.server import Server, running_server
 
 PREDICT_KEY, MANAGE_KEY = "torture-predict-key-0001", "torture-manage-key-00001"
-LOST, SILENT = 0, -1  # instead of a status: the connection ended, or no answer came in time
+# Instead of a status: the connection ended before the answer, no answer came in time, or it could not be opened.
+LOST, SILENT, CLOSED = 0, -1, -2
+NAMES = {LOST: "lost", SILENT: "unanswered", CLOSED: "not connected"}
 _LARGEST = 2**24  # bytes of a line or a head
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer: its status, or LOST, or SILENT; and its body."""
+    """One answer: its status, or LOST, SILENT or CLOSED; and its body."""
 
     status: int
     body: bytes = b""
+
+    @property
+    def name(self) -> str:
+        """The status as text."""
+        return NAMES.get(self.status, str(self.status))
 
 
 @contextmanager
@@ -56,6 +63,8 @@ async def exchange(port: int, data: bytes, *, seconds: float) -> Reply:
                 writer.close()
     except TimeoutError:
         return Reply(SILENT)
+    except ConnectionRefusedError:
+        return Reply(CLOSED)
     except (OSError, EOFError, ValueError):
         return Reply(LOST)
 

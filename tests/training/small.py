@@ -37,5 +37,11 @@ def small_prepared() -> Prepared:
 def small_options(**changes: object) -> MiMiOptions:
     """Two epochs a cycle, from N = M/4 through two prunings."""
     fit = FitOptions(epochs=2, warmup_epochs=0.5, batch_size=16, learning_rate=5e-3, reference_batch=None, shift=1)
-    chosen: dict[str, object] = {"fit": fit, "initial_sigma": 16.0, "target_sigma": 64.0, **changes}
+    chosen: dict[str, object] = {
+        "fit": fit,
+        "initial_sigma": 16.0,
+        "target_sigma": 64.0,
+        "size_tolerance": 1.0,
+        **changes,
+    }
     return MiMiOptions(**chosen)  # type: ignore[arg-type]

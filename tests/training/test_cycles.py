@@ -10,7 +10,7 @@ def test_the_table_has_a_row_for_every_size() -> None:
     lines = results_table([report, replace(report, cycle=1, widths=(0, 0, 0), test=0.75)]).splitlines()
     assert len(lines) == 4
     assert [cell.strip() for cell in lines[2].strip("| ").split("|")] == [
-        "0",
+        "1",
         "3",
         "2",
         "0",

@@ -1,5 +1,6 @@
 """Algorithm 1 end to end on a tiny network: what it writes, that it repeats, and that it survives being killed."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -11,14 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from adapters_store import unpack
+from adapters_store import ArtifactError, unpack
 from backbone.fingerprint import fingerprint_of
 from tests.training.small import small_backbone, small_options, small_prepared
-from training.errors import CheckpointMismatch, Diverged
-from training.export import from_file, golden_logits
+from training.checkpoint import locked, write_atomic
+from training.errors import CheckpointMismatch, Diverged, FolderInUse, UnwritableFile
+from training.export import Origin, from_file, golden_logits, to_file
 from training.fit import Progress, evaluate
-from training.mimi import Job, Outcome, train_mimi
+from training.mimi import Job, Outcome, exported_size, fit_cycle, train_mimi
+from training.model import AdaptedModel
+from training.pixels import PixelSet
 from training.progress import Position, Silent
+from training.run import Run
 
 
 def run(folder: Path, **changes: object) -> Outcome:
@@ -116,6 +121,118 @@ def test_a_folder_of_another_run_is_refused_by_what_differs(tmp_path: Path) -> N
     run(tmp_path)
     with pytest.raises(CheckpointMismatch, match="options"):
         run(tmp_path, seed=5)
+
+
+def test_data_with_corrected_labels_is_other_data(tmp_path: Path) -> None:
+    """As many images of each class as before: only the content of the data differs."""
+    run(tmp_path)
+    prepared = small_prepared()
+    targets = prepared.train.targets.clone()
+    targets[[0, 1]] = targets[[1, 0]]
+    corrected = replace(prepared, train=PixelSet(prepared.train.pixels, targets))
+    with pytest.raises(CheckpointMismatch, match="other data"):
+        train_mimi(Job(corrected, small_backbone(), small_options(), tmp_path))
+
+
+def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
+    with locked(tmp_path / ".lock", patient=False), pytest.raises(FolderInUse, match="another process trains"):
+        run(tmp_path)
+    run(tmp_path)
+
+
+def test_a_rate_that_diverges_loses_the_search(tmp_path: Path) -> None:
+    fit = replace(small_options().fit, clip=1e30)
+    outcome = run(tmp_path, fit=fit, learning_rates=(1e30, 5e-3))
+    assert outcome.options.fit.learning_rate == 5e-3
+    assert run(tmp_path, fit=fit, learning_rates=(1e30, 5e-3)).adapter == outcome.adapter
+
+
+def test_a_search_in_which_every_rate_diverges_says_so(tmp_path: Path) -> None:
+    fit = replace(small_options().fit, clip=1e30)
+    with pytest.raises(Diverged, match=r"at any learning rate of 1e\+30, 2e\+30"):
+        run(tmp_path, fit=fit, learning_rates=(1e30, 2e30))
+
+
+def test_weights_beyond_float16_are_a_divergence(tmp_path: Path) -> None:
+    model = AdaptedModel(small_backbone(), (1, 0, 0, 0), 3)
+    model.head.bias.data += 1e6
+    origin = Origin("mimi", small_options(), 1, 1, (1, 0, 0, 0), {})
+    with pytest.raises(Diverged, match="float16"):
+        to_file(model, small_prepared(), origin, small_backbone())
+
+
+def test_the_search_for_a_rate_leaves_the_task_adapter_in_the_run_s_folder(tmp_path: Path) -> None:
+    outcome = run(tmp_path, learning_rates=(1e-3, 5e-3))
+    assert (tmp_path / "adapter.safetensors").read_bytes() == outcome.adapter
+
+
+def test_a_full_disk_is_one_error_and_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("training.checkpoint.os.fsync", full)
+    with pytest.raises(UnwritableFile, match=r"file: No space left"):
+        write_atomic(tmp_path / "file", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("validation", "tolerance", "exported"),
+    [
+        ([0.567, 0.55, 0.483], 0.02, 1),
+        ([0.567, 0.55, 0.483], 0.0, 0),
+        ([0.567, 0.55, 0.483], 1.0, 2),
+        ([0.5, 0.6, 0.58], 0.02, 2),
+        ([0.7], 0.02, 0),
+    ],
+)
+def test_the_smallest_size_within_the_tolerance_of_the_best_is_exported(
+    validation: list[float], tolerance: float, exported: int
+) -> None:
+    assert exported_size(validation, tolerance) == exported
+
+
+def test_a_larger_size_than_the_last_is_exported_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.mimi.exported_size", lambda validation, tolerance: 1)
+    said: list[str] = []
+    outcome = train_mimi(Job(small_prepared(), small_backbone(), small_options(), tmp_path, Notes(said.append)))
+    assert unpack(outcome.adapter).manifest.widths == outcome.results[1].widths
+    assert any(text.startswith("warning: 6 neurons validate at") and "12 neurons" in text for text in said)
+
+
+@pytest.mark.parametrize("labels", [("red", "red", "blue"), ("", "green", "blue"), ("r" * 300, "green", "blue")])
+def test_labels_that_no_file_can_hold_are_refused_before_training(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    prepared = replace(small_prepared(), labels=labels)
+    with pytest.raises(ArtifactError):
+        train_mimi(Job(prepared, small_backbone(), small_options(), tmp_path))
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_precision_outlives_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that lowers by default stands in for CUDA."""
+    monkeypatch.setattr("training.frozen.lowers", lambda device, precision: precision != "fp32")
+    options = small_options(precision="fp32")
+    first = Run.begin(small_prepared(), small_backbone(), options, tmp_path)
+    fit_cycle(first, Silent())
+    again = Run.begin(small_prepared(), small_backbone(), options, tmp_path)
+    assert (again.epoch, again.model.precision, again.model.frozen.lowers) == (2, "fp32", False)
+
+
+def test_test_accuracy_is_measured_in_the_run_s_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
+
+    def recorded(model: AdaptedModel, images: PixelSet) -> float:
+        found.append(model.precision)
+        return evaluate(model, images)
+
+    monkeypatch.setattr("training.mimi.evaluate", recorded)
+    run(tmp_path, precision="fp32")
+    assert set(found) == {"fp32"}
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_sees_every_step_on_one_line() -> None:
+def test_a_terminal_sees_every_step_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     stream = Terminal()
     Console(stream).step(Position(0, 3, 1, 4), HALF)
     assert stream.getvalue().startswith("\r")
@@ -29,6 +30,30 @@ def test_a_terminal_sees_every_step_on_one_line() -> None:
         "cycle 1/3 epoch 2/4 [############............] loss 1.250 accuracy 0.500 rate 5.0e-03 left"
         in stream.getvalue()
     )
+
+
+@pytest.mark.parametrize("columns", [20, 60, 72, 80, 100])
+def test_a_bar_never_wraps(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    Console(stream).step(Position(9, 10, 99, 100), HALF)
+    line = stream.getvalue().removeprefix("\r\x1b[K")
+    assert 0 < len(line) < columns
+    assert ("[###" in line) == (columns == 100)
+
+
+def test_the_search_for_a_rate_is_part_of_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three rates of one cycle each, then three more cycles at the best: six cycles of two epochs."""
+    clock = iter([0.0, 10.0, 50.0])
+    monkeypatch.setattr("training.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setenv("COLUMNS", "120")
+    stream = Terminal()
+    console = Console(stream)
+    console.step(Position(0, 4, 0, 2, 1e-3, searched=0, rates=3), replace(HALF, done=0))
+    console.step(Position(0, 4, 1, 2, 1e-3, searched=0, rates=3), replace(HALF, done=0))
+    assert stream.getvalue().endswith("left 1:50")
+    console.step(Position(1, 4, 0, 2, 5e-3, searched=2, rates=3), replace(HALF, done=0))  # five epochs of twelve more
+    assert stream.getvalue().endswith("left 0:50")
 
 
 def test_a_file_sees_a_line_an_epoch() -> None:
@@ -54,7 +79,7 @@ def test_the_time_left_counts_only_what_this_process_did(monkeypatch: pytest.Mon
 def test_a_cycle_is_one_line() -> None:
     stream = io.StringIO()
     Console(stream).cycle(CycleResult(2, (0, 3), 100, 10, 1, 1, 0.1, 0.5))
-    assert stream.getvalue().startswith("cycle 2: 3 neurons at 1 sites, 100 adapter parameters, validation 0.5000")
+    assert stream.getvalue().startswith("cycle 3: 3 neurons at 1 sites, 100 adapter parameters, validation 0.5000")
 
 
 class Notes:

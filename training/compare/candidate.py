@@ -1,4 +1,4 @@
-"""What a candidate is: it chooses among learning rates, and trains into rows. And the simplest, the linear probe."""
+"""A candidate of a comparison: it trains at a learning rate and gives rows. The linear probe is the simplest one."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from training.progress import PROGRESS, Reporter
 
 Cost = Callable[[TaskModel], tuple[int, int]]  # FLOPs of one image: all of them, and as the paper counts them
 
-Served = Callable[[TaskModel], TaskModel]  # what is asked in the end: parts folded into the weights, for instance
+Served = Callable[[TaskModel], TaskModel]  # the model that is served: parts folded into the weights, for instance
 
 _GIGA = 1e9
 DEFAULT_RATES = (1e-3, 2e-3, 5e-3)  # where neither the configuration nor the method says
@@ -33,8 +33,8 @@ class Trial:
         backbone: frozen, on the device to train on.
         fit: of one cycle, with the learning rate.
         seed: of initialisation, order and augmentation.
-        folder: for checkpoints, and nobody else's; `seed…/rate-…`.
-        reporter: told how it goes.
+        folder: for the checkpoints of this trial alone; `seed…/rate-…`.
+        reporter: receives progress.
         cost: FLOPs of a model.
     """
 
@@ -53,10 +53,9 @@ class Candidate:
 
     Attributes:
         rates: its own learning rates to choose from; empty where there is no rate to choose.
-        first: trains one cycle and gives validation top-1 in [0, 1]; what it did is not done again by `train` in the
-            same folder.
-        train: trains every cycle, or goes on where it was left, and gives a row for each finished figure: cycle,
-            epochs, seconds, accuracy on validation and test, size and cost.
+        first: trains one cycle and gives validation top-1 in [0, 1]; `train` in the same folder continues from there.
+        train: trains every cycle, or the rest of them, and gives a row for each finished figure: cycle, epochs,
+            seconds, accuracy on validation and test, size and cost.
     """
 
     rates: tuple[float, ...]
@@ -65,7 +64,7 @@ class Candidate:
 
 
 Make = Callable[[MethodConfig, int], Candidate]
-"""From what the configuration says of a method, and the number of cycles.
+"""From the configuration of a method and the number of cycles to a candidate.
 
 Raises:
     BadConfig: an option that the method does not have, or no equal budget.
@@ -100,7 +99,7 @@ def _probe(trial: Trial) -> Iterator[Row]:
 def measure(model: TaskModel, cost: Cost, *, served: Served | None = None) -> Row:
     """Parameters, GFLOPs of one image, and where the model begins to differ from the bare backbone.
 
-    GFLOPs are those of what is served; where that is not the model as it trains, `gflops_unmerged` is the model's.
+    GFLOPs are those of the served model. Where it differs from the trained one, `gflops_unmerged` is the trained one's.
     `shared_gflops` is what tasks on one image could compute once: everything before the first site whose output
     depends on a trained parameter. `sigma` is the paper's, 4 M / N, over all sites together.
     """
@@ -121,7 +120,7 @@ def measure(model: TaskModel, cost: Cost, *, served: Served | None = None) -> Ro
 
 
 def _prefix_flops(model: TaskModel) -> int:
-    """FLOPs of one image before the first site that differs; a stem that trains is shared by nobody."""
+    """FLOPs of one image before the first site that differs; 0 where the stem trains."""
     backbone = model.backbone
     if any(parameter.requires_grad for parameter in backbone.stem.parameters()):
         return 0

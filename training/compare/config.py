@@ -1,6 +1,6 @@
-"""What a comparison's TOML file may say, and what it leaves to us.
+"""The TOML file of a comparison: its keys, their rules and their defaults.
 
-purpose = "study"                  # or "runs"; stands in every row
+purpose = "study"                  # or "runs"; it is part of every row
 cycles = 5                         # trainings of every method
 seeds = [0, 1, 2]
 rates = [1e-3, 2e-3, 5e-3]         # learning rates to choose from; left out: each method's own
@@ -13,7 +13,7 @@ backbone = "swin_tiny_patch4_window7_224"   # left out: the bundled one; `weight
 spec = "gtsrb"                     # under the data folder; or digits, or hf:NAME
 epochs = 5                         # E, of one cycle
 per_class = 50                     # training images of a class at most; 0: all
-flip = false                       # and whatever else training.options.FitOptions has
+flip = false                       # and every other field of training.options.FitOptions
 
 [methods]                          # by name, each with its options
 linear-probe = {}
@@ -62,13 +62,13 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodConfig:
-    """One method, and what it does differently.
+    """One method, and its own options.
 
     Attributes:
         label: in rows and tables.
         method: the candidate's name.
-        rates: learning rates to choose from, where they are not the others'.
-        options: of the method itself; it is the method that checks them.
+        rates: learning rates to choose from, where they differ from those of other methods.
+        options: of the method itself, which checks them.
     """
 
     label: str
@@ -104,7 +104,7 @@ def read_config(path: Path) -> Config:
     """The comparison that a TOML file describes.
 
     Raises:
-        BadConfig: it cannot be read, a key is unknown or missing, or a value is of no use.
+        BadConfig: it cannot be read, a key is unknown or missing, or a value breaks its rule.
     """
     try:
         return parse_config(path.read_text(encoding="utf-8"), str(path))

@@ -1,7 +1,7 @@
 """Any TaskModel, cycle by cycle: the schedule restarts in each, and a checkpoint follows every epoch.
 
-A training that is taken up again goes on to the same result, on a CPU to the same bits: an epoch draws from its own
-number alone, so weights, moments, buffers and counters are all there is to remember.
+A resumed training ends in the same result, on a CPU in the same bits. An epoch draws from its own number alone, so a
+checkpoint holds only weights, moments, buffers and counters.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ from training.progress import Position
 
 Build = Callable[[Backbone, int, int], TaskModel]  # of backbone, classes and seed
 
-# What a method may set for itself; epochs, batches and augmentation are everybody's.
+# A method may set these for itself; epochs, batches and augmentation are the same for all methods.
 OWN_FIT = {
     name: kind
     for name, kind in kinds_of(FitOptions).items()
@@ -47,13 +47,13 @@ OWN_FIT = {
 def of_method(
     build: Build, rates: tuple[float, ...] = DEFAULT_RATES, *, since: int = 0, served: Served | None = None
 ) -> Make:
-    """The candidate that trains what `build` gives.
+    """The candidate that trains the model of `build`.
 
     Args:
         build: a model to train, from a backbone that stays as it is.
         rates: learning rates to choose from, where the configuration has none.
         since: rows from this cycle on.
-        served: what is asked in the end, where that is not the model as it trains; its cost is the method's.
+        served: makes the model that is served, where it differs from the trained one; its cost is the method's.
     """
 
     def make(method: MethodConfig, cycles: int) -> Candidate:
@@ -73,10 +73,10 @@ def of_method(
 
 @dataclass(slots=True)
 class Training:
-    """Where the training of one model stands.
+    """The training of one model, between two epochs.
 
     Attributes:
-        cycles: for whom watches; a training may be ended earlier.
+        cycles: planned, for progress; a training may end earlier.
         epochs: done in all cycles together.
         validation: top-1 in [0, 1] after each of them.
         rows: of the cycles that are finished.
@@ -98,7 +98,7 @@ class Training:
 
     @classmethod
     def begin(cls, trial: Trial, build: Build, cycles: int) -> "Training":
-        """A new training, or the one that the folder holds.
+        """Start a new training, or continue the one that the folder holds.
 
         Raises:
             CheckpointMismatch: the folder holds a training with other options, data or backbone.
@@ -122,7 +122,7 @@ class Training:
         return self.rows
 
     def fit_cycle(self, cycle: int) -> float:
-        """Train what is left of a cycle; validation top-1 at its end."""
+        """Train the rest of a cycle; returns validation top-1 at its end."""
         end = (cycle + 1) * self.trial.fit.epochs
         while self.epochs < end:
             self._epoch()
@@ -152,10 +152,9 @@ class Training:
     @property
     def _identity(self) -> dict[str, object]:
         """What must agree for a checkpoint to be this training's."""
-        prepared = self.trial.prepared
         return {
             "options": asdict(self.trial.fit) | {"seed": self.trial.seed},
-            "data": [prepared.name, list(prepared.labels), len(prepared.train), len(prepared.validation)],
+            "data": self.trial.prepared.identity,
             "backbone": self.trial.backbone.fingerprint,
             "model": {name: list(parameter.shape) for name, parameter in self.model.task_parameters().items()},
         }

@@ -1,7 +1,7 @@
 """The cells of a comparison: a method on a data set at a seed, and by which names they are found again.
 
-Two digests stand in every row. `arena` is of all that the methods on a data set share: rows of different arenas are
-never averaged. `cell` is of that and the method's own options: a row with it is not computed again.
+Every row has two digests. `arena` covers everything that the methods on a data set share: rows of different arenas are
+never averaged. `cell` covers the arena and the method's own options: a row with it is not computed again.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ class Cell:
 
     @property
     def facts(self) -> Row:
-        """What every row of this cell says."""
+        """The values that every row of this cell has."""
         fit = self.data.fit
         return {
             "method": self.entry.method.label,

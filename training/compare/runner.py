@@ -1,15 +1,13 @@
 """Works through a comparison until nothing is left to claim.
 
 Several processes may share it: each holds the lock of the cell it works on, and the kernel drops the lock of one that
-dies. What is finished stands in the file of rows; what was begun stands in the cell's folder, and is gone on with.
+dies. Finished cells have rows in the file of rows. A cell that was begun has checkpoints in its folder, and continues.
 """
 
-import fcntl
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,12 +15,14 @@ import numpy as np
 import torch
 
 from backbone import Backbone, Preprocessing
-from training.checkpoint import write_atomic
+from backbone.errors import UnsupportedBackbone
+from training.checkpoint import locked, write_atomic
 from training.compare.candidate import Cost, Trial
 from training.compare.config import Config, DataConfig
 from training.compare.matrix import RATE_SEED, Cell, Entry, Key, cells_of
 from training.data import load_data
 from training.data.digits import NAMES
+from training.data.load import BUILT_IN, HUB, split_spec
 from training.errors import Diverged, UnreadableRuns
 from training.jsonl import Row, add_rows, read_rows
 from training.pixels import PixelSet
@@ -34,7 +34,7 @@ Tried = dict[str, float | None]  # learning rate -> validation top-1 after one c
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """What is compared, and by what means.
+    """A comparison and everything it needs.
 
     Attributes:
         config: of the comparison.
@@ -42,8 +42,8 @@ class Runner:
         backbone: frozen, on the device to train on.
         load: a data set at a seed.
         cost: FLOPs of a model.
-        made_by: what every row says of its making.
-        reporter: told how each training goes.
+        made_by: commit and device, for every row.
+        reporter: makes the reporter of each training.
         failed: cells that diverged; left out for the rest of this run.
     """
 
@@ -57,7 +57,7 @@ class Runner:
     failed: set[Key] = field(default_factory=set)
 
     def work(self) -> bool:
-        """Do every cell that is not finished and that nobody else works on; whether none of them failed.
+        """Do every cell that is neither finished nor locked by another process; True if none failed.
 
         In a first pass, cells whose learning rate another process is choosing are left for later.
         """
@@ -67,7 +67,7 @@ class Runner:
         return not self.failed
 
     def claim(self, cell: Cell, *, patient: bool) -> None:
-        """Do a cell, unless it is finished, failed before, or is somebody else's.
+        """Do a cell, unless it is finished, failed before, or is locked by another process.
 
         Args:
             cell: to do.
@@ -83,7 +83,7 @@ class Runner:
         reporter.say(f"== {name}")
         try:
             self._finish(cell, patient=patient)
-        except Diverged as error:
+        except (Diverged, UnsupportedBackbone) as error:
             self.failed.add(cell.key)
             reporter.say(f"{name} has no result: {error}")
 
@@ -104,7 +104,7 @@ class Runner:
     def _rates(self, cell: Cell, *, patient: bool) -> Tried | None:
         """Validation top-1 after one cycle by learning rate; None while another process chooses.
 
-        Rows of another seed say it too, so that a comparison goes on from its rows alone, on another machine.
+        Rows of another seed hold it too, so that a comparison can continue on another machine from its rows alone.
         """
         if known := tried_before(self.config.runs, cell.digest):
             return known
@@ -177,33 +177,25 @@ def _rows(runs: Path) -> list[Row]:
         raise UnreadableRuns(str(error)) from error
 
 
-@contextmanager
-def locked(path: Path, *, patient: bool) -> Iterator[bool]:
-    """True for the one process that holds the lock; the kernel drops it when the process ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
-
-_HUB = "hf:"
-
-
 def load(data: DataConfig, root: Path, preprocessing: Preprocessing, *, validation: float, seed: int) -> Prepared:
     """The data set at a seed, which draws the validation split and the images of a class.
 
     Raises:
         DataError: see training.data.errors.
     """
-    inside = data.spec.startswith(_HUB) or data.spec in NAMES
-    spec = data.spec if inside else str(root / data.spec)
-    found = load_data(spec, image_column=data.image_column, label_column=data.label_column)
+    found = load_data(_placed(data.spec, root), image_column=data.image_column, label_column=data.label_column)
     prepared = replace(prepare(found, preprocessing, validation=validation, seed=seed), name=data.name)
     return few_of(prepared, data.per_class, seed) if data.per_class else prepared
+
+
+def _placed(spec: str, root: Path) -> str:
+    """The specification with its path under `root`; built-in sets and the hub have none."""
+    if spec in NAMES:
+        return f"{BUILT_IN}:{spec}"
+    source, rest = split_spec(spec)
+    if source in (HUB, BUILT_IN):
+        return spec
+    return f"{source}:{root / rest}" if source else str(root / rest)
 
 
 def few_of(prepared: Prepared, per_class: int, seed: int) -> Prepared:

@@ -6,6 +6,7 @@ are decoded when asked for.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -28,7 +29,9 @@ from training.data.errors import (
     UnreadableImage,
     WrongColumn,
 )
-from training.data.sets import HELD_BACK, Data, check_range, decode_from
+from training.data.sets import Data, check_range, decode_from, split_of, splits_among
+
+_SHARD = re.compile(r"(.*-)(\d+)-of-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +147,26 @@ def _first(mask: pa.ChunkedArray) -> int:
 
 
 def load_parquet(path: Path, name: str, columns: Columns) -> Data:
-    """A single file is a training split without a test split; a folder has both, or the first only.
+    """A single file is a training split without a test split; a folder may have test and validation splits.
 
     Raises:
-        MissingPath: the folder has no Parquet file of a training split.
+        MissingPath: the folder has no Parquet file of a training split, or a file of several is not there.
+        UnknownSource: a file belongs to no split, or two names are the same split.
         UnreadableFile, WrongColumn, UnknownLabel: see training.data.errors.
     """
     if path.is_file():
         train = table_set(_read_files([path], columns), str(path), columns)
         return Data(name, train.labels, train, None)
-    parts = [part for part in ("train", *HELD_BACK) if _shards(path, part)]
-    if "train" not in parts:
+    shards = _shards(path)
+    if "train" not in shards:
         raise MissingPath(f"{path}: no train.parquet in it, nor train-*.parquet")
-    train = _parquet_split(path, "train", columns)
-    test = _parquet_split(path, parts[1], columns, train.labels) if parts[1:] else None
-    return Data(name, train.labels, train, test)
+    train = _parquet_split(shards["train"], columns)
+    held_back = {
+        split: _parquet_split(shards[split], columns, train.labels)
+        for split in ("validation", "test")
+        if split in shards
+    }
+    return Data(name, train.labels, train, held_back.get("test"), validation=held_back.get("validation"))
 
 
 def has_parquet(folder: Path) -> bool:
@@ -166,22 +174,68 @@ def has_parquet(folder: Path) -> bool:
     return any(folder.glob("*.parquet"))
 
 
-def _shards(folder: Path, part: str) -> list[Path]:
-    return [*folder.glob(f"{part}.parquet"), *sorted(folder.glob(f"{part}-*.parquet"))]
+def _shards(folder: Path) -> dict[str, list[Path]]:
+    """The files of each split, complete."""
+    files = sorted(folder.glob("*.parquet"))
+    names = {file: file.stem.partition("-")[0] for file in files}
+    found = splits_among(set(names.values()), str(folder))
+    stray = next((file for file, name in names.items() if split_of(name) is None), None)
+    if found and stray is not None:
+        raise UnknownSource(f"{stray}: its name begins with none of {', '.join(found.values())}, so it is in no split")
+    shards = {split: [file for file in files if names[file] == name] for split, name in found.items()}
+    for split in shards.values():
+        _check_complete(split)
+    return shards
 
 
-def _parquet_split(folder: Path, part: str, columns: Columns, labels: tuple[str, ...] | None = None) -> TableSet:
-    files = _shards(folder, part)
-    name = str(files[0] if len(files) == 1 else folder / f"{part}-*.parquet")
+def _check_complete(files: list[Path]) -> None:
+    """Refuse shards of which one is not there: NAME-00000-of-00003 has two brothers."""
+    for file in files:
+        if numbered := _SHARD.fullmatch(file.stem):
+            start, count = numbered[1], numbered[3]
+            wanted = [file.with_stem(f"{start}{i:0{len(count)}d}-of-{count}") for i in range(int(count))]
+            missing = [each.name for each in wanted if each not in files]
+            if missing:
+                raise MissingPath(f"{file.parent}: {', '.join(missing)} missing")
+
+
+def _parquet_split(files: list[Path], columns: Columns, labels: tuple[str, ...] | None = None) -> TableSet:
+    name = str(files[0] if len(files) == 1 else files[0].with_name(f"{files[0].stem.partition('-')[0]}-*.parquet"))
     return table_set(_read_files(files, columns), name, columns, labels=labels)
 
 
 def _read_files(files: list[Path], columns: Columns) -> pa.Table:
     tables = [_read_one(file, columns) for file in files]
+    tables = [
+        tables[0],
+        *(
+            _numbered_alike(table, tables[0], columns, str(file))
+            for file, table in zip(files[1:], tables[1:], strict=True)
+        ),
+    ]
     try:
         return pa.concat_tables(tables)
     except pa.ArrowException as error:
         raise UnreadableFile(f"{files[0].parent}: the files of one split differ in their columns ({error})") from error
+
+
+def _numbered_alike(table: pa.Table, first: pa.Table, columns: Columns, name: str) -> pa.Table:
+    """The table with its classes numbered as those of `first`: each file lists its class names in its own order.
+
+    Raises:
+        UnknownLabel: it has a class that `first` does not list.
+    """
+    own, known = (_class_names(each.schema, columns.label) for each in (table, first))
+    if own == known or own is None or known is None or columns.label not in table.column_names:
+        return table
+    column = table.column(columns.label)
+    if column.null_count:
+        raise UnknownLabel(f"{name}: row {_first(pc.is_null(column))} has no label")
+    targets = column.to_numpy().astype(np.int64)
+    check_range(targets, len(own), name, "row")
+    numbered = pa.array(_translate(targets, own, known, name), column.type)
+    place = table.column_names.index(columns.label)
+    return table.set_column(place, columns.label, numbered).replace_schema_metadata(first.schema.metadata)
 
 
 def _read_one(file: Path, columns: Columns) -> pa.Table:
@@ -196,20 +250,24 @@ def _read_one(file: Path, columns: Columns) -> pa.Table:
 
 
 def load_hub(hub_name: str, name: str, columns: Columns) -> Data:
-    """Load `hub_name` with its own train and test (else validation) splits.
+    """Load `hub_name` with its own train, validation and test splits.
 
     Raises:
         HubUnavailable: no package, no network, or no such data set.
-        UnknownSource: the data set has no training split.
+        UnknownSource: the data set has no training split, or two names are the same split.
         WrongColumn, UnknownLabel: see training.data.errors.
     """
     splits = _download(hub_name)
-    if "train" not in splits:
+    parts = splits_among(splits, name)
+    if "train" not in parts:
         raise UnknownSource(f"{name}: it has no split called train, only {', '.join(sorted(splits))}")
-    train = _hub_split(splits, "train", name, columns)
-    held_back = next((part for part in HELD_BACK if part in splits), None)
-    test = None if held_back is None else _hub_split(splits, held_back, name, columns, train.labels)
-    return Data(name, train.labels, train, test)
+    train = _hub_split(splits, parts["train"], name, columns)
+    held_back = {
+        split: _hub_split(splits, parts[split], name, columns, train.labels)
+        for split in ("validation", "test")
+        if split in parts
+    }
+    return Data(name, train.labels, train, held_back.get("test"), validation=held_back.get("validation"))
 
 
 def _download(hub_name: str) -> Any:  # noqa: ANN401 - datasets ships no types

@@ -12,7 +12,7 @@
     ├── TooFewImages       a set is empty, or too small for a validation split
     └── UnreadableImage    one image does not decode
 
-Every message names the file, folder or row that is to blame.
+Every message names the file, folder or row at fault.
 """
 
 

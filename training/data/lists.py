@@ -16,7 +16,7 @@ from training.data.sets import Data, check_range
 
 
 class Listed(NamedTuple):
-    """What a list says: files and their classes, in its order."""
+    """The files of a list and their classes, in its order."""
 
     files: tuple[Path, ...]
     targets: NDArray[np.int64]  # (n,)
@@ -136,7 +136,12 @@ _VTAB_TEST = "test.txt"
 
 
 def load_vtab(task: str, root: Path, name: str) -> Data:
-    """One task, from `root`/<task>: train800val200.txt, else train800.txt with val200.txt, and test.txt.
+    """One task of VTAB-1k (Zhai et al. 2019): 19 tasks of 1,000 labelled images each.
+
+    Files are under `root`/<task>. With train800.txt and val200.txt the cut is the benchmark's own: 800 images to train
+    on, 200 to choose by. With train800val200.txt alone, a validation split is taken out of the 1,000 images, as for
+    every other set. Among so few images some classes of the protocol may have none. The lists number the classes and
+    name none, so a label here is a number.
 
     Raises:
         MissingPath, UnreadableFile, UnknownLabel, TooFewImages: see training.data.errors.
@@ -148,12 +153,15 @@ def load_vtab(task: str, root: Path, name: str) -> Data:
     )
     labels = tuple(str(number) for number in range(VTAB_TASKS[task]))
 
-    sources = (_VTAB_TRAIN,) if (folder / _VTAB_TRAIN).exists() else _VTAB_PARTS
-    if not all((folder / source).exists() for source in sources):
+    official = all((folder / part).exists() for part in _VTAB_PARTS)
+    if not official and not (folder / _VTAB_TRAIN).exists():
         raise MissingPath(f"{name}: {folder / _VTAB_TRAIN} does not exist; {remedy}")
 
-    def split(*files: str) -> FileSet:
-        listed = joined(*(read_list(folder / file, folder, classes=len(labels), remedy=remedy) for file in files))
-        return FileSet(str(folder / " + ".join(files)), labels, listed.targets, listed.files, PUBLISHED_LIMITS)
+    def split(file: str) -> FileSet:
+        listed = read_list(folder / file, folder, classes=len(labels), remedy=remedy)
+        return FileSet(str(folder / file), labels, listed.targets, listed.files, PUBLISHED_LIMITS)
 
-    return Data(name, labels, split(*sources), split(_VTAB_TEST), fixed_labels=True)
+    if official:
+        train, validation = (split(part) for part in _VTAB_PARTS)
+        return Data(name, labels, train, split(_VTAB_TEST), fixed_labels=True, validation=validation)
+    return Data(name, labels, split(_VTAB_TRAIN), split(_VTAB_TEST), fixed_labels=True)

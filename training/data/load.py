@@ -12,9 +12,10 @@ from training.data.lists import DOMAINS, VTAB_TASKS, load_domainnet, load_vtab
 from training.data.published import load_cifar10, load_cifar100, load_flowers102, load_svhn
 from training.data.sets import Data
 
-_HUB = "hf"
+HUB = "hf"
+BUILT_IN = "built-in"
 
-# Published sets: from a name to what reads it, given the folder it lies in and the name it is to have.
+# Published sets by name: a function that reads the set from its folder and gives it a name.
 PUBLISHED: Mapping[str, Callable[[Path, str], Data]] = {
     "cifar10": load_cifar10,
     "cifar100": load_cifar100,
@@ -30,37 +31,43 @@ def load_data(spec: str, *, image_column: str = "image", label_column: str = "la
     """Load the data set that `spec` names; images are decoded later.
 
     Args:
-        spec: `digits`, `digits-demo` or `digits-parity`; a folder of class folders, or with `train/` and `test/`; a
+        spec: `digits`, `digits-demo` or `digits-parity`, also behind `built-in:`; a folder of class folders, or with
+            `train/` and `test/`; a
             Parquet file, or a folder with `train.parquet` and `test.parquet`; `hf:` and a name on the hub; the name of
             a published set (`PUBLISHED`), a colon and the folder it lies in, such as `vtab/dtd:data/vtab-1k`.
         image_column: column of encoded images, where there are columns.
         label_column: column of labels, where there are columns.
 
     Raises:
-        DataError: one of its kinds, naming what is to blame.
+        DataError: one of its kinds, naming the file, folder or row at fault.
     """
     columns = Columns(image_column, label_column)
     source, rest = split_spec(spec)
-    if source == _HUB:
+    if source == HUB:
         return load_hub(rest, spec, columns)
     if source:
         _refuse_columns(spec, columns)
+    if source == BUILT_IN:
+        return load_digits_data(rest)
+    if source:
         return PUBLISHED[source](Path(rest).expanduser(), source)
-    if spec in NAMES:
-        _refuse_columns(spec, columns)
-        return load_digits_data(spec)
     return _load_path(Path(spec), spec, columns)
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """`hf` or the name of a published set, and what stands behind its colon; ("", `spec`) for everything else.
+    """`hf`, `built-in` or the name of a published set, and the text behind its colon; ("", `spec`) for a path.
 
     Raises:
-        UnknownSource: a family of published sets has no member of this name, or the folder is not given.
+        UnknownSource: a name is that of a built-in set and of a path here, a family of published sets has no member of
+            this name, or the folder is not given.
     """
     name, colon, rest = spec.partition(":")
-    if colon and name == _HUB:
+    if colon and name == HUB:
         return name, rest
+    if spec in NAMES and Path(spec).exists():
+        raise UnknownSource(f"{spec} is a built-in set and a path here: write ./{spec} or {BUILT_IN}:{spec}")
+    if spec in NAMES or (name == BUILT_IN and rest in NAMES):
+        return BUILT_IN, rest or spec
     if name in PUBLISHED and (rest or not Path(spec).exists()):
         if not rest:
             raise UnknownSource(f"{spec}: say where it lies: {name}:FOLDER")

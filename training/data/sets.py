@@ -1,8 +1,9 @@
-"""What a data set is to the rest of training: labels, targets, and images by index.
+"""A data set as the rest of training sees it: labels, targets, and images by index.
 
 Knows no source and no file format; each source in this package gives its own `ImageSet`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,9 +13,14 @@ from PIL import Image
 
 from backbone.errors import ImageError
 from backbone.images import ImageLimits, decode
-from training.data.errors import UnknownLabel, UnreadableImage
+from training.data.errors import UnknownLabel, UnknownSource, UnreadableImage
 
-HELD_BACK = ("test", "validation", "valid", "val")  # names of the split to hold back; the first that exists is it
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""Names of the folders and files of each split, in any case."""
 
 
 class ImageSet(Protocol):
@@ -47,14 +53,15 @@ class ImageSet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A data set with the split its authors made; `test` is None where they made none.
+    """A data set with the splits its authors made; one that they did not make is None.
 
     Attributes:
         name: the specification it was loaded by, without the folder of a published set.
         labels: class names, the same for both splits.
-        train: images to learn from; a validation split is carved from these.
-        test: images held back, to be looked at once.
+        train: images to learn from.
+        test: images held back for the final figures.
         fixed_labels: the classes are those of a published protocol, and one may have no image to train on.
+        validation: images to choose by; where it is None, some are taken out of `train`.
     """
 
     name: str
@@ -62,10 +69,32 @@ class Data:
     train: ImageSet
     test: ImageSet | None
     fixed_labels: bool = False
+    validation: ImageSet | None = None
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder or file of this name holds, None for every other name."""
+    return next((split for split, names in SPLITS.items() if name.lower() in names), None)
+
+
+def splits_among(names: Iterable[str], where: str) -> dict[str, str]:
+    """The name of each split among `names`.
+
+    Raises:
+        UnknownSource: two names are the same split.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        split = split_of(name)
+        if split in found:
+            raise UnknownSource(f"{where}: {found[split]} and {name} are both the {split} split; keep one")
+        if split is not None:
+            found[split] = name
+    return found
 
 
 def check_range(targets: NDArray[np.int64], classes: int, name: str, unit: str, first: int = 0) -> None:
-    """Every target must be a class; `unit` is what is counted from `first`, such as a row or a line.
+    """Every target must be a class; `unit` names the thing counted from `first`, such as a row or a line.
 
     Raises:
         UnknownLabel: one is not; the message says which.

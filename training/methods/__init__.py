@@ -1,6 +1,7 @@
 """Every method that MiMi is compared with: each a builder over the same flat list of sub-layers.
 
-A builder forks the frozen network, puts its parts around some modules, and what is not frozen in the fork trains.
+A builder forks the frozen network and puts its parts around some modules. Everything in the fork that is not frozen
+trains.
 """
 
 from training.methods.registry import METHODS, Method

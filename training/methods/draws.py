@@ -1,4 +1,4 @@
-"""What draws numbers, at the start and while it trains: always from a given generator, never from the global one."""
+"""Layers that draw random numbers: always from a given generator, never from the global one."""
 
 from typing import Literal
 

@@ -47,7 +47,7 @@ class DenseCore(nn.Module):
 
 
 class Tucker(nn.Module):
-    """What all TK cores are mixed from: C (r, r, r) and P (r, slices)."""
+    """The shared factors of all TK cores: C (r, r, r) and P (r, slices)."""
 
     def __init__(self, slices: int, rank: int, generator: torch.Generator) -> None:
         """P has a column for every r x r slice of the network."""

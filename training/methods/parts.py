@@ -1,4 +1,4 @@
-"""What methods are made of: a fork of the frozen network, and ways to put a part around one of its modules.
+"""The building blocks of methods: a fork of the frozen network, and ways to put a part around one of its modules.
 
 Nothing here knows any method.
 """
@@ -166,7 +166,7 @@ class Parallel(AroundBranch):
     """branch(x) + bypass(read(x)): (..., M) -> (..., M)."""
 
     def __init__(self, branch: Branch, bypass: nn.Module, *, read: nn.Module | None = None) -> None:
-        """`bypass` (..., M) -> (..., M) beside `branch`, on the residual stream, or on what `read` makes of it."""
+        """`bypass` (..., M) -> (..., M) beside `branch`, on the residual stream, or on the output of `read`."""
         super().__init__(branch)
         self.bypass, self.read = bypass, read or nn.Identity()
 

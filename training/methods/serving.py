@@ -1,4 +1,4 @@
-"""What a trained model costs to serve once its parts are folded into the weights: a plain network and a head.
+"""The cost of serving a trained model: its parts folded into the weights where that is possible, and its FLOPs.
 
 Knows no method: a part that stands around a module says itself which plain module replaces it (parts.Around.merged).
 """

@@ -20,7 +20,7 @@ from training.model import TaskModel
 
 
 class MapPrompts(Around):
-    """Into a block of Swin: what came of other prompts goes, the map enters through `base`, prompts join it."""
+    """Entry of a block of Swin: removes earlier prompts, passes the map through `base`, and adds its own prompts."""
 
     def __init__(self, base: nn.Module, prompts: Tensor, grid: tuple[int, int] | None) -> None:
         """`prompts` (P, C); a map (B, H, W, C) comes in where `grid` is None, else (B, P + H·W, C) with grid (H, W)."""
@@ -36,7 +36,7 @@ class MapPrompts(Around):
 
 
 class SequencePrompts(Around):
-    """Into a block of ViT: prompts join the sequence behind its prefix, in the place of earlier ones."""
+    """Entry of a block of ViT: its prompts replace earlier ones behind the prefix of the sequence."""
 
     def __init__(self, base: nn.Module, prompts: Tensor, *, prefix: int, first: bool) -> None:
         """`prompts` (P, C) behind `prefix` tokens; at the `first` block there are none to replace."""

@@ -46,11 +46,12 @@ def load_images(spec: str) -> Images:
         DataError: one of its kinds, naming what is to blame.
     """
     data, preprocessing = load_data(spec), load_backbone().preprocessing
-    if data.test is None:
+    held_back = data.test or data.validation
+    if held_back is None:
         raise MissingPath(f"{spec}: a held-back split is needed, such as validation.parquet")
     check(data)
     train = decode_all(data.train, preprocessing, range(len(data.train)))
-    return Images(public_name(spec), train, decode_all(data.test, preprocessing, range(len(data.test))))
+    return Images(public_name(spec), train, decode_all(held_back, preprocessing, range(len(held_back))))
 
 
 def _parse() -> argparse.Namespace:

@@ -27,7 +27,7 @@ GRASP_TEMPERATURE = 200.0  # of the logits, as in GraSP's released code
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a criterion may look at.
+    """The data and weights that a criterion may use.
 
     Attributes:
         model: after the cycle.
@@ -35,7 +35,7 @@ class Evidence:
         train: training images, for the criteria that look at data.
         fit: batch size and label smoothing of the loss.
         seed: of the random criterion and of the choice of images.
-        images: how many of them are looked at, at most.
+        images: most training images to look at.
     """
 
     model: AdaptedModel
@@ -63,7 +63,7 @@ def _weights(evidence: Evidence) -> Importance:
 
 
 def _movement(evidence: Evidence) -> Importance:
-    """|w - w0|: what training has added, so that the draw of the initialisation does not count. Ours."""
+    """|w - w0|: the change by training, so that the random initial value does not count. Ours."""
     moved: Importance = {}
     for site, (down, up) in _each(evidence, torch.clone).items():
         start = evidence.initial[site]
@@ -115,7 +115,8 @@ def _grasp(evidence: Evidence) -> Importance:
 def _activation(evidence: Evidence) -> Importance:
     """Mean of |GELU(W_down h)| over images and tokens (Table 2, "Global L1(a)").
 
-    A property of neurons, not of weights: it lies in the first column of `down`, so that the sum over the neuron is it.
+    This is a property of neurons, not of weights. It is stored in the first column of `down`, so that the sum over a
+    neuron's weights gives it.
     """
     importance = _each(evidence, torch.zeros_like)
     batches = evidence.batches()

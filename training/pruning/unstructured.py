@@ -32,7 +32,7 @@ def prune_weights(
 
 
 def nonzero_weights(model: AdaptedModel) -> int:
-    """Adapter weights that are not zero: what is left where single weights are removed."""
+    """Adapter weights that are not zero: those left after single weights were removed."""
     return sum(int(torch.count_nonzero(parameter)) for parameter in model.own_parameters().values())
 
 

@@ -1,4 +1,4 @@
-"""What a person reads of finished trainings: tables, figures, one page for a run or a comparison, TensorBoard.
+"""Reports of finished trainings: tables, figures, one page for a run or a comparison, TensorBoard.
 
     results.py    rows of a comparison, read     drawing.py    a figure as SVG and PNG, and how all of them look
     groups.py     mean ± sd over seeds           figures.py    accuracy against size, compression and cost

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Board:
-    """Scalars over images seen, so that a run that was taken up again goes on where its curves ended.
+    """Scalars over images seen, so that the curves of a resumed run continue.
 
     Each learning rate that is tried has a run of its own in TensorBoard, named after the rate.
     """
@@ -58,10 +58,10 @@ class Board:
         writer.flush()
 
     def say(self, text: str) -> None:
-        """Nothing: it is on the console."""
+        """Nothing: the console shows it."""
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write everything that is still in memory."""
         for writer in self._writers.values():
             writer.close()
 

@@ -1,4 +1,4 @@
-"""Everything that is told about comparisons, written into a folder: tables, figures, and a page with all of them."""
+"""The report of comparisons, written into a folder: tables, figures, and a page with all of them."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _SPREAD = (
 
 
 def write_comparison(runs: Sequence[Path], out: Path, *, work: Path | None = None) -> list[Path]:
-    """Tables, figures and a page about the rows of `runs`; what was written, the page first.
+    """Write tables, figures and a page about the rows of `runs`; returns the paths, the page first.
 
     Args:
         runs: files of rows, of `mimi compare` or of earlier studies.
@@ -53,7 +53,7 @@ def write_comparison(runs: Sequence[Path], out: Path, *, work: Path | None = Non
 
 
 def charts_of(section: Section, logged: Logged) -> list[Chart]:
-    """Every figure there is something to draw for."""
+    """Every figure for which the section has data."""
     drawn = (
         against_parameters(section),
         against_sigma(section),

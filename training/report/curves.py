@@ -57,7 +57,7 @@ def validation_by_epoch(section: Section, logged: Logged) -> Chart | None:
 
 
 def _places(section: Section, curves: Iterable[str]) -> dict[str, int]:
-    """A method looks here as it looks in every other figure; what is one series there comes behind them all."""
+    """Colours and markers as in every other figure; methods that are not a series there come last."""
     series = [each.name for each in series_of(section)]
     others = [name for name in curves if name not in series]
     return {name: place for place, name in enumerate([*series, *others])}

@@ -45,7 +45,7 @@ class Chart:
 
     Attributes:
         name: of its files, without ending.
-        caption: a sentence or two: what is drawn, and what to mind.
+        caption: a sentence or two on the content of the figure.
         svg: one <svg> element.
         png: the same as pixels.
     """

@@ -57,7 +57,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What is drawn in one colour: a point, or points joined by a line."""
+    """One colour of a figure: a point, or points joined by a line."""
 
     name: str
     groups: tuple[Group, ...]

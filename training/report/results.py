@@ -46,7 +46,7 @@ class Result:
 
     Attributes:
         cycle: after which it was taken, from 0.
-        epochs: of training until then; 0 for what is solved to convergence.
+        epochs: of training until then; 0 for a method that is solved to convergence.
         validation: top-1 in [0, 1].
         test: top-1 in [0, 1]; None where the data set has no test split.
         own_params: trained beside the head.

@@ -1,4 +1,4 @@
-"""The page of one MiMi run: what was trained, how, on what, and what came of every size."""
+"""The page of one MiMi run: data, options, and the figures of every size."""
 
 import platform
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ def _sizes(results: tuple[CycleResult, ...]) -> Table:
     )  # fmt: skip
     rows = [
         (
-            str(result.cycle),
+            str(result.cycle + 1),
             f"{result.neurons:,}",
             str(len(result.live_sites)),
             "-" if result.first_live_site is None else str(result.first_live_site),

@@ -17,7 +17,7 @@ _MEGA = 1e6
 
 
 def shared_cost(result: Result) -> float | None:
-    """GFLOPs a task when several are asked about one image: what they share is computed once for all of them."""
+    """GFLOPs a task when several tasks share one image: their common prefix is computed once for all of them."""
     if result.shared_gflops is None:
         return None
     return result.shared_gflops / TOGETHER + result.gflops - result.shared_gflops

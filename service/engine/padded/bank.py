@@ -1,47 +1,114 @@
-"""Weights of many tasks on one device, in slots of fixed places, padded to classes of width.
+"""Adapter weights in a device's own memory: a slab allocator with a budget of bytes.
 
-A swap writes a slot: what a recorded graph reads stays where it is. Slots are freed when nobody holds the resident any
-more, which is when the engine has evicted it and the last row in flight is answered. Only when a class runs out of
-slots it moves to a larger place; `generation` tells that to those who have recorded where it was.
+Weights are padded to size classes of width, and each class of each site has a slab: tensors of equal slots (Bonwick,
+The slab allocator, USENIX 1994). A task occupies one slot in each of its classes, so a swap writes a slot and what a
+recorded graph reads stays where it is. A slab that runs out of slots moves to a larger place; `generation` tells that
+to whoever recorded the old one.
 
-Weights may be written ahead (`prepare`) while a batch is computed: no batch reads a slot that is free.
+The bank reports the bytes its tensors occupy, padding and free slots included, and holds its budget on them: past it,
+the least recently used tasks leave the bank. They stay in the host's memory and are copied again when they are asked
+for. Only the tasks of one batch, and pinned ones, may exceed the budget. LRU is enough here, since a miss costs one
+copy of some 100 KB from the host's memory, and the cache above already decides which tasks are worth keeping.
+
+Weights may be copied ahead (`prepare`) while a batch is computed: no batch reads a free slot.
 """
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from threading import Lock
+from typing import Protocol
 from weakref import WeakKeyDictionary, finalize
 
 import torch
 from torch import Tensor
 
-from service.engine.bank import Resident
-from service.engine.padded.lanes import Lane, Wait
+from service.engine.cache import TierUsage
+from service.engine.weights import Resident
 
-WIDTHS = (4, 16, 64, 256, 1024, 4096, 16384)  # a class holds what is at most so wide
-FIRST_SLOTS = 16  # of a class when it is first needed
+WIDTHS = (4, 16, 64, 256, 1024, 4096, 16384)  # a class holds adapters of at most this width
+FIRST_SLOTS = 16  # of a slab when it is first needed, slot 0 included
 Key = tuple[int, int]  # site (HEAD: the head) and width of the class
 HEAD = -1
 
+Write = Callable[[Tensor], None]
+Wait = Callable[[], object]
 
-class Shelf:
-    """All members of one class: tensors of slots, of which slot 0 is all zeros."""
+
+class Transfer(Protocol):
+    """Copies weights to one device. Not thread-safe."""
+
+    def send(self, block: Tensor, write: Write) -> Wait:
+        """Copy a `block` from the host to the device, and let `write` copy it into its slots there.
+
+        Returns:
+            A function: whatever the calling thread launches after calling it waits until the slots are written.
+        """
+        ...
+
+    def fence(self) -> None:
+        """Let all later copies wait for what the calling thread has launched: it has moved the slots."""
+        ...
+
+
+class Blocking:
+    """Copies in the calling thread, at once."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def send(self, block: Tensor, write: Write) -> Wait:
+        """The slots are written when it returns."""
+        write(block.to(self._device))
+        return _nothing
+
+    def fence(self) -> None:
+        """Does nothing: no copy is pending."""
+
+
+class Overlapped:
+    """Copies on a CUDA stream of its own, from pinned memory, beside the batch that is being computed."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._stream = device, torch.cuda.Stream(device)
+
+    def send(self, block: Tensor, write: Write) -> Wait:
+        """The copy is launched when it returns."""
+        with torch.cuda.stream(self._stream):
+            write(block.pin_memory().to(self._device, non_blocking=True))
+            wait: Wait = self._stream.record_event().wait
+        return wait
+
+    def fence(self) -> None:
+        """As `Transfer.fence`."""
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
+
+
+def _nothing() -> None:
+    """There is nothing to wait for."""
+
+
+class Slab:
+    """The slots of one size class: tensors (slots, *shape), of which slot 0 is all zeros and belongs to no task."""
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], *, device: torch.device, dtype: torch.dtype) -> None:
-        """One tensor (slots, *shape) for each shape."""
-        self.tensors = [torch.zeros(FIRST_SLOTS, *shape, device=device, dtype=dtype) for shape in shapes]
-        self._free = deque(range(1, FIRST_SLOTS))  # appended to by finalizers, in any thread
+        """One tensor for each shape, with slot 0 only."""
+        self.tensors = [torch.zeros(1, *shape, device=device, dtype=dtype) for shape in shapes]
+        self.slot_bytes = sum(tensor.nbytes for tensor in self.tensors)
+        self._free = deque[int]()
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
 
     @property
     def nbytes(self) -> int:
         """Bytes on the device."""
-        return sum(tensor.nbytes for tensor in self.tensors)
+        return len(self) * self.slot_bytes
 
     @property
     def full(self) -> bool:
-        """Whether the next slot needs a larger place."""
+        """Whether there is no free slot."""
         return not self._free
 
     def take(self) -> int:
@@ -49,114 +116,219 @@ class Shelf:
         return self._free.popleft()
 
     def write(self, slot: int, parts: Sequence[Tensor]) -> None:
-        """Write `parts`, padded with zeros."""
+        """Write `parts`, padded with zeros and rounded to the slab's dtype."""
         for tensor, part in zip(self.tensors, parts, strict=True):
-            place = tensor[slot].zero_()
-            place[tuple(slice(size) for size in part.shape)].copy_(part, non_blocking=True)
+            padded = tensor[slot].zero_()
+            padded[tuple(slice(size) for size in part.shape)].copy_(part, non_blocking=True)
 
     def free(self, slot: int) -> None:
         """Take a slot back."""
         self._free.append(slot)
 
-    def grow(self) -> None:
-        """Move to a place with twice as many slots."""
-        slots = len(self.tensors[0])
-        self.tensors = [torch.cat([tensor, torch.zeros_like(tensor)]) for tensor in self.tensors]
-        self._free.extend(range(slots, 2 * slots))
+    def grow(self, slots: int) -> None:
+        """Move to a place with so many more slots."""
+        self._free.extend(range(len(self), len(self) + slots))
+        self.tensors = [torch.cat([t, t.new_zeros(slots, *t.shape[1:])]) for t in self.tensors]
+
+    def compact(self, used: Sequence[int]) -> None:
+        """Move the slots `used` to 1, 2, …, and give up all others."""
+        kept = torch.tensor([0, *used], device=self.tensors[0].device)
+        self.tensors = [tensor.index_select(0, kept) for tensor in self.tensors]
+        self._free.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a task's weights lie, and what waits until they have arrived."""
+@dataclass(slots=True, eq=False)
+class Placement:
+    """Which slots hold a task's weights, and what waits until they are written."""
 
     slots: dict[Key, int]
-    arrived: Wait
+    arrived: Wait = field(default=_nothing)
+    on_release: "finalize[[Placement], Resident] | None" = None
 
 
 class Bank:
-    """The shelves of all sites and of the heads. One thread computes with it; any may prepare."""
+    """The slabs of all sites and of the heads. One thread computes with it; any may prepare."""
 
-    def __init__(self, *, device: torch.device, dtype: torch.dtype, lane: Lane) -> None:
-        """No shelf yet; `lane` brings weights to `device` in `dtype`."""
-        self._device, self._dtype, self._lane = device, dtype, lane
-        self._shelves: dict[Key, Shelf] = {}
-        self._places: WeakKeyDictionary[Resident, Place] = WeakKeyDictionary()
+    def __init__(self, *, device: torch.device, dtype: torch.dtype, transfer: Transfer, budget: int) -> None:
+        """No slab yet.
+
+        Args:
+            device: where the slabs lie.
+            dtype: of adapters; heads are kept in float32.
+            transfer: copies weights to `device`.
+            budget: most bytes on the device; what one batch needs, and what is pinned, may exceed it.
+        """
+        self._device, self._dtype, self._transfer, self._budget = device, dtype, transfer, budget
+        self._slabs: dict[Key, Slab] = {}
+        self._placed: WeakKeyDictionary[Resident, Placement] = WeakKeyDictionary()  # least recently used first
+        self._placements: set[Placement] = set()  # all that own slots; some residents may be gone
+        self._released = deque[Placement]()  # of residents that are gone; appended to by finalizers, in any thread
+        self._pinned: Collection[str] = frozenset()
         self._lock = Lock()
+        self._hits = self._misses = self._evictions = 0
         self.generation = 0
 
     def __getitem__(self, key: Key) -> Sequence[Tensor]:
         """Of a site `down` (S, N, M) and `up` (S, M, N); of the heads `weight` (S, K, F) and `bias` (S, K)."""
-        return self._shelves[key].tensors
+        return self._slabs[key].tensors
 
     @property
     def nbytes(self) -> int:
         """Bytes on the device, free slots and padding included."""
-        return sum(shelf.nbytes for shelf in self._shelves.values())
+        return sum(slab.nbytes for slab in list(self._slabs.values()))
+
+    def usage(self) -> TierUsage:
+        """What lies on the device, and what happened there."""
+        with self._lock:
+            pinned = sum(resident.sha256 in self._pinned for resident in list(self._placed))
+            counts = (self._hits, self._misses, self._evictions)
+            return TierUsage(len(self._placed), self.nbytes, self._budget, pinned, *counts)
+
+    def pin(self, hashes: Collection[str]) -> None:
+        """Never evict these contents for want of room; replaces the earlier set."""
+        with self._lock:
+            self._pinned = hashes
 
     def prepare(self, resident: Resident) -> bool:
-        """Begin to write a task's weights where there are free slots for them; whether they are or will be there."""
+        """Start to copy a task's weights where free slots are left for them; whether they are or will be there."""
         with self._lock:
-            if resident in self._places:
+            self._reclaim()
+            if resident in self._placed:
                 return True
-            shelves = [self._shelves.get(key) for key in _parts(resident)]
-            if any(shelf is None or shelf.full for shelf in shelves):
+            slabs = [self._slabs.get(key) for key in _parts(resident)]
+            if any(slab is None or slab.full for slab in slabs):
                 return False
-            self._places[resident] = self._write(resident)
+            self._place(resident)
             return True
 
-    def slots(self, resident: Resident) -> dict[Key, int]:
-        """Where a task's weights lie for what the calling thread launches next; they are written if they are not."""
+    def slots(self, residents: Sequence[Resident]) -> list[Mapping[Key, int]]:
+        """For each task of a batch its slots, by class; weights that are not there are copied.
+
+        Whatever the calling thread launches next waits for the copies.
+        """
         with self._lock:
-            place = self._places.get(resident)
-            if place is None:
-                self._make_room(resident)
-                place = self._places[resident] = self._write(resident)
-            place.arrived()
-            return place.slots
+            self._reclaim()
+            batch = set(residents)
+            for resident in residents:
+                self._use(resident, batch)
+            if self.nbytes > self._budget and next(self._evictable(batch), None):  # an earlier batch needed more
+                self._shrink(0, batch)
+            placements = [self._placed[resident] for resident in residents]
+            for placement in placements:
+                placement.arrived()
+            return [placement.slots for placement in placements]
 
-    def _make_room(self, resident: Resident) -> None:
-        """See to a free slot for each part."""
-        parts = _parts(resident)
-        for key in [key for key in parts if key not in self._shelves or self._shelves[key].full]:
-            for place in self._places.values():  # what is being written there must not be left behind
-                place.arrived()
-            if key in self._shelves:
-                self._shelves[key].grow()
-                self.generation += 1
-            else:
-                shapes = _shapes(key, inputs=parts[key][0].shape[1])
-                self._shelves[key] = Shelf(shapes, device=self._device, dtype=self._dtype)
-            self._lane.settle()
+    def _use(self, resident: Resident, batch: Collection[Resident]) -> None:
+        """Make a task the most recently used one, on the device."""
+        placement = self._placed.pop(resident, None)
+        if placement is not None:
+            self._hits += 1
+            self._placed[resident] = placement
+            return
+        self._misses += 1
+        for key, pair in _parts(resident).items():
+            if key not in self._slabs:
+                self._slabs[key] = self._slab(key, inputs=pair[0].shape[1])
+            if self._slabs[key].full:
+                self._make_room(key, batch)
+        self._place(resident)
 
-    def _write(self, resident: Resident) -> Place:
-        parts = _parts(resident)
-        slots = {key: self._shelves[key].take() for key in parts}
+    def _slab(self, key: Key, *, inputs: int) -> Slab:
+        site, width = key
+        shapes = [(width, inputs), (width,) if site == HEAD else (inputs, width)]
+        return Slab(shapes, device=self._device, dtype=torch.float32 if site == HEAD else self._dtype)
+
+    def _make_room(self, key: Key, batch: Collection[Resident]) -> None:
+        """Free at least one slot of a class: by growth within the budget, else by evictions, else by growth beyond."""
+        slab = self._slabs[key]
+        affordable = (self._budget - self.nbytes) // slab.slot_bytes
+        if affordable < 1:
+            holder = next((each for each in self._evictable(batch) if key in self._placed[each].slots), None)
+            if holder is not None:
+                self._evict(holder)
+                return
+            self._shrink(slab.slot_bytes, batch)
+            affordable = 1
+        slots = min(affordable, max(FIRST_SLOTS - 1, len(slab)))
+        self._move(lambda: slab.grow(slots), recorded=len(slab) > 1)
+
+    def _evictable(self, batch: Collection[Resident]) -> Iterator[Resident]:
+        """Tasks that may leave, least recently used first."""
+        return (each for each in list(self._placed) if each not in batch and each.sha256 not in self._pinned)
+
+    def _evict(self, resident: Resident) -> None:
+        placement = self._placed.pop(resident)
+        if placement.on_release is not None:
+            placement.on_release.detach()
+        self._free(placement)
+        self._evictions += 1
+
+    def _shrink(self, needed: int, batch: Collection[Resident]) -> None:
+        """Give up free slots of all classes, and as many tasks as it takes to fit `needed` more bytes."""
+        used = sum(self._slabs[key].slot_bytes for each in self._placements for key in each.slots)
+        used += sum(slab.slot_bytes for slab in self._slabs.values())
+        for resident in self._evictable(batch):
+            if used + needed <= self._budget:
+                break
+            used -= sum(self._slabs[key].slot_bytes for key in self._placed[resident].slots)
+            self._evict(resident)
+        self._move(self._compact)
+
+    def _compact(self) -> None:
+        for key, slab in self._slabs.items():
+            holders = [each for each in self._placements if key in each.slots]
+            slab.compact([each.slots[key] for each in holders])
+            for slot, holder in enumerate(holders, 1):
+                holder.slots[key] = slot
+
+    def _move(self, change: Callable[[], None], *, recorded: bool = True) -> None:
+        """Change where slots lie: earlier copies have to arrive first, and later ones have to wait for it.
+
+        `recorded` says whether a batch may have read the old place.
+        """
+        for placement in self._placements:
+            placement.arrived()
+        change()
+        self.generation += recorded
+        self._transfer.fence()
+
+    def _place(self, resident: Resident) -> None:
+        parts, original = _parts(resident), resident.block
+        placement = Placement({key: self._slabs[key].take() for key in parts})
+        targets = [(self._slabs[key], slot, parts[key]) for key, slot in placement.slots.items()]
 
         def write(block: Tensor) -> None:
-            for key, slot in slots.items():
-                self._shelves[key].write(slot, [_same_part(part, resident.block, block) for part in parts[key]])
+            for slab, slot, pair in targets:
+                slab.write(slot, [_same_part(part, original, block) for part in pair])
 
-        for key, slot in slots.items():
-            finalize(resident, self._shelves[key].free, slot).atexit = False
-        return Place(slots, self._lane.send(resident.block, write))
+        placement.arrived = self._transfer.send(original, write)
+        placement.on_release = finalize(resident, self._released.append, placement)
+        placement.on_release.atexit = False
+        self._placements.add(placement)
+        self._placed[resident] = placement
+
+    def _reclaim(self) -> None:
+        """Free the slots of residents that are gone: evicted above, and the last row in flight is answered."""
+        while self._released:
+            self._free(self._released.popleft())
+
+    def _free(self, placement: Placement) -> None:
+        self._placements.discard(placement)
+        for key, slot in placement.slots.items():
+            self._slabs[key].free(slot)
 
 
 def _parts(resident: Resident) -> dict[Key, tuple[Tensor, Tensor]]:
-    """What of a task goes to which class."""
+    """The matrices of a task, by size class."""
     parts: dict[int, tuple[Tensor, Tensor]] = {HEAD: resident.head, **resident.sites}
     return {(site, width_class(len(pair[0]))): pair for site, pair in parts.items()}
 
 
 def _same_part(part: Tensor, block: Tensor, copy: Tensor) -> Tensor:
-    """What `part` is of `block`, of its copy."""
+    """What `part` is of `block`, taken from a copy of that block."""
     return copy.as_strided(part.shape, part.stride(), part.storage_offset() - block.storage_offset())
 
 
 def width_class(width: int) -> int:
     """The smallest class that holds `width` neurons, or classes of a head."""
     return WIDTHS[bisect_left(WIDTHS, width)]
-
-
-def _shapes(key: Key, *, inputs: int) -> list[tuple[int, ...]]:
-    site, width = key
-    return [(width, inputs), (width,) if site == HEAD else (inputs, width)]

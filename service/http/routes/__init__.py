@@ -1,1 +1,1 @@
-"""HTTP endpoints: each takes a request apart, calls one thing that knows no HTTP, and shapes the answer."""
+"""HTTP endpoints: each reads a request, calls one function that knows no HTTP, and builds the answer."""

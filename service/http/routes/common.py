@@ -1,4 +1,4 @@
-"""What endpoints share: the running service, keys, the body as it arrives, and noticing a client that gave up."""
+"""Shared by the endpoints: the running service, key checks, bodies, headers, and noticing a client that left."""
 
 import asyncio
 import logging
@@ -89,7 +89,7 @@ def begin(request: Request, service: Service, kind: Kind) -> RequestRecord:
 
 
 def body_of(request: Request) -> Body:
-    """The request's body, still arriving."""
+    """The request's body, which may still arrive."""
     return Body(request.headers.get("content-type", ""), request.stream())
 
 
@@ -140,7 +140,7 @@ _IfNoneMatch = Annotated[
     str | None, Header(alias="If-None-Match", description="*: 409 if there is such a task", examples=["*"])
 ]
 _Checksum = "a SHA-256 of the file, in base64, checked before anything else"
-_EMPTY = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # of no bytes: an example that anyone can check
+_EMPTY = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # SHA-256 of zero bytes, an example that anyone can check
 _ReprDigest = Annotated[
     str | None, Header(alias="Repr-Digest", description=_Checksum, examples=[f"sha-256=:{_EMPTY}:"])
 ]

@@ -1,4 +1,4 @@
-"""What operators and their tools ask for: health, metrics, and the OpenAPI document."""
+"""For operators and their tools: health, metrics, and the OpenAPI document."""
 
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -12,13 +12,13 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/health/live", responses={200: examples.plain("alive")})
 async def live() -> Health:
-    """The process answers."""
+    """The process is alive."""
     return Health(status="alive")
 
 
 @router.get("/health/ready", responses={200: examples.plain("ready")})
 async def ready(service: Running) -> Health:
-    """Work is taken; 503 while the server stops, or when its engine is down."""
+    """The server takes requests; 503 while it stops, or while one of its parts cannot work."""
     service.readiness.check()
     return Health(status="ready")
 

@@ -77,14 +77,14 @@ _direct = APIRouter(route_class=DirectRoute)
 _Options = Annotated[PredictOptions, Query()]
 _DOCUMENTED: dict[str, Any] = {
     "response_model": PredictAnswer,
-    "responses": {**openapi.documented(404, 408, 415, 422, 504), 200: examples.ANSWERED},
+    "responses": {**openapi.documented(404, 408, 409, 415, 422, 504), 200: examples.ANSWERED},
     "openapi_extra": {"requestBody": examples.PREDICT_BODY},
 }
 
 
 @_direct.post("/v1/tasks/{task}/predict", **_DOCUMENTED)
 async def predict(task: Task, options: _Options, service: Running, request: Request) -> Response:
-    """Name what one or more images show, in the words of the task.
+    """Classify one or more images by the labels of a task.
 
     The body is one raw image (JPEG, PNG or WebP, judged by its bytes), a multipart form with images as files, or
     JSON with base64 images. `top_k` and `output` may stand in the query, the form or the JSON; the body's win.
@@ -115,11 +115,11 @@ async def predict_by_version(
 @router.post(
     "/v1/predict",
     response_model=FanoutAnswer,
-    responses={**openapi.documented(404, 408, 415, 422, 504), 200: examples.FANNED_OUT},
+    responses={**openapi.documented(404, 408, 409, 415, 422, 504), 200: examples.FANNED_OUT},
     openapi_extra={"requestBody": examples.FANOUT_BODY},
 )
 async def predict_by_many(options: Annotated[FanoutOptions, Query()], service: Running, request: Request) -> Response:
-    """Ask many tasks about the same images; what the tasks have in common is computed once.
+    """Ask many tasks about the same images; the trunk that they share is computed once.
 
     `tasks` may stand in the query (repeated), the form (repeated) or the JSON (a list); the body's win. `all`, or
     none, asks every task that can be served now. Otherwise as `/v1/tasks/{task}/predict`.
@@ -145,7 +145,7 @@ async def _one(service: Service, request: Request, target: Target, options: Pred
 
 
 async def _resolve(service: Service, names: Sequence[str]) -> list[TaskVersion]:
-    """The versions that answer for these tasks now; for all that can be served where none are named."""
+    """The versions that answer for these tasks now; if none are named, for all tasks that can be served."""
     if names and ALL_TASKS not in names:
         targets = [Target(task) for task in dict.fromkeys(names)]
     else:

@@ -1,10 +1,10 @@
-"""Tasks: listed, described, published, described in other words, deleted."""
+"""Tasks: listed, read, published, given another description, deleted."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.errors import TaskUnavailable
+from service.errors import NoLiveVersion
 from service.http import examples, openapi, views
 from service.http.payload import Body, read_document, read_file
 from service.http.routes.common import Claimed, Expected, Fresh, Running, Task, begin, body_of, may_manage, may_predict
@@ -43,7 +43,7 @@ def _detail(service: Service, task: str) -> TaskDetail:
     state = service.catalogue.task(task)
     info = answering(state)
     if info is None:
-        raise TaskUnavailable("the task has no version")
+        raise NoLiveVersion("the task has no version")
     return views.task_detail(task, state, service.catalogue.describe(info), service.registry.table.get(task))
 
 
@@ -97,7 +97,7 @@ async def put_task(
 async def patch_task(
     task: Task, condition: Expected, service: Running, request: Request, response: Response
 ) -> TaskDetail:
-    """Describe a task in other words than its file does; the versions stay as they are."""
+    """Give a task a description that replaces the one in its file; the versions stay as they are."""
     change = await read_document(body_of(request), TASK_CHANGE, example='{"description": "…"}')
     await service.registrar.change(lambda: service.lifecycle.describe(task, change.description, condition))
     return await get_task(task, service, response)

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/tasks/{task}/versions", tags=["versions"])
 
 
 def _plain(text: str) -> str:
-    """Refuse what pydantic would take for a number as well: signs, spaces, underscores."""
+    """Refuse signs, spaces and underscores, which pydantic accepts in a number."""
     if not (text.isascii() and text.isdecimal()):
         raise ValueError("a version is a decimal number")
     return text
@@ -33,7 +33,7 @@ _FILE = "application/octet-stream"
 
 
 async def _download_slot(service: Running) -> AsyncIterator[None]:
-    """Dependency: one of few downloads at once, as each holds its file in memory until it has been sent."""
+    """Dependency: limits concurrent downloads, because each holds its file in memory until it has been sent."""
     with service.downloads.one():
         yield
 
@@ -44,7 +44,7 @@ async def _download_slot(service: Running) -> AsyncIterator[None]:
     responses={**openapi.documented(404, 422), 200: examples.answer("versions")},
 )
 async def list_versions(task: Task, service: Running, response: Response) -> VersionList:
-    """All versions of a task, newest first, and what points at them."""
+    """All versions of a task, newest first, with the aliases that point at them."""
     state = await service.reads.run(lambda: service.catalogue.task(task))
     response.headers["ETag"] = tag(state.generation)
     return views.version_list(task, state)
@@ -96,7 +96,7 @@ async def get_file(
 async def head_file(
     task: Task, version: Number, service: Running, request: Request, _tag: _IfNoneMatch = None
 ) -> Response:
-    """What a download would bring: size, ETag and SHA-256."""
+    """The headers of a download: size, ETag and SHA-256."""
     info = await service.reads.run(lambda: service.catalogue.version(task, version)[1])
     if _has_it(request, info):
         return Response(status_code=304, headers=_headers(info))

@@ -15,12 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters_store import ArtifactError
-from adapters_store.strict_json import Json, parse_object
+from adapters_store.strict_json import Json
 from service.decoding import Picture
 from service.engine import DEFAULT_PRIORITY, LOWEST_PRIORITY
-from service.errors import InvalidInference, MalformedJson
-from service.http.payload import bounded_text
+from service.errors import InvalidInference
+from service.http.payload import bounded_text, read_object
 from service.http.v2 import tensors
 from service.http.v2.schemas import (
     FEATURES,
@@ -45,7 +44,7 @@ _DIGITS = 10
 
 
 class SplitBody(NamedTuple):
-    """A body taken apart: its JSON object (None: the whole body is the single input), and the bytes behind it."""
+    """A body in two parts: its JSON object (None: the whole body is the single input), and the bytes behind it."""
 
     document: dict[str, Json] | None
     binary: memoryview
@@ -71,10 +70,7 @@ def parse_json_object(body: bytes) -> dict[str, Json]:
         MalformedJson: as `split_body`.
     """
     text = bounded_text(body, outside_strings=_OUTSIDE_STRINGS, items=_ITEMS)
-    try:
-        return parse_object(text, max_depth=_DEPTH)
-    except ArtifactError as error:
-        raise MalformedJson(error.title) from None
+    return read_object(text, max_depth=_DEPTH)
 
 
 def _length(header: str, most: int) -> int:
@@ -101,13 +97,13 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParsedRequest:
-    """What a client asks.
+    """A validated request.
 
     Attributes:
         images: in their order.
         outputs: what to answer with.
         id: the client's name for the request, to be given back.
-        seconds: its patience; None: the server's.
+        seconds: its timeout; None: the server's.
         priority: as of `Batcher.submit`.
     """
 
@@ -120,7 +116,7 @@ class ParsedRequest:
 
 @dataclass(frozen=True, slots=True)
 class InputLimits:
-    """What limits the images of a request: their number, and height and width of what the backbone reads."""
+    """Limits of the images of a request: their number, and the (height, width) that the backbone reads."""
 
     images: int
     size: tuple[int, int]
@@ -130,7 +126,7 @@ def parse_request(body: SplitBody, limits: InputLimits) -> ParsedRequest:
     """Parse a request.
 
     Raises:
-        InvalidInference: it is not one that this server can answer; says why.
+        InvalidInference: this server cannot answer it; the message says why.
     """
     if body.document is None:  # the whole body is the single element of the single input, and all outputs are binary
         return ParsedRequest([bytes(body.binary)], [OutputSpec(name, binary=True) for name in OUTPUTS])

@@ -46,7 +46,7 @@ _Length = Annotated[
 _INFER: dict[str, Any] = {
     "dependencies": _KEY,
     "response_model": InferenceResponse,
-    "responses": {**openapi.documented(404, 408, 415, 422, 504), 200: docs.INFERRED},
+    "responses": {**openapi.documented(404, 408, 409, 415, 422, 504), 200: docs.INFERRED},
     "openapi_extra": {"requestBody": docs.INFER_BODY},
 }
 
@@ -104,7 +104,7 @@ _READY: dict[str, Any] = {
 
 @router.get("/health/live", responses={200: docs.example("live")})
 async def live() -> ServerLive:
-    """The process answers."""
+    """The process is alive."""
     return ServerLive(live=True)
 
 
@@ -117,7 +117,7 @@ async def live() -> ServerLive:
     },
 )
 async def ready(service: Running) -> Response:
-    """Work is taken; 503 while the server stops, or when its engine is down."""
+    """The server takes requests; 503 while it stops, or while one of its parts cannot work."""
     try:
         service.readiness.check()
     except NotReady:
@@ -181,7 +181,7 @@ class IndexRequest(Strict):
 
 
 class LoadRequest(Strict):
-    """How to load or unload; nothing can be chosen."""
+    """The body of load and unload; it has no options."""
 
     parameters: Annotated[Parameters | None, Field(max_length=8)] = None
 
@@ -197,7 +197,7 @@ _INDEX_REQUEST, _LOAD_REQUEST = TypeAdapter(IndexRequest), TypeAdapter(LoadReque
     openapi_extra={"requestBody": docs.body(IndexRequest, {"ready": True})},
 )
 async def index(service: Running, request: Request) -> list[RepositoryModel]:
-    """Every version that is served here, and every task that cannot be; with `ready` only the former."""
+    """Every version that is served here, and every task that cannot be served; with `ready` only the former."""
     asked = await read_document(await _body(request), _INDEX_REQUEST, example='{"ready": true}')
     return repository_index(service.registry.table, only_ready=asked.ready)
 
@@ -217,7 +217,7 @@ async def load(task: Task, service: Running, request: Request) -> None:
     await service.registrar.change(lambda: service.registry.resume(task))
     entry = service.registry.table[task]
     if entry.reason is not None:
-        raise TaskUnavailable(f"this task cannot be served here: {entry.reason}")
+        raise entry.live.unavailable()
 
 
 @router.post(
@@ -228,7 +228,7 @@ async def load(task: Task, service: Running, request: Request) -> None:
     response_class=Response,
 )
 async def unload(task: Task, service: Running, request: Request) -> None:
-    """Serve a task here no more, and let go of its weights, until it is loaded again."""
+    """Stop serving a task on this server and evict its weights, until it is loaded again."""
     await read_document(await _body(request), _LOAD_REQUEST, example="{}")
     await service.registrar.change(lambda: service.registry.suspend(task))
 

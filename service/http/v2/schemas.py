@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from adapters_store.strict_json import Json
 from service.errors import InvalidInference
 
-IMAGE, PIXELS = "image", "pixels"  # the inputs that there are
-LOGITS, PROBABILITIES, FEATURES = "logits", "probabilities", "features"  # the outputs that there are
+IMAGE, PIXELS = "image", "pixels"  # the inputs
+LOGITS, PROBABILITIES, FEATURES = "logits", "probabilities", "features"  # the outputs
 
 _FOREIGN = ("sequence_id", "sequence_start", "sequence_end", "shared_memory_region")
 
@@ -20,7 +20,7 @@ Parameters = dict[str, bool | int | float | str]
 
 
 class Strict(BaseModel):
-    """Base: what is not declared is refused, and nothing is converted."""
+    """Base of requests: undeclared fields are refused, and no value is converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -71,7 +71,7 @@ def validated(document: dict[str, Json]) -> InferenceRequest:
 
 
 def _place(where: tuple[int | str, ...]) -> str:
-    """Where in the request something is wrong, in words of our own: names may be the client's."""
+    """The place of an error in the request; never a name that the client invented."""
     known = {*InferenceRequest.model_fields, *Input.model_fields}
     named = [str(part) for part in where if isinstance(part, int) or part in known]
     return ".".join(named) or "its keys"
@@ -122,14 +122,14 @@ class ServerLive(V2Answer):
 
 
 class ServerReady(V2Answer):
-    """Whether work is taken; the specification names the member `live`, clients look for either."""
+    """Whether the server is ready; the specification names the member `live`, and clients read either."""
 
     live: bool
     ready: bool
 
 
 class ServerMetadata(V2Answer):
-    """What this server is, and the extensions that it has."""
+    """The name, version and extensions of this server."""
 
     name: str
     version: str
@@ -172,7 +172,7 @@ class OutputTensor(V2Answer):
 
 
 class InferenceResponse(V2Answer):
-    """What a model says about images."""
+    """The outputs of a model."""
 
     model_name: str
     model_version: str

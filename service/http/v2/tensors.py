@@ -1,4 +1,4 @@
-"""The data of an input tensor: out of JSON (flat, or nested as its shape says) or out of bytes (little-endian).
+"""Reads the data of an input tensor from JSON (flat, or nested like its shape) or from bytes (little-endian).
 
 Knows numbers and byte strings; knows nothing of images.
 
@@ -42,7 +42,7 @@ def strings_of_json(data: Sequence[Any], shape: Sequence[int]) -> list[bytes]:
     """The elements of a BYTES tensor.
 
     JSON strings are text, which no image is, so that base64 (or a data URI) is the only thing they can hold: the
-    protocol has no word about it, and clients send it.
+    protocol does not mention it, and clients send it.
 
     Raises:
         InvalidInference: elements that are not base64, or another number of them.

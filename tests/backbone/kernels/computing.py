@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from backbone import SiteWeights
-from backbone.arithmetic import Slice, adapt_slices
+from backbone.backend import Slice, adapt_slices
 from backbone.kernels.bindings import Library, sum_of
 from backbone.kernels.steps import branch_step
 from backbone.kernels.structures import OUTPUT

@@ -1,5 +1,6 @@
 """What is used of a folder of libraries, and what is refused; how libraries are made."""
 
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from backbone.kernels import CompilerMissing, KernelError, KernelsUnusable, build, level, load, path_in
+from backbone.kernels import CompilerMissing, KernelError, KernelsUnusable, build, default_folder, level, load, path_in
+from backbone.kernels.structures import described
 from backbone.layers import WindowAttention
 from tests.backbone.kernels.networks import swin, vit
 
@@ -40,6 +42,25 @@ def test_without_a_library_the_modules_compute(tmp_path: Path) -> None:
 def test_a_file_that_is_no_library_is_refused(tmp_path: Path, content: bytes) -> None:
     path_in(tmp_path).write_bytes(content)
     with pytest.raises(KernelsUnusable, match="cannot be loaded"):
+        load(swin(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("Norm 24, weight 0 8, bias 8 8", "Norm 24, bias 0 8, weight 8 8"),  # another order
+        ("epsilon 16 8", "epsilon 16 4"),  # another size
+        ("added 16 1", "added 20 1"),  # another offset
+        ("Step ", "Stop "),
+    ],
+)
+def test_a_library_with_other_structures_is_refused_before_it_is_called(tmp_path: Path, ours: str, theirs: str) -> None:
+    assert ours in described()
+    text = described().replace(ours, theirs).replace("\n", "\\n")
+    source = tmp_path / "other.cpp"  # it has nothing else that could be called
+    source.write_text(f'extern "C" const char *mimi_structures() {{ return "{text}"; }}', encoding="ascii")
+    subprocess.run(["c++", "-shared", "-fPIC", str(source), "-o", str(path_in(tmp_path))], check=True)
+    with pytest.raises(KernelsUnusable, match="made for other structures"):
         load(swin(), tmp_path)
 
 
@@ -78,3 +99,14 @@ def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(KernelError, match="LANES"):
         build(tmp_path, level(), defines=["LANES=nonsense"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_without_a_home_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_user: int) -> None:
+        raise KeyError("no passwd entry")
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(KernelError, match="this user has no home folder"):
+        default_folder()

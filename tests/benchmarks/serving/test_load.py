@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.serving.asking import STYLES, Best, WrongAnswer, best, compare, request
-from benchmarks.serving.load import Job, perform, read, save
+from benchmarks.serving.load import Job, as_json, perform, read, save
 
 pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parents[3]
 Reply = Callable[[int], Awaitable[bytes]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -54,6 +56,17 @@ async def test_clients_of_a_closed_loop_wait_for_their_answers(requests: str) ->
         told = await perform(Job(port, requests, 0.0, 0.3, clients=3, answers=True))
     assert told["failed"] == 0
     assert told["requests"] == told["sent"] == len(told["bodies"]) > 3  # type: ignore[arg-type]
+
+
+async def test_the_load_runs_as_a_process_from_a_job_to_figures(requests: str) -> None:
+    async with server(at_once) as port:
+        command = [sys.executable, "-m", "benchmarks.serving.load"]
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=pipe, stdout=pipe)
+        told, _ = await process.communicate(as_json(Job(port, requests, 0.0, 0.3, clients=2)).encode())
+    figures = json.loads(told)
+    assert (process.returncode, figures["failed"]) == (0, 0)
+    assert figures["per_second"] > 0
 
 
 async def test_a_stall_makes_every_request_that_was_due_late(requests: str) -> None:

@@ -1,5 +1,6 @@
 """`mimi train`: choices, refusals, and a file at the end."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,98 @@ def test_a_rate_that_is_given_is_not_searched_for() -> None:
 def test_values_that_cannot_train_are_refused_by_name(arguments: tuple[str, ...]) -> None:
     with pytest.raises(BadOption, match=arguments[-2].strip("-").replace("-", "_")):
         chosen(*arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--clip", "-1"),
+        ("--weight-decay", "-1"),
+        ("--rotate", "nan"),
+        ("--seed", "-1"),
+        ("--shift", "-3"),
+        ("--learning-rate", "inf"),
+        ("--initial-sigma", "nan"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused_by_name(arguments: tuple[str, str]) -> None:
+    with pytest.raises(BadOption, match=arguments[0].strip("-").replace("-", "_")):
+        chosen(*arguments)
+
+
+@pytest.mark.parametrize("device", ["mps", "gpu", "cuda:x", "cuda:", "cuda:99", "cpu:0"])
+def test_a_device_that_is_not_there_is_one_line_before_anything_is_read(
+    device: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "no-such-folder", "--device", device]) == 1
+    assert capsys.readouterr().err.startswith("error: --device")
+
+
+@pytest.mark.parametrize(
+    ("preset", "epochs", "warmup"), [("short", 1, 0.125), ("short", 2, 1), ("short", 20, 1), ("paper", 10, 2)]
+)
+def test_few_epochs_warm_up_as_large_a_share_of_them(preset: str, epochs: int, warmup: float) -> None:
+    fit = chosen("--preset", preset, "--epochs", str(epochs)).fit
+    assert (fit.epochs, fit.warmup_epochs) == (epochs, warmup)
+
+
+def test_help_shows_the_defaults_that_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"--epochs VALUE .{0,200}\[8\]", text)
+    assert re.search(r"--batch-size VALUE .{0,200}\[64\]", text)
+    assert re.search(r"--target-sigma VALUE .{0,200}\[256\]", text)
+
+
+def test_a_run_inside_its_data_set_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of the run would be a class of the next one."""
+    monkeypatch.chdir(write_folder(tmp_path / "pets", {"ant": 2, "cat": 2}))
+    assert main(["train", ".", *QUICK]) == 1
+    assert "runs/pets is inside the data set" in capsys.readouterr().err
+    assert not (tmp_path / "pets" / "runs").exists()
+
+
+@pytest.mark.parametrize("option", ["--folder", "--tensorboard", "--out"])
+def test_a_file_in_the_place_of_a_folder_is_one_line_before_anything_is_read(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "x" if option == "--out" else tmp_path / "file"
+    assert main(["train", "no-such-folder", "--folder", str(tmp_path / "run"), option, str(place)]) == 1
+    assert "file is not a folder" in capsys.readouterr().err
+
+
+def test_a_damaged_progress_file_is_one_line_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "progress.jsonl").write_text("{}\nhalf a li")
+    assert main(["train", "no-such-folder", "--folder", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/progress.jsonl, line 2: no JSON")
+
+
+def test_results_stand_beside_the_linear_probe_and_the_task_has_the_data_set_s_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_folder(tmp_path / "My Pets", {"ant": 4, "cat": 4})
+    assert main(["train", str(data), "--folder", str(tmp_path / "run"), *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"linear probe: validation [01]\.\d{4}", out)
+    assert f"mimi publish {tmp_path}/run/adapter.safetensors --task my-pets\n" in out
+
+
+def test_an_interrupt_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(job: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.mimi.train_mimi", interrupted)
+    data = write_folder(tmp_path / "images", {"ant": 2, "cat": 2})
+    assert main(["train", str(data), "--folder", str(tmp_path / "run")]) == 130
+    assert "the same command continues this run" in capsys.readouterr().err
 
 
 def test_bad_data_is_one_line_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

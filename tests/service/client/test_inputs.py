@@ -1,22 +1,32 @@
 """What callers have, and what is sent of it."""
 
 import io
+import struct
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import httpx2 as httpx
+import numpy as np
 import pytest
 from PIL import Image
 
+import backbone
 from service.client import Client, InvalidArgument
-from service.client.inputs import Images, encoded
+from service.client.inputs import Images, encoded, read_file
+from tests.backbone.image_files import DISPLAY_P3, exif_segment, profile, with_orientation, with_segments
 from tests.service.client import scripted
 from tests.service.client.scripted import Server, Time
 from tests.service.live import encode, picture
 
 PIXELS = picture(3)
 PNG = encode(PIXELS)
+ODD = struct.pack("<HHII", 0xA20E, 5, 1, 0x7FFFFFFF)  # an entry of EXIF that points out of the file
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Pixels as the server sees them."""
+    return np.asarray(backbone.decode(data))
 
 
 @pytest.fixture
@@ -38,10 +48,113 @@ def test_an_image_of_pillow_loses_nothing(mode: str) -> None:
     assert Image.open(io.BytesIO(data)).convert("RGBA").tobytes() == image.convert("RGBA").tobytes()
 
 
-@pytest.mark.parametrize("images", [[], (), b"", [PNG, b""]])
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "PA", "La", "RGBa", "I;16"])
+def test_an_image_of_pillow_in_a_mode_that_png_lacks_is_converted(mode: str) -> None:
+    image = Image.new(mode, (20, 10)) if mode != "CMYK" else Image.fromarray(PIXELS).convert("CMYK")
+    assert decode(encoded(image)[0]).shape[1::-1] == image.size
+    if mode == "CMYK":
+        jpeg = saved(image, "JPEG", quality=100)
+        assert np.array_equal(decode(encoded(Image.open(io.BytesIO(jpeg)))[0]), decode(jpeg))
+
+
+@pytest.mark.parametrize("mode", ["F", "HSV", "LAB"])
+def test_a_mode_that_means_something_else_is_refused(mode: str) -> None:
+    with pytest.raises(InvalidArgument, match="convert it to RGB"):
+        encoded(Image.new(mode, (20, 10)))
+
+
+def saved(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("entries", [(), (ODD,)])
+def test_a_photo_opened_with_pillow_stays_upright(orientation: int, form: str, entries: tuple[bytes, ...]) -> None:
+    exif = b"Exif\0\0" + with_orientation(orientation, *entries)
+    options = {"lossless": True} if form == "WEBP" else {}
+    data = saved(Image.fromarray(PIXELS), form, exif=exif, **options)
+    by_image, by_bytes = (decode(file) for file in encoded([Image.open(io.BytesIO(data)), data]))
+    assert np.array_equal(by_image, by_bytes)
+
+
+def test_garbage_for_exif_is_no_matter() -> None:
+    data = with_segments(saved(Image.fromarray(PIXELS), "JPEG"), exif_segment(b"rubbish"))
+    assert np.array_equal(decode(encoded(Image.open(io.BytesIO(data)))[0]), decode(data))
+
+
+def test_the_profile_of_a_pillow_image_goes_with_it() -> None:
+    data = saved(Image.fromarray(PIXELS), "PNG", icc_profile=profile(*DISPLAY_P3))
+    assert np.array_equal(decode(encoded(Image.open(io.BytesIO(data)))[0]), decode(data))
+
+
+def test_a_damaged_image_of_pillow_is_refused() -> None:
+    whole = saved(Image.fromarray(PIXELS), "JPEG")
+    with pytest.raises(InvalidArgument, match="cannot be read"):
+        encoded(Image.open(io.BytesIO(whole[: len(whole) // 2])))
+
+
+def test_an_image_is_whatever_gives_bytes(path: Path) -> None:
+    with path.open("rb") as file:
+        assert encoded(file) == (PNG,)
+    images: list[Images] = [io.BytesIO(PNG), bytearray(PNG), memoryview(PNG)]
+    assert [encoded(image) for image in images] == [(PNG,)] * 3
+    assert encoded([io.BytesIO(PNG), bytearray(PNG), memoryview(PNG)]) == (PNG,) * 3
+    assert read_file(io.BytesIO(PNG)) == read_file(bytearray(PNG)) == PNG
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2,), (3,), (4,)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_array_is_its_pixels(shape: tuple[int, ...], turned: bool) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (20, 30, *shape), dtype=np.uint8)
+    if turned:
+        array = array[::-1].swapaxes(0, 1)  # no longer laid out row after row
+    opened = Image.open(io.BytesIO(encoded(array)[0]))
+    assert np.array_equal(np.asarray(opened), array[..., 0] if shape == (1,) else array)
+    assert len(encoded([array, array])) == 2
+
+
+@pytest.mark.parametrize("images", [[], (), b"", [PNG, b""], io.BytesIO(), bytearray()])
 def test_no_image_is_refused(images: Images) -> None:
     with pytest.raises(InvalidArgument, match="at least one"):
         encoded(images)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        None,
+        7,
+        1.5,
+        object(),
+        {"image": PNG},
+        {PNG},
+        (PNG for _ in range(2)),
+        [PNG, None],
+        [[PNG]],
+        io.StringIO("text"),
+        "no\0path",
+        np.zeros((4, 20, 30, 3), np.uint8),
+        np.zeros((20, 30, 5), np.uint8),
+        np.zeros((20, 30, 3), np.float32),
+        np.zeros((0, 30, 3), np.uint8),
+        np.zeros(9, np.uint8),
+        Image,
+    ],
+)
+def test_what_is_no_image_is_refused_in_our_words(images: Images) -> None:
+    with pytest.raises(InvalidArgument, match="images: "):
+        encoded(images)
+
+
+def test_a_closed_file_is_refused_in_our_words() -> None:
+    file = io.BytesIO(PNG)
+    file.close()
+    for read in (encoded, read_file):
+        with pytest.raises(InvalidArgument):
+            read(file)
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

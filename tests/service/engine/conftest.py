@@ -8,7 +8,7 @@ import torch
 
 from adapters_store import TaskAdapter
 from backbone import Backbone, kernels, load_backbone
-from backbone.arithmetic import Arithmetic
+from backbone.backend import Backend
 from benchmarks.synthetic import task_adapter
 from service.engine import Engine, Resident, Row
 from service.engine.onnx_runtime import OnnxRuntime
@@ -57,7 +57,7 @@ def onnx_runtime(backbone: Backbone) -> OnnxRuntime:
 
 
 @pytest.fixture(scope="session")
-def compiled(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Arithmetic:
+def compiled(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Backend:
     """All sub-layers over compiled kernels."""
     folder = tmp_path_factory.mktemp("kernels")
     kernels.build(folder, kernels.level())

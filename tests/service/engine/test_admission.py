@@ -29,7 +29,7 @@ def refusal(engine: Engine, adapter: TaskAdapter, kind: type[AdmissionError]) ->
     with pytest.raises(kind) as caught:
         engine.admit(adapter, "a")
     with pytest.raises(kind):
-        engine.verify(adapter)
+        engine.weights_of(adapter, "a")
     assert engine.usage() == Usage(0, 0, 0, 0)
     return caught.value
 

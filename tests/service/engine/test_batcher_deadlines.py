@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.engine import Batcher, DeadlineExceeded, Engine, Limits, QueueFull, Row, RowResult, TooMuchAhead
-from service.engine.pace import Pace
+from service.engine.worker import Pace
 from tests.service.engine.gate import PATIENCE, Ask, Gate, Pending, Picture, occupy, queue, serving
 
 pytestmark = pytest.mark.anyio

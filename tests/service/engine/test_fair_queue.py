@@ -14,9 +14,8 @@ from hypothesis.stateful import run_state_machine_as_test as run
 
 from adapters_store import TaskAdapter
 from service.engine import Cost, Resident, Row
-from service.engine.bank import load
-from service.engine.fair_queue import FairQueue
-from service.engine.queueing import Item, Request
+from service.engine.queueing import FairQueue, Item, Request
+from service.engine.weights import resident_of
 
 BUDGET = 4
 SECOND = 1_000_000  # FLOPs: a batch lasts as long as its images
@@ -27,7 +26,7 @@ def row(resident: Resident, image: np.ndarray | None = None) -> Row:
 
 
 def task(adapters: list[TaskAdapter], name: str, *, spent: int = SECOND, trunk: int = 0) -> Resident:
-    return load(adapters[0], name, Cost(spent, 0, trunk))
+    return resident_of(adapters[0], name, Cost(spent, 0, trunk))
 
 
 class Waiting:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapters_store import TaskAdapter
 from backbone import Backbone, adapt
-from backbone.arithmetic import BARE, ByModules, Live, Slice
+from backbone.backend import BARE, Live, ModuleBackend, Slice
 from service.engine import Engine, Resident, Row
 from service.engine.runtime import TorchRuntime
 from tests.service.engine.conftest import TASKS, TORCH_ONLY
@@ -104,7 +104,7 @@ def test_a_batch_without_a_live_site_runs_the_bare_network(
 ) -> None:
     calls: list[Slice] = []
 
-    class Counting(ByModules):
+    class Counting(ModuleBackend):
         def advance(self, x: torch.Tensor, start: int, stop: int, live: Live = BARE) -> torch.Tensor:
             calls.extend(each for site in range(start, stop) for each in live.get(site, ()))
             return super().advance(x, start, stop, live)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.engine import Engine, EngineLost, Resident, Row, RowFailed, RowResult
-from service.engine.isolation import run_isolated
+from service.engine.worker import run_isolated
 from tests.service.engine.gate import Picture
 
 

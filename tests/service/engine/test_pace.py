@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from adapters_store import TaskAdapter
 from service.engine import Cost, Row
-from service.engine.bank import load
-from service.engine.pace import Bulk, Pace
+from service.engine.queueing import Bulk
+from service.engine.weights import resident_of
+from service.engine.worker import Pace
 
 
 def learn(pace: Pace, slope: float, start: float, batches: int = 60, *, noise: float = 0.0) -> None:
@@ -59,5 +60,5 @@ def test_more_never_takes_less(batches: list[tuple[float, float]]) -> None:
 def test_the_deepest_trunk_of_an_image_counts_once(adapters: list[TaskAdapter]) -> None:
     image, bulk = np.zeros(1, np.uint8), Bulk()
     for share in (0.5, 0.9, 0.9):
-        bulk.add(Row(load(adapters[0], "a", Cost(1000, 0, round(1000 * share))), image))
+        bulk.add(Row(resident_of(adapters[0], "a", Cost(1000, 0, round(1000 * share))), image))
     assert bulk.images == pytest.approx(0.9 + 0.5 + 0.1 + 0.1)

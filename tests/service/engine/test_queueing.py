@@ -8,8 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.engine import DEFAULT_PRIORITY, Resident, Row, RowFailed, RowResult, Timing
-from service.engine.fair_queue import FairQueue
-from service.engine.queueing import Done, Request
+from service.engine.queueing import Done, FairQueue, Request
 from tests.service.engine.gate import Picture, Pixels
 
 
@@ -106,14 +105,14 @@ def test_answers_come_back_in_the_order_of_the_rows(line: Line) -> None:
     request, answers = line.ask(0, 1, 2), [RowResult(0, 0, 0, 0, 0) for _ in range(3)]  # type: ignore[arg-type]
     for index in (2, 0, 1):
         assert not request.future.done()
-        request.settle(index, answers[index])
+        request.answer(index, answers[index])
     assert request.future.result() == answers
 
 
 def test_the_first_failure_ends_a_request_and_later_answers_change_nothing(line: Line) -> None:
     request, failure = line.ask(0, 1), RowFailed("first")
-    request.settle(0, failure)
-    request.settle(1, RowFailed("second"))
+    request.answer(0, failure)
+    request.answer(1, RowFailed("second"))
     request.fail(RowFailed("third"))
     assert request.future.exception() is failure
     assert request.over(now=0.0)
@@ -122,12 +121,12 @@ def test_the_first_failure_ends_a_request_and_later_answers_change_nothing(line:
 def test_a_cancelled_request_takes_no_answer(line: Line) -> None:
     request = line.ask(0)
     request.future.cancel()
-    request.settle(0, RowResult(0, 0, 0, 0, 0))  # type: ignore[arg-type]
+    request.answer(0, RowResult(0, 0, 0, 0, 0))  # type: ignore[arg-type]
     assert request.future.cancelled()
 
 
 def test_an_answer_tells_how_long_it_waited_and_was_computed(line: Line) -> None:
     request = line.ask(0, 1)
     answer = RowResult(0, 0, 0, 0, 0)  # type: ignore[arg-type]
-    Done([(item, answer) for item in line.queue.take(9, now=0.0).batch], started=5.0, seconds=2.0).settle()
+    Done([(item, answer) for item in line.queue.take(9, now=0.0).batch], started=5.0, seconds=2.0).deliver()
     assert [result.timing for result in request.future.result()] == [Timing(queue=5.0, compute=2.0)] * 2

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from backbone import Backbone
 from service.engine import Engine, Resident, Row
-from service.engine.staging import number, stage
+from service.engine.core import number, stage
 from tests.service.engine.gate import Picture
 
 

@@ -5,20 +5,24 @@ from contextlib import closing
 
 import pytest
 
-from adapters_store import Store, open_store
+from adapters_store import Store, TaskAdapter, open_store
+from adapters_store.artifact import Step
 from adapters_store.errors import NotSafetensors, StaleGeneration, StoreFull, TruncatedFile
 from service.checksums import Checksums
-from service.engine import BackboneMismatch, Engine, GoldenMismatch, PreprocessingMismatch
+from service.engine import BackboneMismatch, Engine, GoldenCheck, GoldenMismatch, PreprocessingMismatch, Resident
 from service.errors import ChecksumMismatch, UnknownTask
 from service.problems import answer_to
 from service.tasks.conditions import Condition
 from service.tasks.loads import Loads
 from service.tasks.registry import Registry
-from service.tasks.uploads import NAMES, Upload, Uploader
+from service.tasks.uploads import Upload, Uploader
 from tests.service.adapters import bundled_backbone, make
 from tests.service.misfits import other_backbone, other_preprocessing, wrong_golden
 
 ONE, TWO = make(20), make(21, classes=6)
+
+CHECKS = ["generation", "checksum", "container", "manifest", "tensors"]
+CHECKS += ["backbone", "preprocessing", "shapes", "golden sample"]
 
 
 @pytest.fixture
@@ -58,7 +62,17 @@ def test_known_bytes_make_their_version_live_again(uploader: Uploader, registry:
 
 def test_every_check_is_named_with_its_outcome(uploader: Uploader) -> None:
     plain = uploader.upload(Upload("cats", ONE.data)).checks
-    assert [check.name for check in plain] == list(NAMES)
+    assert [check.name for check in plain] == [
+        "generation",
+        "checksum",
+        "container",
+        "manifest",
+        "tensors",
+        "backbone",
+        "preprocessing",
+        "shapes",
+        "golden sample",
+    ]
     assert [check.name for check in plain if check.outcome == "skipped"] == ["generation", "checksum"]
     checksums = Checksums(frozenset({bytes.fromhex(TWO.sha256)}))
     full = uploader.upload(Upload("cats", TWO.data, Condition(frozenset({1})), checksums)).checks
@@ -98,13 +112,14 @@ def test_a_race_that_is_lost_while_the_file_is_checked_is_noticed(
     store.publish("cats", b"1")
     verify = engine.verify
 
-    def slow(adapter: object) -> object:
+    def slow(adapter: TaskAdapter, resident: Resident, *, step: Step) -> GoldenCheck:
         store.publish("cats", b"2")
-        return verify(adapter)  # type: ignore[arg-type]
+        return verify(adapter, resident, step=step)
 
     monkeypatch.setattr(engine, "verify", slow)
-    with pytest.raises(StaleGeneration):
+    with pytest.raises(StaleGeneration) as caught:
         uploader.upload(Upload("cats", ONE.data, Condition(frozenset({1}))))
+    assert caught.value.__notes__ == ["The check that failed is: generation"]
     assert (store.snapshot().generation, engine.usage().tasks) == (2, 0)
 
 
@@ -147,3 +162,10 @@ def test_an_upload_that_the_store_cannot_keep_leaves_nothing_resident(
     with pytest.raises(UnknownTask):
         registry.resolve("cats")
     assert engine.usage().tasks == 0
+
+
+def test_a_check_that_was_not_reached_is_not_reported(uploader: Uploader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list is what was run: whatever an engine does not check is missing from it."""
+    monkeypatch.setattr("service.engine.core.check", lambda *_, **__: None)
+    names = [check.name for check in uploader.upload(Upload("cats", ONE.data)).checks]
+    assert names == [name for name in CHECKS if name not in ("backbone", "preprocessing", "shapes")]

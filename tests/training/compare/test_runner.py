@@ -6,15 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from backbone import Backbone
+from backbone.errors import UnsupportedBackbone
 from tests.training.compare.fakes import config, rows, runner
+from tests.training.compare.killed import MAKERS
 from tests.training.data.trees import write_folder
 from tests.training.small import small_backbone, small_prepared
+from training.checkpoint import locked
 from training.compare.candidate import Candidate, Make, Trial
 from training.compare.config import MethodConfig
+from training.compare.generic import of_method
 from training.compare.matrix import cells_of, entries_of
-from training.compare.runner import few_of, finished, load, locked, made_by
+from training.compare.runner import _placed, few_of, finished, load, made_by
 from training.errors import BadConfig, Diverged, UnreadableRuns
 from training.jsonl import Row
+from training.model import TaskModel
 
 
 class Fake:
@@ -40,6 +46,24 @@ class Fake:
         self.calls.append((what, trial.seed, trial.fit.learning_rate))
         if trial.fit.learning_rate > 1:
             raise Diverged("too fast")
+
+
+def test_published_sets_lie_under_the_data_folder_too() -> None:
+    root = Path("data")
+    assert _placed("vtab/dtd:vtab-1k", root) == "vtab/dtd:data/vtab-1k"
+    assert _placed("gtsrb", root) == "data/gtsrb"
+    assert _placed("digits", root) == "built-in:digits"
+    assert _placed("hf:beans", root) == "hf:beans"
+
+
+def test_a_method_that_cannot_run_on_the_backbone_ends_nothing_else(tmp_path: Path) -> None:
+    def unsupported(backbone: Backbone, classes: int, seed: int) -> TaskModel:
+        raise UnsupportedBackbone("no layer for queries, keys and values")
+
+    makers = {**MAKERS, "unsupported": of_method(unsupported)}
+    chosen = config("unsupported = {}\nvanilla = {}", tmp_path, seeds="[0]")
+    assert not runner(chosen, makers).work()
+    assert {row["method"] for row in rows(chosen)} == {"vanilla"}
 
 
 def test_the_rate_is_chosen_on_seed_0_after_one_cycle_and_kept(tmp_path: Path) -> None:

@@ -172,8 +172,9 @@ def test_splits_names_and_images_come_through(tmp_path: Path) -> None:
     write_parquet(tmp_path / "pets" / "train.parquet", [0, 1], names=NAMES)
     write_parquet(tmp_path / "pets" / "validation.parquet", [1], names=NAMES)
     data = load_hub(str(tmp_path / "pets"), "hf:pets", Columns())
-    assert data.test is not None
-    assert (data.labels, data.train.targets.tolist(), data.test.targets.tolist()) == (NAMES, [0, 1], [1])
+    assert data.validation is not None
+    assert (data.labels, data.train.targets.tolist(), data.validation.targets.tolist()) == (NAMES, [0, 1], [1])
+    assert data.test is None
     assert data.train.image(1).getpixel((0, 0)) == (1, 1, 1)
     assert data.train.where(1) == "hf:pets (train): row 1"
 
@@ -193,3 +194,42 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(HubUnavailable, match=r"mimi-serving\[hub\]"):
         load_hub("pets", "hf:pets", Columns())
+
+
+@pytest.mark.parametrize(
+    ("part", "split"), [("Test", "test"), ("eval", "test"), ("valid", "validation"), ("dev", "validation")]
+)
+def test_parquet_files_are_splits_by_name_in_any_case(tmp_path: Path, part: str, split: str) -> None:
+    write_parquet(tmp_path / "Training.parquet", [0, 1], names=NAMES)
+    write_parquet(tmp_path / f"{part}.parquet", [1], names=NAMES)
+    data = load_parquet(tmp_path, "pets", Columns())
+    found = {"test": data.test, "validation": data.validation}
+    assert {name: images.targets.tolist() for name, images in found.items() if images} == {split: [1]}
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    for shard in (0, 2):
+        write_parquet(tmp_path / f"train-0000{shard}-of-00003.parquet", [0, 1], names=NAMES)
+    with pytest.raises(MissingPath, match=r"train-00001-of-00003\.parquet missing"):
+        load_parquet(tmp_path, "pets", Columns())
+
+
+def test_a_file_of_no_split_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    for name in ("train", "more"):
+        write_parquet(tmp_path / f"{name}.parquet", [0, 1], names=NAMES)
+    with pytest.raises(UnknownSource, match=r"more\.parquet: .* in no split"):
+        load_parquet(tmp_path, "pets", Columns())
+
+
+def test_shards_that_list_their_classes_in_another_order_mean_the_same_classes(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-00000-of-00002.parquet", [0, 1], names=("ant", "cat"))
+    write_parquet(tmp_path / "train-00001-of-00002.parquet", [0, 0, 1], names=("cat", "ant"))
+    data = load_parquet(tmp_path, "pets", Columns())
+    assert (data.labels, data.train.targets.tolist()) == (("ant", "cat"), [0, 1, 1, 1, 0])
+
+
+def test_a_shard_with_a_class_of_its_own_is_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-00000-of-00002.parquet", [0, 1], names=("ant", "cat"))
+    write_parquet(tmp_path / "train-00001-of-00002.parquet", [1], names=("cat", "dog"))
+    with pytest.raises(UnknownLabel, match="class 'dog'"):
+        load_parquet(tmp_path, "pets", Columns())

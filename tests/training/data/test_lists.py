@@ -118,20 +118,22 @@ def write_vtab(root: Path, *names: str) -> Path:
     return root
 
 
-def test_a_task_trains_on_all_thousand_images(tmp_path: Path) -> None:
-    names = ("train800.txt", "val200.txt", "train800val200.txt", "test.txt")
-    data = load_data(f"vtab/kitti:{write_vtab(tmp_path, *names)}")
+def test_a_task_in_one_list_has_all_thousand_images(tmp_path: Path) -> None:
+    data = load_data(f"vtab/kitti:{write_vtab(tmp_path, 'train800val200.txt', 'test.txt')}")
     assert data.test is not None
-    assert (data.name, data.labels) == ("vtab/kitti", ("0", "1", "2", "3"))
-    assert data.train.where(0) == str(tmp_path / "kitti" / "images" / "2" / "0.jpg")
+    assert (data.name, data.labels, data.validation) == ("vtab/kitti", ("0", "1", "2", "3"), None)
+    assert data.train.where(0) == str(tmp_path / "kitti" / "images" / "0" / "0.jpg")
     assert (data.train.targets.tolist(), data.test.targets.tolist()) == ([3, 0], [3, 0])
 
 
-def test_a_list_in_two_parts_is_joined(tmp_path: Path) -> None:
-    data = load_data(f"vtab/kitti:{write_vtab(tmp_path, 'train800.txt', 'val200.txt', 'test.txt')}")
-    assert data.train.targets.tolist() == [3, 0, 3, 0]
-    assert data.train.where(2) == str(tmp_path / "kitti" / "images" / "1" / "0.jpg")
-    assert data.train.image(3).getpixel((0, 0)) == (10, 10, 10)
+@pytest.mark.parametrize("more", [(), ("train800val200.txt",)])
+def test_the_official_cut_is_kept(tmp_path: Path, more: tuple[str, ...]) -> None:
+    data = load_data(f"vtab/kitti:{write_vtab(tmp_path, 'train800.txt', 'val200.txt', 'test.txt', *more)}")
+    assert data.validation is not None
+    assert (data.train.targets.tolist(), data.validation.targets.tolist()) == ([3, 0], [3, 0])
+    assert data.train.where(1) == str(tmp_path / "kitti" / "images" / "0" / "1.jpg")
+    assert data.validation.where(0) == str(tmp_path / "kitti" / "images" / "1" / "0.jpg")
+    assert data.validation.image(1).getpixel((0, 0)) == (10, 10, 10)
 
 
 @pytest.mark.parametrize("names", [(), ("test.txt",), ("train800.txt", "test.txt"), ("val200.txt",)])

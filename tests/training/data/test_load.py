@@ -58,6 +58,17 @@ def test_hub_names_go_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         load_data("hf:beans")
 
 
+def test_a_folder_named_like_a_built_in_set_is_never_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "digits", {"ant": 2, "cat": 2})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownSource, match=r"write \./digits or built-in:digits"):
+        load_data("digits")
+    assert load_data("./digits").labels == ("ant", "cat")
+    assert len(load_data("built-in:digits").labels) == 10
+
+
 def test_there_are_29_published_sets() -> None:
     assert len(PUBLISHED) == 4 + 6 + 19
 
@@ -69,7 +80,8 @@ def test_there_are_29_published_sets() -> None:
         ("vtab/dtd:C:\\data", ("vtab/dtd", "C:\\data")),
         ("hf:user/name", ("hf", "user/name")),
         ("hf:", ("hf", "")),
-        ("digits", ("", "digits")),
+        ("digits", ("built-in", "digits")),
+        ("built-in:digits", ("built-in", "digits")),
         ("C:\\data", ("", "C:\\data")),
         ("cifar11:data", ("", "cifar11:data")),
     ],

@@ -107,14 +107,14 @@ def test_a_swap_writes_a_slot_and_keeps_the_recordings(
         (answer,), (expected,) = ours.run([Row(mine, pixels(0))]), engine.run([Row(theirs, pixels(0))])
         assert close(answer.logits, expected.logits)
         if swap == 0:
-            nbytes = runtime.nbytes
+            nbytes = ours.usage().nbytes
         if swap == 5:
             recordings = dict(traces.recordings)
         ours.evict(f"swap {swap}")
         del mine, answer
         gc.collect()
     assert traces.recordings == recordings
-    assert runtime.nbytes == nbytes
+    assert ours.usage().nbytes == nbytes
 
 
 def test_a_full_class_moves_and_what_was_recorded_is_forgotten(

@@ -1,0 +1,309 @@
+"""Attacks on a real server beside good traffic: what each does to the good requests, and what the server loses.
+
+    python -m tests.stress torture --seconds 600 --json docs/results/reliability.json --report docs/reliability.md
+
+Good traffic runs in quiet first, then beside each attack in turn. A server that has not recovered is restarted for the
+next attack. `torture_report` says which of the seventeen promises the run has shown.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+from benchmarks.measure import context, write_json
+from benchmarks.serving import load
+from benchmarks.serving.scene import photos
+from mimi.demo.server import Server
+from tests.attacks.corpus import Attack, attacks
+from tests.attacks.requests import PREDICT, request
+from tests.stress import attackers, kills, storm, swaps, traffic
+from tests.stress.torture_report import figures, markdown
+from tests.stress.wire import MANAGE_KEY, PREDICT_KEY, attacked_server, exchange_now, metrics, port_of
+
+PACKAGES = ("torch", "pillow", "fastapi", "starlette", "uvicorn", "h11", "safetensors")
+PARTS = ("corpus", "attacks", "overload", "cancelled", "drains", "kills", "storm", "swaps")
+ROOT = Path(__file__).resolve().parents[2]
+RATE = 20.0  # good requests a second
+LEAST_SECONDS = 4.0  # of one attack
+RECOVERY_SECONDS = 30.0  # until a server counts as not recovered, and is restarted
+QUICK_ANSWER = 0.25  # seconds; a good request that takes less shows that the server has recovered
+_READY = request("GET", "/health/ready")
+_MIB = 2**20
+IMAGES, JPEG = 64, "Content-Type: image/jpeg"
+
+
+@dataclass(slots=True)
+class Range:
+    """The server under attack, and what its process uses."""
+
+    folder: Path
+    requests: Path  # good ones, as `load.save` writes them
+    seconds: float  # of each attack
+    server: Server
+    stack: ExitStack
+    restarts: int = 0
+
+    @property
+    def process(self) -> psutil.Process:
+        """The server's process."""
+        return psutil.Process(self.server.process.pid)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.server.process.poll() is None
+
+    def restart(self) -> None:
+        """Kill the server and start another one over the same store."""
+        self.server.process.kill()
+        self.stack.close()
+        self.server = self.stack.enter_context(attacked_server(self.folder))
+        self.restarts += 1
+
+
+@dataclass(slots=True)
+class Watch:
+    """What the server's process used during a part, and whether its probes answered."""
+
+    before_mib: float = 0.0
+    peak_mib: float = 0.0
+    cpu_seconds: float = 0.0
+    probes: int = 0
+    failed_probes: int = 0
+    slowest_probe_ms: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def watching(range_: Range) -> Iterator[Watch]:
+    """Sample memory and ask the readiness probe twice a second while the block runs."""
+    watch, over, process = Watch(), threading.Event(), range_.process
+    watch.before_mib = watch.peak_mib = process.memory_info().rss / _MIB
+    before = process.cpu_times()
+
+    def sample() -> None:
+        while not over.wait(0.5) and range_.alive:
+            watch.peak_mib = max(watch.peak_mib, process.memory_info().rss / _MIB)
+            start = time.monotonic()
+            reply = exchange_now(port_of(range_.server), _READY, seconds=5.0)
+            watch.probes += 1
+            watch.failed_probes += reply.status != traffic.OK
+            watch.slowest_probe_ms = max(watch.slowest_probe_ms, 1e3 * (time.monotonic() - start))
+
+    thread = threading.Thread(target=sample, name="watch")
+    thread.start()
+    try:
+        yield watch
+    finally:
+        over.set()
+        thread.join()
+        if range_.alive:
+            after = process.cpu_times()
+            watch.cpu_seconds = after.user + after.system - before.user - before.system
+
+
+def good_traffic(range_: Range, *, rate: float = RATE, **options: float) -> dict[str, Any]:
+    """Figures of good traffic for the seconds of one attack."""
+    job = traffic.Job(port_of(range_.server), str(range_.requests), rate, range_.seconds, **options)
+    with started("tests.stress.traffic", traffic.as_json(job)) as process:
+        return told(process)
+
+
+@contextmanager
+def started(module: str, given: str) -> Iterator["subprocess.Popen[str]"]:
+    """A module as a process that has read its job."""
+    command = [sys.executable, "-m", module]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        if process.stdin:
+            process.stdin.write(given)
+            process.stdin.close()
+        yield process
+
+
+def told(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """The figures that a process writes at its end.
+
+    Raises:
+        RuntimeError: it wrote none.
+    """
+    text = process.stdout.read() if process.stdout else ""
+    if not text:
+        raise RuntimeError(f"{process.args!r} failed")
+    figures_of: dict[str, Any] = json.loads(text)
+    return figures_of
+
+
+def under(name: str, range_: Range) -> dict[str, Any]:
+    """Good traffic beside one attack, and how long the server needs to recover."""
+    print(f"attack: {name}", file=sys.stderr, flush=True)
+    job = attackers.Job(name, port_of(range_.server), PREDICT_KEY, MANAGE_KEY, range_.seconds + 2)
+    with watching(range_) as watch, started("tests.stress.attackers", attackers.as_json(job)) as attacker:
+        if attacker.stdout:
+            attacker.stdout.readline()  # the attack begins
+        good, attacked = good_traffic(range_), told(attacker)
+    recovery = recovered(range_) if range_.alive else None
+    result = {
+        "tries": attackers.ATTACKS[name][0],
+        "good": good,
+        "attacker": attacked,
+        "server": asdict(watch),
+        "alive": range_.alive,
+        "recovery_s": recovery,
+    }
+    if recovery is None:
+        range_.restart()
+    return result
+
+
+def recovered(range_: Range) -> float | None:
+    """Seconds until a good request is answered quickly again; None if that takes too long."""
+    data, start = load.read(range_.requests)[0], time.monotonic()
+    while (now := time.monotonic()) - start < RECOVERY_SECONDS:
+        status = exchange_now(port_of(range_.server), data, seconds=5.0).status
+        if status == traffic.OK and time.monotonic() - now < QUICK_ANSWER:
+            return now - start
+        time.sleep(0.1)
+    return None
+
+
+def corpus(range_: Range) -> dict[str, Any]:
+    """Every attack of the corpus once: its answer, and what it cost the server."""
+    return {each.name: _once(each, range_) for each in attacks() if not each.heavy}
+
+
+def _once(attack: Attack, range_: Range) -> dict[str, Any]:
+    data, process = attack.build(PREDICT_KEY, MANAGE_KEY), range_.process
+    before, memory = process.cpu_times(), process.memory_info().rss
+    start = time.monotonic()
+    reply = exchange_now(port_of(range_.server), data, seconds=60.0)
+    after = process.cpu_times()
+    return {
+        "status": reply.status,
+        "right": reply.status in attack.statuses,
+        "refused": reply.status != 200,
+        "seconds": time.monotonic() - start,
+        "cpu_ms": 1e3 * (after.user + after.system - before.user - before.system),
+        "growth_mib": (process.memory_info().rss - memory) / _MIB,
+    }
+
+
+def overload(range_: Range) -> dict[str, Any]:
+    """Three times the capacity, on kept and on new connections, and the time back to normal."""
+    job = load.Job(port_of(range_.server), str(range_.requests), 1.0, range_.seconds, clients=32)
+    with started("benchmarks.serving.load", load.as_json(job)) as process:
+        capacity = told(process)["per_second"]
+    found: dict[str, Any] = {"capacity_per_second": capacity}
+    for name, fresh in {"kept": 0.0, "new": 1.0}.items():
+        good = good_traffic(range_, rate=3 * capacity, fresh=fresh)
+        back = recovered(range_)
+        found[name] = {**good, "goodput": good["answered_per_second"] / capacity, "recovery_s": back}
+        if back is None:
+            range_.restart()
+    return found
+
+
+def cancelled(range_: Range) -> dict[str, Any]:
+    """Half of the clients give up; the others must not notice, and nothing may be left."""
+    files = range_.process.num_fds()
+    good = good_traffic(range_, rate=4 * RATE, cancelled=0.5)
+    recovered(range_)
+    return {**good, "descriptors_before": files, "descriptors_after": range_.process.num_fds()}
+
+
+def drains(folder: Path, requests: Path, count: int) -> list[dict[str, Any]]:
+    """SIGTERM with good traffic under way: how long the server takes to end, and which answers were lost."""
+    found = []
+    for number in range(count):
+        place = folder / f"drain-{number}"
+        place.mkdir()
+        with attacked_server(place) as server:
+            job = traffic.Job(port_of(server), str(requests), RATE, 6.0, fresh=0.0)
+            with started("tests.stress.traffic", traffic.as_json(job)) as good:
+                found.append({**_stopped(server), **told(good)})
+    return found
+
+
+def _stopped(server: Server) -> dict[str, Any]:
+    """Stop a server after some seconds of traffic."""
+    time.sleep(4.0)
+    start = time.monotonic()
+    server.process.terminate()
+    return {"exit": server.process.wait(60), "seconds": time.monotonic() - start}
+
+
+def run(seconds: float, parts: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Everything measured, as JSON values."""
+    each = max(LEAST_SECONDS, 0.6 * seconds / (len(names) + 6))
+    result: dict[str, Any] = {"benchmark": "torture", "seconds_of_each": each, "rate": RATE, **context(PACKAGES)}
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        server = stack.enter_context(attacked_server(folder))
+        range_ = Range(folder, folder / "good.requests", each, server, stack)
+        load.save([request("POST", PREDICT, image, JPEG, key=PREDICT_KEY) for image in photos(IMAGES)], range_.requests)
+        result["quiet"] = [good_traffic(range_)]
+        if "corpus" in parts:
+            result["corpus"] = corpus(range_)
+        if "attacks" in parts:
+            result["attacks"] = {attack: under(attack, range_) for attack in names}
+        result["quiet"].append(good_traffic(range_))
+        if "cancelled" in parts:
+            result["cancelled"] = cancelled(range_)
+        if "overload" in parts:
+            result["overload"] = overload(range_)
+        result["restarts"] = range_.restarts
+        result["internal_errors"] = metrics(range_.server).count("internal_error")
+        result["tracebacks"] = range_.server.log.read_text(errors="replace").count("Traceback")
+        if "drains" in parts:
+            result["drains"] = drains(folder, range_.requests, max(1, min(100, round(seconds / 120))))
+    return {**result, **stress(seconds, parts)}
+
+
+def stress(seconds: float, parts: Sequence[str]) -> dict[str, Any]:
+    """The other stress tests, at sizes that fit into the time."""
+    found: dict[str, Any] = {}
+    if "kills" in parts:
+        found["kills"] = kills.run(max(3, min(200, round(seconds / 6))))
+    if "storm" in parts:
+        found["storm"] = storm.run(storm.THREADS, max(2, min(storm.ROUNDS, round(seconds / 30))))
+    if "swaps" in parts:
+        found["swaps"] = swaps.run(swaps.Plan(seconds=max(5.0, min(600.0, seconds / 8)), quiet=3.0))
+    return found
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(prog="tests.stress torture", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", type=Path, required=True, help="file to write")
+    parser.add_argument("--report", type=Path, help="Markdown file to write")
+    parser.add_argument("--seconds", type=float, default=600.0, help="of all parts together, about (default: 600)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to run (default: all)")
+    parser.add_argument("--attacks", nargs="+", choices=list(attackers.ATTACKS), default=list(attackers.ATTACKS))
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run, write the files, print the figures; 1 if the server crashed, answered 500 or lost what it acknowledged."""
+    options = parse(arguments)
+    result = run(options.seconds, options.parts, options.attacks)
+    result["figures"] = [asdict(figure) for figure in figures(result)]
+    write_json(options.json, result)
+    text = markdown(result)
+    if options.report:
+        options.report.write_text(text, encoding="utf-8")
+    print(text)
+    return int(any(figure.harm for figure in figures(result)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,280 @@
+"""The seventeen promises held against a run of `torture`, and the run as a Markdown page. Pure functions.
+
+A promise is reached only if the run shows it at the promised size. Where a run is smaller, or where another check shows
+the promise, the page says so.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+Run = Mapping[str, Any]
+OK_STATUSES = frozenset({"200", "503"})
+MOST_GROWTH = 1.5  # times the quiet p99: "moves by less than half"
+ELSEWHERE = "not measured by this command"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One promise.
+
+    Attributes:
+        number: in the list of promises.
+        promise: what is promised, with its size.
+        measured: what this run has shown.
+        reached: None where this run cannot tell.
+        harm: whether something happened that must never happen, at any size.
+    """
+
+    number: int
+    promise: str
+    measured: str
+    reached: bool | None
+    harm: bool = False
+
+
+def figures(run: Run) -> list[Figure]:
+    """All seventeen."""
+    return [
+        _no_500(run),
+        _cheap(run),
+        Figure(3, "memory flat: < 50 MB over 1,000,000 requests", ELSEWHERE + " (`soak`)", None),
+        _swaps(run),
+        _storm(run),
+        _kills(run),
+        Figure(7, "full disk: 507, old version answers, no leftovers", ELSEWHERE + " (pytest: full disk)", None),
+        _overload(run),
+        _slow(run),
+        _cancelled(run),
+        _drains(run),
+        Figure(12, "a dead or hung engine: noticed in 5 s, ready in 15 s", ELSEWHERE, None),
+        Figure(13, "start with 1,000 adapters, 100 damaged: ready in 15 s", ELSEWHERE, None),
+        Figure(14, "batched and single answers agree to 1e-5", ELSEWHERE + " (`soak`)", None),
+        Figure(15, "every route needs its key; no error repeats its input", ELSEWHERE + " (pytest: access)", None),
+        Figure(16, "branch coverage 95 %, mutation score 85 %", ELSEWHERE + " (`make test`)", None),
+        Figure(17, "pinned versions, SBOM, image non-root", ELSEWHERE, None),
+    ]
+
+
+def quiet_p99(run: Run) -> float:
+    """Milliseconds: the mean of the quiet runs before and after."""
+    return float(mean(each["p99_ms"] for each in run["quiet"] if each["p99_ms"] is not None))
+
+
+def moved(run: Run, attack: Run) -> float | None:
+    """p99 of good traffic under an attack as a multiple of the quiet one; None where good requests failed."""
+    good = attack["good"]
+    return None if good["failed"] or good["p99_ms"] is None else good["p99_ms"] / quiet_p99(run)
+
+
+def withstood(run: Run, attack: Run) -> bool:
+    """Whether no good request failed, p99 moved by less than half, and the server lives and recovers."""
+    times = moved(run, attack)
+    return times is not None and times < MOST_GROWTH and attack["alive"] and attack["recovery_s"] is not None
+
+
+def internal_errors(run: Run) -> int:
+    """Answers of 500 to anyone."""
+    sources = [
+        *run["quiet"],
+        *(part for attack in run.get("attacks", {}).values() for part in (attack["good"], attack["attacker"])),
+    ]
+    found: int = sum(source.get("statuses", {}).get("500", 0) for source in sources)
+    return found + sum(1 for each in run.get("corpus", {}).values() if each["status"] == 500)
+
+
+def _no_500(run: Run) -> Figure:
+    promise = "no input makes a 500 or a crash: 50 attacks by hand, 100,000 generated, 10^6 fuzzed"
+    tried = len(run.get("corpus", {})) + len(run.get("attacks", {}))
+    errors = internal_errors(run) + run["internal_errors"]
+    crashes = sum(not attack["alive"] for attack in run.get("attacks", {}).values())
+    wrong = [name for name, each in run.get("corpus", {}).items() if not each["right"]]
+    text = f"{tried} attacks by hand: {errors} answers of 500, {crashes} crashes, {len(wrong)} wrong answers"
+    text += f" ({', '.join(wrong)})" if wrong else ""
+    harm = bool(errors or crashes)
+    return Figure(
+        1, promise, text + "; generated and fuzzed ones are not part of this command", False if harm else None, harm
+    )
+
+
+def _cheap(run: Run) -> Figure:
+    promise = "bad input costs < 50 ms of processor and < 32 MiB (images 128); p99 moves < 20 % beside 10 % attacks"
+    refused = {name: each for name, each in run.get("corpus", {}).items() if each["refused"]}
+    if not refused:
+        return Figure(2, promise, ELSEWHERE, None)
+    costly = [name for name, each in refused.items() if each["cpu_ms"] > 50 or each["growth_mib"] > _room(name)]
+    mixed = run.get("attacks", {}).get("mixed")
+    times = moved(run, mixed) if mixed else None
+    text = f"{len(refused) - len(costly)} of {len(refused)} are that cheap"
+    text += f" (not: {', '.join(costly)})" if costly else ""
+    text += f"; p99 beside attacks {times:.2f} × quiet" if times else "; p99 beside attacks not measured"
+    return Figure(2, promise, text, not costly and times is not None and times < 1.2)
+
+
+def _room(name: str) -> float:
+    return 128.0 if name.startswith("image") else 32.0
+
+
+def _swaps(run: Run) -> Figure:
+    promise = "1,000 changes while 32 clients predict: 0 wrong answers, p99 < 2 × quiet"
+    found = run.get("swaps")
+    if not found:
+        return Figure(4, promise, ELSEWHERE + " (`swaps`)", None)
+    changes, answers = sum(found["changes"].values()), found["swapping"]["answers"]
+    times = found["swapping"]["latency_ms"]["p99"] / found["quiet"]["latency_ms"]["p99"]
+    text = f"{changes} changes, {answers} answers: {found['harm']} wrong, p99 {times:.2f} × quiet"
+    return Figure(4, promise, text, changes >= 1000 and not found["harm"] and times < 2, bool(found["harm"]))
+
+
+def _storm(run: Run) -> Figure:
+    promise = "32 threads × 1,024 operations on one task: 0 wrong"
+    found = run.get("storm")
+    if not found:
+        return Figure(5, promise, ELSEWHERE + " (`storm`)", None)
+    text = f"{found['threads']} threads × {found['rounds']}: {found['harm']} wrong of {found['operations']}"
+    return Figure(5, promise, text, found["rounds"] >= 1024 and not found["harm"], bool(found["harm"]))
+
+
+def _kills(run: Run) -> Figure:
+    promise = "200 × kill -9: 0 lost, 0 torn, 0 leftovers"
+    found = run.get("kills")
+    if not found:
+        return Figure(6, promise, ELSEWHERE + " (`kills`)", None)
+    stores = [found["sqlite"], found["folder"]]
+    count, harm = sum(each["kills"] for each in stores), sum(each["harm"] for each in stores)
+    text = f"{count} kills, {sum(each['acknowledged'] for each in stores)} acknowledged versions: {harm} harmed"
+    return Figure(6, promise, text, min(each["kills"] for each in stores) >= 200 and not harm, bool(harm))
+
+
+def _overload(run: Run) -> Figure:
+    promise = "3 × capacity: goodput ≥ 0.9, refusals 503 within 100 ms, back to normal in 5 s"
+    found = run.get("overload")
+    if not found:
+        return Figure(8, promise, ELSEWHERE, None)
+    loads = {name: found[name] for name in ("kept", "new")}
+    text = "; ".join(f"{name} connections: {_loaded(each)}" for name, each in loads.items())
+    return Figure(8, promise, f"capacity {found['capacity_per_second']:.0f}/s; {text}", all(map(_held, loads.values())))
+
+
+def _loaded(each: Run) -> str:
+    others = {status: count for status, count in each["statuses"].items() if status not in OK_STATUSES}
+    late = each["refusals"]["p99_ms"]
+    text = (
+        f"goodput {each['goodput']:.2f}, refused in {late:.0f} ms (p99)" if late else f"goodput {each['goodput']:.2f}"
+    )
+    back = each["recovery_s"]
+    return (
+        f"{text}, other failures {others or 'none'}, back after {'more than 30' if back is None else f'{back:.1f}'} s"
+    )
+
+
+def _held(each: Run) -> bool:
+    late = each["refusals"]["p99_ms"]
+    good = each["goodput"] >= 0.9 and not set(each["statuses"]) - OK_STATUSES
+    return good and (late is None or late < 100) and (each["recovery_s"] or 1e9) < 5
+
+
+def _slow(run: Run) -> Figure:
+    promise = "500 slow-loris and 500 slow uploads: good p99 < 2 ×, all closed within 15 s"
+    found = {name: run["attacks"][name] for name in ("slow_headers", "slow_bodies") if name in run.get("attacks", {})}
+    if not found:
+        return Figure(9, promise, ELSEWHERE, None)
+    parts, reached = [], True
+    for name, attack in found.items():
+        times, first = moved(run, attack), attack["attacker"]["first_close_s"]
+        parts.append(f"{name}: p99 {_times(times)}, first close after {f'{first:.1f} s' if first else 'the end'}")
+        reached = reached and times is not None and times < 2 and first is not None and first <= 15
+    return Figure(9, promise, "; ".join(parts), reached)
+
+
+def _cancelled(run: Run) -> Figure:
+    promise = "half of 10,000 requests cancelled: nobody else harmed, nothing left"
+    found = run.get("cancelled")
+    if not found:
+        return Figure(10, promise, ELSEWHERE, None)
+    left = found["descriptors_after"] - found["descriptors_before"]
+    asked = found["sent"] + found["given_up"]
+    text = f"{found['given_up']} of {asked} cancelled: {found['failed']} others failed, {left} descriptors left"
+    harm = bool(found["failed"])
+    return Figure(10, promise, text, asked >= 10_000 and not harm and left <= 0, harm)
+
+
+def _drains(run: Run) -> Figure:
+    promise = "100 SIGTERMs under traffic: 0 in flight lost, ended within 30 s"
+    found = run.get("drains")
+    if not found:
+        return Figure(11, promise, ELSEWHERE, None)
+    slowest = max(each["seconds"] for each in found)
+    bad = sum(each["exit"] != 0 for each in found)
+    lost = sum(each["statuses"].get("lost", 0) + each["statuses"].get("unanswered", 0) for each in found)
+    text = f"{len(found)} drains: slowest {slowest:.1f} s, {lost} answers lost, {bad} with an exit status other than 0"
+    return Figure(11, promise, text, len(found) >= 100 and not bad and not lost and slowest <= 30, bool(bad))
+
+
+def _times(times: float | None) -> str:
+    return "— (requests failed)" if times is None else f"{times:.2f} ×"
+
+
+def markdown(run: Run) -> str:
+    """The whole page."""
+    parts = [_head(run), *([_attacks(run)] if run.get("attacks") else []), _promises(run)]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _head(run: Run) -> Iterator[str]:
+    machine, (before, after) = run["machine"], (each["p99_ms"] for each in run["quiet"])
+    changed = ", with uncommitted changes" if run["uncommitted_changes"] else ""
+    yield "# Reliability: what attacks do to good traffic"
+    yield ""
+    yield "`make torture SECONDS=…` (`python -m tests.stress torture`) writes this page; do not edit it. Each"
+    yield "attack is described in [tests/attacks](../tests/attacks/README.md) and in"
+    yield "`tests/stress/attackers.py`."
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| machine | {machine['processor']}, {machine['cores']} cores, {machine['system']} |"
+    yield "| shared by | the server, the good traffic and the attacker |"
+    yield f"| load average at the start | {run['load_average'][0]:.1f} |"
+    yield f"| commit | {run['commit']}{changed} |"
+    yield f"| good traffic | {run['rate']:.0f} requests a second, half of them on new connections |"
+    yield f"| each attack | {run['seconds_of_each']:.0f} s |"
+    yield f"| p99 in quiet | {before:.0f} ms before the attacks, {after:.0f} ms after |"
+
+
+def _attacks(run: Run) -> Iterator[str]:
+    found = run["attacks"]
+    held = sum(withstood(run, attack) for attack in found.values())
+    yield "## Attacks"
+    yield ""
+    yield f"{held} of {len(found)} withstood: no good request failed, p99 below {MOST_GROWTH} × quiet, back in 30 s."
+    yield ""
+    yield "| attack | good p99, × quiet | good failed | memory, MiB | slowest probe, s | back, s | withstood |"
+    yield "|---|---:|---:|---:|---:|---:|---|"
+    for name, attack in found.items():
+        server, back = attack["server"], attack["recovery_s"]
+        good, p99, failed = attack["good"], attack["good"]["p99_ms"], server["failed_probes"]
+        cells = [
+            f"{name}: {attack['tries']}",
+            "—" if p99 is None else f"{p99 / quiet_p99(run):.2f}",
+            f"{good['failed']} of {good['sent']}",
+            f"+{server['peak_mib'] - server['before_mib']:.0f}",
+            f"{server['slowest_probe_ms'] / 1e3:.2f}" + (f" ({failed} failed)" if failed else ""),
+            "more than 30" if back is None else f"{back:.1f}",
+            "yes" if withstood(run, attack) else "**no**",
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _promises(run: Run) -> Iterator[str]:
+    found = figures(run)
+    reached = sum(figure.reached is True for figure in found)
+    yield "## The seventeen promises"
+    yield ""
+    yield f"This run shows {reached} of {len(found)} at their full size."
+    yield ""
+    yield "| | promise | this run | reached |"
+    yield "|---:|---|---|---|"
+    words = {True: "yes", False: "**no**", None: "not shown"}
+    for figure in found:
+        yield f"| {figure.number} | {figure.promise} | {figure.measured} | {words[figure.reached]} |"
