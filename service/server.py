@@ -37,8 +37,13 @@ from service.http.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
 
+if sys.platform != "win32":
+    import resource
+
 OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
 
+_STANDARD_ERROR = 2
+_OTHER_DESCRIPTORS = 512  # for the store, libraries, and connections whose last answer is on its way
 _LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
 _UNSENT_BYTES = 128 * 1024
 _QUIET = ("uvicorn", "python_multipart")  # they log a line for each malformed request: ours to count, not to repeat
@@ -46,11 +51,13 @@ _QUIET = ("uvicorn", "python_multipart")  # they log a line for each malformed r
 
 def main(settings: Settings) -> int:
     """Serve until a signal or the engine's death; returns the process's exit code."""
+    _open_standard_streams()
     keep_large_blocks()
     _log_to_stderr()
     start = time.perf_counter()
     with ExitStack() as stack:
         try:
+            _allow_descriptors(settings.connections)
             Keyring(settings)  # a second before the backbone is loaded: what is wrong with the keys is told at once
             listener = stack.enter_context(listen(settings.host, settings.port))
             service = build(settings)
@@ -136,11 +143,13 @@ class Server(uvicorn.Server):
         Raises:
             OSError: another server listens there since the port was taken.
         """
-        try:
-            await super().startup(sockets)
-        except OSError:
-            await self.lifespan.shutdown()
-            raise
+        for listener in sockets or ():
+            try:
+                listener.listen(self.config.backlog)  # uvloop, which does so again, would fail in silence
+            except OSError as error:  # two may bind a port, but only one may listen
+                host, port, *_ = listener.getsockname()
+                raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        await super().startup(sockets)
         for listener in sockets or ():
             _announce(self._service, listener, time.perf_counter() - self._started)
 
@@ -216,11 +225,43 @@ def _announce(service: Service, listener: socket.socket, seconds: float) -> None
     host, port, *_ = listener.getsockname()
     name = f"[{host}]" if ":" in host else host
     ready = sum(entry.reason is None for entry in service.registry.table.values())
-    print(
+    _say(
         f"serving {ready} of {len(service.registry.table)} tasks over {service.engine.backbone.name} "
-        f"at http://{name}:{port} (ready in {seconds:.1f} s)",
-        flush=True,
+        f"at http://{name}:{port} (ready in {seconds:.1f} s)"
     )
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except OSError:  # nobody reads it; Python would try again when it ends, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_standard_streams() -> None:
+    """See that the descriptors 0 to 2 are taken: else a store or a connection gets one of them, and what is printed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass
+    os.close(descriptor)
+
+
+def _allow_descriptors(connections: int) -> None:
+    """See that so many connections cannot use up what the process may open.
+
+    Raises:
+        SettingsError: they could.
+    """
+    if sys.platform == "win32":  # which has no such limit
+        return
+    needed = connections + _OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if hard != unlimited and hard < needed:
+        raise SettingsError(
+            f"connections: {connections} need {needed} open files, and this process may have {hard} (see ulimit -n)"
+        )
+    if soft != unlimited and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _log_to_stderr() -> None:

@@ -24,9 +24,9 @@ class Gate:
         return self._run(rows)
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
     """Wait for something that should happen soon."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.002)
