@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     keys_seconds: Seconds = Field(default=1.0, description="time between looks at the keys file")
     key_rate: Rate = Field(default=0.0, description="what one key may ask for in the long run; 0: no limit")
     key_burst: Requests = Field(default=0, description="what one key may ask for at once; 0: a second's worth")
+    wrong_key_rate: Rate = Field(
+        default=1.0, description="wrong keys that one address may send in the long run, 20 at once; 0: no limit"
+    )
     key_concurrency: Requests = Field(default=0, description="what one key may have under way; 0: no limit")
 
     image_bytes: Bytes = Field(default=10 * MEBIBYTE, description="most bytes of one encoded image")

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Scope
 from adapters_store import AdaptersStoreError
 from backbone import ImageError
 from service.engine import EngineError
-from service.errors import ServiceError
+from service.errors import ServiceError, Unauthorized
 from service.http import openapi
 from service.http.limits import LimitsMiddleware
 from service.http.origins import (
@@ -28,6 +28,7 @@ from service.http.origins import (
 from service.http.record import RecordMiddleware, record_of
 from service.http.routes import aliases, operations, predictions, tasks, versions
 from service.http.v2 import routes as v2
+from service.http.wrong_keys import WrongKeys
 from service.problems import response_to
 from service.service import Service
 
@@ -59,7 +60,8 @@ def create_app(service: Service) -> ASGIApp:
     for routes in (predictions, tasks, versions, aliases, v2, operations):
         api.include_router(routes.router)
     settings, headed = service.settings, HeadMiddleware(api, has_own=lambda scope: _answers(api, scope))
-    guarded = OriginsMiddleware(with_cors(Preflights, headed, settings), settings=settings)
+    wrong_keys = api.state.wrong_keys = WrongKeys(service.keyring, settings.wrong_key_rate)
+    guarded = OriginsMiddleware(with_cors(Preflights, headed, settings), settings=settings, also=wrong_keys.check)
     limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings), settings)
     return RecordMiddleware(
         TargetMiddleware(limited), metrics=service.metrics, stopping=lambda: service.readiness.stopping
@@ -74,6 +76,8 @@ def _answers(api: FastAPI, scope: Scope) -> bool:
 async def _handle(request: Request, error: Exception) -> Response:
     """Answer any error by the one table, and note it for the metrics."""
     record_of(request.scope).error = error
+    if isinstance(error, Unauthorized):
+        request.app.state.wrong_keys.note(request.scope)
     return response_to(error, request.url.path)
 
 

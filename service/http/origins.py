@@ -33,14 +33,16 @@ Headers = Sequence[tuple[bytes, bytes]]
 class OriginsMiddleware:
     """Refuses what is meant for another server, or comes from a foreign page."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
-        self._app, self._settings = app, settings
+    def __init__(self, app: ASGIApp, *, settings: Settings, also: Callable[[Scope], None] = lambda scope: None) -> None:
+        """`also` may raise AccessError for further reasons."""
+        self._app, self._settings, self._also = app, settings, also
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it here."""
         try:
             if scope["type"] == "http":
                 check(scope["method"], scope["path"], scope["headers"], self._settings)
+                self._also(scope)
         except AccessError as error:
             record_of(scope).error = error
             await response_to(error, scope["path"])(scope, receive, send)
