@@ -71,7 +71,7 @@ class Service:
         )
         self.batcher = Batcher(
             self.engine,
-            limits=Limits(queue_images=settings.queue_images, batch_images=settings.batch_images),
+            limits=Limits(settings.queue_images, settings.batch_images, settings.stall_seconds),
             stats=self.metrics,
             on_death=self.readiness.fail,
         )
@@ -102,7 +102,7 @@ class Service:
         try:
             yield
         finally:
-            self.readiness.stop()
+            self.readiness.drain()
             followers.cancel()
             with suppress(asyncio.CancelledError):
                 await followers
