@@ -4,6 +4,8 @@ Names are timm's, the bundled one, and `cvt_13`, which timm does not have.
 """
 
 import json
+import re
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import checkpoint_filter_fn as vit_names
 from torch import Tensor
 
 from backbone import cvt, swin, vit
@@ -24,6 +27,8 @@ from backbone.preprocessing import Preprocessing
 
 BUNDLED = "swin_nano_patch4_window4_64"
 TimmModel = Any  # timm is untyped for us
+_BUFFERS = ("relative_position_index", "attn_mask")  # of attention in older files; made anew here
+_WRAPPERS = ("module.", "model.", "state_dict.", "_orig_mod.")
 _FLATTEN = {SwinTransformer: swin.flatten, VisionTransformer: vit.flatten, Cvt: cvt.flatten}
 
 
@@ -76,7 +81,7 @@ def _create(name: str, *, pretrained: bool) -> TimmModel:
     if name == cvt.NAME:
         return _create_cvt(pretrained=pretrained)
     if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name.partition('_')[0]}*")[:5]) or "timm.list_models()"
+        close = ", ".join(get_close_matches(name, [BUNDLED, cvt.NAME, *timm.list_models()], 5)) or "timm.list_models()"
         raise UnknownBackbone(f"timm has no architecture named {name!r}; see {close}")
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0)
@@ -100,17 +105,52 @@ def _create_cvt(*, pretrained: bool) -> Cvt:
 
 
 def _load_into(model: TimmModel, path: Path) -> None:
-    """Fill `model` from a safetensors file; what no forward here reads is ignored, anything else must match."""
+    """Fill `model` from a safetensors file; a tensor that no forward reads is ignored, any other must match."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsInvalid(f"{path} is not a readable safetensors file: {error}") from error
-    if isinstance(model, Cvt):
-        tensors = {public_name(key): value for key, value in tensors.items()}
     wanted = model.state_dict()
+    tensors = _renamed(model, _unwrapped(tensors))
     found = {key: value.float() for key, value in tensors.items() if key in wanted or not _is_unread(key)}
     _check_fit(path, wanted, found)
+    broken = next((key for key, value in found.items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise WeightsInvalid(f"{path}: {broken} has values that are not finite")
     model.load_state_dict(found)
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what a trainer put before all of them: the names of a wrapper or of a checkpoint's section."""
+    while prefix := next((each for each in _WRAPPERS if all(key.startswith(each) for key in tensors)), None):
+        if not tensors:
+            break
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    return tensors
+
+
+def _renamed(model: TimmModel, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names of timm, or of `Cvt`, for those of other publishers."""
+    if isinstance(model, Cvt):
+        return {public_name(key): value for key, value in tensors.items()}
+    if isinstance(model, SwinTransformer):
+        return _renamed_swin(tensors)
+    try:
+        renamed: dict[str, Tensor] = vit_names(tensors, model)
+    except (AttributeError, KeyError, RuntimeError, ValueError):  # of another architecture: `_check_fit` says how
+        return tensors
+    return renamed
+
+
+def _renamed_swin(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As timm renames the original Swin, without its resizing: merging ends a stage there, and begins one in timm."""
+    found = {key: value for key, value in tensors.items() if not key.endswith(_BUFFERS)}
+    if "layers.0.downsample.reduction.weight" not in found:
+        return found
+    later = {
+        key: re.sub(r"^layers\.(\d+)\.downsample", lambda m: f"layers.{int(m[1]) + 1}.downsample", key) for key in found
+    }
+    return {later[key]: value for key, value in found.items()}
 
 
 def _is_unread(key: str) -> bool:

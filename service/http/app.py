@@ -8,18 +8,27 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.routing import Match
+from starlette.types import ASGIApp, Scope
 
 from adapters_store import AdaptersStoreError
 from backbone import ImageError
 from service.engine import EngineError
-from service.errors import ServiceError
+from service.errors import ServiceError, Unauthorized
 from service.http import openapi
 from service.http.limits import LimitsMiddleware
-from service.http.origins import OriginsMiddleware, with_cors
+from service.http.origins import (
+    HeadMiddleware,
+    OriginsMiddleware,
+    Preflights,
+    SharedAnswers,
+    TargetMiddleware,
+    with_cors,
+)
 from service.http.record import RecordMiddleware, record_of
 from service.http.routes import aliases, operations, predictions, tasks, versions
 from service.http.v2 import routes as v2
+from service.http.wrong_keys import WrongKeys
 from service.problems import response_to
 from service.service import Service
 
@@ -50,14 +59,25 @@ def create_app(service: Service) -> ASGIApp:
     api.state.service = service
     for routes in (predictions, tasks, versions, aliases, v2, operations):
         api.include_router(routes.router)
-    guarded = OriginsMiddleware(with_cors(api, service.settings), settings=service.settings)
-    limited = LimitsMiddleware(guarded, settings=service.settings)
-    return RecordMiddleware(limited, metrics=service.metrics)
+    settings, headed = service.settings, HeadMiddleware(api, has_own=lambda scope: _answers(api, scope))
+    wrong_keys = api.state.wrong_keys = WrongKeys(service.keyring, settings.wrong_key_rate)
+    guarded = OriginsMiddleware(with_cors(Preflights, headed, settings), settings=settings, also=wrong_keys.check)
+    limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings), settings)
+    return RecordMiddleware(
+        TargetMiddleware(limited), metrics=service.metrics, stopping=lambda: service.readiness.stopping
+    )
+
+
+def _answers(api: FastAPI, scope: Scope) -> bool:
+    """Whether a route takes a request as it is."""
+    return any(route.matches(scope)[0] is Match.FULL for route in api.router.routes)
 
 
 async def _handle(request: Request, error: Exception) -> Response:
     """Answer any error by the one table, and note it for the metrics."""
     record_of(request.scope).error = error
+    if isinstance(error, Unauthorized):
+        request.app.state.wrong_keys.note(request.scope)
     return response_to(error, request.url.path)
 
 
