@@ -8,6 +8,7 @@ next attack. `torture_report` says which of the seventeen promises the run has s
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,12 +28,12 @@ from benchmarks.serving.scene import photos
 from mimi.demo.server import Server
 from tests.attacks.corpus import Attack, attacks
 from tests.attacks.requests import PREDICT, request
-from tests.stress import attackers, kills, storm, swaps, traffic
+from tests.stress import attackers, damage, kills, storm, swaps, traffic
 from tests.stress.torture_report import figures, markdown
 from tests.stress.wire import MANAGE_KEY, PREDICT_KEY, attacked_server, exchange_now, metrics, port_of
 
 PACKAGES = ("torch", "pillow", "fastapi", "starlette", "uvicorn", "h11", "safetensors")
-PARTS = ("corpus", "attacks", "overload", "cancelled", "drains", "kills", "storm", "swaps")
+PARTS = ("corpus", "attacks", "overload", "cancelled", "drains", "kills", "storm", "swaps", "damage")
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 20.0  # good requests a second
 LEAST_SECONDS = 4.0  # of one attack
@@ -278,6 +279,8 @@ def stress(seconds: float, parts: Sequence[str]) -> dict[str, Any]:
         found["storm"] = storm.run(storm.THREADS, max(2, min(storm.ROUNDS, round(seconds / 30))))
     if "swaps" in parts:
         found["swaps"] = swaps.run(swaps.Plan(seconds=max(5.0, min(600.0, seconds / 8)), quiet=3.0))
+    if "damage" in parts:
+        found["damage"] = damage.run(max(40, min(1000, round(2 * seconds))))
     return found
 
 
@@ -295,6 +298,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Run, write the files, print the figures; 1 if the server crashed, answered 500 or lost what it acknowledged."""
     options = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else the server would go on
     result = run(options.seconds, options.parts, options.attacks)
     result["figures"] = [asdict(figure) for figure in figures(result)]
     write_json(options.json, result)
