@@ -41,6 +41,7 @@ RECOVERY_SECONDS = 30.0  # until a server counts as not recovered, and is restar
 QUICK_ANSWER = 0.25  # seconds; a good request that takes less shows that the server has recovered
 _READY = request("GET", "/health/ready")
 _MIB = 2**20
+LONG = {"slow_headers": 18.0, "slow_bodies": 18.0}  # seconds: longer than a slow connection may stay
 IMAGES, JPEG = 64, "Content-Type: image/jpeg"
 
 
@@ -146,9 +147,11 @@ def told(process: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def under(name: str, range_: Range) -> dict[str, Any]:
-    """Good traffic beside one attack, and how long the server needs to recover."""
+    """Good traffic in quiet and then beside one attack, and how long the server needs to recover."""
     print(f"attack: {name}", file=sys.stderr, flush=True)
-    job = attackers.Job(name, port_of(range_.server), PREDICT_KEY, MANAGE_KEY, range_.seconds + 2)
+    seconds = max(range_.seconds, LONG.get(name, 0.0))
+    quiet = good_traffic(range_)
+    job = attackers.Job(name, port_of(range_.server), PREDICT_KEY, MANAGE_KEY, seconds + 2)
     with watching(range_) as watch, started("tests.stress.attackers", attackers.as_json(job)) as attacker:
         if attacker.stdout:
             attacker.stdout.readline()  # the attack begins
@@ -156,6 +159,7 @@ def under(name: str, range_: Range) -> dict[str, Any]:
     recovery = recovered(range_) if range_.alive else None
     result = {
         "tries": attackers.ATTACKS[name][0],
+        "quiet": quiet,
         "good": good,
         "attacker": attacked,
         "server": asdict(watch),
@@ -219,6 +223,9 @@ def cancelled(range_: Range) -> dict[str, Any]:
     files = range_.process.num_fds()
     good = good_traffic(range_, rate=4 * RATE, cancelled=0.5)
     recovered(range_)
+    patience = time.monotonic() + 10.0
+    while range_.process.num_fds() > files and time.monotonic() < patience:
+        time.sleep(0.1)  # the last connections are being closed
     return {**good, "descriptors_before": files, "descriptors_after": range_.process.num_fds()}
 
 
@@ -245,7 +252,7 @@ def _stopped(server: Server) -> dict[str, Any]:
 
 def run(seconds: float, parts: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """Everything measured, as JSON values."""
-    each = max(LEAST_SECONDS, 0.6 * seconds / (len(names) + 6))
+    each = max(LEAST_SECONDS, 0.6 * seconds / (2 * len(names) + 6))
     result: dict[str, Any] = {"benchmark": "torture", "seconds_of_each": each, "rate": RATE, **context(PACKAGES)}
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
