@@ -1,29 +1,42 @@
 """Where settings come from: the command line over MIMI_ variables over a TOML file over defaults.
 
-What nobody knows is refused with the nearest name that exists: a typo that changes nothing would be found only in
+An unknown name is refused, and the nearest name that exists is shown. A typo would otherwise be found only in
 production. Each value's origin is remembered; no value is ever repeated in a refusal.
+
+An empty variable counts as unset. Kubernetes and Docker describe a service called `mimi` or `mimi-...` to every
+container beside it, in variables that begin with MIMI_ as well. Those are recognised and ignored.
 """
 
 import difflib
+import logging
+import re
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import InitSettingsSource, PydanticBaseSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import InitSettingsSource, PydanticBaseSettingsSource
 
 from adapters_store.strict_json import shown
 from service.errors import SettingsError
 from service.settings import PREFIX, Settings
 
+logger = logging.getLogger(__name__)
+
 FILE_VARIABLE = f"{PREFIX}CONFIG"  # names the file where no option does
 DEFAULT = "default"
 
 Values = Mapping[str, object]
+
+_LINK = re.compile(r"(tcp|udp|sctp)://\S+")  # the value of a variable that describes a service's port
+_LINK_NAME = re.compile(r"\w*_PORT(_\d+_(TCP|UDP|SCTP))?", re.ASCII)
+_LINK_PART = re.compile(r"\w*_PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)", re.ASCII)
+_SERVICE_PORT = re.compile(r"(\w+_SERVICE)_PORT(_\w+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,8 @@ def read(environment: Mapping[str, str], overrides: Values | None = None, file: 
     Raises:
         SettingsError: the file cannot be read; a setting is unknown, out of range, or unsafe.
     """
-    path = file or (Path(environment[FILE_VARIABLE]) if environment.get(FILE_VARIABLE) else None)
+    environment = _ours(environment)
+    path = file or (Path(environment[FILE_VARIABLE]) if FILE_VARIABLE in environment else None)
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     in_file = _toml(path) if path is not None else {}
     _refuse_unknown(in_file, environment, path)
@@ -94,11 +108,39 @@ def read(environment: Mapping[str, str], overrides: Values | None = None, file: 
     return Configuration(_settings({**in_file, **from_environment, **from_options}, origins), origins)
 
 
+def _ours(environment: Mapping[str, str]) -> dict[str, str]:
+    """The MIMI_ variables that are set, without those that describe a service to its neighbours."""
+    found = {name: value for name, value in environment.items() if name.startswith(PREFIX) and value}
+    foreign = {name for name, value in found.items() if _describes_a_service(name, value, found)}
+    for name in sorted(foreign & {variable(name) for name in Settings.model_fields}):
+        logger.warning("%s is ignored: its value describes a service's port, as Kubernetes and Docker set it", name)
+    return {name: value for name, value in found.items() if name not in foreign}
+
+
+def _describes_a_service(name: str, value: str, environment: Mapping[str, str]) -> bool:
+    """Whether Kubernetes or Docker set this variable; a name alone does not show it where a typo could look so."""
+    if _LINK.fullmatch(value):
+        return _LINK_NAME.fullmatch(name) is not None
+    if name.endswith("_SERVICE_HOST"):
+        return _is_address(value)
+    if port := _SERVICE_PORT.fullmatch(name):
+        return value.isdecimal() and _is_address(environment.get(f"{port[1]}_HOST", ""))
+    return _LINK_PART.fullmatch(name) is not None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # the source would take it, like a missing file, for an empty one
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe could last for ever
             raise SettingsError(f"{path}: not a plain file")
-        return TomlConfigSettingsSource(Settings, path).toml_data
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # some editors begin a file with a byte order mark
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -112,7 +154,7 @@ def _refuse_unknown(in_file: Iterable[str], environment: Iterable[str], path: Pa
     wrong = [_unknown(name, str(path), Settings.model_fields) for name in in_file if name not in Settings.model_fields]
     known = {variable(name): name for name in Settings.model_fields}
     for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in known and name != FILE_VARIABLE:
+        if name not in known and name != FILE_VARIABLE:
             wrong.append(_unknown(name.removeprefix(PREFIX).lower(), shown(name), known.values()))
     if wrong:
         raise SettingsError("; ".join(wrong))

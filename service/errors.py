@@ -26,7 +26,10 @@
     │           └── TooManyUnderWay   it has more under way than it may
     ├── UnknownTask               no task of this name
     ├── NothingToRollBack         the alias never pointed anywhere else, or to what is deleted by now
+    ├── ConfirmationRequired      a change that stops a task, without If-Match
     ├── TaskUnavailable           the task is known, but its adapter cannot be served here; says why
+    │   ├── NoLiveVersion         no version of it is live; stays so until somebody sets the alias
+    │   └── TaskUnloaded          it was unloaded on this server; stays so until somebody loads it
     ├── NonFiniteOutput           the adapter gives no number for this image
     ├── NotReady                  the server takes no work: it is stopping, or its engine is down
     └── Overloaded                try again later
@@ -157,6 +160,18 @@ class NothingToRollBack(ServiceError):
 
 class TaskUnavailable(ServiceError):
     """The task is published, but its adapter cannot be served here."""
+
+
+class NoLiveVersion(TaskUnavailable):
+    """No version of the task is live. Asking again does not help."""
+
+
+class TaskUnloaded(TaskUnavailable):
+    """Somebody unloaded the task on this server. Asking again does not help."""
+
+
+class ConfirmationRequired(ServiceError):
+    """The change stops a task, and no If-Match confirms that this is meant."""
 
 
 class NonFiniteOutput(ServiceError):

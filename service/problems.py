@@ -49,6 +49,9 @@ STATUS: Mapping[type[Exception], int] = {
     own.ClientGone: CLIENT_CLOSED_REQUEST,
     own.NotReady: 503,
     own.TaskUnavailable: 503,
+    own.NoLiveVersion: 404,  # this one and the next are permanent: 503 would have clients ask again in vain
+    own.TaskUnloaded: 409,
+    own.ConfirmationRequired: 428,
     own.Overloaded: 503,
     ClientDisconnect: CLIENT_CLOSED_REQUEST,
     RequestValidationError: 422,

@@ -35,6 +35,13 @@ def _sendable(key: SecretStr) -> SecretStr:
     return key
 
 
+def _named(path: object) -> object:
+    """Refuse an empty path, which would mean the current folder."""
+    if path == "":
+        raise ValueError("a path is empty; leave the setting out to have its default")
+    return path
+
+
 Count = Annotated[int, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0), Unit("bytes")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), Unit("seconds")]
@@ -44,6 +51,7 @@ Rate = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("requests per sec
 Requests = Annotated[int, Field(ge=0), Unit("requests")]
 Key = Annotated[SecretStr, Field(min_length=16), AfterValidator(_sendable)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Place = Annotated[Path, BeforeValidator(_named)]
 
 
 PREFIX = "MIMI_"
@@ -67,13 +75,15 @@ class Settings(BaseSettings):
     cors_origins: Words = Field(
         default=(), description="web pages that may call, as https://host:port between commas; none: CORS is off"
     )
-    store: str = Field(default="./var/store.db", description="a SQLite file, or the URL of an object store")
+    store: Annotated[str, BeforeValidator(_named)] = Field(
+        default="./var/store.db", description="a SQLite file, or the URL of an object store"
+    )
     follow_seconds: Seconds = Field(default=1.0, description="time between looks at the store for others' changes")
     sweep_seconds: Seconds = Field(
         default=3600.0, description="time between removals of stored bytes that nothing names and that are an hour old"
     )
     backbone: str | None = Field(default=None, description="a timm architecture; unset: the bundled backbone")
-    weights: Path | None = Field(default=None, description="a safetensors file with the backbone's weights")
+    weights: Place | None = Field(default=None, description="a safetensors file with the backbone's weights")
     engine: Literal["torch", "onnx"] = Field(
         default="torch", description="what computes: torch, or onnx for ONNX Runtime, which shares no trunks"
     )
@@ -89,7 +99,7 @@ class Settings(BaseSettings):
         default="compiled",
         description="for the cpu: none, those that `mimi compile` has made, or compiled at start if missing",
     )
-    kernels_folder: Path | None = Field(default=None, description="where they lie; unset: the user's cache folder")
+    kernels_folder: Place | None = Field(default=None, description="where they lie; unset: the user's cache folder")
     threads: Annotated[int, Field(ge=0), Unit("threads")] = Field(
         default=0, description="threads of one forward pass; 0: one for each core"
     )
@@ -97,7 +107,7 @@ class Settings(BaseSettings):
     predict_key: Key | None = Field(default=None, description="key that may read and predict; at least 16 characters")
     manage_key: Key | None = Field(default=None, description="key that may do everything")
     metrics_key: Key | None = Field(default=None, description="key that may read /metrics")
-    keys_file: Path | None = Field(default=None, description="more keys, in TOML or JSON; read again when it changes")
+    keys_file: Place | None = Field(default=None, description="more keys, in TOML or JSON; read again when it changes")
     keys_seconds: Seconds = Field(default=1.0, description="time between looks at the keys file")
     key_rate: Rate = Field(default=0.0, description="what one key may ask for in the long run; 0: no limit")
     key_burst: Requests = Field(default=0, description="what one key may ask for at once; 0: a second's worth")

@@ -91,5 +91,15 @@ def _lowest_priority() -> Sequence[str]:
 
 
 def default_folder() -> Path:
-    """Where libraries are kept unless another folder is named: below the user's own cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mimi" / "kernels"
+    """Where libraries are kept unless another folder is named: below the user's own cache folder.
+
+    Raises:
+        KernelError: this user has no home folder. A shared folder is no substitute, because others can write there.
+    """
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "mimi" / "kernels"
+    try:
+        return Path.home() / ".cache" / "mimi" / "kernels"
+    except RuntimeError:
+        reason = "this user has no home folder to keep compiled kernels in: set HOME, or name a folder for kernels"
+        raise KernelError(reason) from None

@@ -1,16 +1,19 @@
 """The demo's questions: images that no task has trained on, and the right label where it is known.
 
-Reads data sets, and knows task names and labels. Asks nothing itself.
+They are asked at the same time, as several clients would do. No answer is judged here.
 """
 
 import io
 import random
 import re
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from PIL import Image
 
+from mimi.client import Answer, Client
 from mimi.errors import NoMatchingTask
 from training.data import Data, check, load_data
 from training.data.sets import ImageSet
@@ -18,6 +21,7 @@ from training.data.sets import ImageSet
 DIGIT_TASKS = ("digits-demo", "digits", "digits-parity")
 DIGITS = 120  # held-back digits, each asked of every task
 MORE_IMAGES = 60  # at most, of the user's data set
+CLIENTS = 8  # so that requests for different tasks meet in one batch
 SEED = 7
 _NAMED = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})=(.+)", re.DOTALL)
 
@@ -30,6 +34,25 @@ class Question:
     image: str  # its name, for people
     png: bytes
     expected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A question, its answer, and the seconds that it took."""
+
+    question: Question
+    answer: Answer
+    seconds: float
+
+    @property
+    def predicted(self) -> str:
+        """The most probable label."""
+        return self.answer.labels[0]
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the expected label was predicted; None where no label is expected."""
+        return None if self.question.expected is None else self.predicted == self.question.expected
 
 
 def digit_questions(other_tasks: Sequence[str]) -> list[Question]:
@@ -88,6 +111,16 @@ def shuffled(questions: Sequence[Question]) -> list[Question]:
     return random.Random(SEED).sample(questions, len(questions))
 
 
+def ask_all(client: Client, questions: Sequence[Question]) -> list[Reply]:
+    """Send every question, a few at a time, in their order.
+
+    Raises:
+        CommandError: one of them got no answer, or an error.
+    """
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return list(pool.map(lambda question: _ask(client, question), questions))
+
+
 def _held_back(name: str) -> ImageSet:
     data = load_data(name)
     return data.test or data.train
@@ -101,3 +134,9 @@ def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _ask(client: Client, question: Question) -> Reply:
+    begun = time.perf_counter()
+    answer = client.predict(question.task, question.png)
+    return Reply(question, answer, time.perf_counter() - begun)

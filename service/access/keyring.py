@@ -82,7 +82,7 @@ def parse_keys(data: bytes, *, is_json: bool, limits: KeyLimits) -> list[NamedKe
 
 def _parsed(data: bytes, loads: Callable[[str], object], name: str) -> object:
     try:
-        return loads(data.decode())
+        return loads(data.decode("utf-8-sig"))  # some editors begin a file with a byte order mark
     except (ValueError, ArtifactError, RecursionError):  # their messages may show a piece of the file
         raise SettingsError(f"not {name} in UTF-8") from None
 

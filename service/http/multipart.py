@@ -1,6 +1,7 @@
 """A multipart/form-data body as parts in memory, every limit enforced while the bytes arrive.
 
-Nothing touches the disk, and a part's file name is never read: whether there is one says that the part is a file.
+Nothing touches the disk, and a part's file name is never read. A part is a file if it has a file name. A part without
+one is a file if its form name is one of `FILE_NAMES`: some clients send no file name (`curl -F image=<photo.png`).
 Knows nothing of images or adapters.
 """
 
@@ -12,6 +13,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from service.errors import BodyTooLarge, InvalidRequest, MalformedForm
+
+FILE_NAMES = frozenset({"image", "images", "file"})
 
 _MAX_FIELD_BYTES = 1024
 _MAX_FIELDS = 8
@@ -63,7 +66,8 @@ class _Form:
         _, options = parse_options_header(self._disposition.decode("latin-1"))
         if b"name" not in options:
             raise MalformedForm("every part needs a Content-Disposition with a name")
-        part = Part(options[b"name"].decode("utf-8", "replace"), b"filename" in options)
+        name = options[b"name"].decode("utf-8", "replace")
+        part = Part(name, is_file=b"filename" in options or name in FILE_NAMES)
         self._files += part.is_file
         self._fields += not part.is_file
         if self._files > self._limits.files:

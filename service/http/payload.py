@@ -6,14 +6,14 @@ Knows what a body looks like, not what an image or a task is.
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from adapters_store import ArtifactError
-from adapters_store.strict_json import parse_object
+from adapters_store import errors as strict
+from adapters_store.strict_json import Json, parse_object
 from service.errors import BodyTooLarge, InvalidRequest, MalformedJson
 from service.http.multipart import FormLimits, Part, read_form
 from service.schemas import (
@@ -38,7 +38,18 @@ _JSON_DEPTH = 20
 _JSON_OUTSIDE_STRINGS = 64 * 1024  # characters: brackets, commas and white space
 _OTHER_STRINGS = 8  # keys and options; also the most form fields
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_DATA_URI = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64}(?:;[\w.+-]{1,64}=[\w.+-]{1,64}){0,4};base64,", re.ASCII)
+_DATA_URI = re.compile(
+    r"data:[\w.+-]{1,64}/[\w.+-]{1,64}(?:;[\w.+-]{1,64}=[\w.+-]{1,64}){0,4};base64,", re.ASCII | re.IGNORECASE
+)
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_LINE_ENDS = b"\r\n\t "  # PEM and MIME break base64 into lines
+_MOST_PADDING = 2
+
+_JSON_WORDS: Mapping[type[Exception], str] = {
+    strict.JsonTooDeep: "this JSON is nested too deeply",
+    strict.DuplicateKey: "an object of this JSON names a key twice",
+    strict.NonFiniteNumber: "this JSON holds NaN, Infinity, or a number that overflows to it",
+}
 
 
 class PredictSchema(NamedTuple):
@@ -160,9 +171,7 @@ def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK) -> P
         raise InvalidRequest(f"at most {most} images in one request, and few other strings")
     text = bounded_text(body, outside_strings=_JSON_OUTSIDE_STRINGS)
     try:
-        document = schema.document.model_validate(parse_object(text, max_depth=_JSON_DEPTH))
-    except ArtifactError as error:
-        raise MalformedJson(error.title) from None
+        document = schema.document.model_validate(read_object(text, max_depth=_JSON_DEPTH))
     except ValidationError:
         raise InvalidRequest(f'send {{"images": [base64, …]}}, with {schema.words}, and nothing else') from None
     if len(document.images) > most:
@@ -193,6 +202,20 @@ def bounded_text(body: bytes, *, outside_strings: int, items: int | None = None)
     return text
 
 
+def read_object(text: str, *, max_depth: int) -> dict[str, Json]:
+    """The JSON object of a request, read strictly.
+
+    Raises:
+        MalformedJson: not JSON that all parsers read alike; says where it breaks, and repeats nothing of it.
+    """
+    try:
+        return parse_object(text, max_depth=max_depth)
+    except strict.InvalidJson as error:  # it names a line and a column at most
+        raise MalformedJson(str(error)) from None
+    except strict.ArtifactError as error:
+        raise MalformedJson(_JSON_WORDS.get(type(error), "this is not JSON that all parsers read alike")) from None
+
+
 def _decode(text: str, index: int) -> bytes:
     data = from_base64(text)
     if data is None:
@@ -201,10 +224,17 @@ def _decode(text: str, index: int) -> bytes:
 
 
 def from_base64(text: str) -> bytes | None:
-    """The bytes of base64, or of a data URI of it; None where it is neither."""
+    """The bytes of base64, or of a data URI of it; None where it is neither.
+
+    Both alphabets are read (RFC 4648, sections 4 and 5), with line ends or without, padded or not.
+    """
     start = _DATA_URI.match(text)
     try:
-        return base64.b64decode(text[start.end() :] if start else text, validate=True)
+        encoded = (text[start.end() :] if start else text).encode("ascii").translate(_URL_SAFE, _LINE_ENDS)
+        bare = encoded.rstrip(b"=")
+        if len(encoded) - len(bare) > _MOST_PADDING:
+            return None
+        return base64.b64decode(bare + b"=" * (-len(bare) % 4), validate=True)
     except (binascii.Error, ValueError):
         return None
 
@@ -224,10 +254,8 @@ async def read_document(body: Body, schema: TypeAdapter[T], *, example: str) -> 
     """
     data = await read_file(Body("", body.stream), most_bytes=MOST_DOCUMENT_BYTES)
     try:
-        return schema.validate_python(parse_object(data.decode(), max_depth=_DOCUMENT_DEPTH))
+        return schema.validate_python(read_object(data.decode(), max_depth=_DOCUMENT_DEPTH))
     except UnicodeDecodeError:
         raise MalformedJson("JSON must be UTF-8") from None
-    except ArtifactError as error:
-        raise MalformedJson(error.title) from None
     except ValidationError:
         raise InvalidRequest(f"send {example} and nothing else") from None

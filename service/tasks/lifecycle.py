@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from adapters_store import Change, Store, TaskState, VersionInfo
 from adapters_store.errors import UnknownAlias, UnknownTask, UnknownVersion
 from adapters_store.events import AliasDeleted, AliasMoved, Event, Seeded, TaskDeleted, VersionAdded
-from service.errors import NothingToRollBack
+from service.errors import ConfirmationRequired, NothingToRollBack
 from service.tasks import splits
-from service.tasks.conditions import Condition
+from service.tasks.conditions import Condition, tag
 from service.tasks.registry import Registry
 from service.tasks.splits import Split
 from service.tasks.table import ALIAS
@@ -77,9 +77,15 @@ class Lifecycle:
         """Delete an alias; without `live` a task answers no more. Returns the task's generation.
 
         Raises:
+            ConfirmationRequired: the alias is `live`, and there is no condition.
             UnknownTask, UnknownAlias, StaleGeneration, StoreError: nothing was deleted.
         """
-        _, expected = self._look(task, condition)
+        state, expected = self._look(task, condition)
+        if alias == ALIAS and ALIAS in state.aliases and not condition.given:
+            raise ConfirmationRequired(
+                f"without the alias {ALIAS} this task answers no predictions until the alias is set again; "
+                f"to confirm, send If-Match: {tag(state.generation)}, or If-Match: *"
+            )
         generation = self._store.delete_alias(task, alias, expected_generation=expected)
         self._registry.sync()
         logger.info("deleted alias %s of task %s", alias, task)

@@ -79,7 +79,7 @@ class Registry:
         if target is None:
             raise UnknownAlias("the task has no such alias")
         if target.must_wait:
-            raise TaskUnavailable(f"this task cannot be served here: {target.reason}")
+            raise target.unavailable()
         named, weights = zip(*target.split, strict=True)
         choice: TaskVersion = named[0] if len(named) == 1 else random.choices(named, weights)[0]
         return choice
@@ -92,7 +92,7 @@ class Registry:
         """
         entry = self._entry_of(task)
         if entry.live is SUSPENDED:
-            raise TaskUnavailable(f"this task cannot be served here: {SUSPENDED.reason}")
+            raise SUSPENDED.unavailable()
         if number not in entry.versions:
             raise UnknownVersion("the task has no such version")
         named = self._named(task, entry.versions[number])

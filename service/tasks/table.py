@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from adapters_store import AdaptersStoreError, Manifest, VersionInfo
 from service.engine import EngineError, Resident
+from service.errors import NoLiveVersion, TaskUnavailable, TaskUnloaded
 
 ALIAS = "live"
 RETRY_SECONDS = 30.0  # before a content that could not be loaded is tried again
@@ -101,6 +102,11 @@ class AliasTarget:
     def reason(self) -> str | None:
         """Why it cannot answer; None while no load has failed."""
         return self.never or next((named.content.reason for named, _ in self.split if named.content.reason), None)
+
+    def unavailable(self) -> TaskUnavailable:
+        """The error that says why it cannot answer."""
+        kind = {SUSPENDED.never: TaskUnloaded, _NOT_LIVE.never: NoLiveVersion}.get(self.never, TaskUnavailable)
+        return kind(f"this task cannot be served here: {self.reason}")
 
     @property
     def must_wait(self) -> bool:

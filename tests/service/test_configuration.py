@@ -92,6 +92,64 @@ def test_everything_that_is_wrong_is_told_at_once_and_no_value(file: Path) -> No
     assert "sesame" not in text
 
 
+KUBERNETES = {  # for a service called mimi, and for one called mimi-web, as the kubelet sets them
+    "MIMI_SERVICE_HOST": "10.0.0.1",
+    "MIMI_SERVICE_PORT": "80",
+    "MIMI_SERVICE_PORT_HTTP": "80",
+    "MIMI_PORT": "tcp://10.0.0.1:80",
+    "MIMI_PORT_80_TCP": "tcp://10.0.0.1:80",
+    "MIMI_PORT_80_TCP_PROTO": "tcp",
+    "MIMI_PORT_80_TCP_PORT": "80",
+    "MIMI_PORT_80_TCP_ADDR": "10.0.0.1",
+    "MIMI_WEB_SERVICE_HOST": "fd00::1",
+    "MIMI_WEB_SERVICE_PORT": "8000",
+    "MIMI_WEB_PORT": "udp://[fd00::1]:8000",
+    "MIMI_WEB_PORT_8000_UDP_ADDR": "fd00::1",
+}
+
+
+def test_what_kubernetes_says_of_a_service_of_our_name_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    assert load({**KUBERNETES, "MIMI_HEADERS": "22"}).port == Settings().port
+    assert [record.getMessage() for record in caplog.records] == [
+        "MIMI_PORT is ignored: its value describes a service's port, as Kubernetes and Docker set it"
+    ]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"MIMI_HTTP_PORT": "8000"},
+        {"MIMI_SERVICE_PORT": "8000"},
+        {"MIMI_SERVICE_HOST": "localhost"},
+        {"MIMI_PROT": "tcp://10.0.0.1:80"},
+    ],
+)
+def test_a_typo_that_looks_like_a_service_is_still_refused(variables: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="there is no such setting"):
+        load(variables)
+
+
+def test_an_empty_variable_counts_as_unset(file: Path) -> None:
+    file.write_text("port = 1", encoding="utf-8")
+    found = read({"MIMI_PORT": "", "MIMI_PREDICT_KEY": "", "MIMI_CONFIG": "", "MIMI_STORE": ""}, None, file)
+    assert (found.settings.port, found.origin("port")) == (1, str(file))
+    assert (found.settings.predict_key, found.origin("store")) == (None, "default")
+
+
+@pytest.mark.parametrize("name", ["store", "weights", "kernels_folder", "keys_file"])
+def test_an_empty_path_is_refused(file: Path, name: str) -> None:
+    file.write_text(f'{name} = ""', encoding="utf-8")
+    with pytest.raises(SettingsError, match=f"{name}: a path is empty"):
+        read({}, None, file)
+    with pytest.raises(SettingsError, match=f"{name}: a path is empty"):
+        read({}, {name: ""})
+
+
+def test_a_byte_order_mark_does_not_matter(file: Path) -> None:
+    file.write_text("port = 1", encoding="utf-8-sig")
+    assert read({}, None, file).settings.port == 1
+
+
 KNOWN = st.sampled_from([*map(variable, Settings.model_fields), "MIMI_CONFIG", "MIMI_X"])
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 

@@ -62,6 +62,9 @@ def test_files_and_paths_are_never_shown(kind: type[Exception]) -> None:
     ("error", "status", "code"),
     [
         (own.TaskUnavailable("x"), 503, "task_unavailable"),
+        (own.NoLiveVersion("x"), 404, "no_live_version"),
+        (own.TaskUnloaded("x"), 409, "task_unloaded"),
+        (own.ConfirmationRequired("x"), 428, "confirmation_required"),
         (engine.QueueFull("x"), 503, "queue_full"),
         (engine.DeadlineExceeded("x"), 504, "deadline_exceeded"),
         (engine.BackboneMismatch("x", expected=1, found=2), 409, "backbone_mismatch"),

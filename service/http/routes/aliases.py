@@ -72,10 +72,14 @@ async def put_alias(
     status_code=204,
     response_class=Response,
     dependencies=[Depends(may_manage)],
-    responses=openapi.documented(403, 404, 409, 422, 507),
+    responses=openapi.documented(403, 404, 409, 422, 428, 507),
 )
 async def delete_alias(task: Task, alias: Alias, condition: Expected, service: Running) -> Response:
-    """Delete an alias; without `live` the task answers no more. The versions stay."""
+    """Delete an alias. The versions stay.
+
+    Without `live` the task answers no predictions (404, `no_live_version`) until the alias is set again. Deleting it
+    therefore asks for a confirmation: `If-Match` with the task's generation, or `If-Match: *`. Without it: 428.
+    """
     generation = await service.registrar.change(lambda: service.lifecycle.delete_alias(task, alias, condition))
     return Response(status_code=204, headers={"ETag": tag(generation)})
 

@@ -77,7 +77,7 @@ _direct = APIRouter(route_class=DirectRoute)
 _Options = Annotated[PredictOptions, Query()]
 _DOCUMENTED: dict[str, Any] = {
     "response_model": PredictAnswer,
-    "responses": {**openapi.documented(404, 408, 415, 422, 504), 200: examples.ANSWERED},
+    "responses": {**openapi.documented(404, 408, 409, 415, 422, 504), 200: examples.ANSWERED},
     "openapi_extra": {"requestBody": examples.PREDICT_BODY},
 }
 
@@ -115,7 +115,7 @@ async def predict_by_version(
 @router.post(
     "/v1/predict",
     response_model=FanoutAnswer,
-    responses={**openapi.documented(404, 408, 415, 422, 504), 200: examples.FANNED_OUT},
+    responses={**openapi.documented(404, 408, 409, 415, 422, 504), 200: examples.FANNED_OUT},
     openapi_extra={"requestBody": examples.FANOUT_BODY},
 )
 async def predict_by_many(options: Annotated[FanoutOptions, Query()], service: Running, request: Request) -> Response:

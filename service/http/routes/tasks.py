@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.errors import TaskUnavailable
+from service.errors import NoLiveVersion
 from service.http import examples, openapi, views
 from service.http.payload import Body, read_document, read_file
 from service.http.routes.common import Claimed, Expected, Fresh, Running, Task, begin, body_of, may_manage, may_predict
@@ -43,7 +43,7 @@ def _detail(service: Service, task: str) -> TaskDetail:
     state = service.catalogue.task(task)
     info = answering(state)
     if info is None:
-        raise TaskUnavailable("the task has no version")
+        raise NoLiveVersion("the task has no version")
     return views.task_detail(task, state, service.catalogue.describe(info), service.registry.table.get(task))
 
 

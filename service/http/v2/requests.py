@@ -15,12 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters_store import ArtifactError
-from adapters_store.strict_json import Json, parse_object
+from adapters_store.strict_json import Json
 from service.decoding import Picture
 from service.engine import DEFAULT_PRIORITY, LOWEST_PRIORITY
-from service.errors import InvalidInference, MalformedJson
-from service.http.payload import bounded_text
+from service.errors import InvalidInference
+from service.http.payload import bounded_text, read_object
 from service.http.v2 import tensors
 from service.http.v2.schemas import (
     FEATURES,
@@ -71,10 +70,7 @@ def parse_json_object(body: bytes) -> dict[str, Json]:
         MalformedJson: as `split_body`.
     """
     text = bounded_text(body, outside_strings=_OUTSIDE_STRINGS, items=_ITEMS)
-    try:
-        return parse_object(text, max_depth=_DEPTH)
-    except ArtifactError as error:
-        raise MalformedJson(error.title) from None
+    return read_object(text, max_depth=_DEPTH)
 
 
 def _length(header: str, most: int) -> int:

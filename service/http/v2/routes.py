@@ -46,7 +46,7 @@ _Length = Annotated[
 _INFER: dict[str, Any] = {
     "dependencies": _KEY,
     "response_model": InferenceResponse,
-    "responses": {**openapi.documented(404, 408, 415, 422, 504), 200: docs.INFERRED},
+    "responses": {**openapi.documented(404, 408, 409, 415, 422, 504), 200: docs.INFERRED},
     "openapi_extra": {"requestBody": docs.INFER_BODY},
 }
 
@@ -217,7 +217,7 @@ async def load(task: Task, service: Running, request: Request) -> None:
     await service.registrar.change(lambda: service.registry.resume(task))
     entry = service.registry.table[task]
     if entry.reason is not None:
-        raise TaskUnavailable(f"this task cannot be served here: {entry.reason}")
+        raise entry.live.unavailable()
 
 
 @router.post(

@@ -1,5 +1,6 @@
 """What is used of a folder of libraries, and what is refused; how libraries are made."""
 
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from backbone.kernels import CompilerMissing, KernelError, KernelsUnusable, build, level, load, path_in
+from backbone.kernels import CompilerMissing, KernelError, KernelsUnusable, build, default_folder, level, load, path_in
 from backbone.kernels.structures import described
 from backbone.layers import WindowAttention
 from tests.backbone.kernels.networks import swin, vit
@@ -98,3 +99,14 @@ def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(KernelError, match="LANES"):
         build(tmp_path, level(), defines=["LANES=nonsense"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_without_a_home_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_user: int) -> None:
+        raise KeyError("no passwd entry")
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(KernelError, match="this user has no home folder"):
+        default_folder()

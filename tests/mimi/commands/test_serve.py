@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mimi.cli import main
-from mimi.server_options import unit
+from mimi.commands.serve import unit
 from service.settings import Settings
 
 

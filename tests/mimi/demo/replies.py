@@ -1,8 +1,7 @@
 """Answers made by hand, for what reports and judges them."""
 
 from mimi.client import Answer
-from mimi.demo.ask import Reply
-from mimi.demo.questions import Question
+from mimi.demo.questions import Question, Reply
 
 
 def reply(task: str, expected: str | None, predicted: str, *, version: int = 1, saved: float = 0.25) -> Reply:

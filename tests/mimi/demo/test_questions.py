@@ -1,4 +1,4 @@
-"""What the demo asks."""
+"""What the demo asks, and asking many questions at once."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,9 +6,19 @@ from pathlib import Path
 import pytest
 
 from backbone import decode
-from mimi.demo.questions import DIGITS, MORE_IMAGES, digit_questions, own_questions, read_own, shuffled
-from mimi.errors import NoMatchingTask
-from tests.training.data.trees import write_folder
+from mimi.client import Client
+from mimi.demo.questions import (
+    DIGITS,
+    MORE_IMAGES,
+    Question,
+    ask_all,
+    digit_questions,
+    own_questions,
+    read_own,
+    shuffled,
+)
+from mimi.errors import NoMatchingTask, ServerRefused
+from tests.training.data.trees import png, write_folder
 from training.data import load_data
 from training.data.errors import MissingPath
 
@@ -86,3 +96,23 @@ def test_questions_are_mixed_the_same_way_every_time() -> None:
     questions = digit_questions([])
     assert shuffled(questions) == shuffled(questions) != questions
     assert len({question.task for question in shuffled(questions)[:20]}) == 3
+
+
+def test_replies_come_in_the_order_of_the_questions(client: Client, trained: Path) -> None:
+    for task in ("ask-a", "ask-b"):
+        client.publish(task, trained.read_bytes())
+    questions = [Question(("ask-a", "ask-b")[i % 2], f"image {i}", png(i), "ant") for i in range(20)]
+    replies = ask_all(client, questions)
+    assert [reply.question for reply in replies] == questions
+    assert all(reply.answer.task == reply.question.task and reply.seconds > 0 for reply in replies)
+    assert all(reply.right == (reply.predicted == "ant") for reply in replies)
+
+
+def test_without_an_expectation_nothing_is_right_or_wrong(client: Client, trained: Path) -> None:
+    client.publish("ask-c", trained.read_bytes())
+    assert ask_all(client, [Question("ask-c", "image", png())])[0].right is None
+
+
+def test_a_question_that_fails_ends_the_asking(client: Client) -> None:
+    with pytest.raises(ServerRefused, match="404"):
+        ask_all(client, [Question("nobody", "image", png())])

@@ -46,6 +46,13 @@ def entry(**changes: object) -> bytes:
     return json.dumps({"keys": [{name: value for name, value in found.items() if value is not None}]}).encode()
 
 
+@pytest.mark.parametrize("is_json", [True, False])
+def test_a_byte_order_mark_does_not_matter(is_json: bool) -> None:
+    data = entry() if is_json else TOML.encode()
+    found = parse_keys(b"\xef\xbb\xbf" + data, is_json=is_json, limits=DEFAULTS)
+    assert found == parse_keys(data, is_json=is_json, limits=DEFAULTS)
+
+
 def test_both_forms_say_the_same() -> None:
     assert toml(TOML) == WANTED
     entries = [

@@ -48,6 +48,12 @@ async def test_a_hostile_file_name_is_never_looked_at(name: str) -> None:
     assert (only.name, only.is_file, bytes(only.data)) == ("image", True, b"data")
 
 
+@pytest.mark.parametrize("name", ["image", "images", "file"])
+async def test_a_part_without_a_file_name_is_a_file_by_its_form_name(name: str) -> None:
+    (only,) = await read(form(part(bytes(1025), name, None)), limits=FormLimits(files=1, file_bytes=1025))
+    assert (only.name, only.is_file, len(only.data)) == (name, True, 1025)
+
+
 @pytest.mark.parametrize(("size", "fits"), [(99, True), (100, True), (101, False)])
 async def test_a_file_may_have_exactly_its_limit(size: int, fits: bool) -> None:
     if fits:

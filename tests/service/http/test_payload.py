@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -94,8 +95,15 @@ def test_base64_and_data_uris_hold_any_bytes(data: bytes, prefix: str) -> None:
     assert from_base64(prefix + base64.b64encode(data).decode()) == data
 
 
+@given(st.binary(max_size=200), st.booleans(), st.booleans(), st.sampled_from(["", "Data:Image/PNG;BASE64,"]))
+def test_base64_is_read_in_every_form_that_clients_send(data: bytes, safe: bool, padded: bool, prefix: str) -> None:
+    text = (base64.urlsafe_b64encode if safe else base64.b64encode)(data).decode()
+    lines = "\r\n".join(text[start : start + 76] for start in range(0, len(text), 76)) + "\n"
+    assert from_base64(prefix + (lines if padded else lines.replace("=", ""))) == data
+
+
 @pytest.mark.parametrize(
-    "text", ["data:,", "data:image/png,aQ==", "data:;base64,aQ==", "data:image/png;base64,!", "aQ", "é"]
+    "text", ["data:,", "data:image/png,aQ==", "data:;base64,aQ==", "data:image/png;base64,!", "a", "aQ===", "a=Q=", "é"]
 )
 def test_what_is_neither_is_none(text: str) -> None:
     assert from_base64(text) is None
@@ -109,7 +117,7 @@ async def test_one_file_is_read_raw_or_from_a_form(kind: str) -> None:
         await read_file(body(kind, data), most_bytes=4)
 
 
-@pytest.mark.parametrize(("kind", "data"), [("", b""), (TYPE, form(part(b"5", "file", None)))])
+@pytest.mark.parametrize(("kind", "data"), [("", b""), (TYPE, form(part(b"5", "top_k", None)))])
 async def test_one_file_there_must_be(kind: str, data: bytes) -> None:
     with pytest.raises(InvalidRequest):
         await read_file(body(kind, data), most_bytes=100)
@@ -139,6 +147,21 @@ def test_json_that_parsers_could_read_differently_is_malformed(text: bytes) -> N
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"images": [}', "not JSON: Expecting value: line 1 column 13 (char 12)"),
+        (b"[]", "not a JSON object"),
+        (b'{"images": [], "images": []}', "an object of this JSON names a key twice"),
+        (b'{"top_k": NaN}', "this JSON holds NaN, Infinity, or a number that overflows to it"),
+        (b'{"a": ' + b"[" * 30 + b"]" * 30 + b"}", "this JSON is nested too deeply"),
+    ],
+)
+def test_words_about_a_request_are_not_those_about_adapter_files(text: bytes, said: str) -> None:
+    with pytest.raises(MalformedJson, match=f"^{re.escape(said)}$"):
+        parse_json(text, most=3)
+
+
+@pytest.mark.parametrize(
     "document",
     [
         {},
@@ -152,7 +175,7 @@ def test_json_that_parsers_could_read_differently_is_malformed(text: bytes) -> N
         {"images": [ENCODED] * 4},
         {"images": ["not base64!"]},
         {"images": ["\ud800"]},
-        {"images": ["aQ"]},
+        {"images": ["a"]},
         {"images": [""] * 40_000},
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from adapters_store import Store, open_store
 from adapters_store.errors import StaleGeneration, UnknownAlias, UnknownTask, UnknownVersion, VersionInUse
 from service.engine import BackboneMismatch, Engine
-from service.errors import NothingToRollBack
+from service.errors import ConfirmationRequired, NothingToRollBack
 from service.tasks.conditions import Condition
 from service.tasks.lifecycle import Lifecycle
 from service.tasks.loads import Loads
@@ -118,7 +118,10 @@ def test_a_version_goes_when_nothing_points_at_it(lifecycle: Lifecycle, store: S
 
 
 def test_without_its_live_alias_a_task_stays_and_does_not_answer(lifecycle: Lifecycle, registry: Registry) -> None:
-    lifecycle.delete_alias("cats", "live")
+    with pytest.raises(ConfirmationRequired, match=r"answers no predictions until the alias is set again.*If-Match"):
+        lifecycle.delete_alias("cats", "live")
+    assert registry.table["cats"].reason is None
+    lifecycle.delete_alias("cats", "live", Condition(exists=True))
     assert registry.table["cats"].reason == "no version is live"
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from service.schemas import AliasAnswer, AliasList
 from tests.service.adapters import make
-from tests.service.asking import put
+from tests.service.asking import PNG, put
 from tests.service.hostile import quick, refused
 from tests.service.live import Live
 
@@ -91,6 +91,30 @@ def test_every_change_honours_if_match(live: Live, base: str) -> None:
     moved = live.client.put(url, json={"version": 1}, headers={"If-Match": etag})
     assert shares(moved) == {"1": 1.0}
     assert shares(live.client.post(f"{base}/rollback", headers={"If-Match": moved.headers["etag"]})) == {"2": 1.0}
+
+
+def test_deleting_live_says_what_it_does_and_is_confirmed(live: Live, base: str) -> None:
+    url = f"{base}/aliases/live"
+    asked = live.client.delete(url)
+    refused(asked, 428)
+    assert asked.json()["code"] == "confirmation_required"
+    etag = live.client.get(url).headers["etag"]
+    assert f"If-Match: {etag}" in asked.json()["detail"]
+    assert live.client.delete(url, headers={"If-Match": etag}).status_code == 204
+
+
+def test_a_task_that_is_not_live_is_no_fault_of_the_server_and_no_reason_to_ask_again(live: Live, base: str) -> None:
+    live.client.delete(f"{base}/aliases/live", headers={"If-Match": "*"})
+    task = base.rpartition("/")[2]
+    for path, code in ((f"{base}/predict", "no_live_version"), (f"/v2/models/{task}/infer", None)):
+        found = live.client.post(path, content=PNG, headers={"Inference-Header-Content-Length": "0"})
+        assert (found.status_code, found.json().get("code")) == (404, code)
+        assert "retry-after" not in found.headers
+    live.client.put(f"{base}/aliases/live", json={"version": 1})
+    live.client.post(f"/v2/repository/models/{task}/unload")
+    found = live.client.post(f"{base}/predict", content=PNG)
+    assert (found.status_code, found.json()["code"]) == (409, "task_unloaded")
+    assert "retry-after" not in found.headers
 
 
 BAD = [

@@ -26,6 +26,17 @@ def test_an_answer_is_the_reference_forward_however_the_image_came(
         assert prediction.probability == pytest.approx(wanted[prediction.index], abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["image", "images", "file"])
+def test_a_form_part_without_a_file_name_is_an_image_by_its_name(live: Live, made: dict[str, Made], name: str) -> None:
+    photo = encode(picture(9, size=(90, 60)))
+    assert len(photo) > 1024
+    head = f'--XX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    found = predict(live, "dogs", {"content": head + photo + b"\r\n--XX--\r\n", "headers": headers})
+    (result,) = answer(found).results
+    assert named(result)[0].index == int(made["dogs"].logits(picture(9, size=(90, 60))).argmax())
+
+
 def test_flops_are_those_of_the_task_and_saved_against_its_initial_widths(live: Live, made: dict[str, Made]) -> None:
     (result,) = answer(predict(live, "cats", raw())).results
     assert result.gflops_spent == made["cats"].adapter.manifest.provenance.flops / 1e9

@@ -155,7 +155,7 @@ def test_a_task_is_unloaded_here_until_it_is_loaded_again(live: Live, client: In
     assert not client.is_model_ready(task)
     assert not client.is_model_ready(task, "1")
     assert {"name": task, "state": "UNAVAILABLE", "reason": "unloaded on this server"} in _index(client, task)
-    assert live.client.post(f"/v1/tasks/{task}/predict", content=PNG).status_code == 503
+    assert live.client.post(f"/v1/tasks/{task}/predict", content=PNG).status_code == 409
     put(live, task, make(62).data)  # what is published meanwhile changes nothing
     assert not client.is_model_ready(task)
     client.load_model(task)

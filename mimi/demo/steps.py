@@ -1,5 +1,6 @@
 """The demo's steps, in their order. The modules beside this one do the work."""
 
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -7,11 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from mimi.client import Client, Document
-from mimi.demo.ask import Reply, ask_all
-from mimi.demo.expect import Check, check_all
-from mimi.demo.questions import DIGIT_TASKS, OwnImages, digit_questions, own_questions, read_own, shuffled
-from mimi.demo.report import answer_table, task_table
+from mimi.demo.questions import (
+    DIGIT_TASKS,
+    OwnImages,
+    Reply,
+    ask_all,
+    digit_questions,
+    own_questions,
+    read_own,
+    shuffled,
+)
+from mimi.demo.results import Check, answer_table, check_all, task_table
 from mimi.demo.server import Server, running_server
+from training.data import load_data
 
 TASK = DIGIT_TASKS[0]
 SHOWN = 32  # answers in a table; all of them count
@@ -37,14 +46,12 @@ def run_demo(*, port: int, data: str | None, leave: bool) -> int:
 
 
 def _steps(server: Server, folder: Path, own: OwnImages | None) -> bool:
-    from mimi.demo.train import train_demo  # takes seconds to import, so the server starts first
-
     with Client(server.url) as client:
         labels = {name: task["labels"] for name, task in _served(client).items()}
         print(f"{server.url} serves {', '.join(labels)}")
         more = own_questions(own, labels) if own else []
         _say(f"2/5 training {TASK} with MiMi, on the CPU")
-        adapter = train_demo(folder / "run")
+        adapter = _train(folder / "run")
         _say(f"3/5 uploading {TASK} ({len(adapter):,} bytes) to the running server")
         published = client.publish(TASK, adapter)
         print(f"live as version {published['version']}, sha256 {published['sha256']}")
@@ -58,6 +65,23 @@ def _steps(server: Server, folder: Path, own: OwnImages | None) -> bool:
         print(f"By task:\n\n{task_table(replies)}\n")
         _say("5/5 what had to be true")
         return _judge(check_all(replies, tasks, published))
+
+
+def _train(folder: Path) -> bytes:
+    """Train the demo's task adapter, print the table of sizes, and return the file."""
+    from backbone import load_backbone  # these take seconds to import, so the server starts first
+    from mimi.presets import DEMO
+    from training.cycles import results_table
+    from training.mimi import Job, train_mimi
+    from training.prepare import prepare
+    from training.progress import Console
+
+    backbone = load_backbone()
+    data = load_data(TASK)
+    prepared = prepare(data, backbone.preprocessing, validation=DEMO.validation, seed=DEMO.seed)
+    outcome = train_mimi(Job(prepared, backbone, DEMO, folder, Console(sys.stdout)))
+    print(results_table(outcome.results))
+    return outcome.adapter
 
 
 def _served(client: Client) -> dict[str, Document]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mimi.demo import expect, questions, run, train
-from mimi.demo.expect import Check
+from mimi.demo import questions, results, steps
+from mimi.demo.results import Check
 from tests.training.data.trees import write_folder
 from training.data import Data, load_data
 from training.data.digits import DigitSet
@@ -27,11 +27,11 @@ def first(images: object) -> DigitSet:
 def test_the_demo_runs_from_training_to_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(train, "load_data", few_digits)
+    monkeypatch.setattr(steps, "load_data", few_digits)
     monkeypatch.setattr(questions, "DIGITS", 6)
-    monkeypatch.setattr(expect, "FLOOR", 0.0)
+    monkeypatch.setattr(results, "FLOOR", 0.0)
     data = write_folder(tmp_path, {"even": 2, "odd": 1})
-    assert run.run_demo(port=0, data=str(data), leave=True) == 0
+    assert steps.run_demo(port=0, data=str(data), leave=True) == 0
     out = capsys.readouterr().out
     assert f"{data} [0]" in out
     assert "FAILED" not in out
@@ -39,5 +39,5 @@ def test_the_demo_runs_from_training_to_answers(
 
 
 def test_one_sentence_that_is_false_fails_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
-    assert not run._judge([Check("good", True), Check("bad", False), Check("good again", True)])
+    assert not steps._judge([Check("good", True), Check("bad", False), Check("good again", True)])
     assert "✗ FAILED: bad" in capsys.readouterr().out

@@ -1,11 +1,11 @@
-"""What must be true at the end of the demo."""
+"""The demo's tables, and what must be true at its end."""
 
 from collections.abc import Sequence
 
 import pytest
 
-from mimi.demo.ask import Reply
-from mimi.demo.expect import check_all
+from mimi.demo.questions import Reply
+from mimi.demo.results import answer_table, check_all, task_table
 from tests.mimi.demo.replies import reply
 
 DIGITS = ("digits-demo", "digits", "digits-parity")
@@ -61,3 +61,20 @@ def test_a_pruned_task_that_saves_nothing_is_noticed() -> None:
 def test_a_task_with_all_its_sites_need_not_save() -> None:
     tasks = TASKS | {"cifar10": task("cifar10", widths=[4, 4])}
     assert broken([*REPLIES[:-1], reply("cifar10", None, "cat", saved=0.0)], tasks) == []
+
+
+def test_an_answer_is_one_line_with_its_verdict() -> None:
+    lines = answer_table([reply("digits", "3", "3"), reply("digits", "3", "8"), reply("cifar10", None, "cat")])
+    assert [line.split() for line in lines.splitlines()[2:]] == [
+        ["digit", "7", "digits", "3", "3", "✓", "1", "10.0", "0.7500", "0.2500"],
+        ["digit", "7", "digits", "3", "8", "✗", "1", "10.0", "0.7500", "0.2500"],
+        ["digit", "7", "cifar10", "-", "cat", "1", "10.0", "0.7500", "0.2500"],
+    ]
+
+
+def test_a_task_is_one_line_with_its_share() -> None:
+    lines = task_table([reply("digits", "3", "3"), reply("digits", "3", "8"), reply("cifar10", None, "cat")])
+    assert [line.split() for line in lines.splitlines()[2:]] == [
+        ["cifar10", "1", "1", "10.0", "10.0", "0.7500", "0.2500", "25.0"],
+        ["digits", "1", "2", "1", "0.500", "10.0", "10.0", "0.7500", "0.2500", "25.0"],
+    ]
