@@ -7,7 +7,7 @@ import { TaskPage } from "./pages/task.js";
 import { TasksPage } from "./pages/tasks.js";
 import { TryPage } from "./pages/try.js";
 import { KeyDialog } from "./parts/key_dialog.js";
-import { Forget, Theme } from "./parts/toolbar.js";
+import { Forget, Mark, Theme } from "./parts/toolbar.js";
 import { T } from "./strings.js";
 
 const NAV = [
@@ -65,12 +65,6 @@ function Lost() {
     ${!online && html`<p class="lost">${T.connection.lost}</p>`}
     ${online && back && html`<p class="back">${T.connection.back}</p>`}
   </div>`;
-}
-
-function Mark() {
-  return html`<svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
-    <g fill="currentColor"><rect x="1" y="12" width="3" height="6" opacity=".4" /><rect x="6" y="12" width="3" height="6" opacity=".4" />
-    <rect x="11" y="7" width="3" height="11" /><rect x="16" y="2" width="3" height="16" /></g></svg>`;
 }
 
 function titleOf(page, rest) {

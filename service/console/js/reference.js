@@ -5,7 +5,7 @@ import { useLoaded } from "./lib/hooks.js";
 import { html, render, useMemo, useState } from "./lib/html.js";
 import { Loading, Trouble } from "./parts/feedback.js";
 import { KeyDialog } from "./parts/key_dialog.js";
-import { Forget, Theme } from "./parts/toolbar.js";
+import { Forget, Mark, Theme } from "./parts/toolbar.js";
 import { T } from "./strings.js";
 
 const D = T.docs;
@@ -16,7 +16,7 @@ function App() {
   return html`
     <a class="skip" href="#main">${T.skip}</a>
     <header class="bar">
-      <a class="brand" href="./">${T.product}</a>
+      <a class="brand" href="./"><${Mark} />${T.product}</a>
       <nav aria-label=${T.product}>
         ${["tasks", "try", "live"].map((key) => html`<a href=${`./#/${key}`}>${T.pages[key]}</a>`)}
         <a href="docs" aria-current="page">${T.pages.docs}</a>
@@ -43,7 +43,7 @@ function Routes({ document }) {
     <nav class="contents" aria-label=${D.contents}>
       <label>${D.search}<input type="search" value=${search} onInput=${(event) => setSearch(event.currentTarget.value)} /></label>
       ${Object.entries(groups).map(([group, members]) => html`<div><h2>${group}</h2>
-        ${members.map((each) => html`<a href=${`#${each.id}`}><span class=${`verb ${each.method}`}>${each.method}</span><br />${each.path}</a>`)}</div>`)}
+        ${members.map((each) => html`<a href=${`#${each.id}`}><span class=${`verb ${each.method}`}>${each.method}</span><span>${broken(each.path)}</span></a>`)}</div>`)}
     </nav>
     <div class="stack">
       ${!found.length && html`<p class="empty">${D.empty}</p>`}
@@ -69,7 +69,7 @@ function Operation({ id, path, method, operation, document }) {
   const commands = operation["x-codeSamples"] ?? [];
   return html`<article class="card operation" id=${id} tabindex="-1">
     <h3><span class=${`verb ${method}`}>${method}</span> <code>${path}</code></h3>
-    <p>${operation.description}</p>
+    ${paragraphs(operation.description)}
     ${operation.parameters?.length > 0 && html`<${Parameters} parameters=${operation.parameters} />`}
     ${commands.length > 0 && html`<h4>${D.command}</h4><pre tabindex="0">${commands.map(({ source }) => source).join("\n")}</pre>`}
     ${operation.requestBody && html`<h4>${D.body}</h4><${Content} content=${operation.requestBody.content} document=${document} />`}
@@ -85,15 +85,37 @@ function Parameters({ parameters }) {
     <thead><tr><th scope="col">${D.name}</th><th scope="col">${D.where}</th><th scope="col">${D.meaning}</th></tr></thead>
     <tbody>${parameters.map((each) => html`<tr>
       <th scope="row"><code>${each.name}</code></th><td>${each.in}</td>
-      <td>${each.description}${each.required && html` <span class="faint">${D.required}</span>`}</td></tr>`)}</tbody>
+      <td>${described(each)}${each.required && html` <span class="faint">${D.required}</span>`}</td></tr>`)}</tbody>
   </table></div>`;
 }
 
 function Content({ content, document }) {
-  return Object.entries(content).map(([type, { schema, example, examples }]) => html`
+  const bytes = Object.keys(content).filter((type) => content[type].schema?.format === "binary");
+  const others = Object.entries(content).filter(([type]) => !bytes.includes(type));
+  const shapes = others.map(([type, { schema, example, examples }]) => html`
     <h4><code>${type}</code></h4>
     ${examplesOf(example, examples).map(([name, value]) => html`<p class="faint">${name}</p><pre tabindex="0">${shown(value)}</pre>`)}
     ${schema && html`<details><summary>${D.shape}</summary><pre tabindex="0">${shown(resolved(schema, document))}</pre></details>`}`);
+  return html`${bytes.length > 0 && html`<p><span class="faint">${D.bytes}</span> ${bytes.map((type) => html`<code class="type">${type}</code> `)}</p>`}${shapes}`;
+}
+
+/** A description: paragraphs between empty lines, with code between backticks. */
+function paragraphs(text = "") {
+  return text.split(/\n\s*\n/).map((paragraph) => html`<p>${coded(paragraph)}</p>`);
+}
+
+function coded(text) {
+  return text.split("`").map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
+}
+
+/** A path that may break before its slashes. */
+function broken(path) {
+  return path.split(/(?=\/)/).map((part) => html`${part}<wbr />`);
+}
+
+/** What a parameter means; FastAPI puts it into the schema of one that may be left out. */
+function described({ description, schema = {} }) {
+  return coded(description ?? schema.description ?? schema.anyOf?.find((each) => each.description)?.description ?? "");
 }
 
 function examplesOf(one, several) {

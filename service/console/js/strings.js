@@ -41,7 +41,7 @@ export const T = {
 
   tasks: {
     title: "Tasks",
-    lead: (total, backbone) => `${total} over one backbone, ${backbone}.`,
+    lead: (total, backbone) => `${total === "1" ? "1 task" : `${total} tasks`} over one backbone, ${backbone}.`,
     search: "Search by name",
     filter: "Show",
     filters: { all: "All", ready: "Ready", canary: "With a canary", problem: "Not served" },
@@ -270,6 +270,7 @@ export const T = {
     shapes: "Shapes",
     command: "Command",
     other: "other",
+    bytes: "Bytes as",
     search: "Search routes",
     empty: "No route fits.",
   },

@@ -83,12 +83,12 @@ export const getTask = (name) => read(task(name));
 /** One version: widths, labels, provenance. */
 export const getVersion = (name, number) => read(`${task(name)}/versions/${number}`);
 
-/** Send a task adapter file; with `dryRun` it is checked only. */
-export const putTask = (name, file, { dryRun = false, activate = false } = {}) =>
+/** Send a task adapter file; with `dryRun` it is checked only, with `fresh` there must be no such task yet. */
+export const putTask = (name, file, { dryRun = false, activate = false, fresh = false } = {}) =>
   read(`${task(name)}?dry_run=${dryRun}&activate=${activate}`, {
     scope: "manage",
     method: "PUT",
-    headers: BYTES,
+    headers: fresh ? { ...BYTES, "If-None-Match": "*" } : BYTES,
     body: file,
   });
 

@@ -15,7 +15,7 @@ const CHARTS = [
   { title: T.live.charts.latency, unit: milliseconds, keys: ["p50", "p95", "p99"] },
   { title: T.live.charts.batch, unit: plain, keys: ["batch", "mixed"] },
   { title: T.live.charts.queue, unit: plain, keys: ["queue"] },
-  { title: T.live.charts.memory, unit: bytes, keys: ["bytes"] },
+  { title: T.live.charts.memory, unit: bytes, keys: ["bytes"], binary: true },
 ];
 
 /** The page. */
@@ -30,8 +30,8 @@ export function LivePage() {
     ${last && html`<div class=${online ? "" : "stale"}>
       <${Tiles} last=${last} recent=${recent} />
       <div class="charts">
-        ${CHARTS.map(({ title, unit, keys }) => html`
-          <${Chart} key=${title} ...${{ title, unit, points }} series=${keys.map((key) => ({ key, label: S[key] }))} />`)}
+        ${CHARTS.map(({ keys, ...chart }) => html`
+          <${Chart} key=${chart.title} ...${chart} points=${points} series=${keys.map((key) => ({ key, label: S[key] }))} />`)}
         <${Refusals} refusals=${last.refusals} />
       </div>
     </div>`}

@@ -89,7 +89,7 @@ function Heading({ column, order, setOrder }) {
   const chosen = order.key === column.key;
   const sort = () => setOrder({ key: column.key, up: chosen ? !order.up : !column.numeric });
   return html`<th scope="col" class=${column.numeric ? "number" : ""} aria-sort=${chosen ? (order.up ? "ascending" : "descending") : undefined}>
-    <button class="sort" onClick=${sort}>${column.label}<span aria-hidden="true">${chosen ? (order.up ? " ↑" : " ↓") : ""}</span></button>
+    <button class="sort" onClick=${sort}>${column.label}<span aria-hidden="true">${chosen ? (order.up ? "\u00a0↑" : "\u00a0↓") : ""}</span></button>
   </th>`;
 }
 

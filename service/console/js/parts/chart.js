@@ -4,17 +4,18 @@ import uPlot from "../../vendor/uplot.mjs";
 import { html, useEffect, useRef } from "../lib/html.js";
 
 const HEIGHT = 190;
+const POWERS = Array.from({ length: 45 }, (_, exponent) => 2 ** exponent);
 
 /**
  * `series`: a list of { key, label }, each a number in every point; `points`: objects with `at` in seconds.
- * `unit`: a function from a number to text.
+ * `unit`: a function from a number to text; `binary`: the axis counts in powers of two, as bytes want it.
  */
-export function Chart({ title, points, series, unit }) {
+export function Chart({ title, points, series, unit, binary = false }) {
   const place = useRef(null);
   const plot = useRef(null);
   const data = [points.map(({ at }) => at), ...series.map(({ key }) => points.map((point) => finite(point[key])))];
   useEffect(() => {
-    const made = new uPlot(options(place.current, series, unit), data, place.current);
+    const made = new uPlot(options(place.current, series, { unit, binary }), data, place.current);
     plot.current = made;
     const resized = new ResizeObserver(() => made.setSize({ width: place.current.clientWidth, height: HEIGHT }));
     resized.observe(place.current);
@@ -40,7 +41,7 @@ export function Chart({ title, points, series, unit }) {
   </figure>`;
 }
 
-function options(place, series, unit) {
+function options(place, series, { unit, binary }) {
   const colour = (name) => () => resolved(place, name);
   const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
   return {
@@ -50,12 +51,12 @@ function options(place, series, unit) {
     cursor: { show: false },
     scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.15, high === 0 || high == null ? 1 : 0)] } },
     axes: [
-      { ...axis, values: "{HH}:{mm}:{ss}", space: 80 },
-      { ...axis, size: 64, values: (_, ticks) => ticks.map(unit) },
+      { ...axis, size: 28, values: "{HH}:{mm}:{ss}", space: 80 },
+      { ...axis, size: 64, values: (_, ticks) => ticks.map(unit), ...(binary ? { incrs: POWERS } : {}) },
     ],
     series: [
       {},
-      ...series.map((_, index) => ({ stroke: colour(`--line${index}`), width: 2, points: { show: false }, spanGaps: true })),
+      ...series.map((_, index) => ({ stroke: colour(`--line${index}`), width: 2, points: { size: 4, fill: colour(`--line${index}`) }, spanGaps: true })),
     ],
   };
 }

@@ -16,18 +16,19 @@ export function Provenance({ detail }) {
     [T.task.facts2.head_parameters, count(made.head_parameters)],
     [T.task.facts2.backbone, detail.backbone],
   ];
-  return html`<section class="card" aria-label=${T.task.provenance}>
-    <h2>${T.task.provenance}</h2>
-    <div class="columns even">
-      <dl class="pairs">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
-      <div>
-        <h3>${T.task.metrics}</h3>
-        <dl class="pairs">${Object.entries(made.metrics).map(([name, value]) => html`
-          <div><dt>${name.replaceAll("_", " ")}</dt><dd>${number(value, 4)}</dd></div>`)}</dl>
-      </div>
+  const measured = Object.entries(made.metrics).map(([name, value]) => [name.replaceAll("_", " "), number(value, 4)]);
+  return html`<div class="columns even">
+    <section class="card" aria-label=${T.task.provenance}><h2>${T.task.provenance}</h2><${Pairs} pairs=${facts} /></section>
+    <div class="stack">
+      <section class="card" aria-label=${T.task.metrics}><h2>${T.task.metrics}</h2><${Pairs} pairs=${measured} /></section>
+      <section class="card" aria-label=${T.task.labels}><h2>${T.task.labels}</h2>
+        <ul class="tags">${labels.slice(0, LABELS).map((label) => html`<li>${label}</li>`)}
+          ${labels.length > LABELS && html`<li class="faint">${T.task.manyLabels(labels.length - LABELS)}</li>`}</ul>
+      </section>
     </div>
-    <h3>${T.task.labels}</h3>
-    <ul class="tags">${labels.slice(0, LABELS).map((label) => html`<li>${label}</li>`)}
-      ${labels.length > LABELS && html`<li class="faint">${T.task.manyLabels(labels.length - LABELS)}</li>`}</ul>
-  </section>`;
+  </div>`;
+}
+
+function Pairs({ pairs }) {
+  return html`<dl class="pairs">${pairs.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }

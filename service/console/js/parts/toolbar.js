@@ -23,3 +23,10 @@ export function Theme() {
     ${["auto", "light", "dark"].map((value) => html`<option value=${value}>${T.theme[value]}</option>`)}
   </select>`;
 }
+
+/** The mark: a bare trunk, then neurons. */
+export function Mark() {
+  return html`<svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
+    <g fill="currentColor"><rect x="1" y="12" width="3" height="6" opacity=".4" /><rect x="6" y="12" width="3" height="6" opacity=".4" />
+    <rect x="11" y="7" width="3" height="11" /><rect x="16" y="2" width="3" height="16" /></g></svg>`;
+}

@@ -8,7 +8,8 @@ import { Drop } from "./drop.js";
 import { Trouble } from "./feedback.js";
 
 const FAILED = /The check that failed is: ([a-z ]+)/;
-const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+const PATTERN = "[a-z0-9][a-z0-9_\\-]{0,63}";
+const NAME = new RegExp(`^${PATTERN}$`);
 const ORDER = Object.keys(T.upload.names);
 
 /** Without `task`, the person names it. */
@@ -16,24 +17,26 @@ export function Upload({ task, onPublished }) {
   const [name, setName] = useState(task ?? "");
   const [file, setFile] = useState(null);
   const [report, setReport] = useState(null); // { checks, answer?, problem?, done? }
-  const check = useAction(async (chosen, named) => {
-    setReport(null);
+  const fresh = !task; // a new task must not become a version of one that exists
+  const check = useAction(async (chosen) => {
+    const named = name || suggested(chosen.name);
+    setName(named);
     setFile(chosen);
-    setReport(await reported(() => putTask(named, chosen, { dryRun: true })));
+    setReport(null);
+    setReport(await reported(() => putTask(named, chosen, { dryRun: true, fresh })));
   });
   const publish = useAction(async (activate) => {
-    const found = await reported(() => putTask(name, file, { activate }));
+    const found = await reported(() => putTask(name, file, { activate, fresh }));
     setReport({ ...found, done: !found.problem });
     if (!found.problem) await onPublished(name, found.answer);
   });
-  const chosen = (picked) => check.run(picked, name || suggested(picked.name)).then(() => !task && !name && setName(suggested(picked.name)));
   return html`<section class="card upload" aria-label=${task ? T.upload.title : T.upload.newTitle}>
     <h2>${task ? T.upload.title : T.upload.newTitle}</h2>
     ${!task && html`<label>${T.upload.name}
-      <input value=${name} pattern=${NAME.source} spellcheck="false" autocomplete="off" aria-describedby="name-help"
+      <input value=${name} pattern=${PATTERN} spellcheck="false" autocomplete="off" aria-describedby="name-help"
         onInput=${(event) => setName(event.currentTarget.value)} />
       <span class="faint" id="name-help">${T.upload.nameHelp}</span></label>`}
-    <${Drop} text=${T.upload.drop} pick=${T.upload.pick} accept=".safetensors" onFile=${chosen} />
+    <${Drop} text=${T.upload.drop} pick=${T.upload.pick} accept=".safetensors" onFile=${check.run} />
     <div role="status">${check.busy && html`<p class="loading">${T.upload.checking(file?.name ?? "")}</p>`}</div>
     <${Trouble} error=${check.error ?? publish.error} />
     ${report && html`<${Report} ...${report} name=${name} />`}
