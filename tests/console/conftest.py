@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
 
     from tests.service.live import Live
 
+_numbers = count()
 _ARGUMENTS = (
     "--no-sandbox",  # a container's root may not use it
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
 
+_PERMISSIONS = ("clipboard-read", "clipboard-write", "camera")
 _PATIENCE = 30_000  # milliseconds, on a machine that may be busy
 
 
@@ -40,7 +43,7 @@ def browser() -> "Iterator[Browser]":
 @pytest.fixture
 def context(browser: "Browser") -> "Iterator[BrowserContext]":
     """A fresh profile."""
-    context = browser.new_context(viewport={"width": 1280, "height": 860}, permissions=["clipboard-read", "camera"])
+    context = browser.new_context(viewport={"width": 1280, "height": 860}, permissions=list(_PERMISSIONS))
     context.set_default_timeout(_PATIENCE)
     yield context
     context.close()
@@ -79,3 +82,9 @@ def image(tmp_path: Path) -> Path:
     path = tmp_path / "some image.png"
     path.write_bytes(encode(picture(1, size=(120, 100))))
     return path
+
+
+@pytest.fixture
+def task() -> str:
+    """A task id that no other test uses."""
+    return f"task-{next(_numbers)}"

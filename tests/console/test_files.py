@@ -16,19 +16,19 @@ OWN = sorted((CONSOLE / "js").rglob("*.js"))
 _ROW = re.compile(r"\| `([\w.]+)` \|.*`(\w+)\.LICENSE`.*`([0-9a-f]{64})` \|")
 
 
-def test_every_file_is_served_with_its_type_and_the_policy(live: Live) -> None:
+def test_every_file_is_served_with_its_type_and_the_policy(console: Live) -> None:
     kinds = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
     files = [path for path in CONSOLE.rglob("*") if path.suffix in kinds]
     assert len(files) > 25
     for path in files:
-        response = live.client.get(f"/console/{path.relative_to(CONSOLE).as_posix()}")
+        response = console.client.get(f"/console/{path.relative_to(CONSOLE).as_posix()}")
         assert response.content == path.read_bytes()
         assert response.headers["content-type"].partition(";")[0] == kinds[path.suffix]
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_pages_forbid_what_comes_from_elsewhere_and_what_is_inline(live: Live, path: str) -> None:
-    response = live.client.get(path)
+def test_pages_forbid_what_comes_from_elsewhere_and_what_is_inline(console: Live, path: str) -> None:
+    response = console.client.get(path)
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     policy = dict(part.split(" ", 1) for part in response.headers["content-security-policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
@@ -37,16 +37,16 @@ def test_pages_forbid_what_comes_from_elsewhere_and_what_is_inline(live: Live, p
     assert not re.search(r"<style|<script(?! type=\"module\" src=)|\son\w+=|\sstyle=", response.text)
 
 
-def test_a_file_that_the_browser_has_is_not_sent_again(live: Live) -> None:
-    first = live.client.get("/console/js/main.js")
-    again = live.client.get("/console/js/main.js", headers={"If-None-Match": first.headers["etag"]})
+def test_a_file_that_the_browser_has_is_not_sent_again(console: Live) -> None:
+    first = console.client.get("/console/js/main.js")
+    again = console.client.get("/console/js/main.js", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    assert live.client.head("/").headers["content-length"] == str((CONSOLE / "index.html").stat().st_size)
+    assert console.client.head("/").headers["content-length"] == str((CONSOLE / "index.html").stat().st_size)
 
 
 @pytest.mark.parametrize("path", ["/console/", "/console/../settings.py", "/console/%2e%2e/settings.py", "/console/js"])
-def test_nothing_else_is_served(live: Live, path: str) -> None:
-    assert live.client.get(path).status_code == 404
+def test_nothing_else_is_served(console: Live, path: str) -> None:
+    assert console.client.get(path).status_code == 404
 
 
 def test_an_operator_can_turn_the_console_off(tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ function TaskChoice({ tasks, chosen, setChosen, every, setEvery }) {
   const [search, setSearch] = useState("");
   const ready = tasks.filter((task) => task.ready).map(({ task }) => task);
   const found = ready.filter((name) => name.includes(search.trim().toLowerCase()));
-  const listed = [...new Set([...chosen, ...found])].slice(0, LISTED);
+  const near = found.slice(0, LISTED);
+  const listed = [...near, ...chosen.filter((name) => !near.includes(name))]; // what was ticked stays in sight
   const toggle = (name) => setChosen(chosen.includes(name) ? chosen.filter((each) => each !== name) : [...chosen, name]);
   return html`
     <div class="segments" role="group" aria-label=${T.try.tasks}>
@@ -127,7 +128,7 @@ function TaskChoice({ tasks, chosen, setChosen, every, setEvery }) {
     ${!every && html`
       <label>${T.try.choose}<input type="search" value=${search} onInput=${(event) => setSearch(event.currentTarget.value)} /></label>
       <div class="choices" role="group" aria-label=${T.try.some}>${listed.map((name) => html`
-        <label class="choice"><input type="checkbox" checked=${chosen.includes(name)} onChange=${() => toggle(name)} />${name}</label>`)}
+        <label class="choice" key=${name}><input type="checkbox" checked=${chosen.includes(name)} onChange=${() => toggle(name)} />${name}</label>`)}
       </div>
       <p class="faint" role="status">${T.try.chosen(chosen.length)}${found.length > LISTED ? `, ${T.try.more(found.length - LISTED)}` : ""}</p>`}
   `;

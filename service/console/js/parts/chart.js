@@ -15,10 +15,11 @@ export function Chart({ title, points, series, unit, binary = false }) {
   const plot = useRef(null);
   const data = [points.map(({ at }) => at), ...series.map(({ key }) => points.map((point) => finite(point[key])))];
   useEffect(() => {
-    const made = new uPlot(options(place.current, series, { unit, binary }), data, place.current);
+    const host = place.current;
+    const made = new uPlot(options(host, series, { unit, binary }), data, host);
     plot.current = made;
-    const resized = new ResizeObserver(() => made.setSize({ width: place.current.clientWidth, height: HEIGHT }));
-    resized.observe(place.current);
+    const resized = new ResizeObserver(() => made.setSize({ width: host.clientWidth, height: HEIGHT }));
+    resized.observe(host);
     const recolour = () => made.redraw(false);
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     addEventListener("themechange", recolour);

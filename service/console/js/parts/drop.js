@@ -28,6 +28,6 @@ export function Drop({ text, pick, accept, onFile, children }) {
       <button type="button" onClick=${() => input.current.click()}>${pick}</button>
       ${children}
     </div>
-    <input ref=${input} type="file" accept=${accept} aria-label=${pick} tabindex="-1" class="hidden" onChange=${picked} />
+    <input ref=${input} type="file" accept=${accept} hidden onChange=${picked} />
   </div>`;
 }

@@ -32,7 +32,8 @@ function sumBefore(parts, index) {
 export function Canary({ task, shares, versions, generation, onChanged }) {
   const main = Number(Object.entries(shares).sort(([, a], [, b]) => b - a)[0][0]);
   const others = versions.map(({ version }) => version).filter((version) => version !== main);
-  const [candidate, setCandidate] = useState(() => others.find((version) => shares[version]) ?? others[0]);
+  const [chosen, setChosen] = useState(null);
+  const candidate = others.includes(chosen) ? chosen : (others.find((version) => shares[version]) ?? others[0]);
   const [share, setShare] = useState(() => Math.round((shares[candidate] ?? 0.1) * 100));
   useEffect(() => setShare(Math.round((shares[candidate] ?? 0.1) * 100)), [candidate, generation]);
   const change = useAction(async () => {
@@ -47,7 +48,7 @@ export function Canary({ task, shares, versions, generation, onChanged }) {
   return html`<form class="canary" onSubmit=${submit}>
     <h3>${T.task.canary}</h3>
     <label>${T.task.candidate}
-      <select value=${candidate} onChange=${(event) => setCandidate(Number(event.currentTarget.value))}>
+      <select value=${candidate} onChange=${(event) => setChosen(Number(event.currentTarget.value))}>
         ${others.map((version) => html`<option value=${version}>${version}</option>`)}
       </select>
     </label>
