@@ -75,7 +75,9 @@ def test_our_modules_are_small_and_keep_keys_out_of_storage() -> None:
     for path in OWN:
         text = path.read_text()
         assert text.count("\n") < 300 or path.name == "strings.js", path
-        assert not re.search(r"localStorage|sessionStorage|document\.cookie|\beval\(|new Function|innerHTML", text), path
+        assert not re.search(r"localStorage|sessionStorage|document\.cookie|\beval\(|new Function|innerHTML", text), (
+            path
+        )
 
 
 def test_every_import_of_our_modules_is_a_file() -> None:

@@ -56,12 +56,13 @@ def test_a_wrong_key_is_told_and_no_key_is_ever_kept(page: Page, crowded: Live) 
     expect(dialog.get_by_role("alert")).to_have_text("The server refused that key for this action.")
     give_key(page, PREDICT)
     expect(page.get_by_role("heading", name="task-0001")).to_be_visible()
-    page.get_by_role("button", name="Activate version 1").click()  # needs another kind of key
+    page.get_by_role("button", name="Download version 1").click()  # needs another kind of key
     expect(dialog).to_contain_text("a key that may manage")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("alert")).to_contain_text("This needs a key.")
-    page.get_by_role("button", name="Activate version 1").click()
-    give_key(page, MANAGE)
+    with page.expect_download():
+        page.get_by_role("button", name="Download version 1").click()
+        give_key(page, MANAGE)
     expect(dialog).to_have_count(0)
     kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])")
     assert PREDICT not in kept

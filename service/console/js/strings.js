@@ -114,6 +114,7 @@ export const T = {
     facts: { version: "Version", classes: "Labels", sites: "Live sites", size: "Size", cost: "GFLOPs", saved: "Saved" },
     ofSites: (live, all) => `${live} of ${all}`,
     sites: "Neurons per site",
+    chartArea: "Chart",
     sitesLead: (first, all) =>
       first == null
         ? `The task has no adapter at all: all ${all} sites are bare trunk, shared with every task.`

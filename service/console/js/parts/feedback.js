@@ -41,7 +41,7 @@ export function Confirm({ title, help, typed, onYes, onNo }) {
       <h2 id="confirm-title">${title}</h2>
       <p>${help}</p>
       ${typed && html`<label>${T.confirm.name}
-        <input autofocus autocomplete="off" spellcheck="false" value=${text} onInput=${(event) => setText(event.currentTarget.value)} />
+        <input autocomplete="off" spellcheck="false" value=${text} onInput=${(event) => setText(event.currentTarget.value)} />
       </label>`}
       <div class="buttons">
         <button type="button" onClick=${onNo}>${T.cancel}</button>

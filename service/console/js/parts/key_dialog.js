@@ -31,7 +31,7 @@ export function KeyDialog() {
       <h2 id="key-title">${T.key.title}</h2>
       ${question.refused && html`<p class="problem" role="alert">${T.key.refused}</p>`}
       <p>${T.key.why[question.scope]}</p>
-      <label>${T.key.label}<input name="key" type="password" autocomplete="off" spellcheck="false" autofocus required /></label>
+      <label>${T.key.label}<input name="key" type="password" autocomplete="off" spellcheck="false" required /></label>
       <p class="faint">${T.key.memory}</p>
       <div class="buttons">
         <button type="button" onClick=${() => answer(null)}>${T.cancel}</button>

@@ -13,7 +13,7 @@ export function Sites({ widths, initial, first }) {
   const height = (neurons) => (neurons / most) * (HIGH - BOTTOM - TOP);
   const trunk = first ?? widths.length;
   return html`<figure class="sites">
-    <svg viewBox=${`0 0 ${WIDE} ${HIGH}`} role="img" aria-label=${T.task.chart(live, widths.length)}>
+    <div class="scroll" role="region" aria-label=${T.task.chartArea} tabindex="0"><svg viewBox=${`0 0 ${WIDE} ${HIGH}`} role="img" aria-label=${T.task.chart(live, widths.length)}>
       ${trunk > 0 && html`<g class="trunk">
         <rect x=${LEFT} y="4" width=${trunk * step} height=${HIGH - BOTTOM - 4} rx="4" />
         ${trunk * step > 130 && html`<text x=${LEFT + (trunk * step) / 2} y="19" text-anchor="middle">${T.task.trunk}</text>`}
@@ -24,11 +24,10 @@ export function Sites({ widths, initial, first }) {
       ${widths.map((neurons, site) => html`<${Bar} ...${{ site, neurons, step, height, before: initial[site] ?? 0 }} />`)}
       <text class="end" x=${LEFT} y=${HIGH - 2}>${T.task.input}</text>
       <text class="end" x=${WIDE} y=${HIGH - 2} text-anchor="end">${T.task.output}</text>
-    </svg>
+    </svg></div>
     <figcaption class="legend">
-      <span class="swatch neurons"></span>${T.task.neurons}
-      <span class="swatch before"></span>${T.task.initial}
-      <span class="swatch bare"></span>${T.task.trunk}
+      ${[["neurons", T.task.neurons], ["before", T.task.initial], ["bare", T.task.trunk]].map(([kind, text]) => html`
+        <span class="nowrap"><span class=${`swatch ${kind}`}></span>${text}</span>`)}
     </figcaption>
     <details><summary>${T.task.table}</summary><${Table} widths=${widths} initial=${initial} /></details>
   </figure>`;

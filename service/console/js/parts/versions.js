@@ -20,6 +20,7 @@ export function Versions({ task, shown, onShow, changed }) {
     await deleteVersion(task.task, version);
     await changed();
   });
+  const live = task.aliases.find(({ alias }) => alias === "live")?.weights ?? {};
   const busy = activate.busy || download.busy || remove.busy;
   return html`<section class="card flush" aria-label=${T.task.versions}>
     <h2>${T.task.versions}</h2>
@@ -27,7 +28,7 @@ export function Versions({ task, shown, onShow, changed }) {
     <div class="scroll" role="region" aria-label=${T.task.versions} tabindex="0"><table>
       <thead><tr>${[T.task.facts.version, T.task.created, T.task.file, T.task.facts.size, T.task.aliases, T.task.actions].map((text) => html`
         <th scope="col">${text}</th>`)}</tr></thead>
-      <tbody>${task.versions.map((info) => html`<${Row} key=${info.version} ...${{ info, busy, shown: info.version === shown }}
+      <tbody>${task.versions.map((info) => html`<${Row} key=${info.version} ...${{ info, busy, sole: live[info.version] === 1, shown: info.version === shown }}
         onShow=${onShow} onActivate=${activate.run} onDownload=${download.run} onDelete=${setDoomed} />`)}</tbody>
     </table></div>
     ${doomed !== null && html`<${Confirm} title=${T.confirm.version(doomed)} help=${T.confirm.versionHelp}
@@ -35,19 +36,19 @@ export function Versions({ task, shown, onShow, changed }) {
   </section>`;
 }
 
-function Row({ info, shown, busy, onShow, onActivate, onDownload, onDelete }) {
+function Row({ info, shown, sole, busy, onShow, onActivate, onDownload, onDelete }) {
   const { version, aliases } = info;
   const action = (text, run, disabled = false) => html`
     <button class="small" disabled=${busy || disabled} aria-label=${T.task.forVersion(text, version)} onClick=${() => run(version)}>${text}</button>`;
   return html`<tr class=${shown ? "chosen" : ""}>
     <th scope="row">${version}</th>
-    <td>${date(info.created_at)}</td>
+    <td class="nowrap">${date(info.created_at)}</td>
     <td><code title=${info.sha256}>${short(info.sha256)}</code></td>
-    <td>${bytes(info.bytes)}</td>
+    <td class="nowrap">${bytes(info.bytes)}</td>
     <td>${aliases.map((alias) => html`<span class="badge">${alias}</span> `)}</td>
     <td class="actions">
       ${action(shown ? T.task.shown : T.task.show, onShow, shown)}
-      ${action(T.task.activate, onActivate)}
+      ${action(T.task.activate, onActivate, sole)}
       ${action(T.task.download, onDownload)}
       ${action(T.task.remove, onDelete, aliases.length > 0)}
     </td>
