@@ -17,7 +17,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -39,6 +39,8 @@ _FREE_PIECES = 128  # of a body, of any size
 _PIECE_BYTES = 64  # of an average piece beyond them: one costs about as much as handling so many bytes
 _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
+_LEAVE_SECONDS = 10.0  # open without a place: who connects again at once shall not make us busy
+_MOST_LEAVING = 1024  # connections
 _MOST_LINGERING = 256  # connections
 _JUST_USED_SECONDS = 1.0
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
@@ -64,6 +66,7 @@ class Guard:
     refused: Callable[[Exception], None]
     check_room: Callable[[], None]
     lingering: int = 0
+    leaving: "dict[_Protocol, None]" = field(default_factory=dict)  # open without a place
 
 
 def protocol_class(
@@ -150,11 +153,30 @@ class _Protocol(H11Protocol):
         return not self._in_request()
 
     def give_way(self) -> None:
-        """Close for the sake of another connection; tell a client that has begun a request."""
+        """Stay open without a place for a while; a request that comes until then takes a new one."""
+        leaving = self.guard.leaving
+        leaving[self] = None
+        if self._header_timer is None:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(_LEAVE_SECONDS, self.timeout_keep_alive_handler)
+        if len(leaving) > _MOST_LEAVING:
+            next(iter(leaving)).leave_now()
+
+    def leave_now(self) -> None:
+        """Close; tell a client that has begun a request."""
+        self.guard.leaving.pop(self, None)
         if self._header_timer is not None:
             self._refuse(TooManyConnections("too many connections are open"))
         else:
             self.timeout_keep_alive_handler()
+
+    def _take_place(self) -> bool:
+        """Take a place, or refuse and return False."""
+        self.guard.leaving.pop(self, None)
+        if self.guard.places.enter(self):
+            return True
+        self._refuse(TooManyConnections("too many connections are open"))
+        return False
 
     # ---------------------------------------------------------------- asyncio's protocol
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -162,17 +184,17 @@ class _Protocol(H11Protocol):
         super().connection_made(transport)
         self.flow, self._used_at = _Flow(transport), self.loop.time()
         self.address = str(self.client[0]) if self.client else ""
-        if self.guard.places.enter(self):
+        if self._take_place():
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-        else:
-            self._refuse(TooManyConnections("too many connections are open"))
 
     def data_received(self, data: bytes) -> None:
         """Parse; the clock runs from a request's first byte to the end of its headers."""
         if self._closing:
             self._discard(len(data))
+            return
+        if self in self.guard.leaving and self._header_timer is None and not self._take_place():
             return
         if self._begins_prediction(data):
             try:
@@ -184,6 +206,8 @@ class _Protocol(H11Protocol):
             self._hold_back(len(data))
         super().data_received(data)
         self._watch_head(begun=True)
+        if self in self.guard.leaving and self._in_request():
+            self._take_place()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock with the connection, and free its place."""
@@ -192,6 +216,7 @@ class _Protocol(H11Protocol):
         if self._closing:
             self.guard.lingering -= 1
         self.guard.places.leave(self)
+        self.guard.leaving.pop(self, None)
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
@@ -347,6 +372,7 @@ class _Protocol(H11Protocol):
         self._stop_clock()
         self._unset_keepalive_if_required()
         self.guard.places.leave(self)
+        self.guard.leaving.pop(self, None)
         self.guard.lingering += 1
         if self.guard.lingering > _MOST_LINGERING or not self.transport.can_write_eof():
             self.transport.close()
