@@ -39,6 +39,7 @@ _FREE_PIECES = 128  # of a body, of any size
 _PIECE_BYTES = 64  # of an average piece beyond them: one costs about as much as handling so many bytes
 _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
+_REST_SECONDS = 0.02  # between requests that a stranger sends ahead of their answers
 _LEAVE_SECONDS = 10.0  # open without a place: who connects again at once shall not make us busy
 _MOST_LEAVING = 1024  # connections
 _MOST_LINGERING = 256  # connections
@@ -122,6 +123,7 @@ class _Protocol(H11Protocol):
     address = ""
     _proven = False  # a valid key came before the request that is being answered
     _stopping = False  # the server takes no more connections
+    _resting = False  # between two requests of a stranger that were sent together
     _closing = False  # nothing is parsed any more: what still comes is thrown away
     _discarded = 0  # bytes
     _unsent = 0  # bytes of answers that waited for the client at the last look
@@ -202,7 +204,7 @@ class _Protocol(H11Protocol):
             except EngineError as error:
                 self._refuse_unread(error, data)
                 return
-        if self.conn.their_state is h11.DONE and self._in_request():
+        if self._resting or (self.conn.their_state is h11.DONE and self._in_request()):
             self._hold_back(len(data))
         super().data_received(data)
         self._watch_head(begun=True)
@@ -237,6 +239,9 @@ class _Protocol(H11Protocol):
         self.guard.places.used(self)
         if self.flow.held:
             self._hold_back(0)
+        self._resting = bool(self.conn.trailing_data[0]) and not self.known
+        if self._resting:
+            self.loop.call_later(_REST_SECONDS, self._go_on)
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch_writing()
@@ -244,6 +249,17 @@ class _Protocol(H11Protocol):
             self._watch_head(begun=bool(self.conn.trailing_data[0]))
             if self._stopping:
                 self._close_soon()
+
+    def handle_events(self) -> None:
+        """Parse what was received, unless this connection has to rest."""
+        if not self._resting:
+            super().handle_events()
+
+    def _go_on(self) -> None:
+        self._resting = False
+        if not self._closing and not self.transport.is_closing():
+            self.handle_events()
+            self._watch_head(begun=bool(self.conn.trailing_data[0]))
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection without a word, and drop what its client does not read."""
