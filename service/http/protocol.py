@@ -24,19 +24,17 @@ from typing import Any
 import h11
 from starlette.responses import Response
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from service.engine import EngineError
 from service.errors import HeadersTooLarge, MalformedRequest, RequestTimeout, TooManyConnections
+from service.http.parsing import Flow, Pieces
 from service.http.places import Places
 from service.http.record import HEADER, find_record, request_id
 from service.problems import response_to
 from service.settings import Settings
 
-_FREE_PIECES = 128  # of a body, of any size
-_PIECE_BYTES = 64  # of an average piece beyond them: one costs about as much as handling so many bytes
 _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
 _REST_SECONDS = 0.02  # between requests that a stranger sends ahead of their answers
@@ -81,45 +79,11 @@ def protocol_class(
     return Protocol
 
 
-class _Pieces(h11.Connection):
-    """Refuses bodies that come in many tiny pieces: each piece costs the same, however small it is."""
-
-    _pieces = 0
-    _bytes = 0
-
-    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """The next event.
-
-        Raises:
-            RemoteProtocolError: what h11 refuses, or too many pieces.
-        """
-        event = super().next_event()
-        if type(event) is h11.Data:
-            self._pieces += 1
-            self._bytes += len(event.data)
-            if self._pieces > _FREE_PIECES + self._bytes // _PIECE_BYTES:
-                raise h11.RemoteProtocolError("the body comes in too many tiny pieces")
-        elif type(event) is h11.Request:
-            self._pieces = self._bytes = 0
-        return event
-
-
-class _Flow(FlowControl):
-    """Reading that can be held up, whoever wants to go on."""
-
-    held = False
-
-    def resume_reading(self) -> None:
-        """Go on, unless reading is held up."""
-        if not self.held:
-            super().resume_reading()
-
-
 class _Protocol(H11Protocol):
     """One connection."""
 
     guard: Guard
-    flow: _Flow
+    flow: Flow
     address = ""
     _proven = False  # a valid key came before the request that is being answered
     _stopping = False  # the server takes no more connections
@@ -139,7 +103,7 @@ class _Protocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state, "connection": self}, _loop)
-        self.conn = _Pieces(h11.SERVER, config.h11_max_incomplete_event_size or 2**16)
+        self.conn = Pieces(h11.SERVER, config.h11_max_incomplete_event_size or 2**16)
 
     # ---------------------------------------------------------------- as `places` sees it
     @property
@@ -184,7 +148,7 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a place, or refuse before anything is read."""
         super().connection_made(transport)
-        self.flow, self._used_at = _Flow(transport), self.loop.time()
+        self.flow, self._used_at = Flow(transport), self.loop.time()
         self.address = str(self.client[0]) if self.client else ""
         if self._take_place():
             self.timeout_keep_alive_task = self.loop.call_later(
