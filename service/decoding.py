@@ -23,6 +23,7 @@ from backbone.errors import ImageTooCostly
 from backbone.image_bytes import Encoded
 from backbone.images import EXTRA_FORMATS, FORMATS, inspect, missing_decoders, render, work
 from service.errors import DecodeBacklog, SettingsError, TooManyUnderWay
+from service.logs import carried
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -229,7 +230,7 @@ class _Lane:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, job: Callable[[], T], places: int) -> "Future[T]":
-        future = self._pool.submit(self._timed, job)
+        future = self._pool.submit(carried(lambda: self._timed(job)))
         future.add_done_callback(lambda _: self._leave(places))  # when the thread is free, not when the request is over
         return future
 

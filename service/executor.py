@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from service.errors import Overloaded
+from service.logs import carried
 
 T = TypeVar("T")
 Refusal = Callable[[], Overloaded]
@@ -62,7 +63,7 @@ class BoundedExecutor:
             Overloaded: the backlog is full; or whatever the job raises.
         """
         self._slots.take()
-        future = asyncio.get_running_loop().run_in_executor(self._pool, job)
+        future = asyncio.get_running_loop().run_in_executor(self._pool, carried(job))
         future.add_done_callback(lambda _: self._slots.release())  # when the thread is free, not when the caller left
         return await future
 

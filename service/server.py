@@ -9,7 +9,6 @@ Exit codes:
 """
 
 import gc
-import logging
 import os
 import signal
 import socket
@@ -26,6 +25,7 @@ import uvicorn
 from adapters_store import AdaptersStoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from backbone.memory import keep_large_blocks
+from service import logs
 from service.access.keyring import Keyring
 from service.engines import make_engine
 from service.errors import SettingsError
@@ -38,13 +38,11 @@ OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
 
 _STARTTIME = 19  # field of /proc/self/stat behind the command's name, in ticks since the machine began
 
-_QUIET = ("uvicorn", "python_multipart")  # they log a line for each malformed request: ours to count, not to repeat
-
 
 def main(settings: Settings) -> int:
     """Serve until a signal or the engine's death; returns the process's exit code."""
     keep_large_blocks()
-    _log_to_stderr()
+    logs.configure(settings)
     start = time.perf_counter() - process_age()
     with ExitStack() as stack:
         try:
@@ -169,9 +167,3 @@ def _announce(service: Service, listener: socket.socket, seconds: float) -> None
         f"at http://{name}:{port} (ready in {seconds:.1f} s)",
         flush=True,
     )
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -16,6 +16,7 @@ from adapters_store import AdaptersStoreError, Store, unpack
 from adapters_store.errors import BackendError
 from service.engine import Engine, EngineError, Resident
 from service.errors import LoadBacklog
+from service.logs import carried
 from service.tasks.table import Content
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class Loads:
                 return load
             if len(self._under_way) >= self._backlog:
                 raise LoadBacklog("too many task adapters wait to be loaded")
-            load = self._under_way[content.sha256] = self._pool.submit(self._load, content, evicting)
+            load = self._under_way[content.sha256] = self._pool.submit(carried(lambda: self._load(content, evicting)))
         load.add_done_callback(lambda _: self._land(content.sha256))
         return load
 
