@@ -183,13 +183,11 @@ class Log:
         raise StoreReplaced(f"{name} is another entry than the one that was read before")
 
     def _newest_snapshot(self) -> State:
-        for name in self._snapshot_names():
-            data = self._backend.get(name)
-            if data is not None:
-                with suppress(CorruptLog):  # an older snapshot, or the whole log, leads to the same state
-                    state = decode_state(data)
-                    if self._leads_on(state):
-                        return state
+        for data in filter(None, map(self._backend.get, self._snapshot_names())):
+            with suppress(CorruptLog):  # an older snapshot, or the whole log, leads to the same state
+                state = decode_state(data)
+                if self._leads_on(state):
+                    return state
         return State()
 
     def _leads_on(self, state: State) -> bool:

@@ -8,13 +8,12 @@ from importlib.metadata import version
 
 from adapters_store import Store
 from backbone import Backbone, ImageLimits
-from service import release
 from service.access.keyring import Keyring
 from service.decoding import Decoder
 from service.engine import Batcher, Engine, Limits
+from service.engines import Kernels
 from service.errors import ReadBacklog
 from service.executor import BoundedExecutor, Slots
-from service.kernels import Kernels
 from service.metrics.collectors import BuildCollector, EngineCollector, TasksCollector
 from service.metrics.counters import Metrics
 from service.metrics.tiers import TierMetrics
@@ -123,7 +122,7 @@ class Service:
 def _build(backbone: Backbone) -> Mapping[str, str]:
     """What runs here."""
     return {
-        "version": release(),
+        "version": version("mimi-serving"),
         "backbone": backbone.name,
         "fingerprint": backbone.fingerprint,
         "python": platform.python_version(),

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp
 
 from adapters_store import AdaptersStoreError
 from backbone import ImageError
-from service import release
 from service.engine import EngineError
 from service.errors import ServiceError
 from service.http import openapi
@@ -41,7 +40,7 @@ def create_app(service: Service) -> ASGIApp:
     api = FastAPI(
         title="MiMi serving",
         summary="Many vision tasks over one resident backbone.",
-        version=release(),
+        version=openapi.RELEASE,
         lifespan=_lifespan,
         redirect_slashes=False,
         openapi_url=None,  # served by a route of our own, which asks for a key

@@ -6,6 +6,7 @@ FastAPI documents errors as plain JSON; here they become what is really sent.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +15,8 @@ from service.http import examples
 from service.http.v2 import docs
 from service.problems import MEDIA_TYPE, speaks_v2
 from service.schemas import Problem
+
+RELEASE = version("mimi-serving")
 
 Document = dict[str, Any]
 

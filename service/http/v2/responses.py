@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backbone import Backbone
-from service import release
 from service.engine import RowResult
+from service.http import openapi
 from service.http.v2.requests import OutputSpec, ParsedRequest
 from service.http.v2.schemas import (
     FEATURES,
@@ -121,7 +121,7 @@ PLATFORM = "mimi_safetensors"
 
 def server_metadata() -> ServerMetadata:
     """This server."""
-    return ServerMetadata(name="mimi-serving", version=release(), extensions=EXTENSIONS)
+    return ServerMetadata(name="mimi-serving", version=openapi.RELEASE, extensions=EXTENSIONS)
 
 
 def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:

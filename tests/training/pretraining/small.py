@@ -8,7 +8,7 @@ from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor
 
 from backbone import Preprocessing
-from training.data.arrays import array_set
+from training.data.published import array_set
 from training.pretraining.distill.options import DistillOptions
 from training.pretraining.distill.recipe import Distilling, Pass
 from training.pretraining.distill.store import Plan, Targets, fill, open_targets

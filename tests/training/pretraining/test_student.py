@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from backbone import load_backbone
 from tests.training.pretraining import killed
 from tests.training.pretraining.small import OPTIONS, begin, rows_of, targets
-from training.checkpoint import load_checkpoint
+from training.checkpoint import load_checkpoint, under
 from training.errors import CheckpointMismatch, Diverged
 from training.pretraining.distill.options import DistillOptions
 from training.pretraining.distill.recipe import Distilling, Pass, Scale, losses, mirror, new_student
@@ -133,7 +133,7 @@ def test_its_weights_are_the_averaged_ones_without_the_heads_of_training(shown: 
     for step in range(2):  # the first begins the average
         state.step(step, shown, rows_of(step, shown), 0.5)
     written = load(weights_of(state))
-    averaged = state.average.module.network.state_dict()
+    averaged = under("network.", state.average.module.state_dict())
     assert written.keys() == averaged.keys()
     for name, value in written.items():
         torch.testing.assert_close(value, averaged[name].half())

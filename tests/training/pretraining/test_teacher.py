@@ -1,5 +1,6 @@
 """The teacher comes from one known wheel, and says of a view what float32 says of it."""
 
+import hashlib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def test_another_network_in_the_wheel_is_refused(tmp_path: Path, monkeypatch: py
     wheel = tmp_path / "wheel.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(ONNX_PATH, b"another network")
-    digest = teacher.hashlib.sha256(wheel.read_bytes()).hexdigest()
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     monkeypatch.setattr(teacher, "WHEEL_SHA256", digest)
     with pytest.raises(TeacherInvalid, match=ONNX_PATH):
         convert(wheel, tmp_path / "teacher.safetensors")

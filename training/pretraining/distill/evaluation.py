@@ -89,11 +89,12 @@ def evaluate(
 
 def _nearest_of(encoder: Encoder, path: Path, each: int) -> float:
     images = load_data(str(path))
-    if images.test is None:
+    held_back = images.test or images.validation
+    if held_back is None:
         raise MissingPath(f"{path}: a held-back split is needed, such as validation.parquet")
     rows = few_of_each(images.train.targets, each)
     bank = decode_all(images.train, encoder.preprocessing, rows.tolist())
-    asked = decode_all(images.test, encoder.preprocessing, range(len(images.test)))
+    asked = decode_all(held_back, encoder.preprocessing, range(len(held_back)))
     return nearest(encoder(bank), bank.targets, encoder(asked), asked.targets)
 
 

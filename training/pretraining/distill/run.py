@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, write_atomic
-from training.lines import add_lines
+from training.jsonl import add_rows
 from training.pretraining.distill.options import DistillOptions
 from training.pretraining.distill.recipe import Distilling, Pass, Scale
 from training.pretraining.distill.store import open_targets
@@ -115,7 +115,7 @@ def _tell(folder: Path, clock: Clock, recent: list[Mapping[str, float]], say: Ca
     """A line for a person, and one for a program."""
     mean = {name: sum(each[name] for each in recent) / len(recent) for name in recent[0]}
     line = {"step": clock.step, "position": clock.position, "seconds": clock.seconds, **mean}
-    add_lines(folder / "progress.jsonl", [line])
+    add_rows(folder / "progress.jsonl", [line])
     pace = clock.step * clock.options.batch_size / clock.seconds
     said = " ".join(f"{name} {value:.4f}" for name, value in mean.items())
     say(f"step {clock.step} ({clock.position:.1%}) {said}; {pace:.0f} views/s")

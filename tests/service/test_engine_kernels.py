@@ -9,7 +9,7 @@ import torch
 from backbone import Backbone, load_backbone
 from backbone.backend import Backend
 from backbone.kernels import multiplies_bf16, path_in
-from service.kernels import Kernels
+from service.engines import Kernels
 
 
 @pytest.fixture(scope="module")
