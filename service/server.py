@@ -52,6 +52,9 @@ def main(settings: Settings) -> int:
         except SettingsError as error:
             print(f"refusing to start: {error}", file=sys.stderr)
             return REFUSED
+        except MemoryError:
+            print("cannot start: there is not enough memory", file=sys.stderr)
+            return CANNOT_START
         except (BackboneError, AdaptersStoreError, OSError) as error:
             print(f"cannot start: {error}", file=sys.stderr)
             return CANNOT_START

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from adapters_store import AdaptersStoreError
 from backbone import ImageError
 from service.engine import EngineError
+from service.engine.errors import is_out_of_memory
 from service.errors import ServiceError
 from service.http import openapi
 from service.http.limits import LimitsMiddleware
@@ -31,8 +32,10 @@ _HANDLED = (
     RequestValidationError,
     HTTPException,
     ClientDisconnect,
+    MemoryError,
     Exception,
 )
+_MAYBE_SCARCE = (OSError, RuntimeError)  # by which the system and torch report a lack of memory
 
 
 def create_app(service: Service) -> ASGIApp:
@@ -44,7 +47,7 @@ def create_app(service: Service) -> ASGIApp:
         lifespan=_lifespan,
         redirect_slashes=False,
         openapi_url=None,  # served by a route of our own, which asks for a key
-        exception_handlers=dict.fromkeys(_HANDLED, _handle),
+        exception_handlers=dict.fromkeys(_HANDLED, _handle) | dict.fromkeys(_MAYBE_SCARCE, _handle_scarcity),
         responses=openapi.documented(400, 401, 403, 413, 421, 429, 431, 503),
     )
     api.state.service = service
@@ -53,6 +56,13 @@ def create_app(service: Service) -> ASGIApp:
     guarded = OriginsMiddleware(with_cors(api, service.settings), settings=service.settings)
     limited = LimitsMiddleware(guarded, settings=service.settings)
     return RecordMiddleware(limited, metrics=service.metrics)
+
+
+async def _handle_scarcity(request: Request, error: Exception) -> Response:
+    """Answer a lack of memory; whatever else has this class is a bug, and goes on to be logged."""
+    if not is_out_of_memory(error):
+        raise error
+    return await _handle(request, error)
 
 
 async def _handle(request: Request, error: Exception) -> Response:

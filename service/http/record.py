@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.logs import log_answer, request_name
 from service.metrics.counters import Metrics, RequestRecord
+from service.problems import response_to
 
 HEADER = b"x-request-id"
 
@@ -45,6 +46,11 @@ class RecordMiddleware:
 
         try:
             await self._app(scope, receive, named)
+        except MemoryError as error:  # outside of the application, while a body was read
+            if status != _NO_ANSWER:
+                raise
+            record.error = error
+            await response_to(error, scope["path"])(scope, receive, named)
         finally:
             self._metrics.finished(record, _NO_ANSWER)  # counts nothing where the answer was counted
             log_answer(scope, status=status, size=size, seconds=perf_counter() - record.started)
