@@ -77,3 +77,20 @@ install: $(STAMP) ## only make the environment [VENV=.venv PYTHON=python3]
 $(STAMP):
 	@bash scripts/make_environment.sh "$(PYTHON)" "$(VENV)"
 	@rm -f $(VENV)/.installed-* && touch $@
+
+# Tools of a release, apart from what is tested with: they bring many packages of their own.
+.PHONY: lock sbom
+TOOLS = $(VENV)/release
+
+$(TOOLS):
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --disable-pip-version-check --quiet 'uv>=0.9' 'cyclonedx-bom>=7.0' || { rm -rf $(TOOLS); exit 1; }
+
+lock: $(STAMP) $(TOOLS) ## versions and hashes for the image, from what is installed here: deploy/locks
+	@PATH="$(TOOLS)/bin:$$PATH" bash scripts/lock.sh $(BIN)/python
+
+sbom: $(TOOLS) ## what the image is made of, as CycloneDX [DEVICE=cpu OUTPUT=sbom.json]
+	@cat deploy/locks/$(or $(DEVICE),cpu).txt $(wildcard deploy/locks/torch-$(or $(DEVICE),cpu).txt) | \
+		$(TOOLS)/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+		--output-reproducible --output-file "$(or $(OUTPUT),sbom.json)" -
+	@echo "==> sbom: $(or $(OUTPUT),sbom.json)"

@@ -7,8 +7,9 @@ that it knows, while the backend cannot be reached. Writes always go to the back
 from collections.abc import Iterable
 from contextlib import suppress
 
-from adapters_store.backend import BLOBS, SNAPSHOTS, Backend, ObjectInfo
+from adapters_store.backend import BLOBS, Backend, ObjectInfo
 from adapters_store.errors import BackendError, StoreUnavailable
+from adapters_store.recovery import entry_name
 
 
 class CachedBackend:
@@ -26,7 +27,7 @@ class CachedBackend:
         """
         self._remote, self._local, self.offline = remote, local, False
         try:
-            remote.list(SNAPSHOTS)
+            remote.get(entry_name(1))
         except StoreUnavailable:
             if not list(local.list(BLOBS)):
                 raise
@@ -81,7 +82,7 @@ class CachedBackend:
         """See `Backend.verify`; while offline, try whether the backend can be reached again."""
         if self.offline:
             with suppress(StoreUnavailable):
-                self._remote.list(SNAPSHOTS)
+                self._remote.get(entry_name(1))
                 self.offline = False
         if not self.offline:
             self._remote.verify()

@@ -75,7 +75,7 @@ def read_container(data: bytes, limits: ArtifactLimits) -> Container:
     """
     if len(data) > limits.file_bytes:
         raise errors.FileTooLarge(f"{len(data)} bytes, at most {limits.file_bytes} are read")
-    _refuse_other_formats(data, limits.header_bytes)
+    _refuse_other_formats(data, limits.header_cap(len(data)))
     start, text = _header_text(data, limits)
     header = parse_object(text, max_depth=limits.json_depth)
     metadata = _metadata(header.pop(METADATA, {}))
@@ -106,8 +106,8 @@ def write_container(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[A
 
 def _header_text(data: bytes, limits: ArtifactLimits) -> tuple[int, str]:
     length = int.from_bytes(data[:LENGTH_BYTES], "little")
-    if length > limits.header_bytes:
-        raise errors.HeaderTooLarge(f"a header of {length} bytes, at most {limits.header_bytes} are read")
+    if length > (cap := limits.header_cap(len(data))):
+        raise errors.HeaderTooLarge(f"a header of {length} bytes, at most {cap} are read")
     start = LENGTH_BYTES + length
     if start > len(data):
         raise errors.TruncatedFile("the file ends inside its header")

@@ -8,8 +8,8 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from adapters_store.log import snapshot_name
 from adapters_store.opening import is_folder, local_path, open_backend
 from adapters_store.recovery import Fault, entry_name, read_entries, replay
 from adapters_store.sqlite_backend import BUSY_SECONDS, SqliteBackend
-from adapters_store.state import State, apply, decode_state, encode_state
+from adapters_store.state import State, VersionInfo, apply, decode_state, encode_state
 from adapters_store.store import Store, blob_hash
+
+_BLOBS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,7 @@ def repair(url: str) -> Report:
         if not backend.damage:
             _repair_log(backend)
             return report
-        path = Path(str(local_path(url)))
-        with _new_file(path) as new:
-            with closing(SqliteBackend(new)) as fresh:
-                _copy_objects(backend, fresh)
-                _repair_log(fresh)
-                fresh.release_reserve()
-            _swap(new, path)
+        _rebuild(backend, Path(str(local_path(url))))
     return report
 
 
@@ -186,6 +182,17 @@ def _repair_log(backend: Backend) -> None:
     backend.create(snapshot_name(state.generation), encode_state(state))
 
 
+def _rebuild(damaged: Backend, path: Path) -> None:
+    """Put a new SQLite file, with every object that can be read, in the place of a damaged one."""
+    with _new_file(path) as new:
+        with closing(SqliteBackend(new)) as fresh:
+            with fresh.batch():
+                _copy_objects(damaged, fresh)
+                _repair_log(fresh)
+            fresh.release_reserve()
+        _swap(new, path)
+
+
 def _mended(state: State, generation: int, entry: Change | CorruptLog) -> tuple[Change, State]:
     """Return an entry that follows from a state, and the state after it."""
     reason = str(entry)
@@ -218,24 +225,51 @@ def _copy(old: Backend, new: Backend) -> Report:
     """Copy a store as of one moment, then read the copy."""
     if any(list(new.list(folder)) for folder in FOLDERS):
         raise NotEmpty("the place holds a store already")
-    store, copied = Store(old), 0
-    while True:
-        state = store.snapshot()
-        if store.faults:
-            raise StoreDamaged("; ".join(map(str, store.faults)))
-        for change in store.changes(copied):
-            if copied < change.generation <= state.generation:
-                new.create(entry_name(change.generation), encode_change(change))
+    with _held(old):
+        store, copied, lost = Store(old), 0, True
+    while lost:
+        with _held(old):
+            state = store.snapshot()
+            if store.faults:
+                raise StoreDamaged("; ".join(map(str, store.faults)))
+            _copy_entries(store, new, after=copied, last=state.generation)
         copied = state.generation
-        lost = [info.blob for info in state.versions() if not _copy_blob(store, new, info.blob, info.sha256)]
-        if not lost or store.snapshot() == state:  # else they were deleted and swept meanwhile: copy the rest too
-            break
+        lost = not _copy_blobs(store, old, new, list(state.versions()))
+        if store.snapshot() == state:
+            break  # what is lost was not deleted and swept meanwhile: it cannot be read
     new.create(snapshot_name(state.generation), encode_state(state))
     return _examine(new)
 
 
+def _held(backend: Backend) -> AbstractContextManager[None]:
+    """Return a context in which nobody writes to a SQLite file; many short waits for writers become one."""
+    return backend.held() if isinstance(backend, SqliteBackend) else nullcontext()
+
+
+def _copy_blobs(store: Store, old: Backend, new: Backend, infos: Sequence[VersionInfo]) -> bool:
+    """Copy the blobs of versions; return whether all of them could be read."""
+    whole = True
+    for start in range(0, len(infos), _BLOBS_AT_ONCE):
+        with _held(old):
+            chunk = infos[start : start + _BLOBS_AT_ONCE]
+            for info in chunk:
+                whole &= _copy_blob(store, new, info.blob, info.sha256)
+    return whole
+
+
+def _copy_entries(store: Store, new: Backend, *, after: int, last: int) -> None:
+    try:
+        for change in store.changes(after):
+            if change.generation <= last:
+                new.create(entry_name(change.generation), encode_change(change))
+    except CorruptLog as error:  # before the newest snapshot, so that nothing else has read it
+        raise StoreDamaged(str(error)) from error
+
+
 def _copy_blob(store: Store, new: Backend, name: str, sha256: str) -> bool:
-    """Copy a blob; return whether it could be read."""
+    """Copy a blob unless it is copied already; return whether it could be read."""
+    if new.get(name) is not None:
+        return True
     try:
         new.create(name, store.read(sha256))
     except (UnknownBlob, Damaged):
@@ -245,7 +279,8 @@ def _copy_blob(store: Store, new: Backend, name: str, sha256: str) -> bool:
 
 def _copy_to_file(old: Backend, path: Path) -> Report:
     with closing(SqliteBackend(path)) as new:
-        report = _copy(old, new)
+        with new.batch():  # one flush to the disk, not one for each entry
+            report = _copy(old, new)
         new.release_reserve()
     return report
 

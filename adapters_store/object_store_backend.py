@@ -28,10 +28,11 @@ ENDPOINTS = {"s3": "AWS_ENDPOINT and AWS_REGION", "gs": "GOOGLE_BASE_URL", "az":
 _CAUSES: tuple[tuple[str, str], ...] = (
     (r"NoSuchBucket|ContainerNotFound|bucket does not exist", "there is no such bucket: see the setting `store`"),
     (r"169\.254\.|metadata\.google|instance credentials|[Tt]oken request", "there are no credentials: set {keys}"),
+    (r"builder error", "plain HTTP is not allowed: set AWS_ALLOW_HTTP=true, or use an https endpoint"),
     (r"InvalidAccessKeyId|SignatureDoesNotMatch|Unauthenticated|\b401\b", "the credentials are wrong: see {keys}"),
     (r"AccessDenied|PermissionDenied|Forbidden|\b403\b", "these credentials may not do that: see {keys}"),
     (
-        r"dns error|failed to lookup|[Cc]onnection refused|connect|timed out|timeout",
+        r"error sending request|timed out|error decoding response",
         "it cannot be reached: see {hosts}",
     ),
     (r"Bucket name|missing bucket|MissingBucket|not found in url", "the URL names no bucket: see the setting `store`"),
@@ -40,7 +41,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
 
 def explain(error: BaseException, scheme: str) -> str:
     """Return what is wrong with an object store, and which setting to look at, without the client's own text."""
-    text = f"{type(error).__name__}: {error}"
+    text = f"{type(error).__name__}: {error}".partition("\nDebug source")[0]
     places = {"keys": CREDENTIALS.get(scheme, "the credentials"), "hosts": ENDPOINTS.get(scheme, "the setting `store`")}
     for pattern, cause in _CAUSES:
         if re.search(pattern, text):

@@ -12,10 +12,9 @@ from adapters_store.sqlite_backend import SqliteBackend
 from adapters_store.store import Store
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import RetryConfig
 
 OBJECT_STORES = ("memory", "s3", "gs", "az")
-_PATIENCE: "ClientConfig" = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=30)}
 _RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
 
 
@@ -105,6 +104,6 @@ def _open_object_store(url: str) -> Backend:
     try:
         if scheme == "memory":
             return ObjectStoreBackend(from_url(url), scheme)
-        return ObjectStoreBackend(from_url(url, client_options=_PATIENCE, retry_config=_RETRIES), scheme)
+        return ObjectStoreBackend(from_url(url, retry_config=_RETRIES), scheme)
     except BaseError as error:
         raise StoreUnavailable(f"the {scheme} store cannot be opened: {explain(error, scheme)}") from error

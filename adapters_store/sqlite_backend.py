@@ -13,9 +13,10 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 from adapters_store.backend import ObjectInfo, Reserve
 from adapters_store.errors import (
@@ -35,7 +36,11 @@ FORMAT = 1  # of the database, in the file's header
 BUSY_SECONDS = 30.0  # how long a writer waits for another process's write
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_READER_WAITS = 0.001  # seconds
 _PAGES_AT_ONCE = 64  # given back to the disk in one transaction, so that its journal stays small
+
+T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 _TABLE = "CREATE TABLE IF NOT EXISTS objects (name TEXT PRIMARY KEY, written_at REAL NOT NULL, body BLOB NOT NULL)"
@@ -59,7 +64,8 @@ class SqliteBackend:
             if create:
                 _create(path)
             self._open()
-        self.keep_reserve()
+        if create:  # else it is only looked at, or looked after
+            self.keep_reserve()
 
     @property
     def damage(self) -> str:
@@ -76,22 +82,15 @@ class SqliteBackend:
 
     def get(self, name: str) -> bytes | None:
         """See `Backend.get`."""
-        row = None
-        with self._statement(damaged=True) as connection:
-            if not self._damage:
-                row = connection.execute("SELECT body FROM objects WHERE name = ?", (name,)).fetchone()
+        rows = self._read("SELECT body FROM objects WHERE name = ?", (name,))
         if self._damage:  # perhaps only since this statement
             return self._get_from_pages(name)
-        return None if row is None else _bytes(row[0])
+        return _bytes(rows[0][0]) if rows else None
 
     def list(self, folder: str) -> list[ObjectInfo]:
         """See `Backend.list`."""
         bounds = f"{folder}/", f"{folder}0"  # "0" is the character after "/"
-        rows = []
-        with self._statement(damaged=True) as connection:
-            if not self._damage:
-                query = "SELECT name, written_at FROM objects WHERE name > ? AND name < ?"
-                rows = connection.execute(query, bounds).fetchall()
+        rows = self._read("SELECT name, written_at FROM objects WHERE name > ? AND name < ?", bounds)
         if self._damage:
             found = self._read_pages().rows.values()
             return [ObjectInfo(row.name, row.written_at) for row in found if row.name.startswith(bounds[0])]
@@ -99,21 +98,41 @@ class SqliteBackend:
 
     def delete(self, name: str) -> None:
         """See `Backend.delete`."""
-        with self._statement() as connection:
+        with self._statement() as connection, _patient(connection):
             connection.execute("DELETE FROM objects WHERE name = ?", (name,))
 
     def tidy(self) -> None:
         """Give pages that deletions freed back to the disk; SQLite itself cleans up after killed writers."""
-        with self._statement() as connection:
-            while (free := _pragma(connection, "freelist_count")) > 0:
+        with self._statement() as connection, _patient(connection):
+            for _ in range(_pragma(connection, "freelist_count") // _PAGES_AT_ONCE + 1):
                 # A script runs to its end; `execute` would free one page.
                 connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
-                if _pragma(connection, "freelist_count") >= free:
-                    break
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Make everything that is written inside one transaction: it is there as a whole, and durable, at the end."""
+        with self._statement() as connection, _patient(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Read everything inside as of one moment. Writers wait, so this must not take many seconds."""
+        with self._statement(damaged=True) as connection:
+            connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                connection.execute("COMMIT")
 
     def examine(self) -> None:
         """Have SQLite check every page; `damage` tells the result."""
-        with self._statement(damaged=True) as connection:
+        with self._statement(damaged=True) as connection, _patient(connection):
             found = "ok" if self._damage else connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 self._found_damage(StoreDamaged(f"SQLite: {found}"))
@@ -154,15 +173,13 @@ class SqliteBackend:
     def _open(self) -> None:
         self._damage = ""
         self._identity = _check_file(self._path)
-        self._connection = sqlite3.connect(
-            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        self._connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         self._connection.text_factory = _text
         try:
             with _translated():
-                _set_up(self._connection)
+                _at_once(lambda: _set_up(self._connection))
         except BackendError as error:
-            if _code(error.__cause__) not in _DAMAGED or not self._is_readable_in_part():
+            if _code(error.__cause__) not in _DAMAGED or not self._is_ours():
                 self._close()
                 raise
             self._found_damage(error)
@@ -171,9 +188,10 @@ class SqliteBackend:
         status = os.stat(self._path)
         self._damage, self._damaged_at = str(error), (status.st_size, status.st_mtime_ns)
 
-    def _is_readable_in_part(self) -> bool:
-        """Return whether a file that SQLite cannot read has objects of ours on any of its pages."""
-        return any("/" in name for name in self._read_pages().rows)
+    def _is_ours(self) -> bool:
+        """Return whether a file that SQLite cannot read has our mark in its header, or objects of ours on any page."""
+        pages = self._read_pages()
+        return pages.application_id == APPLICATION_ID or any("/" in name for name in pages.rows)
 
     def _close(self) -> None:
         self._connection.close()
@@ -181,9 +199,14 @@ class SqliteBackend:
             self._pages.close()
             self._pages = None
 
+    def _read(self, query: str, values: tuple[str, ...]) -> Rows:
+        """Return the rows of a query, nothing from a damaged file."""
+        with self._statement(damaged=True) as connection:
+            return [] if self._damage else _at_once(lambda: connection.execute(query, values).fetchall())
+
     def _write(self, statement: str, name: str, data: bytes) -> bool:
         try:
-            with self._statement() as connection:
+            with self._statement() as connection, _patient(connection):
                 self.verify()
                 written = connection.execute(statement, (name, time.time(), data)).rowcount == 1
                 self.verify()  # it may have gone to a file that has no name any more
@@ -237,6 +260,31 @@ def has_room(path: Path, size: int) -> bool:
     return True
 
 
+def _at_once(read: Callable[[], T]) -> T:
+    """Return what is read; try again at once where another process writes.
+
+    SQLite's own waits grow to 0.1 s each. By then, a busy writer is at its next write.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return read()
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_READER_WAITS)
+
+
+@contextmanager
+def _patient(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have SQLite wait for the locks of other processes. A waiting writer keeps new readers out."""
+    connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA busy_timeout = 0")
+
+
 def _create(path: Path) -> None:
     """Create the file if there is none, for its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -261,7 +309,8 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("PRAGMA trusted_schema = OFF")
     if _owner(connection) != APPLICATION_ID:
-        _initialise(connection)
+        with _patient(connection):
+            _initialise(connection)
     if (version := _pragma(connection, "user_version")) != FORMAT:
         raise UnsupportedStoreVersion(f"the store file has format {version}, this release reads {FORMAT}")
     rows, names = connection.execute(_COUNTS).fetchone()  # visits every page of rows, and every page of the index

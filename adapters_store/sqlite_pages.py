@@ -36,7 +36,12 @@ class Row:
 
 
 class PageReader:
-    """Reads every row of the table of objects that an intact page holds."""
+    """Reads every row of the table of objects that an intact page holds.
+
+    Attributes:
+        application_id: the mark of the program that wrote the file, if its header is intact.
+        rows: by name.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -45,6 +50,7 @@ class PageReader:
         self._size = size if size in _PAGE_SIZES else DEFAULT_PAGE_BYTES
         self._usable = self._size - (header[20] if size in _PAGE_SIZES else 0)
         self._count = os.fstat(self._file).st_size // self._size
+        self.application_id = struct.unpack_from(">I", header, 68)[0]
         free = self._free_pages(struct.unpack_from(">I", header, 32)[0])
         used = (page for page in range(1, self._count + 1) if page not in free)
         self.rows = {row.name: row for page in used for row in self._rows(page)}

@@ -1,8 +1,8 @@
-"""What makes two backbones the same network: the values it computes with, whatever the file they came from.
+"""The identity of a backbone: a hash of the values it computes with, whatever file they came from.
 
 timm renames parameters between releases, so the names hashed are ours; values are hashed in float32, so the same
-weights stored as float16 and loaded again keep their fingerprint. Stored statistics of batch norm count as well: they
-decide the answer as much as a parameter does. What is derived (masks, summed biases) is in no state and not hashed.
+weights stored as float16 and loaded again keep their fingerprint. Stored statistics of batch norm are hashed too, since
+they change the answer as a parameter does. Derived tensors (masks, summed biases) are not part of the state.
 """
 
 import hashlib

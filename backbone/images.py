@@ -114,7 +114,8 @@ def work(encoded: Encoded) -> int:
         return width * height
     if encoded.format != "JPEG":
         return 2 * width * height
-    return width * height * (8 + 4 * encoded.stored + encoded.scans) // 32 + 2 * len(encoded.data)
+    once = width * height * (8 + 4 * encoded.stored + encoded.scans) // 32 + 2 * len(encoded.data)
+    return once if encoded.whole else 2 * once  # without its end it is decoded twice
 
 
 def render(encoded: Encoded, limits: ImageLimits | None = None, *, enough: int | None = None) -> Image.Image:

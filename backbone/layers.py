@@ -1,6 +1,6 @@
 """The residual branches that sub-layers are made of: attention and MLP, built from timm's own layers.
 
-The weights are timm's modules, moved and not copied; the arithmetic is ours, because timm gathers the relative
+The weights are timm's modules, moved and not copied. The forward passes are ours, because timm gathers the relative
 position bias anew in every forward and expands the shift mask over the batch. Each branch normalises its input
 first and knows its own FLOPs (2 per multiply-accumulate; matrix products only, attention products included).
 """

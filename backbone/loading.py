@@ -21,11 +21,12 @@ from backbone.cvt_model import Cvt, public_name
 from backbone.errors import WeightsInvalid, WeightsUnavailable
 from backbone.network import Backbone, Stem, SubLayer
 from backbone.preprocessing import Preprocessing
-from backbone.swin_model import Swin
+from backbone.swin_model import Swin, timm_names
 
 BUNDLED = "swin_nano_patch4_window4_64"
 TimmModel = Any  # timm is untyped for us
 Parts = tuple[Stem, list[SubLayer], nn.Module]
+_WRAPPERS = ("module.", "model.", "state_dict.", "_orig_mod.")
 
 
 def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretrained: bool = True) -> Backbone:
@@ -80,7 +81,7 @@ def _create(name: str, *, pretrained: bool) -> TimmModel:
         return _create_bundled()
     if name == cvt.NAME:
         return _create_cvt(pretrained=pretrained)
-    return _timm_models().create(name, pretrained=pretrained)
+    return _timm_models().create(name, pretrained=pretrained, own=(BUNDLED, cvt.NAME))
 
 
 def _create_bundled() -> Swin:
@@ -102,17 +103,38 @@ def _create_cvt(*, pretrained: bool) -> Cvt:
 
 
 def _load_into(model: TimmModel, path: Path) -> None:
-    """Fill `model` from a safetensors file; what no forward here reads is ignored, anything else must match."""
+    """Fill `model` from a safetensors file; a tensor that no forward reads is ignored, any other must match."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsInvalid(f"{path} is not a readable safetensors file: {error}") from error
-    if isinstance(model, Cvt):
-        tensors = {public_name(key): value for key, value in tensors.items()}
     wanted = model.state_dict()
+    tensors = _renamed(model, _unwrapped(tensors))
     found = {key: value.float() for key, value in tensors.items() if key in wanted or not _is_unread(key)}
     _check_fit(path, wanted, found)
+    broken = next((key for key, value in found.items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise WeightsInvalid(f"{path}: {broken} has values that are not finite")
     model.load_state_dict(found)
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what a trainer put before all of them: the names of a wrapper or of a checkpoint's section."""
+    while prefix := next((each for each in _WRAPPERS if all(key.startswith(each) for key in tensors)), None):
+        if not tensors:
+            break
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    return tensors
+
+
+def _renamed(model: TimmModel, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names of timm, or of `Cvt`, for those of other publishers."""
+    if isinstance(model, Cvt):
+        return {public_name(key): value for key, value in tensors.items()}
+    if isinstance(model, Swin):
+        return timm_names(tensors)
+    renamed: dict[str, Tensor] = _timm_models().renamed(model, tensors)
+    return renamed
 
 
 def _is_unread(key: str) -> bool:

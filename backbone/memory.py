@@ -1,12 +1,12 @@
-"""How this process keeps its memory: large blocks stay with it instead of going back to the kernel after every batch.
+"""Memory of this process: large freed blocks stay with it, and blocks that live long get pages of their own.
 
-glibc maps every large block anew and gives it back when it is freed, so that each forward pass waits for the kernel to
-clear its pages. And a thread other than the first has an arena of its own, whose blocks end at 64 MiB: what is larger
-is mapped anew whatever the thresholds say. So there is one arena for all threads. Environment variables could say the
-thresholds too, but a program that is started by somebody else cannot rely on them.
+By default glibc maps each large block anew and unmaps it when it is freed, so every forward pass waits for the kernel
+to clear pages. Threads other than the first have arenas whose blocks end at 64 MiB, and larger blocks are mapped anew
+whatever the thresholds are. So all threads use one arena here. Environment variables could set the thresholds too, but
+a library cannot rely on how its program was started.
 
-What lives long must not lie among what comes and goes with every batch: each such block splits what is free around it,
-and memory grows until all of them have moved. So it gets pages of its own, which go back to the kernel with it.
+A block that lives long must not lie between blocks that come and go with every batch: it would split the free memory
+around it, and memory would grow. So it gets pages of its own, which return to the kernel with it.
 """
 
 import ctypes

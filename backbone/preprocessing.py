@@ -79,6 +79,6 @@ class Preprocessing:
         mean, std = (
             torch.tensor(values, device=pixels.device).view(-1, 1, 1) * 255 for values in (self.mean, self.std)
         )
-        # Laid out anew while it is bytes, then changed where it lies: the other way around takes four times as long.
+        # Rearranged while it is bytes, then normalised in place: the other order takes four times as long.
         planes = pixels.permute(0, 3, 1, 2).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
         return planes.sub_(mean).div_(std)

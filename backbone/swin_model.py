@@ -6,7 +6,8 @@ torchvision and the compiler of torch along. A server of the bundled backbone ne
 Liu et al. 2021, "Swin Transformer", arXiv 2103.14030.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from itertools import pairwise, product
 
 import torch
@@ -18,14 +19,26 @@ Pair = tuple[int, int]  # height and width, in tokens
 
 _MLP_RATIO = 4
 _EPS = 1e-5
+_BUFFERS = ("relative_position_index", "attn_mask")  # of attention in older files; made anew here
 _MASKED = -100.0  # added where a token must not attend, as in the original code
+
+
+def timm_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """As timm renames the original Swin, without its resizing: merging ends a stage there, and begins one in timm."""
+    found = {key: value for key, value in tensors.items() if not key.endswith(_BUFFERS)}
+    if "layers.0.downsample.reduction.weight" not in found:
+        return found
+    later = {
+        key: re.sub(r"^layers\.(\d+)\.downsample", lambda m: f"layers.{int(m[1]) + 1}.downsample", key) for key in found
+    }
+    return {later[key]: value for key, value in found.items()}
 
 
 class PatchEmbed(nn.Module):
     """One convolution for each patch, then LayerNorm: (B, 3, H, W) -> (B, H', W', C)."""
 
     def __init__(self, image: int, patch: int, dim: int) -> None:
-        """Zero weights for square images and patches, both in pixels."""
+        """Untrained weights for square images and patches, both in pixels."""
         super().__init__()
         self.grid_size = (image // patch, image // patch)
         self.proj = nn.Conv2d(3, dim, patch, stride=patch)

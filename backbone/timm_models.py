@@ -4,30 +4,38 @@
 and with it torchvision and the compiler of torch: seconds, and hundreds of megabytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import timm
 import timm.data
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
-from torch import nn
+from timm.models.vision_transformer import checkpoint_filter_fn as vit_names
+from torch import Tensor, nn
 
 from backbone import swin, vit
 from backbone.errors import UnknownBackbone, UnsupportedBackbone, WeightsUnavailable
 from backbone.network import Stem, SubLayer
+from backbone.swin_model import timm_names
 
 TimmModel = Any  # timm is untyped for us
 
 
-def create(name: str, *, pretrained: bool) -> TimmModel:
+def create(name: str, *, pretrained: bool, own: Sequence[str]) -> TimmModel:
     """The model without a classifier.
+
+    Args:
+        name: of timm's.
+        pretrained: whether timm downloads its weights.
+        own: names that are ours, for a hint where `name` is none.
 
     Raises:
         UnknownBackbone, UnsupportedBackbone, WeightsUnavailable: see backbone.errors.
     """
     if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name.partition('_')[0]}*")[:5]) or "timm.list_models()"
+        close = ", ".join(get_close_matches(name, [*own, *timm.list_models()], 5)) or "timm.list_models()"
         raise UnknownBackbone(f"timm has no architecture named {name!r}; see {close}")
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0)
@@ -52,6 +60,17 @@ def flatten(name: str, model: TimmModel) -> tuple[Stem, list[SubLayer], nn.Modul
         raise UnsupportedBackbone(f"{name} is a {type(model).__name__}; supported are {known}")
     parts: tuple[Stem, list[SubLayer], nn.Module] = build(model)
     return parts
+
+
+def renamed(model: TimmModel, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names of timm for those of other publishers."""
+    if isinstance(model, SwinTransformer):
+        return timm_names(tensors)
+    try:
+        found: dict[str, Tensor] = vit_names(tensors, model)
+    except (AttributeError, KeyError, RuntimeError, ValueError):  # of another architecture: the caller says how
+        return tensors
+    return found
 
 
 def completed(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,26 +4,36 @@ A command imports what it needs when it runs, so that `mimi --help` answers at o
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from io import TextIOWrapper
 
 from mimi.commands import COMMANDS
 
 OURS = ("backbone", "adapters_store", "training", "service", "mimi")
 INTERRUPTED = 130  # as a shell reports a process ended by Ctrl-C
+CLOSED = 141  # as a shell reports a process ended by SIGPIPE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+        The exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 nobody reads.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a locale without UTF-8 shows "?" for a character that it lacks
+            stream.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser(words).parse_args(words)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output ended first, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
+        return CLOSED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -2,6 +2,7 @@
 # Builds the image from the Dockerfile and runs it the way Compose would, without a container engine's daemon: as root on
 # Debian, with buildah, debootstrap and a network. Takes minutes; no part of the test suite.
 #   scripts/try_image.sh [--build-arg NAME=VALUE …]
+# Where PyTorch's own index cannot be reached, --build-arg DEVICE=cuda takes everything from the usual one.
 # PYTHON_IMAGE names a base image that is there already; without it one is made of Debian and its Python.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

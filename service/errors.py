@@ -23,7 +23,8 @@
     │       ├── Forbidden         a key that may not do this
     │       └── QuotaExceeded     this key must wait; says for how long
     │           ├── RateLimited       it asked for more in a while than it may
-    │           └── TooManyUnderWay   it has more under way than it may
+    │           ├── TooManyUnderWay   it has more under way than it may
+    │           └── TooManyWrongKeys  its address has sent too many wrong ones
     ├── UnknownTask               no task of this name
     ├── NothingToRollBack         the alias never pointed anywhere else, or to what is deleted by now
     ├── ConfirmationRequired      a change that stops a task, without If-Match
@@ -148,6 +149,10 @@ class RateLimited(QuotaExceeded):
 
 class TooManyUnderWay(QuotaExceeded):
     """The key has more requests under way than it may."""
+
+
+class TooManyWrongKeys(QuotaExceeded):
+    """The key is none of ours, and the address has sent many of that kind."""
 
 
 class UnknownTask(ServiceError):

@@ -1,9 +1,12 @@
 """Whether the server takes work, and why not: it is stopping, or one of its parts cannot work."""
 
+import logging
 import time
 from collections.abc import Callable
 
 from service.errors import NotReady
+
+logger = logging.getLogger(__name__)
 
 
 class Readiness:
@@ -16,11 +19,17 @@ class Readiness:
     def __init__(self) -> None:
         self.failure: BaseException | None = None
         self._parts: list[tuple[str, Callable[[], bool]]] = []
-        self._stopped_at: float | None = None  # monotonic seconds
+        self._stopping = False
+        self._drained_at: float | None = None  # monotonic seconds
 
     def require(self, reason: str, works: Callable[[], bool]) -> None:
         """Be ready only while `works()` is true; `reason` says what is wrong while it is not."""
         self._parts.append((reason, works))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server takes leave of its clients."""
+        return self._stopping
 
     @property
     def ready(self) -> bool:
@@ -33,20 +42,26 @@ class Readiness:
             raise NotReady(reason)
 
     def stop(self) -> None:
+        """Say that no more work is taken soon; what comes is still answered."""
+        self._stopping = True
+
+    def drain(self) -> None:
         """Take no more work from now on; what is under way goes on."""
-        if self._stopped_at is None:
-            self._stopped_at = time.monotonic()
+        self._stopping = True
+        if self._drained_at is None:
+            self._drained_at = time.monotonic()
 
     def fail(self, error: BaseException) -> None:
         """Note why the process must end."""
+        logger.critical("the server must end: %s: %s", type(error).__name__, error)
         self.failure = error
 
     def drain_left(self, seconds: float) -> float:
-        """How much is left of `seconds` since `stop`; at least one second, so that finished answers are handed over."""
-        gone = time.monotonic() - (self._stopped_at or time.monotonic())
-        return max(1.0, seconds - gone)
+        """How much is left of `seconds` since `drain`; at least one second, to hand over finished answers."""
+        now = time.monotonic()
+        return max(1.0, seconds - (now - (self._drained_at or now)))
 
     def _reason(self) -> str | None:
-        if self._stopped_at is not None:
+        if self._stopping:
             return "the server is stopping"
         return next((reason for reason, works in self._parts if not works()), None)

@@ -8,21 +8,25 @@ Exit codes:
     3  the engine died: start again
 """
 
+import asyncio
 import gc
 import os
 import signal
 import socket
 import sys
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
 import torch
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from adapters_store import AdaptersStoreError, bundled, open_store
+from adapters_store import AdaptersStoreError, StoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from backbone.memory import keep_large_blocks
 from service import logs
@@ -34,22 +38,31 @@ from service.http.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
 
+if sys.platform != "win32":
+    import resource
+
 OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
 
 _STARTTIME = 19  # field of /proc/self/stat behind the command's name, in ticks since the machine began
+_STANDARD_ERROR = 2
+_OTHER_DESCRIPTORS = 512  # for the store, libraries, and connections whose last answer is on its way
+_LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
+_UNSENT_BYTES = 128 * 1024
 
 
 def main(settings: Settings) -> int:
     """Serve until a signal or the engine's death; returns the process's exit code."""
+    _open_standard_streams()
     keep_large_blocks()
     logs.configure(settings)
     start = time.perf_counter() - process_age()
     with ExitStack() as stack:
         try:
+            _allow_descriptors(settings.connections)
             Keyring(settings)  # a second before the backbone is loaded: what is wrong with the keys is told at once
             listener = stack.enter_context(listen(settings.host, settings.port))
             service = build(settings)
-        except SettingsError as error:
+        except (SettingsError, StoreError) as error:
             print(f"refusing to start: {error}", file=sys.stderr)
             return REFUSED
         except MemoryError:
@@ -80,6 +93,8 @@ def listen(host: str, port: int) -> socket.socket:
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # of each connection: else megabytes for a slow reader hide in the kernel
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     try:
         listener.bind(address)
     except OSError as error:
@@ -89,21 +104,24 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def build(settings: Settings) -> Service:
-    """Load the backbone, open the store, and learn the names of its tasks; their weights come later.
+    """Open the store, load the backbone, and learn the names of the store's tasks; their weights come later.
 
     Raises:
-        BackboneError, StoreError: see there.
+        StoreError: before the backbone is loaded.
+        BackboneError: see there.
         SettingsError: the chosen device is not there, or does not know the chosen precision.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
     name = settings.backbone or BUNDLED
-    engine, kernels = make_engine(settings, load_backbone(name, weights=settings.weights))
     with ExitStack() as undo:
-        store = open_store(settings.store)
+        store = open_store(settings.store, cache=settings.store_cache)
         undo.callback(store.close)
-        if name == BUNDLED:  # the tasks that ship were made for the backbone that ships
+        if name == BUNDLED and not store.faults:  # the tasks that ship were made for the backbone that ships
             bundled.seed(store)
+        with suppress(StoreError):  # removes what a killed server left; a store that takes no changes is served too
+            store.sweep(older_than=0.0)
+        engine, kernels = make_engine(settings, load_backbone(name, weights=settings.weights))
         service = Service(settings, engine, store, kernels=kernels)
         service.registry.sync()
         undo.pop_all()
@@ -115,32 +133,91 @@ def serve(service: Service, listener: socket.socket, *, started: float | None = 
     server = Server(service, started=time.perf_counter() if started is None else started)
     gc.collect()
     gc.freeze()  # what is here stays: a collection that looked through it would stop every thread for 0.3 s
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    except OSError as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return CANNOT_START
     return ENGINE_DIED if service.readiness.failure else OK
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which also ends when the engine dies, and exits with 0 when a signal has been obeyed."""
+    """uvicorn's server, which takes leave of its clients, ends when the engine dies, and exits with 0 on a signal.
+
+    After SIGTERM it goes on answering for a while, so that balancers see that it is not ready any more. Each answer is
+    then the last of its connection. Afterwards it takes no connections and finishes what is under way. Ctrl-C skips the
+    first part.
+    """
 
     def __init__(self, service: Service, *, started: float) -> None:
         super().__init__(_config(service))
         self._service, self._started = service, started
+        self._leaves_at: float | None = None  # monotonic seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say where."""
+        """Listen, and say where.
+
+        Raises:
+            OSError: another server listens there since the port was taken.
+        """
+        for listener in sockets or ():
+            try:
+                listener.listen(self.config.backlog)  # uvloop, which does so again, would fail in silence
+            except OSError as error:  # two may bind a port, but only one may listen
+                host, port, *_ = listener.getsockname()
+                raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
         await super().startup(sockets)
         for listener in sockets or ():
             _announce(self._service, listener, time.perf_counter() - self._started)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to end."""
-        return await super().on_tick(counter) or self._service.readiness.failure is not None
+        leaves = self._leaves_at is not None and time.monotonic() >= self._leaves_at
+        return await super().on_tick(counter) or leaves or self._service.readiness.failure is not None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take no more work at once and finish what is under way; a second Ctrl-C does not wait for it."""
+        """Take leave on SIGTERM; finish what is under way at once on a second one, or on Ctrl-C, which comes twice
+        where even that shall not be waited for.
+        """
+        notice = self._service.settings.notice_seconds
+        if sig == signal.SIGTERM and notice and not self._service.readiness.stopping:
+            self._leaves_at = time.monotonic() + notice
+        else:
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.should_exit = True
         self._service.readiness.stop()
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take who has connected already, then nobody more, and finish."""
+        self._service.readiness.drain()
+        if self._service.readiness.failure is not None:
+            self.config.timeout_graceful_shutdown = _LAST_SECONDS
+            _end_for_certain()
+        for listener in sockets or ():
+            await self._accept_rest(listener)
+        await super().shutdown(sockets)
+
+    async def _accept_rest(self, listener: socket.socket) -> None:
+        """Take the connections that wait in the kernel: it would reset them when the listener is closed."""
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # there are none any more
+            for _ in range(self.config.backlog):
+                connection, _address = listener.accept()
+                await loop.connect_accepted_socket(self._protocol, connection)
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind = cast("type[H11Protocol]", self.config.http_protocol_class)
+        return kind(self.config, self.server_state, self.lifespan.state)
+
+
+def _end_for_certain() -> None:
+    """End the process soon, whatever its threads wait for: an engine that hangs may hold them."""
+    if threading.current_thread() is threading.main_thread():  # else it is not a process of its own
+        timer = threading.Timer(2 * _LAST_SECONDS, os._exit, (ENGINE_DIED,))
+        timer.daemon = True
+        timer.start()
 
 
 def _config(service: Service) -> uvicorn.Config:
@@ -148,7 +225,7 @@ def _config(service: Service) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(service),
         loop="uvloop" if find_spec("uvloop") else "asyncio",  # there is none for Windows
-        http=protocol_class(settings, service.metrics.rejected),
+        http=protocol_class(settings, service.metrics.rejected, check_room=service.batcher.check_room),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -165,8 +242,40 @@ def _announce(service: Service, listener: socket.socket, seconds: float) -> None
     host, port, *_ = listener.getsockname()
     name = f"[{host}]" if ":" in host else host
     ready = sum(entry.reason is None for entry in service.registry.table.values())
-    print(
+    _say(
         f"serving {ready} of {len(service.registry.table)} tasks over {service.engine.backbone.name} "
-        f"at http://{name}:{port} (ready in {seconds:.1f} s)",
-        flush=True,
+        f"at http://{name}:{port} (ready in {seconds:.1f} s)"
     )
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except OSError:  # nobody reads it; Python would try again when it ends, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_standard_streams() -> None:
+    """See that the descriptors 0 to 2 are taken: else a store or a connection gets one of them, and what is printed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass
+    os.close(descriptor)
+
+
+def _allow_descriptors(connections: int) -> None:
+    """See that so many connections cannot use up what the process may open.
+
+    Raises:
+        SettingsError: they could.
+    """
+    if sys.platform == "win32":  # which has no such limit
+        return
+    needed = connections + _OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if hard != unlimited and hard < needed:
+        raise SettingsError(
+            f"connections: {connections} need {needed} open files, and this process may have {hard} (see ulimit -n)"
+        )
+    if soft != unlimited and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -54,6 +54,7 @@ class Service:
         )
         self.prefetch = Prefetch(self.registry, self.loads)
         self.registrar = Registrar(self.registry, backlog=settings.pending_uploads)
+        self.readiness.require("the store is gone", lambda: not self.registrar.store_lost)
         self.uploader = Uploader(store, engine, self.registry)
         self.lifecycle = Lifecycle(store, self.registry)
         self.catalogue = Catalogue(store, engine)
@@ -70,7 +71,7 @@ class Service:
         )
         self.batcher = Batcher(
             self.engine,
-            limits=Limits(queue_images=settings.queue_images, batch_images=settings.batch_images),
+            limits=Limits(settings.queue_images, settings.batch_images, settings.stall_seconds),
             stats=self.metrics,
             on_death=self.readiness.fail,
         )
@@ -101,7 +102,7 @@ class Service:
         try:
             yield
         finally:
-            self.readiness.stop()
+            self.readiness.drain()
             followers.cancel()
             with suppress(asyncio.CancelledError):
                 await followers

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     store: Annotated[str, BeforeValidator(_named)] = Field(
         default="./var/store.db", description="a SQLite file, or the URL of an object store"
     )
+    store_cache: Place | None = Field(
+        default=None, description="a file for copies of what an object store holds, to start from during its outage"
+    )
     follow_seconds: Seconds = Field(default=1.0, description="time between looks at the store for others' changes")
     sweep_seconds: Seconds = Field(
         default=3600.0, description="time between removals of stored bytes that nothing names and that are an hour old"
@@ -111,6 +114,9 @@ class Settings(BaseSettings):
     keys_seconds: Seconds = Field(default=1.0, description="time between looks at the keys file")
     key_rate: Rate = Field(default=0.0, description="what one key may ask for in the long run; 0: no limit")
     key_burst: Requests = Field(default=0, description="what one key may ask for at once; 0: a second's worth")
+    wrong_key_rate: Rate = Field(
+        default=1.0, description="wrong keys that one address may send in the long run, 20 at once; 0: no limit"
+    )
     key_concurrency: Requests = Field(default=0, description="what one key may have under way; 0: no limit")
 
     access_log: Literal["off", "on"] = Field(default="off", description="on: each answer is a line of the log")
@@ -132,6 +138,12 @@ class Settings(BaseSettings):
     header_bytes: Bytes = Field(default=16 * 1024, description="most bytes of a request's headers")
     headers: Annotated[Count, Unit("headers")] = Field(default=64, description="most headers of a request")
     connections: Annotated[Count, Unit("connections")] = Field(default=900, description="most open connections")
+    keyless_connections: Annotated[Count, Unit("connections")] = Field(
+        default=200, description="most open connections whose clients have not shown a valid key, where keys are needed"
+    )
+    keyless_address_connections: Annotated[Count, Unit("connections")] = Field(
+        default=100, description="most of these from one address"
+    )
     images_per_request: Images = Field(default=16, description="most images in one request")
 
     queue_images: Images = Field(
@@ -168,11 +180,26 @@ class Settings(BaseSettings):
 
     request_seconds: Seconds = Field(default=5.0, description="time from a complete request to its answer")
     header_seconds: Seconds = Field(default=10.0, description="time for a request's headers to arrive")
-    body_seconds: Seconds = Field(default=10.0, description="time for a request's body to arrive")
+    body_seconds: Seconds = Field(
+        default=10.0, description="time for a request's body to arrive; more where it comes at least_rate"
+    )
+    body_most_seconds: Seconds = Field(default=120.0, description="time for a request's body at any rate")
+    least_rate: Annotated[int, Field(gt=0), Unit("bytes per second")] = Field(
+        default=16 * 1024, description="at which a client must send a body after body_seconds, and read an answer"
+    )
+    write_seconds: Seconds = Field(default=10.0, description="time between looks at whether a client reads its answer")
     idle_seconds: Annotated[Count, Unit("seconds")] = Field(
         default=75, description="time that an idle connection stays open; a proxy in front must give up sooner"
     )
-    drain_seconds: Seconds = Field(default=30.0, description="time to finish work in flight when stopped")
+    stall_seconds: Seconds = Field(
+        default=5.0, description="how much later than expected a batch may be done before the engine counts as hung"
+    )
+    notice_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("seconds")] = Field(
+        default=5.0, description="time after SIGTERM in which requests are still answered while readiness says 503"
+    )
+    drain_seconds: Seconds = Field(
+        default=30.0, description="time to finish work in flight when stopped, after notice_seconds"
+    )
 
     @classmethod
     def settings_customise_sources(

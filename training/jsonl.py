@@ -20,7 +20,10 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         DamagedRows: a line is no JSON object; the message names it.
     """
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    except UnicodeDecodeError as error:
+        raise DamagedRows(f"{path}: not text: {error}") from error
     return [_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 

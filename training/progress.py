@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from training.cycles import CycleResult
+from training.errors import DamagedRows
 from training.fit import Progress
-from training.jsonl import add_rows
+from training.jsonl import Row, add_rows, read_rows
 
 PROGRESS = "progress.jsonl"  # name of the file, in the folder of a run
 _BAR = 24  # characters
@@ -148,6 +149,19 @@ class ProgressFile:
         """Seconds of the epoch, estimated from the ends of its steps: the start of the first step is not reported."""
         steps = self._steps
         return (steps[-1] - steps[0]) * len(steps) / (len(steps) - 1) if len(steps) > 1 else 0.0
+
+
+def progress_rows(path: Path) -> list[Row]:
+    """The lines of a progress file; none where there is no file.
+
+    Raises:
+        DamagedRows: a line is not one of a `ProgressFile`.
+    """
+    rows = read_rows(path)
+    for number, row in enumerate(rows, 1):
+        if missing := {"rate", "cycle", "epoch", "validation"} - row.keys():
+            raise DamagedRows(f"{path}, row {number}: no {', '.join(sorted(missing))} in it")
+    return rows
 
 
 @dataclass(slots=True)

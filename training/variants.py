@@ -20,8 +20,8 @@ ABLATIONS = {
     "local-gradient": PruningOptions(criterion="gradient", scope="site"),
     "local-i0": PruningOptions(normalise="sum", scope="site"),
     "sparse-adapter": PruningOptions(scope="site", granularity="weight"),
-    "grasp": PruningOptions(criterion="grasp", scope="site", granularity="weight", before_training=True),
-    "snip": PruningOptions(criterion="snip", scope="site", granularity="weight", before_training=True),
+    "grasp-iterative": PruningOptions(criterion="grasp", scope="site", granularity="weight", before_training=True),
+    "snip-iterative": PruningOptions(criterion="snip", scope="site", granularity="weight", before_training=True),
     "global-activation": PruningOptions(criterion="activation", normalise="n_plus_m"),
     "global-i0": PruningOptions(normalise="sum"),
     "mimi": PruningOptions(),
@@ -53,10 +53,15 @@ def for_serving(sites: int) -> PruningOptions:
     return PruningOptions(criterion="movement", trunk=round(TRUNK_SHARE * sites))
 
 
+def _once_name(name: str) -> str:
+    """The paper's rows of SNIP and GraSP are the one-shot forms, so that both forms say which they are."""
+    return f"{name.removesuffix('-iterative')}-once"
+
+
 def variants(sites: int) -> dict[str, Variant]:
     """Every variant by name, for a backbone of `sites` sites."""
     iterative = {name: pruned_by(pruning) for name, pruning in ABLATIONS.items()}
-    single = {f"{name}-once": once(variant) for name, variant in iterative.items()}
+    single = {_once_name(name): once(variant) for name, variant in iterative.items()}
     aware = {
         "mimi-movement": PruningOptions(criterion="movement"),
         "mimi-per-flop": PruningOptions(criterion="movement", cost_exponent=1.0),

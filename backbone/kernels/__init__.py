@@ -5,7 +5,7 @@ processor. Without them PyTorch's operators compute. An image's result does not 
 Products in bfloat16 are twice as fast, on request, on processors that have the instruction.
 
 `kernels.cpp` and its headers compute, `build` compiles them, `bindings` calls them, `steps` translates sub-layers into
-`structures`, `compiled` is a backend over the library, `loading` decides whether it is used.
+`structures`, `loading` makes a backend of them and decides whether it is used.
 """
 
 from backbone.kernels.build import PLAIN, build, default_folder, level, multiplies_bf16

@@ -111,7 +111,8 @@ struct Tile {
     }
 
     // Rows to columns. Columns of the padding repeat one; the padding of the bias hides them.
-    static void transpose(const float *__restrict rows, int tokens, int depth, int wide, int padded, float *__restrict out) {
+    static void transpose(const float *__restrict rows, int tokens, int depth, int wide, int padded,
+                          float *__restrict out) {
         for (int t = 0; t < tokens; t += LANES)
             for (int d = 0; d < depth; d++) {
                 vec column;

@@ -107,7 +107,7 @@ struct Piece {
             const int64_t to = std::min(first + items, (adapter.first + adapter.images) * each);
             if (from < to) ::adapt(adapter, (to - from) * tokens, channels, h + (from - first) * tokens * channels);
         };
-        if (threads == 1 || ending.count < threads) {  // not as a parallel region of one: the BLAS would start threads in it
+        if (threads == 1 || ending.count < threads) {  // no parallel region of one: the BLAS would start threads in it
             std::for_each_n(ending.adapters, ending.count, act);
             return;
         }
@@ -116,8 +116,8 @@ struct Piece {
     }
 };
 
-// Turns h (rows, channels), the last product of a branch without its bias, into the branch's result in `out`. Row i of h
-// belongs to row at(i) of `out`, and of x, the branch's input. h may be a part of `out`.
+// Turns h (rows, channels), the last product of a branch without its bias, into the branch's result in `out`. Row i of
+// h belongs to row at(i) of `out`, and of x, the branch's input. h may be a part of `out`.
 template <typename At>
 void finish(const Piece &piece, const Ending &ending, const Linear &last, const float *scale, const float *x, float *h,
             float *out, At at) {

@@ -11,11 +11,11 @@ from backbone.onnx.models import (
     PIXELS,
     down_name,
     live_name,
+    save,
     shared_model,
     task_model,
     up_name,
 )
-from backbone.onnx.saving import save
 
 __all__ = [
     "FEATURES",

@@ -1,7 +1,7 @@
 """The layers that every architecture here is made of, as operators: one function for each kind of module.
 
-`emit` finds the function by the module's class; an architecture's own file registers what only it has. The arithmetic
-is that of `backbone.layers`. Activations lie as (batch, tokens, channels), maps too: windows, shifts and merges are
+`emit` finds the function by the module's class; an architecture's own file registers what only it has. The operations
+are those of `backbone.layers`. Activations, maps too, are (batch, tokens, channels): windows, shifts and merges are
 then permutations of tokens, one operator each.
 """
 

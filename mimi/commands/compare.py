@@ -43,7 +43,8 @@ def run(options: argparse.Namespace) -> int:
 
     @lru_cache(2)  # the cells of a seed follow each other, and choosing a rate needs another seed's images
     def prepared(data: DataConfig, seed: int) -> Prepared:
-        return load(data, options.data, backbone.preprocessing, validation=config.validation, seed=seed)
+        found = load(data, options.data, backbone.preprocessing, validation=config.validation, seed=seed)
+        return found.to(device)
 
     runner = Runner(config, entries, backbone.to(device), prepared, flops, made_by(device))
     return 0 if runner.work() else 1

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mimi.errors import BadOption
+
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
@@ -81,26 +83,29 @@ def show_config(options: argparse.Namespace) -> int:
 
 def add_compile_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `mimi compile`: the folder, and the processors to compile for."""
-    from backbone.kernels import level
-    from backbone.kernels.build import LEVELS
-
     parser.add_argument("--folder", type=Path, help="where libraries are kept (default: below the user's cache folder)")
     parser.add_argument(
         "--level",
         nargs="+",
-        choices=tuple(LEVELS),
-        default=[level()],
         help="instructions to compile for, several for an image that runs anywhere (default: this machine's)",
     )
 
 
 def compile_kernels(options: argparse.Namespace) -> int:
-    """Compile a library for each level, and print its path."""
-    from backbone.kernels import build, default_folder
+    """Compile a library for each level, and print its path.
 
+    Raises:
+        BadOption: there is no such level.
+    """
+    from backbone.kernels import build, default_folder, level
+    from backbone.kernels.build import LEVELS
+
+    levels = options.level or [level()]
+    if unknown := [each for each in levels if each not in LEVELS]:
+        raise BadOption(f"--level must be one of {', '.join(LEVELS)}, not {unknown[0]!r}")
     folder = options.folder or default_folder()
-    for level in options.level:
-        print(build(folder, level))
+    for each in levels:
+        print(build(folder, each))
     return 0
 
 

@@ -77,8 +77,7 @@ def _check_places(options: argparse.Namespace, folder: Path) -> None:
         BadOption: the run's folder would become a class of the data set.
         UnwritableFile: a file is where a folder is needed, or the other way round.
     """
-    from training.jsonl import read_rows
-    from training.progress import PROGRESS
+    from training.progress import PROGRESS, progress_rows
 
     data = Path(options.data)
     if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
@@ -91,7 +90,7 @@ def _check_places(options: argparse.Namespace, folder: Path) -> None:
             raise UnwritableFile(f"{place}: {existing} may not be written to")
     if options.out and options.out.is_dir():
         raise UnwritableFile(f"{options.out} is a folder")
-    read_rows(folder / PROGRESS)
+    progress_rows(folder / PROGRESS)
 
 
 def _tell(options: argparse.Namespace, job: "Job", outcome: "Outcome") -> None:

@@ -120,6 +120,10 @@ class Keyring:
         self._seen = b""  # SHA-256 of the file as last read, or of the reason why it was not used
         self._keys = self._sound(_bytes(settings.keys_file)) if settings.keys_file else Keys(self._fixed())
 
+    def knows(self, presented: str) -> bool:
+        """Whether a bearer token is one of the keys, of whatever kind."""
+        return self._keys.find(presented) is not None
+
     @contextmanager
     def admitted(self, presented: str | None, scope: Scope) -> Iterator[NamedKey | None]:
         """Admit a request with this bearer token; inside, it counts as one of its key's requests under way.

@@ -70,19 +70,25 @@ class Keys:
         """The keys, in any order."""
         return iter(self._keys)
 
-    def check(self, presented: str | None, scope: Scope) -> NamedKey:
-        """The key of a bearer token, if it opens this scope.
+    def find(self, presented: str | None) -> NamedKey | None:
+        """The key that a bearer token is; None where it is none of them.
 
         Every key is compared, even after a match, so that the time taken reveals nothing.
-
-        Raises:
-            Unauthorized: no key, or an unknown one.
-            Forbidden: a key of another kind is needed.
         """
         digest, found = digest_of(presented or ""), None
         for key in self._keys:
             if hmac.compare_digest(digest, key.digest):
                 found = key
+        return found
+
+    def check(self, presented: str | None, scope: Scope) -> NamedKey:
+        """The key of a bearer token, if it opens this scope.
+
+        Raises:
+            Unauthorized: no key, or an unknown one.
+            Forbidden: a key of another kind is needed.
+        """
+        found = self.find(presented)
         if found is None:
             raise Unauthorized("this server needs a key: Authorization: Bearer <key>")
         if scope not in _OPENS[found.kind]:

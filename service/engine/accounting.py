@@ -1,9 +1,8 @@
-"""What a row costs in FLOPs, what pruning saved on it, and what it shared.
+"""The FLOPs of a row: spent on it, saved by pruning, and saved by sharing.
 
-Spent is what is executed for the row: backbone, adapters of the live sites, head; padding included, attention
-products counted. On the CPU rows run at their exact widths, so what a row costs alone depends on its task only; what
-is computed once for several rows is divided among them. Saved is against the same task at the widths it had before
-any pruning. Shared is the rest: spent + shared is what the row costs alone.
+`spent` counts what is executed for the row: backbone, adapters of the live sites, head; attention products included.
+Work that several rows share is divided among them. `saved` compares with the same task at the widths it had before
+pruning. `shared` is the rest: spent + shared is the cost of the row alone, which depends on its task only.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -19,7 +18,7 @@ class Cost:
     """FLOPs for one image of a task, alone.
 
     Attributes:
-        spent: what is executed.
+        spent: executed.
         saved: against its initial widths.
         trunk: of `spent`, the bare network up to its first live site, if tasks share it.
     """
@@ -30,7 +29,7 @@ class Cost:
 
 
 class Task(Protocol):
-    """What accounting asks of a task: its cost for one image, and where it leaves the trunk."""
+    """The part of a task that accounting reads: its cost for one image, and where it leaves the trunk."""
 
     @property
     def cost(self) -> Cost:
@@ -57,7 +56,7 @@ def trunk_flops(backbone: Backbone) -> list[int]:
 
 
 def spent_by(tasks: Sequence[Task], images: Sequence[int], trunk: Sequence[int]) -> list[int]:
-    """FLOPs spent on each row of a batch; their sum is what is executed, to the FLOP.
+    """FLOPs spent on each row of a batch; they add up exactly to the FLOPs that are executed.
 
     Args:
         tasks: of each row.

@@ -78,6 +78,7 @@ class Batcher:
         self._coming = 0  # rows that were announced and are being prepared
         self._pending: set[Request] = set()
         self._watch: asyncio.TimerHandle | None = None
+        self._looked = self._stalled = 0.0  # when the watch last looked; seconds that a batch was overdue then
         self._worker = Worker(
             engine,
             self._limits,
@@ -95,6 +96,14 @@ class Batcher:
     def healthy(self) -> bool:
         """Whether the engine's thread is there to compute; still true while draining."""
         return self._phase in (Phase.RUNNING, Phase.DRAINING)
+
+    def check_room(self) -> None:
+        """See whether one more row would fit now, beside those that wait and those that are being prepared.
+
+        Raises:
+            QueueFull: it would not.
+        """
+        self._worker.check_room(self._coming + 1)
 
     @property
     def queued(self) -> int:
@@ -209,14 +218,23 @@ class Batcher:
             request.fail(kind(reason))
 
     def _keep_watch(self) -> None:
-        """Keep a timer running while somebody waits; an idle engine has none."""
-        if self._watch is None and self._pending and self.healthy:
-            self._watch = self._loop.call_later(self._limits.stall_seconds, self._look)
+        """See to it that a timer runs while somebody waits or a batch is computed; an idle engine has none."""
+        if self._watch is None and self.healthy and (self._pending or self._worker.busy_for()):
+            self._looked = self._loop.time()
+            self._watch = self._loop.call_later(self._step, self._look)
+
+    @property
+    def _step(self) -> float:
+        """Seconds between looks."""
+        return min(0.5, self._limits.stall_seconds / 5)
 
     def _look(self) -> None:
         self._watch = None
-        if (busy := self._worker.busy_for()) >= self._limits.stall_seconds:
-            self._die(TimeoutError(f"one batch has been computing for {busy:.0f} s"))
+        # Only time in which this process ran counts: while it is frozen, neither looks nor batches go on.
+        ran = min(self._loop.time() - self._looked, 2 * self._step)
+        self._stalled = min(self._worker.overdue_for(), self._stalled + ran)
+        if self._stalled >= self._limits.stall_seconds:
+            self._die(TimeoutError(f"a batch is not done {self._stalled:.1f} s after it should have been"))
         self._keep_watch()
 
     def _post(self, callback: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""ONNX Runtime behind the engine: one resident session over one exported backbone, whatever tasks come and go.
+"""ONNX Runtime as the engine's runtime: one session over one exported backbone, for all tasks.
 
 Adapters and head are inputs of its graph, so a batch is one run for each task, at that task's exact widths, with
 removed sites switched off. Rows of different tasks share no trunk here, and none is reported; a row that is there
@@ -28,7 +28,7 @@ class OnnxRuntime(HostMemory):
     """ONNX Runtime over one resident session.
 
     Attributes:
-        shares_trunk: false: every distinct pair of task and image is a whole forward pass.
+        shares_trunk: false, as every distinct pair of task and image is a whole forward pass.
     """
 
     shares_trunk = False
@@ -40,7 +40,7 @@ class OnnxRuntime(HostMemory):
             backbone: float32, on the CPU.
             cuda: compute there; `has_cuda` says whether ONNX Runtime can.
             int8: compute the backbone's products with its weights in int8, on the CPU. Activations are scaled for all
-                rows of a task in a batch together, so what a row is batched with shows in its last digits.
+                rows of a task in a batch together, so the last digits of a row depend on its batch.
 
         Raises:
             UnsupportedBackbone: a part of it is not known as ONNX operators.
@@ -64,7 +64,7 @@ class OnnxRuntime(HostMemory):
         return torch.from_numpy(logits.numpy()), torch.from_numpy(features.numpy())
 
     def _inputs(self, resident: Resident) -> Feeds:
-        """Adapters, flags and head of a task; made once for each, and gone with it."""
+        """Adapters, flags and head of a task; made once for each, and freed with it."""
         if resident not in self._feeds:
             self._feeds[resident] = self._wrap(resident)
         return self._feeds[resident]
@@ -79,12 +79,12 @@ class OnnxRuntime(HostMemory):
 
 
 def has_cuda() -> bool:
-    """Whether the ONNX Runtime that is installed was built for CUDA; PyTorch knows whether there is a device."""
+    """Whether the installed ONNX Runtime was built for CUDA. PyTorch knows whether there is a device."""
     return _CUDA in onnxruntime.get_available_providers()
 
 
 def origins(plan: Plan) -> np.ndarray:
-    """For each row, in the order of the plan's groups, which of the plan's images it is about."""
+    """For each row, in the order of the plan's groups, the number of its image in the plan."""
     places: np.ndarray = np.arange(len(plan.images))
     for _, fork in sorted(plan.forks.items()):
         places = places[fork]

@@ -1,4 +1,4 @@
-"""How a batch is computed: which rows share what, where they part, and in which order they lie.
+"""How a batch is computed: which rows share what, where they fork, and in which order they lie.
 
 Before its task's first live site a row is the bare network on an image, the same for every task: the *trunk*. So each
 different image enters once, and a row is forked off its image's trunk at the output of the sub-layer where the first
@@ -40,8 +40,8 @@ class Plan:
         places: for each given row, where its answer lies when those of all groups are put behind each other.
         groups: one for each task, in the order of their slices.
         live: adapters that act, by site; a site where no row is live is absent.
-        forks: by site, the places of the batch that go on from its output, in their new order; absent where all go on
-            as they lie. What is forked at a site behind the last one is forked off the features.
+        forks: by site, the places of the batch that go on from its output, in their new order; absent where the order
+            stays. Forks at a site behind the last one are forks of the features.
     """
 
     images: tuple[int, ...]
@@ -73,9 +73,9 @@ def plan(residents: Sequence[Resident], images: Sequence[int] | None = None) -> 
 def _groups(tasks: Iterable[Resident], members: dict[Resident, dict[int, None]]) -> Iterable[Group]:
     start = 0
     for resident in tasks:
-        end = start + len(members[resident])
-        yield Group(resident, slice(start, end))
-        start = end
+        stop = start + len(members[resident])
+        yield Group(resident, slice(start, stop))
+        start = stop
 
 
 def _live(groups: Iterable[Group]) -> dict[int, list[Live]]:
@@ -94,12 +94,12 @@ def _forks(rows: Sequence[tuple[Resident, int]]) -> dict[int, list[int]]:
     forks, forked = {}, 0
     while forked < len(rows):
         site = rows[forked][0].first_site
-        end = next((i for i in range(forked, len(rows)) if rows[i][0].first_site != site), len(rows))
-        needed = {image for _, image in rows[end:]}
+        stop = next((i for i in range(forked, len(rows)) if rows[i][0].first_site != site), len(rows))
+        needed = {image for _, image in rows[stop:]}
         left = [image for image in trunks if image in needed]
         lies = {image: forked + index for index, image in enumerate(trunks)}
-        order = [*range(forked), *(lies[image] for _, image in rows[forked:end]), *(lies[image] for image in left)]
+        order = [*range(forked), *(lies[image] for _, image in rows[forked:stop]), *(lies[image] for image in left)]
         if order != list(range(forked + len(trunks))):
             forks[site] = order
-        forked, trunks = end, left
+        forked, trunks = stop, left
     return forks

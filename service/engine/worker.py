@@ -26,7 +26,7 @@ class Limits:
     Attributes:
         queue_images: most rows that wait.
         batch_images: most images in one batch; rows of one image share its trunk.
-        stall_seconds: a batch that takes longer means that the engine hangs.
+        stall_seconds: a batch that takes so much longer than expected means that the engine hangs.
 
     Raises:
         ValueError: a bound is not positive.
@@ -177,6 +177,11 @@ class Worker:
         """Seconds since the batch being computed began; 0 where none is."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
+
+    def overdue_for(self) -> float:
+        """Seconds since the batch being computed should have been done; 0 where none is, or it still has time."""
+        since, until = self._busy_since, self._busy_until
+        return 0.0 if since is None else max(0.0, time.monotonic() - max(since, until))
 
     def put(self, rows: Sequence[Row], request: Request) -> None:
         """Queue the rows of a request, all or none.

@@ -8,19 +8,28 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.routing import Match
+from starlette.types import ASGIApp, Scope
 
 from adapters_store import AdaptersStoreError
 from backbone import ImageError
 from service.engine import EngineError
 from service.engine.errors import is_out_of_memory
-from service.errors import ServiceError
+from service.errors import ServiceError, Unauthorized
 from service.http import openapi
 from service.http.limits import LimitsMiddleware
-from service.http.origins import OriginsMiddleware, with_cors
+from service.http.origins import (
+    HeadMiddleware,
+    OriginsMiddleware,
+    Preflights,
+    SharedAnswers,
+    TargetMiddleware,
+    with_cors,
+)
 from service.http.record import RecordMiddleware, record_of
 from service.http.routes import aliases, operations, predictions, tasks, versions
 from service.http.v2 import routes as v2
+from service.http.wrong_keys import WrongKeys
 from service.problems import response_to
 from service.service import Service
 
@@ -47,15 +56,24 @@ def create_app(service: Service) -> ASGIApp:
         lifespan=_lifespan,
         redirect_slashes=False,
         openapi_url=None,  # served by a route of our own, which asks for a key
-        exception_handlers=dict.fromkeys(_HANDLED, _handle) | dict.fromkeys(_MAYBE_SCARCE, _handle_scarcity),
+        exception_handlers={**dict.fromkeys(_HANDLED, _handle), **dict.fromkeys(_MAYBE_SCARCE, _handle_scarcity)},
         responses=openapi.documented(400, 401, 403, 413, 421, 429, 431, 503),
     )
     api.state.service = service
     for routes in (predictions, tasks, versions, aliases, v2, operations):
         api.include_router(routes.router)
-    guarded = OriginsMiddleware(with_cors(api, service.settings), settings=service.settings)
-    limited = LimitsMiddleware(guarded, settings=service.settings)
-    return RecordMiddleware(limited, metrics=service.metrics)
+    settings, headed = service.settings, HeadMiddleware(api, has_own=lambda scope: _answers(api, scope))
+    wrong_keys = api.state.wrong_keys = WrongKeys(service.keyring, settings.wrong_key_rate)
+    guarded = OriginsMiddleware(with_cors(Preflights, headed, settings), settings=settings, also=wrong_keys.check)
+    limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings), settings)
+    return RecordMiddleware(
+        TargetMiddleware(limited), metrics=service.metrics, stopping=lambda: service.readiness.stopping
+    )
+
+
+def _answers(api: FastAPI, scope: Scope) -> bool:
+    """Whether a route takes a request as it is."""
+    return any(route.matches(scope)[0] is Match.FULL for route in api.router.routes)
 
 
 async def _handle_scarcity(request: Request, error: Exception) -> Response:
@@ -68,6 +86,8 @@ async def _handle_scarcity(request: Request, error: Exception) -> Response:
 async def _handle(request: Request, error: Exception) -> Response:
     """Answer any error by the one table, and note it for the metrics."""
     record_of(request.scope).error = error
+    if isinstance(error, Unauthorized):
+        request.app.state.wrong_keys.note(request.scope)
     return response_to(error, request.url.path)
 
 

@@ -1,7 +1,8 @@
-"""What any request may cost before a route sees it: bytes counted while they arrive, a deadline, unambiguous framing.
+"""What any request may cost before a route sees it: bytes counted while they arrive, a least rate, unambiguous framing.
 
 Pure ASGI, outside every parser: Content-Length may lie or be absent, and no parser caps what it spools. An answer
-that goes out before the body was read closes the connection, so that nobody can go on sending for ever.
+that goes out before the body was read closes the connection, so that nobody can go on sending for ever. A route is
+not done before its client has read the answer, so that what it holds meanwhile is bounded by the route's own limits.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from service.http.record import record_of
 from service.problems import response_to
 from service.settings import Settings
 
-_LINGER_SECONDS = 1.0  # for the client to read an early answer before the connection goes
+_PIECE_BYTES = 64 * 1024  # of an answer
 _HEADER_OVERHEAD = 4  # bytes of ": " and the line end
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -60,7 +61,7 @@ class LimitsMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope["headers"], receive, send, settings=self._settings, budget=self._budget)
+        exchange = _Exchange(scope, receive, send, settings=self._settings, budget=self._budget)
         try:
             await self._pass(scope, exchange)
         finally:
@@ -115,11 +116,14 @@ def _length(value: bytes) -> int:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, headers: Headers, receive: Receive, send: Send, *, settings: Settings, budget: Budget) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, settings: Settings, budget: Budget) -> None:
+        headers: Headers = scope["headers"]
         self._receive, self._send = receive, send
         self._settings, self._budget = settings, budget
-        self._deadline = time.monotonic() + settings.body_seconds
+        self._connection = scope.get("state", {}).get("connection")
+        self._began = time.monotonic()
         self._complete = not (_has(headers, b"content-length") or _has(headers, b"transfer-encoding"))
+        self._early = False  # the answer began before the body was complete
         self.received = 0
 
     def distrust(self) -> None:
@@ -131,13 +135,26 @@ class _Exchange:
         if self._complete:
             return await self._receive()
         try:
-            async with asyncio.timeout(self._deadline - time.monotonic()):
+            async with asyncio.timeout(self._began + self._allowed() - time.monotonic()):
                 message = await self._receive()
         except TimeoutError:
-            raise RequestTimeout(f"the body must arrive within {self._settings.body_seconds:g} seconds") from None
+            raise RequestTimeout(self._too_slow()) from None
         self._count(len(message.get("body", b"")))
         self._complete = not message.get("more_body", False)
         return message
+
+    def _allowed(self) -> float:
+        """Seconds that the body may have taken, by how much of it is here."""
+        settings = self._settings
+        seconds = settings.body_seconds + self.received / settings.least_rate
+        return min(seconds, max(settings.body_seconds, settings.body_most_seconds))
+
+    def _too_slow(self) -> str:
+        settings = self._settings
+        return (
+            f"a body arrives within {settings.body_seconds:g} seconds, or after that at {settings.least_rate} bytes "
+            f"per second, and within {settings.body_most_seconds:g} seconds"
+        )
 
     def _count(self, size: int) -> None:
         if self.received + size > self._settings.body_bytes:
@@ -146,23 +163,27 @@ class _Exchange:
         self.received += size
 
     async def send(self, message: Message) -> None:
-        """Send the answer; where the body was not read to its end, the connection ends with it."""
-        if self._complete:
-            await self._send(message)
-        elif message["type"] == "http.response.start":
-            await self._send({**message, "headers": [*message.get("headers", []), (b"connection", b"close")]})
-        elif message.get("more_body", False):
-            await self._send(message)
+        """Send the answer as fast as the client reads it; where the body was not read, the connection ends with it."""
+        if message["type"] == "http.response.start":
+            close = [] if self._complete else [(b"connection", b"close")]
+            await self._send({**message, "headers": [*message.get("headers", []), *close]})
+            self._early = bool(close)
+        elif message["type"] == "http.response.body":
+            await self._send_body(message.get("body", b""), more=message.get("more_body", False))
         else:
-            await self._send({**message, "more_body": True})
-            await self._linger()
-            await self._send({"type": "http.response.body", "body": b""})
+            await self._send(message)
 
-    async def _linger(self) -> None:
-        """Throw away what still comes, for a moment: closing at once would reset the answer under way."""
-        try:
-            async with asyncio.timeout(_LINGER_SECONDS):
-                while (await self._receive()).get("more_body", False):
-                    pass
-        except TimeoutError:
-            pass
+    async def _send_body(self, body: bytes, *, more: bool) -> None:
+        """In pieces: before each one, uvicorn waits until the client has read most of those before."""
+        for start in range(0, len(body) - _PIECE_BYTES, _PIECE_BYTES):
+            await self._send(_piece(body[start : start + _PIECE_BYTES], more=True))
+        rest = body[max(0, len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES :]
+        await self._send(_piece(rest, more=more or self._early))
+        if self._early and not more:
+            if self._connection is not None:
+                self._connection.finish()
+            await self._send(_piece(b"", more=False))
+
+
+def _piece(body: bytes, *, more: bool) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": more}

@@ -2,11 +2,14 @@
 
 A page of any site can make a browser send requests to loopback. By name it would send its own (rebinding: refused by
 Host), by address it would say so (refused by Origin, unless keys protect the server or CORS allows the page).
+Also what the layers inside need not know: targets in absolute form, and HEAD.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from urllib.parse import unquote
 
+from starlette.datastructures import Headers as RequestHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,6 +19,7 @@ from service.problems import response_to
 from service.settings import ANY_HOST, Settings, is_loopback
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@?#\s]+)(?::[0-9]{0,5})?")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]+)(/[^?#]*)?", re.IGNORECASE)
 _SAFE = {"GET", "HEAD", "OPTIONS"}  # change nothing; what they answer, a page of another site cannot read
 _HEALTH = ("/health/", "/v2/health/")  # for probes, which ask by address; it tells nothing
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -29,14 +33,16 @@ Headers = Sequence[tuple[bytes, bytes]]
 class OriginsMiddleware:
     """Refuses what is meant for another server, or comes from a foreign page."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
-        self._app, self._settings = app, settings
+    def __init__(self, app: ASGIApp, *, settings: Settings, also: Callable[[Scope], None] = lambda scope: None) -> None:
+        """`also` may raise AccessError for further reasons."""
+        self._app, self._settings, self._also = app, settings, also
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it here."""
         try:
             if scope["type"] == "http":
                 check(scope["method"], scope["path"], scope["headers"], self._settings)
+                self._also(scope)
         except AccessError as error:
             record_of(scope).error = error
             await response_to(error, scope["path"])(scope, receive, send)
@@ -44,13 +50,77 @@ class OriginsMiddleware:
             await self._app(scope, receive, send)
 
 
-def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """The application, answering browsers for the pages that may call; itself where there are none."""
+class SharedAnswers(CORSMiddleware):
+    """Outside of the limits: lets the pages that may call read every answer, refusals included."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and mark its answer; a preflight is answered, and marked, inside."""
+        if scope["type"] != "http" or _is_preflight(scope):
+            await self.app(scope, receive, send)
+        else:
+            await self.simple_response(scope, receive, send, request_headers=RequestHeaders(scope=scope))
+
+
+class Preflights(CORSMiddleware):
+    """Inside of the limits: answers what browsers ask before they send a page's request."""
+
+    async def simple_response(
+        self, scope: Scope, receive: Receive, send: Send, request_headers: RequestHeaders
+    ) -> None:
+        """Pass every other request on; its answer is marked outside."""
+        await self.app(scope, receive, send)
+
+
+def with_cors(kind: type[CORSMiddleware], app: ASGIApp, settings: Settings) -> ASGIApp:
+    """The application behind one of the layers above; itself where no pages may call."""
     if not settings.cors_origins:
         return app
-    return CORSMiddleware(
-        app, allow_origins=settings.cors_origins, allow_methods=_METHODS, allow_headers=_SENT, expose_headers=_SHOWN
+    return kind(
+        app,
+        allow_origins=settings.cors_origins,
+        allow_methods=_METHODS,
+        allow_headers=_SENT,
+        allow_private_network=True,  # a page that may call may do so from another network, too
+        expose_headers=_SHOWN,
     )
+
+
+def _is_preflight(scope: Scope) -> bool:
+    return scope["method"] == "OPTIONS" and _value(scope["headers"], b"access-control-request-method") is not None
+
+
+class TargetMiddleware:
+    """Brings a request into its usual form, outside of everything that reads it.
+
+    A target in absolute form, as to a proxy, names the host instead of the Host header (RFC 9112, section 3.2.2).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        found = _ABSOLUTE.fullmatch(scope["raw_path"]) if scope["type"] == "http" else None
+        if found:
+            rest = [(name, value) for name, value in scope["headers"] if name != b"host"]
+            scope["headers"] = [(b"host", found[1]), *rest]
+            scope["raw_path"] = found[2] or b"/"
+            scope["path"] = unquote(scope["raw_path"].decode("ascii"))
+        await self._app(scope, receive, send)
+
+
+class HeadMiddleware:
+    """Answers HEAD wherever GET is answered: as GET, without the body, which uvicorn leaves out."""
+
+    def __init__(self, app: ASGIApp, *, has_own: Callable[[Scope], bool]) -> None:
+        """`has_own` tells whether a route answers this HEAD itself."""
+        self._app, self._has_own = app, has_own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http" and scope["method"] == "HEAD" and not self._has_own(scope):
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 def check(method: str, path: str, headers: Headers, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from adapters_store import errors as strict
-from adapters_store.strict_json import Json, parse_object
+from adapters_store.strict_json import Json, outside_strings, parse_object
 from service.errors import BodyTooLarge, InvalidRequest, MalformedJson
 from service.http.multipart import FormLimits, Part, read_form
 from service.schemas import (
@@ -37,7 +37,7 @@ _DOCUMENT_DEPTH = 8
 _JSON_DEPTH = 20
 _JSON_OUTSIDE_STRINGS = 64 * 1024  # characters: brackets, commas and white space
 _OTHER_STRINGS = 8  # keys and options; also the most form fields
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_MOST_QUOTES = 2**17
 _DATA_URI = re.compile(
     r"data:[\w.+-]{1,64}/[\w.+-]{1,64}(?:;[\w.+-]{1,64}=[\w.+-]{1,64}){0,4};base64,", re.ASCII | re.IGNORECASE
 )
@@ -112,7 +112,8 @@ async def read_payload(
         return _from_form(await read_form(body.content_type, body.stream, limits=limits), images, schema)
     if body.media_type == JSON:
         text = b"".join([chunk async for chunk in body.stream])
-        return await offload(lambda: parse_json(text, most=images.files, schema=schema))
+        longest = _base64_characters(images.file_bytes)
+        return await offload(lambda: parse_json(text, most=images.files, schema=schema, longest=longest))
     return Payload((await read_file(body, most_bytes=images.file_bytes),))
 
 
@@ -160,16 +161,17 @@ def _payload(images: tuple[bytes, ...], options: PredictOptions) -> Payload:
     return Payload(images, options.top_k, options.output, (ALL_TASKS,) if tasks == ALL_TASKS else tuple(tasks))
 
 
-def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK) -> Payload:
-    """Parse {"images": [base64, …], "top_k": n, …} with at most `most` images.
+def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK, longest: int | None = None) -> Payload:
+    """Parse {"images": [base64, …], "top_k": n, …} with at most `most` images, and no string over `longest` characters.
 
     Raises:
         MalformedJson: not JSON that all parsers read alike.
+        BodyTooLarge: a longer string.
         InvalidRequest: other keys or types, too many images, or not base64.
     """
     if body.count(b'"') > 4 * (most + schema.strings):
         raise InvalidRequest(f"at most {most} images in one request, and few other strings")
-    text = bounded_text(body, outside_strings=_JSON_OUTSIDE_STRINGS)
+    text = bounded_text(body, outside=_JSON_OUTSIDE_STRINGS, longest=longest)
     try:
         document = schema.document.model_validate(read_object(text, max_depth=_JSON_DEPTH))
     except ValidationError:
@@ -179,24 +181,35 @@ def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK) -> P
     return _payload(tuple(_decode(text, index) for index, text in enumerate(document.images)), document)
 
 
-def bounded_text(body: bytes, *, outside_strings: int, items: int | None = None) -> str:
+def _base64_characters(size: int) -> int:
+    """The most that a file of `size` bytes takes, with line ends, escapes and the head of a data URI."""
+    return size * 3 // 2 + 1024
+
+
+def bounded_text(body: bytes, *, outside: int, items: int | None = None, longest: int | None = None) -> str:
     """A JSON body as text; refuses what would be costly to parse, by what is not in strings.
 
     Args:
         body: in UTF-8.
-        outside_strings: most characters.
+        outside: most characters outside of strings.
         items: most commas; None: as many as there are characters.
+        longest: most characters of one string; None: as many as there are.
 
     Raises:
         MalformedJson: not UTF-8, or more of them.
+        BodyTooLarge: a longer string.
     """
+    if body.count(b'"') > _MOST_QUOTES:
+        raise MalformedJson(f"this JSON has more than {_MOST_QUOTES} quotes")
     try:
         text = body.decode()
     except UnicodeDecodeError:
         raise MalformedJson("JSON must be UTF-8") from None
-    bare = _STRING.sub("", text)
-    if len(bare) > outside_strings:
-        raise MalformedJson(f"this JSON has more than {outside_strings} characters outside of strings")
+    bare, found = outside_strings(text)
+    if len(bare) > outside:
+        raise MalformedJson(f"this JSON has more than {outside} characters outside of strings")
+    if longest is not None and found > longest:
+        raise BodyTooLarge(f"a string in this JSON has more than {longest} characters")
     if items is not None and bare.count(",") > items:
         raise MalformedJson(f"this JSON has more than {items} values; send large tensors as binary data")
     return text

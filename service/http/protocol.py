@@ -1,75 +1,272 @@
-"""uvicorn's h11 protocol with what it lacks: a deadline for headers, a cap on connections, and our error body.
+"""uvicorn's h11 protocol with what it lacks: deadlines, bounds on one connection's work, and our error body.
+
+One connection can cost no more than a place, the pieces that its bytes justify, and a little memory each way:
+
+    headers   must be complete within `header_seconds` of their first byte; an idle connection is closed silently
+    bodies    come in pieces of a sensible size, whatever their framing
+    answers   are read at a least rate; what is read ahead of an answer is bounded
+    places    see `places`
+    refusals  a prediction for which there is no room is refused from its first line, before anything is parsed
 
 Only h11: it refuses oversized headers, which the faster parser accepts.
 """
 
 import asyncio
+import re
+import socket
+import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import h11
+from starlette.responses import Response
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
-from service.errors import HeadersTooLarge, MalformedRequest, RequestTimeout, ServiceError, TooManyConnections
+from service.engine import EngineError
+from service.errors import HeadersTooLarge, MalformedRequest, RequestTimeout, TooManyConnections
+from service.http.places import Places
+from service.http.record import HEADER, find_record, request_id
 from service.problems import response_to
 from service.settings import Settings
 
-Refused = Callable[[Exception], None]
+_FREE_PIECES = 128  # of a body, of any size
+_PIECE_BYTES = 64  # of an average piece beyond them: one costs about as much as handling so many bytes
+_MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
+_LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
+_MOST_LINGERING = 256  # connections
+_JUST_USED_SECONDS = 1.0
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
+_PREDICTION = re.compile(rb"POST /(?:v1/(?:tasks/[^ ]{1,200}/)?predict|v2/models/[^ ]{1,200}/infer)[ ?]")
+_ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
+_NAME = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 
 
-def protocol_class(settings: Settings, on_refused: Refused) -> type[H11Protocol]:
+@dataclass(slots=True)
+class Guard:
+    """What all connections of a server share.
+
+    Attributes:
+        settings: the limits.
+        places: of the connections.
+        refused: told about each refusal outside the application.
+        check_room: raises EngineError where a prediction would be refused now for want of room.
+        lingering: connections whose last answer is on its way.
+    """
+
+    settings: Settings
+    places: Places
+    refused: Callable[[Exception], None]
+    check_room: Callable[[], None]
+    lingering: int = 0
+
+
+def protocol_class(
+    settings: Settings, on_refused: Callable[[Exception], None], *, check_room: Callable[[], None] = lambda: None
+) -> type[H11Protocol]:
     """uvicorn takes a class, so what it needs to know is bound here."""
 
     class Protocol(_Protocol):
-        header_seconds = settings.header_seconds
-        max_connections = settings.connections
-        refused = staticmethod(on_refused)
+        guard = Guard(settings, Places(settings), on_refused, check_room)
 
     return Protocol
+
+
+class _Pieces(h11.Connection):
+    """Refuses bodies that come in many tiny pieces: each piece costs the same, however small it is."""
+
+    _pieces = 0
+    _bytes = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """The next event.
+
+        Raises:
+            RemoteProtocolError: what h11 refuses, or too many pieces.
+        """
+        event = super().next_event()
+        if type(event) is h11.Data:
+            self._pieces += 1
+            self._bytes += len(event.data)
+            if self._pieces > _FREE_PIECES + self._bytes // _PIECE_BYTES:
+                raise h11.RemoteProtocolError("the body comes in too many tiny pieces")
+        elif type(event) is h11.Request:
+            self._pieces = self._bytes = 0
+        return event
+
+
+class _Flow(FlowControl):
+    """Reading that can be held up, whoever wants to go on."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Go on, unless reading is held up."""
+        if not self.held:
+            super().resume_reading()
 
 
 class _Protocol(H11Protocol):
     """One connection."""
 
-    header_seconds: float
-    max_connections: int
-    refused: Refused
+    guard: Guard
+    flow: _Flow
+    address = ""
+    _proven = False  # a valid key came before the request that is being answered
+    _stopping = False  # the server takes no more connections
+    _closing = False  # nothing is parsed any more: what still comes is thrown away
+    _discarded = 0  # bytes
+    _unsent = 0  # bytes of answers that waited for the client at the last look
+    _used_at = 0.0  # on the loop's clock
     _header_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for headers."""
-        super().connection_made(transport)
-        if len(self.connections) > self.max_connections:
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, {**app_state, "connection": self}, _loop)
+        self.conn = _Pieces(h11.SERVER, config.h11_max_incomplete_event_size or 2**16)
+
+    # ---------------------------------------------------------------- as `places` sees it
+    @property
+    def known(self) -> bool:
+        """Whether a valid key came on this connection; True where none is needed."""
+        record = find_record(self.scope) if self.scope is not None else None
+        self._proven = self._proven or not self.guard.settings.needs_key or bool(record and record.admitted)
+        return self._proven
+
+    @property
+    def waiting(self) -> bool:
+        """Whether no request is being answered."""
+        return not self._in_request()
+
+    def give_way(self) -> None:
+        """Close for the sake of another connection; tell a client that has begun a request."""
+        if self._header_timer is not None:
             self._refuse(TooManyConnections("too many connections are open"))
-            return
-        self._await_headers()
+        else:
+            self.timeout_keep_alive_handler()
+
+    # ---------------------------------------------------------------- asyncio's protocol
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a place, or refuse before anything is read."""
+        super().connection_made(transport)
+        self.flow, self._used_at = _Flow(transport), self.loop.time()
+        self.address = str(self.client[0]) if self.client else ""
+        if self.guard.places.enter(self):
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        else:
+            self._refuse(TooManyConnections("too many connections are open"))
 
     def data_received(self, data: bytes) -> None:
         """Parse; the clock runs from a request's first byte to the end of its headers."""
-        if self._header_timer is None and not self._in_request():
-            self._await_headers()
+        if self._closing:
+            self._discard(len(data))
+            return
+        if self._begins_prediction(data):
+            try:
+                self.guard.check_room()
+            except EngineError as error:
+                self._refuse_unread(error, data)
+                return
+        if self.conn.their_state is h11.DONE and self._in_request():
+            self._hold_back(len(data))
         super().data_received(data)
-        if self._in_request():
-            self._stop_clock()
+        self._watch_head(begun=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock with the connection."""
+        """Stop every clock with the connection, and free its place."""
         self._stop_clock()
+        self._stop_write_clock()
+        if self._closing:
+            self.guard.lingering -= 1
+        self.guard.places.leave(self)
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def pause_writing(self) -> None:
+        """The client does not read fast enough: begin to measure how fast it does."""
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """The client has read what waited."""
+        self._stop_write_clock()
+        super().resume_writing()
+
+    # ---------------------------------------------------------------- uvicorn's protocol
+    def on_response_complete(self) -> None:
+        """Go on with what was read ahead; see that this answer is read, and that the next headers end."""
+        self._used_at = self.loop.time()
+        self.guard.places.used(self)
+        if self.flow.held:
+            self._hold_back(0)
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_writing()
+        elif not self._in_request():
+            self._watch_head(begun=bool(self.conn.trailing_data[0]))
+            if self._stopping:
+                self._close_soon()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection without a word, and drop what its client does not read."""
+        super().timeout_keep_alive_handler()
+        if self.transport.get_write_buffer_size():
+            self._drop()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what h11 refuses; uvicorn calls this while the refusal is being handled."""
         if getattr(sys.exception(), "error_status_hint", 400) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
             self._refuse(HeadersTooLarge("the request's headers are too large"))
+        elif self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and self._in_request():
+            self._refuse(MalformedRequest("this body is not framed as HTTP/1.1 says, or in too many tiny pieces"))
         else:
             self._refuse(MalformedRequest("this is not a valid HTTP/1.1 request"))
 
+    def shutdown(self) -> None:
+        """The server stops: answer what is under way, and what may be under way to us."""
+        self._stopping = True
+        if not self._in_request() and not self._closing:
+            self._close_soon()
+
+    def _close_soon(self) -> None:
+        """Close an idle connection; one that was just used stays a moment, as its next request may be on its way."""
+        self._unset_keepalive_if_required()
+        left = self._used_at + _JUST_USED_SECONDS - self.loop.time()
+        if left <= 0 and self._header_timer is None:
+            self.timeout_keep_alive_handler()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(max(0.1, left), self.timeout_keep_alive_handler)
+
+    def finish(self) -> None:
+        """End the connection after an answer that came before its request's body: that is not parsed any more."""
+        if self.conn.our_state is h11.SEND_BODY:
+            self.transport.write(self.conn.send(h11.EndOfMessage()) or b"")
+        self.cycle.disconnected = True  # uvicorn needs no further message
+        self.cycle.message_event.set()
+        self._close_softly()
+
+    # ---------------------------------------------------------------- clocks
     def _in_request(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _await_headers(self) -> None:
-        self._header_timer = self.loop.call_later(self.header_seconds, self._headers_late)
+    def _watch_head(self, *, begun: bool) -> None:
+        if self._in_request() or self._closing or self.transport.is_closing():
+            self._stop_clock()
+        elif begun and self._header_timer is None:
+            self._header_timer = self.loop.call_later(self.guard.settings.header_seconds, self._headers_late)
 
     def _stop_clock(self) -> None:
         if self._header_timer is not None:
@@ -78,24 +275,93 @@ class _Protocol(H11Protocol):
 
     def _headers_late(self) -> None:
         self._header_timer = None
-        self._refuse(RequestTimeout(f"the request's headers must arrive within {self.header_seconds:g} seconds"))
+        seconds = self.guard.settings.header_seconds
+        self._refuse(RequestTimeout(f"the request's headers must arrive within {seconds:g} seconds"))
 
-    def _refuse(self, error: ServiceError) -> None:
+    def _stop_write_clock(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _watch_writing(self) -> None:
+        self._unsent = self.transport.get_write_buffer_size()
+        if self._write_timer is None and self._unsent:
+            self._write_timer = self.loop.call_later(self.guard.settings.write_seconds, self._look_at_writing)
+
+    def _look_at_writing(self) -> None:
+        settings, left = self.guard.settings, self.transport.get_write_buffer_size()
+        self._write_timer = None
+        if left and self._unsent - left < min(self._unsent, settings.least_rate * settings.write_seconds):
+            self._drop()
+        elif left:
+            self._watch_writing()
+
+    # ---------------------------------------------------------------- bounds
+    def _begins_prediction(self, data: bytes) -> bool:
+        """Whether a request begins here that asks for a prediction; a web page's own is left to the application."""
+        begins = not self._in_request() and self._header_timer is None
+        return begins and _PREDICTION.match(data) is not None and _ORIGIN.search(data) is None
+
+    def _hold_back(self, coming: int) -> None:
+        """Read no further while much was read ahead of the answer under way."""
+        self.flow.held = len(self.conn.trailing_data[0]) + coming > _MOST_AHEAD
+        if self.flow.held:
+            self.flow.pause_reading()
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > self.guard.settings.body_bytes:
+            self._drop()
+
+    # ---------------------------------------------------------------- refusals
+    def _refuse_unread(self, error: Exception, data: bytes) -> None:
+        """Refuse a request of which nothing was parsed."""
+        sent = _NAME.search(data)
+        name = request_id([(HEADER, sent[1])] if sent else [])
+        self._refuse(error, path=data[5:8].decode(), headers=[(HEADER, name)])
+
+    def _refuse(self, error: Exception, *, path: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Answer outside the application, where it has not begun to, and close."""
-        self.refused(error)
+        self.guard.refused(error)
         if self.cycle is not None:  # the application must not answer a second time
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.write(self._render(error))
-        self.transport.close()
+            self.transport.write(self._render(response_to(error, path), headers))
+        self._close_softly()
 
-    def _render(self, error: ServiceError) -> bytes:
-        response = response_to(error)
+    def _render(self, response: Response, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         head = h11.Response(
             status_code=response.status_code,
-            headers=[*response.raw_headers, (b"connection", b"close")],
+            headers=[*response.raw_headers, *headers, (b"connection", b"close")],
             reason=HTTPStatus(response.status_code).phrase.encode(),
         )
         events = (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage())
         return b"".join(self.conn.send(event) or b"" for event in events)
+
+    def _close_softly(self) -> None:
+        """Say that nothing more comes, and throw away for a moment what still arrives."""
+        if self._closing or self.transport.is_closing():
+            return
+        self._closing = True
+        self._stop_clock()
+        self._unset_keepalive_if_required()
+        self.guard.places.leave(self)
+        self.guard.lingering += 1
+        if self.guard.lingering > _MOST_LINGERING or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.held = False
+        self.flow.resume_reading()
+        self.timeout_keep_alive_task = self.loop.call_later(_LINGER_SECONDS, self._end)
+
+    def _drop(self) -> None:
+        """Close at once: the kernel, too, forgets what the client has not read."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def _end(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self._watch_writing()
+        self.transport.close()  # when the answer was sent

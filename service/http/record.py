@@ -5,7 +5,9 @@ Pure ASGI, outside of everything else: refusals of the layers inside carry the n
 
 import random
 import re
+from collections.abc import Callable, Mapping
 from time import perf_counter
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,14 +19,18 @@ HEADER = b"x-request-id"
 
 _KEY = "mimi.record"  # in the ASGI scope
 _USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")  # nothing that could break a header or a log line
+_CLOSE = (b"connection", b"close")
 _NO_ANSWER = 499  # no standard status: the client was gone before its answer
 
 
 class RecordMiddleware:
-    """Adds X-Request-Id to every answer: the client's own where it sent a usable one, else a new one."""
+    """Adds X-Request-Id to every answer: the client's own where it sent a usable one, else a new one.
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    While the server stops, every answer is the last one of its connection and says so.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._app, self._metrics, self._stopping = app, metrics, stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; count it when its answer begins, or when it ends without one."""
@@ -39,7 +45,10 @@ class RecordMiddleware:
         async def named(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), (HEADER, name)]}
+                headers = [*message.get("headers", []), (HEADER, name)]
+                if self._stopping() and _CLOSE not in headers:
+                    headers.append(_CLOSE)
+                message = {**message, "headers": headers}
                 self._metrics.finished(record, status := message["status"])
             await send(message)
             size += len(message.get("body", b""))
@@ -60,6 +69,11 @@ def record_of(scope: Scope) -> RequestRecord:
     """What is known of the request of this scope."""
     record: RequestRecord = scope[_KEY]
     return record
+
+
+def find_record(scope: Mapping[str, Any]) -> RequestRecord | None:
+    """As `record_of`; None before the middleware has seen the request."""
+    return scope.get(_KEY)
 
 
 def request_id(headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -60,6 +60,7 @@ class RequestRecord:
         asked: the versions that a prediction asks; empty until they are known.
         outcome: of an upload that succeeds, one of OUTCOMES.
         error: why it was refused.
+        admitted: whether it came with a valid key.
         counted: whether it has been counted.
     """
 
@@ -68,6 +69,7 @@ class RequestRecord:
     asked: list[AskedTask] = field(default_factory=list)
     outcome: str = "published"
     error: Exception | None = None
+    admitted: bool = False
     counted: bool = False
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from adapters_store import AdaptersStoreError, Store
+from adapters_store.errors import StoreReplaced
 from service.errors import UploadBacklog
 from service.executor import BoundedExecutor
 from service.tasks.registry import Registry
@@ -20,11 +21,16 @@ logger = logging.getLogger(__name__)
 
 
 class Registrar:
-    """Runs everything that changes a registry, one after the other, off the event loop."""
+    """Runs everything that changes a registry, one after the other, off the event loop.
+
+    Attributes:
+        store_lost: whether nothing is where the store was; what is in memory is served on.
+    """
 
     def __init__(self, registry: Registry, *, backlog: int) -> None:
         """Start nothing yet; `backlog` is the most changes that may wait or run."""
         self._registry, self._looked_at = registry, time.monotonic()
+        self.store_lost = False
         self._executor = BoundedExecutor("mimi-registry", threads=1, backlog=backlog, refusal=_refusal)
 
     async def change(self, change: Callable[[], T]) -> T:
@@ -49,8 +55,14 @@ class Registrar:
         await self._repeat(store.sweep, seconds, "swept")
 
     def _look(self) -> None:
-        self._registry.sync()
-        self._looked_at = time.monotonic()
+        try:
+            self._registry.sync()
+        except StoreReplaced:
+            self.store_lost = True
+            raise
+        self.store_lost = False
+        if not self._registry.offline:
+            self._looked_at = time.monotonic()
 
     async def _repeat(self, job: Callable[[], object], seconds: float, done: str) -> None:
         loop = asyncio.get_running_loop()
@@ -59,7 +71,7 @@ class Registrar:
             try:
                 await loop.run_in_executor(self._executor.pool, job)
             except AdaptersStoreError as error:
-                logger.warning("the store could not be %s (%s); trying again", done, type(error).__name__)
+                logger.warning("the store could not be %s (%s: %s); trying again", done, type(error).__name__, error)
             except Exception:  # whatever it was: log it and try again
                 logger.exception("the store could not be %s; trying again", done)
 

@@ -7,13 +7,14 @@ names any more. A version that cannot be served is listed with the reason; other
 Reading the table is safe from any thread. Everything that changes it belongs to one thread at a time.
 """
 
+import logging
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from adapters_store import AdaptersStoreError, Store, TaskState, VersionInfo
-from adapters_store.errors import UnknownAlias, UnknownVersion
+from adapters_store import AdaptersStoreError, State, Store, TaskState, VersionInfo
+from adapters_store.errors import StoreReplaced, UnknownAlias, UnknownVersion
 from service.engine import Engine, EngineError
 from service.errors import TaskUnavailable, UnknownTask
 from service.tasks.loads import Loads
@@ -29,6 +30,9 @@ from service.tasks.table import (
 )
 
 ALL = "*"
+
+
+logger = logging.getLogger(__name__)
 
 
 class Registry:
@@ -65,7 +69,8 @@ class Registry:
         self._contents = Contents()
         self._suspended: frozenset[str] = frozenset()
         self._references = ContentReferences()
-        self.generation = -1
+        self.generation, self._head = -1, ""
+        self._faults: tuple[object, ...] = ()
 
     def resolve(self, task: str, alias: str = ALIAS) -> TaskVersion:
         """The version that answers for a task now, drawn by weight where the alias is split.
@@ -106,16 +111,36 @@ class Registry:
         Raises:
             StoreError: the store cannot be read; the table stays as it was.
         """
-        if self.generation >= 0 and not self._store.changes(self.generation):
-            return
-        state = self._store.snapshot()
+        try:
+            state, known = self._store.snapshot(), self.table
+        except StoreReplaced as error:
+            logger.error("the store was replaced while it was served (%s): reading it anew", error)
+            self._store.reload()
+            state, known = self._store.snapshot(), {}  # equal numbers may stand for other versions now
+            self.generation = -1
+        self._log_faults()
+        if self.generation < 0 or state.head != self._head:
+            self._take_over(state, known)
+
+    def _take_over(self, state: State, known: Table) -> None:
         changed = {
             task: self._read(task, its)
             for task, its in state.tasks.items()
-            if (known := self.table.get(task)) is None or known.generation != its.generation
+            if task not in known or known[task].generation != its.generation
         }
         self._replace(changed, gone=self.table.keys() - state.tasks.keys())
-        self.generation = state.generation
+        self.generation, self._head = state.generation, state.head
+
+    @property
+    def offline(self) -> bool:
+        """Whether the table is that of a cache, because the store has not been reached since the start."""
+        return self._store.offline
+
+    def _log_faults(self) -> None:
+        faults = self._store.faults
+        for fault in faults if faults != self._faults else ():
+            logger.error("a part of the store cannot be read, and it takes no changes: %s", fault)
+        self._faults = faults
 
     def suspend(self, task: str) -> None:
         """Stop serving a task on this server and evict its weights, whatever is published, until `resume`.

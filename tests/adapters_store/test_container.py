@@ -127,3 +127,23 @@ def test_a_tensor_at_an_odd_address_is_read_as_an_aligned_read_only_copy() -> No
 def test_an_array_of_another_dtype_is_not_written(dtype: str) -> None:
     with pytest.raises(errors.UnsupportedDtype):
         write_container({}, {"a": np.zeros(2, dtype)})
+
+
+@pytest.mark.parametrize(("classes", "values"), [(3_400, 384), (20_000, 96)])
+def test_the_header_may_grow_with_the_classes_of_the_head(classes: int, values: int) -> None:
+    """3,400 class names of 80 characters are a header of 280 kB, beside a head of 2.6 MB."""
+    metadata = {"manifest": "".join(f"{number:080d}" for number in range(classes))}
+    data = write_container(metadata, {"head": np.zeros((classes, values), np.float16)})
+    assert read_container(data, DEFAULT_LIMITS).metadata == metadata
+
+
+def test_a_long_header_is_never_longer_than_the_tensors() -> None:
+    data = write_container({"manifest": "x" * 300_000}, {"head": np.zeros(100_000, np.float16)})
+    with pytest.raises(errors.HeaderTooLarge):
+        read_container(data, DEFAULT_LIMITS)
+
+
+def test_a_header_above_two_mebibytes_is_never_read() -> None:
+    data = write_container({"manifest": "x" * (2 * 2**20)}, {"head": np.zeros(4 * 2**20, np.float16)})
+    with pytest.raises(errors.HeaderTooLarge, match="at most 2097152 are read"):
+        read_container(data, DEFAULT_LIMITS)

@@ -15,6 +15,7 @@ from adapters_store.errors import CorruptBlob, StoreDamaged, StoreReplaced, Unkn
 from adapters_store.events import Change, EntryLost, StateRepaired
 from adapters_store.recovery import apply_after_loss, entry_name
 from adapters_store.sqlite_backend import SqliteBackend
+from adapters_store.sqlite_pages import PageReader
 from adapters_store.state import State, encode_state
 from adapters_store.store import Store
 from tests.adapters_store.backends import Place
@@ -163,6 +164,28 @@ def test_damage_that_is_found_late_stops_writing(path: Path) -> None:
             store._backend.create("blobs/a", b"one")
         assert store.snapshot().generation == 12
         assert store.faults != ()
+
+
+def test_damage_that_a_reader_finds_does_not_stop_it(path: Path) -> None:
+    with closing(open_store(str(path))) as store:
+        info = store.snapshot().tasks["task0"].versions[1]
+        os.truncate(path, path.stat().st_size // 2 // PAGE * PAGE)
+        assert store.read(info.sha256) == CONTENTS[0]
+        assert store.faults != ()
+
+
+def test_odd_rows_and_an_odd_list_of_free_pages_do_not_confuse_the_reader(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO objects VALUES (?, 5.0, x'00')", ("blobs/whole-number",))
+        connection.execute("INSERT INTO objects VALUES (?, 5.5, x'00')", ("long" * 100,))
+        connection.commit()
+    spoil(path, path.stat().st_size // PAGE, b"\0\0\0\0" + b"\xff" * (PAGE - 4))
+    with path.open("r+b") as file:
+        file.seek(32)  # the first page of the list of free pages
+        file.write((path.stat().st_size // PAGE).to_bytes(4, "big"))
+    with closing(PageReader(path)) as reader:
+        assert reader.rows["blobs/whole-number"].written_at == 5.0
+        assert not any(name.startswith("long") for name in reader.rows)
 
 
 # ---------------------------------------------------------------- the log, on every backend

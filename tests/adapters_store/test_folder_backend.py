@@ -175,3 +175,40 @@ def test_a_closed_store_is_unavailable(root: Path) -> None:
         store.snapshot()
     with pytest.raises(StoreUnavailable):
         store.sweep()
+
+
+@pytest.fixture
+def full(store: Store, root: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store on a disk that has no room but that of the reserve."""
+    write = os.write
+
+    def refuse(descriptor: int, data: bytes) -> int:
+        if (root / "reserve").exists():
+            raise OSError(errno.ENOSPC, "no space")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", refuse)
+    return store
+
+
+def test_a_deletion_on_a_full_disk_takes_the_room_of_the_reserve(full: Store, root: Path) -> None:
+    with pytest.raises(StoreFull):
+        full.publish("cat", b"two")
+    full.delete_task("cat")
+    assert full.snapshot().tasks == {}
+    assert list((root / "blobs").iterdir()) == []
+    assert not (root / "reserve").exists()  # there was no room to keep it again
+
+
+def test_a_sweep_on_a_full_disk_takes_the_room_of_the_reserve(full: Store, root: Path) -> None:
+    (root / "blobs" / "unnamed").write_bytes(b"left by a killed writer")
+    assert full.sweep(older_than=0) == 1
+
+
+def test_without_a_reserve_a_full_disk_takes_nothing(full: Store, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(full._backend, "release_reserve", lambda: False)
+    with pytest.raises(StoreFull):
+        full.delete_task("cat")
+    (root / "blobs" / "unnamed").write_bytes(b"left by a killed writer")
+    with pytest.raises(StoreFull):
+        full.sweep(older_than=0)

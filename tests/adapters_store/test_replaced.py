@@ -168,6 +168,25 @@ def test_an_entry_behind_a_gap_is_taken_back(place: Place) -> None:
         assert list(backend.list(LOG)) == []
 
 
+def test_an_entry_that_went_with_the_rest_is_not_acknowledged(place: Place) -> None:
+    """The log goes back after the entry is written and before it is acknowledged."""
+
+    class GoingBack(Interrupted):
+        """A real backend; once the second entry is written, the log is empty."""
+
+        def create(self, name: str, data: bytes) -> bool:
+            created = super().create(name, data)
+            if name == entry_name(2):
+                self.delete(entry_name(1))
+                self.delete(entry_name(2))
+            return created
+
+    with closing(Store(GoingBack(place.backend(), "none", lambda: None))) as store:
+        store.publish("cat", b"one")
+        with pytest.raises(StoreReplaced):
+            store.publish("cat", b"two")
+
+
 def test_an_entry_behind_a_gap_is_found_when_the_store_is_opened(filled: Store, place: Place) -> None:
     filled.publish("cat", b"three")
     with closing(place.backend()) as backend:

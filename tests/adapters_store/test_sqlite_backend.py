@@ -155,6 +155,25 @@ def test_a_locked_file_is_unavailable_in_the_end(path: Path, monkeypatch: pytest
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="locked"):
             backend.create("blobs/a", b"one")
+        other.execute("COMMIT")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            backend.get("blobs/a")
+
+
+def test_a_reader_waits_for_a_writer_of_another_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(SqliteBackend(path)) as backend, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        backend.create("blobs/a", b"one")
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr("time.sleep", lambda _: other.execute("COMMIT"))
+        assert backend.get("blobs/a") == b"one"
+
+
+def test_an_index_that_disagrees_is_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SqliteBackend(path).close()
+    monkeypatch.setattr(sqlite_backend, "_COUNTS", "SELECT 2, 1")
+    with closing(SqliteBackend(path)) as backend:
+        assert "2 objects, and 1 of them in the index" in backend.damage
 
 
 def test_a_closed_store_is_unavailable(path: Path) -> None:

@@ -113,6 +113,12 @@ def test_an_entry_of_another_shape_is_corrupt(change: dict[str, Any]) -> None:
         decode_change(json.dumps(entry | change).encode())
 
 
+def test_an_entry_that_is_not_in_the_canonical_form_is_corrupt() -> None:
+    data = encode_change(Change(1, 1.5, "n", added()))
+    with pytest.raises(CorruptLog, match="canonical"):
+        decode_change(json.dumps(json.loads(data)).encode())
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_entry_or_corrupt(data: bytes) -> None:
     with pytest.raises(CorruptLog):

@@ -1,18 +1,23 @@
 """Any sequence of requests, through two handles on one place, agrees with plain dictionaries that do the same."""
 
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from adapters_store import digest
-from adapters_store.errors import NotFound, StaleGeneration, VersionInUse
-from adapters_store.store import Store
+from adapters_store import digest, maintenance
+from adapters_store.backend import BLOBS, FOLDERS, SNAPSHOTS
+from adapters_store.errors import CorruptBlob, NotFound, StaleGeneration, StoreDamaged, StoreReplaced, VersionInUse
+from adapters_store.recovery import entry_name
+from adapters_store.state import State
+from adapters_store.store import Store, blob_hash
 from tests.adapters_store.backends import PLACES
 
 HANDLES = st.integers(0, 1)
@@ -39,12 +44,14 @@ class StoreModel(RuleBasedStateMachine):
     @initialize(kind=st.sampled_from(sorted(PLACES)), every=st.integers(1, 4))
     def open(self, kind: str, every: int) -> None:
         self.stack = ExitStack()
-        place = PLACES[kind](Path(self.stack.enter_context(tempfile.TemporaryDirectory())))
-        self.handles = [Store(place.backend(), snapshot_every=every) for _ in range(2)]
+        self.place = PLACES[kind](Path(self.stack.enter_context(tempfile.TemporaryDirectory())))
+        self.handles = [Store(self.place.backend(), snapshot_every=every) for _ in range(2)]
         for handle in self.handles:
             self.stack.callback(handle.close)
         self.tasks = {"cat": Task(), "dog": Task()}
         self.generation = 0
+        self.backup: dict[str, bytes | None] = {}
+        self.saved: Any = None
 
     @rule(handle=HANDLES, name=TASKS, data=CONTENTS, checked=st.booleans())
     def publish(self, handle: int, name: str, data: bytes, checked: bool) -> None:
@@ -132,11 +139,88 @@ class StoreModel(RuleBasedStateMachine):
             self._changed(task)
             task.last, task.versions, task.live = 1, {1: data}, {1: 100}
 
+    @rule(name=TASKS, version=VERSIONS, data=CONTENTS)
+    def rot_and_mend(self, name: str, version: int, data: bytes) -> None:
+        """A blob rots: it is not read, no other blob is harmed, and publishing its bytes again mends it."""
+        task = self.tasks[name]
+        if version not in task.versions:
+            return
+        rotten = task.versions[version]
+        with closing(self.place.backend()) as backend:
+            for item in list(backend.list(BLOBS)):
+                if blob_hash(item.name) == digest(rotten):
+                    backend.replace(item.name, b"rotten")
+        for handle in self.handles:
+            with pytest.raises(CorruptBlob):
+                handle.read(digest(rotten))
+        for other, its in self.tasks.items():
+            if rotten in its.versions.values():
+                self.publish(0, other, rotten, checked=False)
+
+    @rule()
+    def back_up(self) -> None:
+        with closing(self.place.backend()) as backend:
+            self.backup = {item.name: backend.get(item.name) for folder in FOLDERS for item in backend.list(folder)}
+        self.saved = deepcopy((self.tasks, self.generation))
+
+    @precondition(lambda self: self.saved is not None)
+    @rule(name=TASKS, data=CONTENTS)
+    def go_back(self, name: str, data: bytes) -> None:
+        """An older state is put in the place: it is noticed before anything is acknowledged, and read anew."""
+        went_back = self.saved[1] < self.generation
+        with closing(self.place.backend()) as backend:
+            there = {item.name for folder in FOLDERS for item in backend.list(folder)}
+            for later in there - self.backup.keys():
+                backend.delete(later)
+            for object_name, saved in self.backup.items():
+                backend.replace(object_name, saved or b"")
+        if went_back and self.saved[1]:
+            for handle in self.handles:
+                with pytest.raises(StoreReplaced):
+                    handle.publish(name, data)
+        for handle in self.handles:
+            handle.reload()
+        self.tasks, self.generation = deepcopy(self.saved)
+
+    @precondition(lambda self: self.generation > 0)
+    @rule(data=st.data())
+    def damage_and_repair(self, data: st.DataObject) -> None:
+        """An entry becomes unreadable: nothing is written until a repair, and the log grows by what it repaired."""
+        number = data.draw(st.integers(1, self.generation))
+        with closing(self.place.backend()) as backend:
+            backend.replace(entry_name(number), b"\x00garbage")
+            for item in list(backend.list(SNAPSHOTS)):
+                backend.delete(item.name)
+            with closing(Store(backend)) as damaged:
+                assert damaged.faults
+                with pytest.raises(StoreDamaged):
+                    damaged.publish("cat", b"four")
+        with closing(self.place.backend()) as backend:
+            maintenance._repair_log(backend)
+        for handle in self.handles:
+            handle.reload()
+        self._take_over(self.handles[0].snapshot())
+
+    def _take_over(self, state: State) -> None:
+        """After a loss, the model is whatever was repaired: the invariants say that it is one consistent state."""
+        contents = {digest(data): data for data in (b"one", b"two", b"three")}
+        self.generation = state.generation
+        for name in self.tasks:
+            found = state.tasks.get(name)
+            self.tasks[name] = Task(last=state.last_version(name))
+            if found:
+                versions = {version: contents[info.sha256] for version, info in found.versions.items()}
+                live = dict(found.aliases.get("live", {}))
+                for data in versions.values():  # swept since a deletion that the lost entry recorded
+                    self.handles[0].publish(name, data, alias=None)
+                self.tasks[name] = Task(found.last_version, found.generation, versions, live, found.description)
+
     @invariant()
     def both_handles_agree_with_the_model(self) -> None:
         states = [handle.snapshot() for handle in self.handles]
         assert states[0] == states[1]
         assert states[0].generation == self.generation == len(self.handles[0].changes(0))
+        assert not any(handle.faults for handle in self.handles)
         for name, task in self.tasks.items():
             assert (states[0].task_generation(name), states[0].last_version(name)) == (task.generation, task.last)
             found = states[0].tasks.get(name)
@@ -154,5 +238,5 @@ class StoreModel(RuleBasedStateMachine):
         task.generation = task.generation if unless else self.generation
 
 
-StoreModel.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+StoreModel.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 TestStoreModel = StoreModel.TestCase

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters_store import errors
-from adapters_store.strict_json import canonical, parse_object, shown
+from adapters_store.strict_json import canonical, outside_strings, parse_object, shown
 
 JSON = st.recursive(
     st.none()
@@ -97,3 +97,30 @@ def test_a_value_nested_without_end_is_not_written() -> None:
 def test_untrusted_values_are_shown_short_and_in_ascii() -> None:
     assert shown("a\r\n\x1b[31m\u202e") == "'a\\r\\n\\x1b[31m\\u202e'"
     assert len(shown("x" * 1000)) < 70
+
+
+@pytest.mark.parametrize(
+    ("text", "outside", "longest"),
+    [
+        ("", "", 0),
+        ('{"a": [1]}', "{: [1]}", 1),
+        ('["[[", "]"]', "[, ]", 2),
+        (r'["a\"[", "\\"]', "[, ]", 2),
+        (r'["\\\"["]', "[]", 1),
+        ('["open [', "[", 6),
+    ],
+)
+def test_what_is_outside_of_strings(text: str, outside: str, longest: int) -> None:
+    assert outside_strings(text) == (outside, longest)
+
+
+def test_brackets_are_limited() -> None:
+    with pytest.raises(errors.InvalidJson, match="brackets"):
+        parse_object('{"a": [' + "[]," * 2**18 + "[]]}", max_depth=5)
+
+
+def test_white_space_and_long_strings_cost_next_to_nothing() -> None:
+    text = '{"a": "' + "x" * 8_000_000 + '",' + " " * 8_000_000 + '"b": 1}'
+    start = time.process_time()
+    assert parse_object(text, max_depth=5)["b"] == 1
+    assert time.process_time() - start < 0.4

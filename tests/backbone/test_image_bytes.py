@@ -129,6 +129,7 @@ def test_work_grows_with_what_makes_an_image_slow() -> None:
     assert costs[0] < costs[1]
     assert costs[2] == costs[3]  # what follows the end costs nothing
     assert work(inspect(encode(scene(), "JPEG", quality=100))) > costs[3]
+    assert work(inspect(JPEG[:-2])) == 2 * (costs[3] - 2 * len(EOI))
     assert work(inspect(PNG)) == 48 * 32
     assert work(inspect(WEBP)) == 2 * 48 * 32
 
@@ -214,6 +215,9 @@ def test_an_orientation_of_xmp_counts_where_exif_says_none(text: str, packed: bo
     assert np.array_equal(pixels(encode(scene(), "PNG", pnginfo=info)), np.rot90(pixels(PNG), -1))
     jpeg = with_segments(JPEG, segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + text.encode()))
     assert np.array_equal(pixels(jpeg), np.rot90(pixels(JPEG), -1))
+    xmp = text.encode().ljust(40)
+    webp = webp_with(b"XMP " + struct.pack("<I", len(xmp)) + xmp)
+    assert np.array_equal(pixels(webp), np.rot90(pixels(WEBP), -1))
     own = with_segments(jpeg, exif_segment(with_orientation(1)))
     assert np.array_equal(pixels(own), pixels(JPEG))
 
@@ -239,6 +243,11 @@ def test_a_jpeg_without_its_last_rows_is_refused(data: bytes) -> None:
     for cut in (40, len(data) // 4, len(data) // 2):
         with pytest.raises(BadImage):
             decode(data[:-cut])
+
+
+def test_a_jpeg_that_ends_between_its_segments_is_refused() -> None:
+    with pytest.raises(BadImage):
+        decode(JPEG[:2] + segment(0xFE, b"comment") + bytes(20_000))
 
 
 def test_what_follows_the_end_of_a_jpeg_is_not_read() -> None:

@@ -64,6 +64,13 @@ def test_the_gate_is_the_same(form: str) -> None:
             decode(data[:cut], ASKED)
 
 
+def test_the_bound_of_the_library_itself_is_one_of_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = made("AVIF")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 // 3)
+    with pytest.raises(ImageTooLarge):
+        decode(data, ASKED)
+
+
 def test_other_files_in_the_same_container_are_refused() -> None:
     for brand in (b"isom", b"qt  ", b"mp42"):
         with pytest.raises(UnsupportedFormat):

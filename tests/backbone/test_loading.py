@@ -1,8 +1,10 @@
 """Choosing a backbone: names, files, fingerprints, and one clear error for each way it can fail."""
 
+import re
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -32,6 +34,51 @@ def test_the_fingerprint_changes_with_one_weight(tmp_path: Path) -> None:
 def test_weights_of_another_architecture_are_refused() -> None:
     with pytest.raises(WeightsInvalid, match="does not fit the architecture"):
         load_backbone("swin_tiny_patch4_window7_224", weights=FILE)
+
+
+def original_swin(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Names as Microsoft's Swin and timm before 0.9 have them: merging at the end of a stage, and buffers."""
+    renamed = {
+        re.sub(r"layers\.(\d+)\.downsample", lambda found: f"layers.{int(found[1]) - 1}.downsample", key): value
+        for key, value in tensors.items()
+    }
+    buffers = {"layers.0.blocks.0.attn.relative_position_index": torch.zeros(16, 16)}
+    buffers |= {"layers.0.blocks.1.attn_mask": torch.zeros(4, 16, 16), "head.weight": torch.zeros(10, 4)}
+    return renamed | buffers
+
+
+@pytest.mark.parametrize("wrapped", ["", "module.", "model.", "state_dict.", "model.module.", "_orig_mod."])
+@pytest.mark.parametrize("original", [False, True])
+def test_names_of_other_publishers_and_wrappers_give_the_same_backbone(
+    tmp_path: Path, wrapped: str, original: bool
+) -> None:
+    tensors = load_file(FILE)
+    tensors = original_swin(tensors) if original else tensors
+    save_file({f"{wrapped}{key}": value.clone() for key, value in tensors.items()}, tmp_path / "other.safetensors")
+    assert load_backbone(weights=tmp_path / "other.safetensors").fingerprint == load_backbone().fingerprint
+
+
+def test_a_vit_of_another_publisher_is_renamed_as_timm_does(tmp_path: Path) -> None:
+    """An old ViT has a representation layer, which timm drops."""
+    network = timm.create_model("vit_tiny_patch16_224", pretrained=False, num_classes=0)
+    tensors = {f"module.{key}": value.clone() for key, value in network.state_dict().items()}
+    tensors["module.pre_logits.fc.weight"] = torch.zeros(2, 2)
+    save_file(tensors, tmp_path / "vit.safetensors")
+    assert load_backbone("vit_tiny_patch16_224", weights=tmp_path / "vit.safetensors").feature_dim == 192
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(tmp_path: Path, value: float) -> None:
+    tensors = load_file(FILE)
+    tensors["norm.weight"][0] = value
+    save_file(tensors, tmp_path / "broken.safetensors")
+    with pytest.raises(WeightsInvalid, match=r"norm\.weight has values that are not finite"):
+        load_backbone(weights=tmp_path / "broken.safetensors")
+
+
+def test_a_misspelt_name_suggests_the_one_that_was_meant() -> None:
+    with pytest.raises(UnknownBackbone, match="see vit_small"):
+        load_backbone("vit_smal_patch16_224")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 64])

@@ -67,3 +67,13 @@ def test_the_server_may_do_little() -> None:
     assert server["read_only"]
     assert server["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in server["security_opt"]
+    assert server["user"] == "10001:10001"
+    assert all("noexec" in folder and "size=" in folder for folder in server["tmpfs"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_memory_and_processes_have_limits(name: str) -> None:
+    service = SERVICES[name]
+    assert service["mem_limit"]
+    assert service.get("memswap_limit", service["mem_limit"]) == service["mem_limit"]
+    assert 0 < service["pids_limit"] <= 512

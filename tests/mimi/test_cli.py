@@ -1,5 +1,6 @@
 """Finding a command, and telling what went wrong."""
 
+import os
 import subprocess
 import sys
 from argparse import Namespace
@@ -7,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
-from mimi.cli import INTERRUPTED, main
+from mimi.cli import CLOSED, INTERRUPTED, main
 from mimi.commands import COMMANDS, inspect
 from mimi.errors import UnreadableFile
 
@@ -52,6 +53,45 @@ def test_a_domain_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def test_a_bug_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ZeroDivisionError):
         failing(monkeypatch, ZeroDivisionError())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_answers_without_pytorch(name: str) -> None:
+    code = f"""
+import sys
+from mimi.cli import main
+try:
+    main([{name!r}, "--help"])
+except SystemExit:
+    sys.exit("torch" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+TABLE = """
+import sys
+from mimi.commands import inspect
+from mimi.cli import main
+from mimi.table import Column, format_table
+inspect.run = lambda options: print(format_table([Column("résumé")], [["─"]] * 100_000)) or 0
+sys.exit(main(["inspect", "file"]))
+"""
+
+
+def test_a_locale_without_utf_8_shows_what_it_can() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", TABLE], env=environment, capture_output=True, check=True)
+    assert done.stdout.startswith(b"r?sum?\n")
+
+
+def test_a_reader_that_ends_first_is_no_error() -> None:
+    with subprocess.Popen([sys.executable, "-c", TABLE], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        assert started.stderr is not None
+        started.stdout.readline()
+        started.stdout.close()
+        assert started.stderr.read() == b""
+    assert started.returncode == CLOSED
 
 
 def test_an_interrupt_ends_as_a_shell_expects(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """An engine that computes only when told to, so that tests see what happens meanwhile."""
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from service.engine import Engine, Row, RowResult
@@ -21,6 +22,14 @@ class Gate:
         assert self.open.wait(PATIENCE)
         self.rows += rows
         return self._run(rows)
+
+
+def until(condition: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
+    """Wait for something that should happen soon."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.002)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 from service.settings import Settings
 from tests.service.adapters import Made, make
 from tests.service.asking import IMAGE, PNG, answer, named, predict, probabilities, put, raw
-from tests.service.gate import gated
+from tests.service.gate import gated, until
 from tests.service.live import PATIENCE, Live, encode, picture, serving
 from tests.service.wire import request
 
@@ -35,13 +35,6 @@ def small(made: dict[str, Made], tmp_path_factory: pytest.TempPathFactory) -> It
     )
     with serving(settings, made) as server:
         yield server
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.002)
 
 
 def ranking(made: Made) -> list[int]:

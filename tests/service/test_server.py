@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, Popen
 from types import SimpleNamespace
 
 import httpx2 as httpx
@@ -21,12 +21,16 @@ import pytest
 from adapters_store import open_store
 from service import server
 from service.__main__ import run
+from service.engine import Engine
 from service.readiness import Readiness
 from service.server import listen
-from tests.service.adapters import make
+from service.service import Service
+from service.settings import Settings
+from tests.service.adapters import bundled_backbone, make
 from tests.service.asking import PNG
+from tests.service.gate import until
 from tests.service.live import PATIENCE
-from tests.service.processes import running
+from tests.service.processes import ROOT, running
 from tests.service.wire import request
 
 starts_processes = pytest.mark.timeout(400)  # each imports torch, which takes its time on a busy machine
@@ -48,7 +52,7 @@ def test_a_killed_server_comes_back_whole_and_a_stopped_one_finishes_what_is_und
         assert httpx.put(f"{address}/v1/tasks/dogs", content=upload.data, timeout=PATIENCE).status_code == 201
         server.send_signal(signal.SIGKILL)
         server.wait(PATIENCE)
-    with running("service", store=store) as (server, address):
+    with running("service", store=store, notice_seconds="0.5") as (server, address):
         assert httpx.get(f"{address}/v1/tasks/dogs").json()["sha256"] == upload.sha256
         _stop_with_work_under_way(server, httpx.URL(address))
         assert server.wait(PATIENCE) == 0
@@ -152,7 +156,8 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         ({"config": "/nowhere.toml"}, 2, "/nowhere.toml: No such file"),
         ({"keys_file": "/nowhere.toml"}, 2, "/nowhere.toml: No such file"),
         ({"backbone": "no-such-network"}, 1, "no-such-network"),
-        ({"store": "/proc/nowhere/store.db"}, 1, "cannot start"),
+        ({"store": "/proc/nowhere/store.db"}, 2, "refusing to start"),
+        ({"connections": "999999999"}, 2, "need 1000000511 open files"),
         ({"weights": "/nowhere.safetensors"}, 1, "/nowhere.safetensors"),
     ],
 )
@@ -185,3 +190,37 @@ def test_onnx_runtime_answers_where_the_settings_choose_it(store: str) -> None:
         answer = httpx.post(f"{address}/v1/tasks/cats/predict", content=PNG, timeout=PATIENCE)
         assert answer.status_code == 200
         assert len(answer.json()["results"][0]["predictions"]) == 4
+
+
+def test_of_two_servers_that_start_at_once_one_says_that_the_port_is_taken(tmp_path: Path) -> None:
+    settings = Settings(store=str(tmp_path / "store.db"))
+    with closing(listen("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        with closing(listen("127.0.0.1", port)) as second:  # which may bind, too, while the first does not listen yet
+            first.listen()
+            its = settings.model_copy(update={"port": port})
+            service = Service(its, Engine(bundled_backbone()), open_store(settings.store))
+            with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+                server.Server(service, started=0.0).run(sockets=[second])
+
+
+@starts_processes
+def test_nobody_has_to_read_what_is_printed(store: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with closing(listen("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MIMI_")}
+    environment = {**kept, "MIMI_STORE": store, "MIMI_PORT": str(port), "MIMI_NOTICE_SECONDS": "0"}
+    with Popen([sys.executable, "-m", "service"], env=environment, cwd=ROOT, stdout=PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        until(lambda: _answers(port), seconds=300)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    assert "BrokenPipe" not in capfd.readouterr().err
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/live").status_code == 200
+    except httpx.TransportError:
+        return False

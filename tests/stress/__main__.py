@@ -14,6 +14,7 @@ STRESS = {
     "swaps": "what is live changes every second: no answer is lost or wrong",
     "storm": "uploads, deletions and predictions of one task by many threads at once",
     "torture": "attacks on a real server beside good traffic, and the seventeen promises",
+    "damage": "a start over a store of which a tenth is damaged",
     "soak": "a long run with swaps, many tasks and cancellations: no wrong answer, flat memory",
 }
 

@@ -64,8 +64,17 @@ def test_clients_that_give_up_harm_nobody(range_: Range) -> None:
 def attacked(p99: float, *, failed: int = 0) -> dict[str, Any]:
     good = {"p99_ms": p99, "failed": failed, "sent": 100, "statuses": {"200": 100 - failed}}
     server = {"before_mib": 1.0, "peak_mib": 2.0, "slowest_probe_ms": 3.0, "failed_probes": 0}
-    attacker = {"statuses": {"400": 1}, "first_close_s": 10.0}
-    return {"tries": "x", "good": good, "attacker": attacker, "server": server, "alive": True, "recovery_s": 0.1}
+    attacker = {"statuses": {"400": 1}, "closed": 3, "longest_held_s": 11.0}
+    quiet = {**good, "p99_ms": 100.0, "failed": 0}
+    return {
+        "tries": "x",
+        "quiet": quiet,
+        "good": good,
+        "attacker": attacker,
+        "server": server,
+        "alive": True,
+        "recovery_s": 0.1,
+    }
 
 
 def run() -> dict[str, Any]:
@@ -95,6 +104,7 @@ def test_a_promise_counts_only_where_the_run_has_shown_it() -> None:
     assert reached(good)[6] is None
     good["kills"] = {name: {"kills": 20, "harm": 0, "acknowledged": 9} for name in ("sqlite", "folder")}
     assert reached(good)[6] is False  # no harm, but not the size that is promised
+    assert "holds, at a smaller size" in markdown(good)
     assert not any(figure.harm for figure in figures(good))
 
 
@@ -112,10 +122,10 @@ def test_a_500_a_crash_and_a_lost_version_are_harm() -> None:
 
 def test_a_failed_good_request_is_never_a_fast_one() -> None:
     bad = attacked(90.0, failed=1)
-    assert moved(run(), bad) is None
-    assert not withstood(run(), bad)
-    assert withstood(run(), attacked(140.0))
-    assert not withstood(run(), attacked(160.0))
+    assert moved(bad) is None
+    assert not withstood(bad)
+    assert withstood(attacked(140.0))
+    assert not withstood(attacked(160.0))
 
 
 def test_the_page_names_machine_commit_attacks_and_all_promises() -> None:

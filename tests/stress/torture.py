@@ -8,6 +8,7 @@ next attack. `torture_report` says which of the seventeen promises the run has s
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,12 +28,12 @@ from benchmarks.serving.scene import photos
 from mimi.demo.server import Server
 from tests.attacks.corpus import Attack, attacks
 from tests.attacks.requests import PREDICT, request
-from tests.stress import attackers, kills, storm, swaps, traffic
+from tests.stress import attackers, damage, kills, storm, swaps, traffic
 from tests.stress.torture_report import figures, markdown
 from tests.stress.wire import MANAGE_KEY, PREDICT_KEY, attacked_server, exchange_now, metrics, port_of
 
 PACKAGES = ("torch", "pillow", "fastapi", "starlette", "uvicorn", "h11", "safetensors")
-PARTS = ("corpus", "attacks", "overload", "cancelled", "drains", "kills", "storm", "swaps")
+PARTS = ("corpus", "attacks", "overload", "cancelled", "drains", "kills", "storm", "swaps", "damage")
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 20.0  # good requests a second
 LEAST_SECONDS = 4.0  # of one attack
@@ -40,6 +41,7 @@ RECOVERY_SECONDS = 30.0  # until a server counts as not recovered, and is restar
 QUICK_ANSWER = 0.25  # seconds; a good request that takes less shows that the server has recovered
 _READY = request("GET", "/health/ready")
 _MIB = 2**20
+LONG = {"slow_headers": 18.0, "slow_bodies": 18.0}  # seconds: longer than a slow connection may stay
 IMAGES, JPEG = 64, "Content-Type: image/jpeg"
 
 
@@ -145,9 +147,11 @@ def told(process: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def under(name: str, range_: Range) -> dict[str, Any]:
-    """Good traffic beside one attack, and how long the server needs to recover."""
+    """Good traffic in quiet and then beside one attack, and how long the server needs to recover."""
     print(f"attack: {name}", file=sys.stderr, flush=True)
-    job = attackers.Job(name, port_of(range_.server), PREDICT_KEY, MANAGE_KEY, range_.seconds + 2)
+    seconds = max(range_.seconds, LONG.get(name, 0.0))
+    quiet = good_traffic(range_)
+    job = attackers.Job(name, port_of(range_.server), PREDICT_KEY, MANAGE_KEY, seconds + 2)
     with watching(range_) as watch, started("tests.stress.attackers", attackers.as_json(job)) as attacker:
         if attacker.stdout:
             attacker.stdout.readline()  # the attack begins
@@ -155,6 +159,7 @@ def under(name: str, range_: Range) -> dict[str, Any]:
     recovery = recovered(range_) if range_.alive else None
     result = {
         "tries": attackers.ATTACKS[name][0],
+        "quiet": quiet,
         "good": good,
         "attacker": attacked,
         "server": asdict(watch),
@@ -218,6 +223,9 @@ def cancelled(range_: Range) -> dict[str, Any]:
     files = range_.process.num_fds()
     good = good_traffic(range_, rate=4 * RATE, cancelled=0.5)
     recovered(range_)
+    patience = time.monotonic() + 10.0
+    while range_.process.num_fds() > files and time.monotonic() < patience:
+        time.sleep(0.1)  # the last connections are being closed
     return {**good, "descriptors_before": files, "descriptors_after": range_.process.num_fds()}
 
 
@@ -244,7 +252,7 @@ def _stopped(server: Server) -> dict[str, Any]:
 
 def run(seconds: float, parts: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """Everything measured, as JSON values."""
-    each = max(LEAST_SECONDS, 0.6 * seconds / (len(names) + 6))
+    each = max(LEAST_SECONDS, 0.6 * seconds / (2 * len(names) + 6))
     result: dict[str, Any] = {"benchmark": "torture", "seconds_of_each": each, "rate": RATE, **context(PACKAGES)}
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -278,6 +286,8 @@ def stress(seconds: float, parts: Sequence[str]) -> dict[str, Any]:
         found["storm"] = storm.run(storm.THREADS, max(2, min(storm.ROUNDS, round(seconds / 30))))
     if "swaps" in parts:
         found["swaps"] = swaps.run(swaps.Plan(seconds=max(5.0, min(600.0, seconds / 8)), quiet=3.0))
+    if "damage" in parts:
+        found["damage"] = damage.run(max(40, min(1000, round(2 * seconds))))
     return found
 
 
@@ -295,6 +305,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Run, write the files, print the figures; 1 if the server crashed, answered 500 or lost what it acknowledged."""
     options = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else the server would go on
     result = run(options.seconds, options.parts, options.attacks)
     result["figures"] = [asdict(figure) for figure in figures(result)]
     write_json(options.json, result)

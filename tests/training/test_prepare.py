@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from backbone import load_backbone
 from tests.training.data.trees import write_folder
+from tests.training.small import small_prepared
 from training.data import load_data
+from training.pixels import PixelSet
 from training.prepare import prepare
 
 
@@ -44,3 +47,25 @@ def test_long_reading_is_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     data = load_data(str(write_folder(tmp_path, {"ant": 2, "cat": 2})))
     prepare(data, load_backbone().preprocessing, validation=0.5, seed=0, say=said.append)
     assert said[:8] == [f"reading images: {share} % of 4" for share in (12, 25, 37, 50, 62, 75, 87, 100)]
+
+
+@pytest.mark.parametrize(("free", "moved"), [(10**9, ["cuda", "cuda", "cuda"]), (10**4, [])])
+def test_images_go_to_a_cuda_device_that_has_room_for_them(
+    free: int, moved: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of the transfers stands in for a device: 48 images of 16 x 16 pixels have 36,864 bytes."""
+    found: list[str] = []
+
+    def recorded(images: PixelSet, device: torch.device) -> PixelSet:
+        found.append(str(device))
+        return images
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2 * free))
+    monkeypatch.setattr(PixelSet, "to", recorded)
+    small_prepared().to("cuda")
+    assert found == moved
+
+
+def test_on_a_cpu_images_stay_where_they_are() -> None:
+    prepared = small_prepared()
+    assert prepared.to("cpu").train is prepared.train

@@ -52,7 +52,7 @@ def test_every_variant_runs_to_its_target(name: str, tmp_path: Path) -> None:
     assert adapter.manifest.provenance.method.startswith("mimi")
 
 
-@pytest.mark.parametrize("name", ["sparse-adapter", "snip", "mimi-serve", "local-gradient"])
+@pytest.mark.parametrize("name", ["sparse-adapter", "snip-iterative", "mimi-serve", "local-gradient"])
 def test_a_stopped_variant_goes_on_to_the_same_bytes(name: str, tmp_path: Path) -> None:
     whole, _ = run(name, tmp_path / "whole")
     (tmp_path / "parts").mkdir()

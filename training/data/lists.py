@@ -1,7 +1,7 @@
 """Lists of images: one line an image, with its path under a folder, a space, and the number of its class.
 
-The form in which DomainNet and VTAB-1k splits are passed on. Decodes nothing, but sees that every file is there, so
-that a set that was unpacked in part is noticed before hours of training.
+The splits of DomainNet and VTAB-1k are published in this form. Nothing is decoded here, but every file must be there,
+so that a set that was unpacked in part is noticed before hours of training.
 """
 
 from pathlib import Path
@@ -73,7 +73,11 @@ _DOMAINNET_CLASSES = 345
 
 
 def load_domainnet(domain: str, root: Path, name: str) -> Data:
-    """One domain, from `root`/<domain>_train.txt, `root`/<domain>_test.txt and the folder `root`/<domain>.
+    """One domain of DomainNet (Peng et al. 2019), which has six of 345 classes; each domain is a task of its own.
+
+    Files are `root`/<domain>_train.txt, `root`/<domain>_test.txt and the folder `root`/<domain>. For clipart and
+    painting the authors offer a cleaned set, and the protocol counts that one. Class names are the folders of the
+    images.
 
     Raises:
         MissingPath, UnreadableFile, UnknownLabel, TooFewImages: see training.data.errors.

@@ -1,6 +1,23 @@
-"""Vanilla series adapters, MiMi's own block without the pruning: by compression, by width, and tiny ones.
+"""Bottlenecks added to a frozen network: behind a branch, beside it, or in front of a layer.
 
-MiMi (Marouf, Tartaglione, Lathuilière, WACV 2024), equation 1 and table 1; after Houlsby et al. 2019.
+Vanilla series adapters are MiMi's own block without the pruning (Marouf, Tartaglione, Lathuilière, WACV 2024,
+equation 1 and table 1; after Houlsby et al. 2019).
+
+AdaptFormer (Chen et al. 2022, arXiv 2205.13535): out = x + mlp(norm(x)) + s · Up ReLU Down x. The bottleneck reads
+the residual stream before the norm, has biases and no norm of its own, and s is fixed. The authors do not apply
+stochastic depth to it; here depth drops the MLP and the bottleneck together where it is on.
+
+Convpass (Jie and Deng 2022, arXiv 2207.07039): out = x + branch(norm(x)) + s · bypass(norm(x)), with a 3x3
+convolution in the bypass. Tokens are laid out as the image is; a class token is a 1x1 image of its own. As in the
+authors' code the convolution starts at the identity and the up-projection at zero.
+
+RepAdapter (Luo et al. 2023, arXiv 2302.08106): x + s · Up Down x in front of qkv and fc1. It reads the output of the
+norm, has no activation, and its up-projection is in groups; so it folds into the next layer.
+
+PHM adapters and Compacter (Karimi Mahabadi et al. 2021, arXiv 2106.04647): matrices that are Kronecker sums, W = sum
+over i < n of A_i (x) B_i with a rule A of n x n x n; Compacter also has B_i = u_i v_i^T. As in the copy released with
+MiMi there is a rule per matrix, not one for all, and adapters sit behind both branches with N = 4M // 32. The norms,
+which the authors unfreeze beside their adapters, stay frozen.
 """
 
 from math import gcd

@@ -1,6 +1,13 @@
-"""LoRA (Hu et al. 2022, arXiv 2106.09685, section 4.1): W + (alpha / r) · B A beside frozen layers, B zero at first.
+"""Low-rank changes of frozen linear layers: LoRA, and AdaLoRA, which spreads one budget of ranks over all of them.
 
-On the fused qkv layer the paper's choice "queries and values" is two paths, each into its own third of the rows.
+LoRA (Hu et al. 2022, arXiv 2106.09685, section 4.1): W + (alpha / r) · B A beside frozen layers, B zero at first. On
+the fused qkv layer the paper's choice "queries and values" is two paths, each into its own third of the rows.
+
+AdaLoRA (Zhang et al. 2023, arXiv 2303.10512): beside each layer is dW = P diag(lambda) Q; queries, keys and values
+are three layers. Directions (triplets of a column of P, an entry of lambda and a row of Q) compete over the whole
+network. Every few steps, those with the smallest smoothed sensitivity times uncertainty lose their lambda, down a
+cubic schedule. A penalty keeps P and Q orthogonal: the paper sums squared norms, the authors' code takes the mean of
+plain ones, and so does this. It is the method closest to MiMi in spirit whose result still merges.
 """
 
 import torch
@@ -70,15 +77,20 @@ def _path(size: tuple[int, int, int], scale: float, rows: tuple[int, int], gener
 _ORTHOGONALITY = 0.1  # weight of the penalty
 _SMOOTHING = 0.85  # beta_1 = beta_2, of sensitivity and of uncertainty
 _WARMUP, _FINAL = 0.1, 0.5  # of a cycle's steps, before the budget falls and after; the paper sets them per task
+_EVERY = 10  # steps between two choices of triplets; the paper sets it per task
 _START = 1.5  # first budget, in targets
 
 
 class Triplets(nn.Module):
-    """x -> s · P diag(lambda) Q x: (..., in) -> (..., out); zero at first, because lambda is."""
+    """x -> P diag(lambda) Q x, into rows start … start + out of `total`; zero at first, because lambda is."""
 
-    def __init__(self, size: tuple[int, int], rank: int, generator: torch.Generator) -> None:
-        """`rank` triplets for a layer of `size` (in, out)."""
+    def __init__(
+        self, size: tuple[int, int], rank: int, generator: torch.Generator, *, rows: tuple[int, int] | None = None
+    ) -> None:
+        """`rank` triplets for a layer of `size` (in, out); `rows` is (start, total), left out: the whole layer."""
         super().__init__()
+        start, total = rows or (0, size[1])
+        self.padding = (start, total - start - size[1])
         self.p = nn.Parameter(nn.init.normal_(torch.empty(size[1], rank), std=0.02, generator=generator))
         self.values = nn.Parameter(torch.zeros(rank))
         self.q = nn.Parameter(nn.init.normal_(torch.empty(rank, size[0]), std=0.02, generator=generator))
@@ -87,8 +99,8 @@ class Triplets(nn.Module):
             self.register_buffer(f"{name}_uncertainty", torch.zeros_like(parameter))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
-        return functional.linear(functional.linear(x, self.q) * self.values, self.p)
+        """(..., in) -> (..., total)."""
+        return functional.pad(functional.linear(functional.linear(x, self.q) * self.values, self.p), self.padding)
 
     def disorder(self) -> Tensor:
         """How far P and Q are from orthonormal: the mean of both Frobenius norms."""
@@ -130,8 +142,12 @@ class AdaLora(TaskModel):
         for site in backbone.sites:
             for name in linears_of(site.branch):
                 base: nn.Linear = getattr(site.branch, name)
-                self.paths.append(Triplets((base.in_features, base.out_features), first, generator))
-                setattr(site.branch, name, Beside(base, self.paths[-1]))
+                parts = 3 if name == "qkv" else 1  # queries, keys and values are three layers in one
+                out = base.out_features // parts
+                size, total = (base.in_features, out), base.out_features
+                paths = [Triplets(size, first, generator, rows=(part * out, total)) for part in range(parts)]
+                self.paths += paths
+                setattr(site.branch, name, Beside(base, *paths))
         self.target, self.start = rank * len(self.paths), first * len(self.paths)
         self.register_buffer("left", torch.tensor(self.start))
 
@@ -146,11 +162,20 @@ class AdaLora(TaskModel):
 
     @torch.no_grad()
     def after_step(self, step: int, total: int) -> None:
-        """Observe this step's gradients, lower the budget, and silence the triplets beyond it."""
-        if step == 0 or step < total * (1 - _FINAL):  # in the final phase the choice stands
+        """Observe this step's gradients, lower the budget, and every `_EVERY` steps silence the triplets beyond it.
+
+        A silent triplet still has gradients, so that it can come back until the next choice. At the target the choice
+        stands, in later cycles too.
+        """
+        chosen = self.budget == self.target
+        if not chosen:
             for path in self.paths:
                 path.observe()
         self.left.fill_(min(self.budget, self.scheduled(step + 1, total)))
+        if chosen or self.budget == self.target or (step + 1) % _EVERY == 0:
+            self._silence()
+
+    def _silence(self) -> None:
         importance = torch.cat([path.importance() for path in self.paths])
         dead = torch.ones_like(importance, dtype=torch.bool)
         dead[importance.topk(self.budget).indices] = False

@@ -5,7 +5,7 @@ neuron, and `training.pruning.unstructured` ranks them one by one. Criteria that
 without augmentation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +35,7 @@ class Evidence:
         train: training images, for the criteria that look at data.
         fit: batch size and label smoothing of the loss.
         seed: of the random criterion and of the choice of images.
-        images: most training images to look at.
+        images: most training images to look at, for criteria other than the mean gradient, which looks at all.
     """
 
     model: AdaptedModel
@@ -45,10 +45,11 @@ class Evidence:
     seed: int
     images: int = 1024
 
-    def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """Pixels and targets of the images looked at, a batch at a time, drawn by the seed."""
-        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self.seed))[: self.images]
-        return [(self.train.pixels[rows], self.train.targets[rows]) for rows in order.split(self.fit.batch_size)]
+    def batches(self, *, everything: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pixels and targets of some training images, or of all, a batch at a time, drawn by the seed."""
+        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self.seed))
+        for rows in (order if everything else order[: self.images]).split(self.fit.batch_size):
+            yield self.train.pixels[rows], self.train.targets[rows]
 
 
 def importance_of(criterion: Criterion, evidence: Evidence) -> Importance:
@@ -85,24 +86,24 @@ def _random(evidence: Evidence) -> Importance:
 
 
 def _gradient(evidence: Evidence) -> Importance:
-    """Mean |g| over mini-batches."""
-    return _mean(_gradients(evidence, absolute=True))
+    """Mean |g| over the mini-batches of one pass through the training images."""
+    return _mean(_gradients(evidence, absolute=True, everything=True))
 
 
 def _gradient_signed(evidence: Evidence) -> Importance:
     """|Σ g| over mini-batches: gradients of opposite sign cancel, as they do in the released code."""
-    return _absolute(_mean(_gradients(evidence, absolute=False)))
+    return _absolute(_mean(_gradients(evidence, absolute=False, everything=True)))
 
 
 def _snip(evidence: Evidence) -> Importance:
     """|g · w| on one batch (SNIP, Lee et al. 2019, equation 4; its normalisation does not change the ranking)."""
-    gradients = _gradients(evidence, absolute=False)[0]
+    gradients = next(_gradients(evidence, absolute=False))
     return _times_weights(evidence.model, _absolute(gradients), torch.abs)
 
 
 def _grasp(evidence: Evidence) -> Importance:
     """θ · Hg on one batch (GraSP, Wang et al. 2020, equation 8): the weights of the lowest value go."""
-    model, (pixels, targets) = evidence.model, evidence.batches()[0]
+    model, (pixels, targets) = evidence.model, next(evidence.batches())
     parameters = list(model.own_parameters().values())
     with sdpa_kernel(SDPBackend.MATH):  # the fused attention has no second derivative
         loss = _loss(evidence, pixels, targets, temperature=GRASP_TEMPERATURE)
@@ -119,7 +120,7 @@ def _activation(evidence: Evidence) -> Importance:
     neuron's weights gives it.
     """
     importance = _each(evidence, torch.zeros_like)
-    batches = evidence.batches()
+    batches = list(evidence.batches())
     images = sum(len(targets) for _, targets in batches)
     for pixels, targets in batches:
         for site, value in _hidden(evidence.model, pixels).items():
@@ -156,14 +157,12 @@ def _hidden(model: AdaptedModel, pixels: Tensor) -> dict[int, Tensor]:
     return found
 
 
-def _gradients(evidence: Evidence, *, absolute: bool) -> list[Importance]:
+def _gradients(evidence: Evidence, *, absolute: bool, everything: bool = False) -> Iterator[Importance]:
     """Gradient of every adapter weight on each mini-batch."""
     parameters = list(evidence.model.own_parameters().values())
-    found = []
-    for pixels, targets in evidence.batches():
+    for pixels, targets in evidence.batches(everything=everything):
         gradients = torch.autograd.grad(_loss(evidence, pixels, targets), parameters)
-        found.append(_by_site(evidence.model, [g.abs() for g in gradients] if absolute else gradients))
-    return found
+        yield _by_site(evidence.model, [g.abs() for g in gradients] if absolute else gradients)
 
 
 def _loss(evidence: Evidence, pixels: Tensor, targets: Tensor, *, temperature: float = 1.0) -> Tensor:
@@ -183,13 +182,16 @@ def _by_site(model: AdaptedModel, tensors: Sequence[Tensor]) -> Importance:
     return dict(zip(model.live, map(SiteWeights, tensors[::2], tensors[1::2]), strict=True))
 
 
-def _mean(parts: Sequence[Importance]) -> Importance:
-    """The mean over mini-batches."""
-    sites = parts[0]
-    return {
-        site: SiteWeights(*(torch.stack(same).mean(0) for same in zip(*(part[site] for part in parts), strict=True)))
-        for site in sites
-    }
+def _mean(parts: Iterable[Importance]) -> Importance:
+    """The mean over mini-batches, one of which is in memory at a time."""
+    total: Importance = {}
+    count = 0
+    for part in parts:
+        count += 1
+        for site, (down, up) in part.items():
+            known = total.get(site, SiteWeights(torch.zeros_like(down), torch.zeros_like(up)))
+            total[site] = SiteWeights(known.down + down, known.up + up)
+    return {site: SiteWeights(down / count, up / count) for site, (down, up) in total.items()}
 
 
 def _absolute(importance: Importance) -> Importance:

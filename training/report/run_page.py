@@ -10,9 +10,8 @@ import torch
 
 from training.checkpoint import write_atomic
 from training.cycles import CycleResult
-from training.jsonl import read_rows
 from training.mimi import Job, Outcome
-from training.progress import PROGRESS
+from training.progress import PROGRESS, progress_rows
 from training.report import page
 from training.report.curves import curve_chart
 from training.report.drawing import Chart
@@ -134,7 +133,7 @@ def _results(job: Job, outcome: Outcome) -> list[Result]:
 def _progress(job: Job, outcome: Outcome) -> Chart | None:
     """Validation by epoch at the chosen rate; None where nothing was logged."""
     fit = outcome.options.fit
-    lines = read_rows(job.folder / PROGRESS)
+    lines = progress_rows(job.folder / PROGRESS)
     curve = {
         line["cycle"] * fit.epochs + line["epoch"] + 1: line["validation"]
         for line in lines

@@ -21,6 +21,7 @@ from threading import Lock
 from typing import Protocol
 from weakref import WeakKeyDictionary, finalize
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -132,7 +133,7 @@ class Slab:
 
     def compact(self, used: Sequence[int]) -> None:
         """Move the slots `used` to 1, 2, …, and give up all others."""
-        kept = torch.tensor([0, *used], device=self.tensors[0].device)
+        kept = torch.from_numpy(np.array([0, *used])).to(self.tensors[0].device)
         self.tensors = [tensor.index_select(0, kept) for tensor in self.tensors]
         self._free.clear()
 
@@ -198,7 +199,7 @@ class Bank:
             slabs = [self._slabs.get(key) for key in _parts(resident)]
             if any(slab is None or slab.full for slab in slabs):
                 return False
-            self._place(resident)
+            self._write(resident, self._reserve(resident))
             return True
 
     def slots(self, residents: Sequence[Resident]) -> list[Mapping[Key, int]]:
@@ -226,12 +227,23 @@ class Bank:
             self._placed[resident] = placement
             return
         self._misses += 1
-        for key, pair in _parts(resident).items():
-            if key not in self._slabs:
-                self._slabs[key] = self._slab(key, inputs=pair[0].shape[1])
-            if self._slabs[key].full:
-                self._make_room(key, batch)
-        self._place(resident)
+        self._write(resident, self._reserve(resident, batch))
+
+    def _reserve(self, resident: Resident, batch: Collection[Resident] = ()) -> Placement:
+        """A slot in each class of a task; makes room where there is none."""
+        placement = Placement({})
+        self._placements.add(placement)  # so that slots reserved already move with the others
+        try:
+            for key, pair in _parts(resident).items():
+                if key not in self._slabs:
+                    self._slabs[key] = self._slab(key, inputs=pair[0].shape[1])
+                if self._slabs[key].full:
+                    self._make_room(key, batch)
+                placement.slots[key] = self._slabs[key].take()
+        except BaseException:  # the device may have no memory left: then the row fails, and its slots are free again
+            self._free(placement)
+            raise
+        return placement
 
     def _slab(self, key: Key, *, inputs: int) -> Slab:
         site, width = key
@@ -292,9 +304,9 @@ class Bank:
         self.generation += recorded
         self._transfer.fence()
 
-    def _place(self, resident: Resident) -> None:
+    def _write(self, resident: Resident, placement: Placement) -> None:
+        """Start to copy a task's weights to its slots."""
         parts, original = _parts(resident), resident.block
-        placement = Placement({key: self._slabs[key].take() for key in parts})
         targets = [(self._slabs[key], slot, parts[key]) for key, slot in placement.slots.items()]
 
         def write(block: Tensor) -> None:
@@ -304,7 +316,6 @@ class Bank:
         placement.arrived = self._transfer.send(original, write)
         placement.on_release = finalize(resident, self._released.append, placement)
         placement.on_release.atexit = False
-        self._placements.add(placement)
         self._placed[resident] = placement
 
     def _reclaim(self) -> None:

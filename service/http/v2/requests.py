@@ -69,7 +69,7 @@ def parse_json_object(body: bytes) -> dict[str, Json]:
     Raises:
         MalformedJson: as `split_body`.
     """
-    text = bounded_text(body, outside_strings=_OUTSIDE_STRINGS, items=_ITEMS)
+    text = bounded_text(body, outside=_OUTSIDE_STRINGS, items=_ITEMS)
     return read_object(text, max_depth=_DEPTH)
 
 

@@ -119,12 +119,16 @@ def test_a_file_in_the_place_of_a_folder_is_one_line_before_anything_is_read(
     assert "file is not a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"{}\nhalf a li", ", line 2: no JSON"), (b"{}\n", ", row 1: no cycle, epoch"), (b"\xff\xfe", ": not text")],
+)
 def test_a_damaged_progress_file_is_one_line_before_anything_is_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "progress.jsonl").write_text("{}\nhalf a li")
+    (tmp_path / "progress.jsonl").write_bytes(content)
     assert main(["train", "no-such-folder", "--folder", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/progress.jsonl, line 2: no JSON")
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/progress.jsonl{message}")
 
 
 def test_results_stand_beside_the_linear_probe_and_the_task_has_the_data_set_s_name(

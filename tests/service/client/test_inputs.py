@@ -85,6 +85,24 @@ def test_garbage_for_exif_is_no_matter() -> None:
     assert np.array_equal(decode(encoded(Image.open(io.BytesIO(data)))[0]), decode(data))
 
 
+def test_what_other_metadata_says_of_the_orientation_goes_with_a_pillow_image() -> None:
+    data = saved(Image.fromarray(PIXELS), "JPEG", quality=95, xmp=b'<x tiff:Orientation="6"/>')
+    assert np.array_equal(decode(encoded(Image.open(io.BytesIO(data)))[0]), decode(data))
+
+
+class Unreadable(Image.Image):
+    """An image whose metadata cannot be read."""
+
+    def getexif(self) -> Image.Exif:
+        raise SyntaxError("not a TIFF file")
+
+
+def test_metadata_that_pillow_cannot_read_says_nothing() -> None:
+    image = Unreadable()
+    image.im, image._mode, image._size = Image.fromarray(PIXELS).im, "RGB", (PIXELS.shape[1], PIXELS.shape[0])
+    assert np.array_equal(decode(encoded(image)[0]), PIXELS)
+
+
 def test_the_profile_of_a_pillow_image_goes_with_it() -> None:
     data = saved(Image.fromarray(PIXELS), "PNG", icc_profile=profile(*DISPLAY_P3))
     assert np.array_equal(decode(encoded(Image.open(io.BytesIO(data)))[0]), decode(data))

@@ -17,7 +17,7 @@ def classes() -> Iterator[type[Exception]]:
                 yield found
 
 
-@pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", list(classes()), ids=lambda kind: kind.__name__)
 def test_a_title_is_a_sentence_of_its_own(kind: type[Exception]) -> None:
     title = vars(kind)["title"]
     assert title.endswith(".")

@@ -64,7 +64,7 @@ async def test_while_somebody_waits_the_watch_goes_on(gate: Gate, rows: Ask, mon
         looks.release()
         return 0.0
 
-    monkeypatch.setattr(Worker, "busy_for", young)
+    monkeypatch.setattr(Worker, "overdue_for", young)
     async with serving(gate, Limits(stall_seconds=0.01)) as batcher:
         waiting = await occupy(batcher, gate, rows(0))
         for _ in range(3):

@@ -1,15 +1,16 @@
 """What a request may cost, over bare sockets: lengths that lie, bodies without end, framing with two meanings."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.http.limits import LimitsMiddleware
 from service.settings import Settings
-from tests.service.adapters import make
+from tests.service.adapters import Made, make
 from tests.service.asking import PNG, answer, predict, put, raw
-from tests.service.live import Live
+from tests.service.live import Live, serving
 from tests.service.wire import Reply, ask, chunked, read, request, send
 
 PREDICT = "/v1/tasks/cats/predict"
@@ -155,3 +156,38 @@ async def test_an_early_answer_in_pieces_goes_out_whole_before_the_connection_en
     await app(scope, receive, keep)
     assert sent[0]["headers"] == [(b"connection", b"close")]
     assert [(m["body"], m.get("more_body", False)) for m in sent[1:]] == [(b"one", True), (b"two", True), (b"", False)]
+
+
+@pytest.fixture(scope="module")
+def patient(made: dict[str, Made], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A server whose bodies may take long, if they come at 1,000 bytes a second."""
+    settings = Settings(
+        store=str(tmp_path_factory.mktemp("patient") / "store.db"),
+        body_seconds=0.3,
+        least_rate=1000,
+        body_most_seconds=3.0,
+    )
+    with serving(settings, {"cats": made["cats"]}) as server:
+        yield server
+
+
+def _drip(live: Live, size: int, pieces: int) -> Reply:
+    """Ten pieces of a body a second, and the answer."""
+    with live.connect() as connection:
+        send(connection, request("POST", PREDICT, f"Content-Length: {size * pieces}"))
+        for _ in range(pieces):
+            time.sleep(0.1)  # the slowness itself: nothing is waited for
+            if not send(connection, b"x" * size):
+                break
+        return read(connection)
+
+
+def test_a_slow_but_steady_body_may_take_longer_than_a_body_that_stalls(patient: Live) -> None:
+    assert _drip(patient, 500, 10).status == 415  # read completely, in a second: no image
+    assert _drip(patient, 10, 10).status == 408
+
+
+def test_no_body_may_take_for_ever(patient: Live) -> None:
+    start = time.monotonic()
+    assert _drip(patient, 500, 200).status == 408
+    assert 2.5 < time.monotonic() - start < 15

@@ -13,6 +13,7 @@ from service.settings import Settings
 from tests.service.adapters import Made
 from tests.service.hostile import quick, refused
 from tests.service.live import Live, serving
+from tests.service.wire import ask, request
 
 KEYS = {"predict_key": "p" * 16, "manage_key": "m" * 16}
 LOOPBACK = Settings()
@@ -129,3 +130,64 @@ def test_cors_answers_the_pages_that_are_named_and_no_others(sharing: Live) -> N
     evil = sharing.client.get("/v1/tasks/cats", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in evil.headers
     refused(sharing.client.put("/v1/tasks/cats", content=b"x", headers={"Origin": "https://evil.example"}), 403)
+
+
+PAGE = "Origin: https://pages.example"
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (("Content-Length: 99999999999", PAGE), 413),
+        (("Content-Encoding: gzip", PAGE), 415),
+        (("Content-Length: 1", "Transfer-Encoding: chunked", PAGE), 400),
+        ((*(f"X-{number}: 1" for number in range(70)), PAGE), 431),
+    ],
+)
+def test_a_page_that_may_call_may_read_the_refusals_of_every_layer(
+    sharing: Live, lines: tuple[str, ...], status: int
+) -> None:
+    reply = ask(sharing, request("POST", "/v1/tasks/cats/predict", *lines))
+    assert (reply.status, reply.headers.get("access-control-allow-origin")) == (status, "https://pages.example")
+    assert "origin" in reply.headers["vary"].lower()
+
+
+def test_another_servers_name_is_refused_readably_and_to_no_other_page(sharing: Live) -> None:
+    for origin, allowed in (("https://pages.example", True), ("https://evil.example", False)):
+        reply = sharing.client.get("/v1/tasks", headers={"Host": "evil.example", "Origin": origin})
+        assert (reply.status_code, "access-control-allow-origin" in reply.headers) == (421, allowed)
+
+
+def test_pages_that_may_call_may_do_so_from_another_network(sharing: Live) -> None:
+    asked = {**PREFLIGHT, "Access-Control-Request-Private-Network": "true"}
+    allowed = sharing.client.options("/v1/tasks/cats", headers={**asked, "Origin": "https://pages.example"})
+    assert (allowed.status_code, allowed.headers["access-control-allow-private-network"]) == (200, "true")
+    assert allowed.headers.get_list("access-control-allow-origin") == ["https://pages.example"]
+    evil = sharing.client.options("/v1/tasks/cats", headers={**asked, "Origin": "https://evil.example"})
+    assert (evil.status_code, "access-control-allow-origin" in evil.headers) == (400, False)
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks", "/v1/tasks/cats?x=1", "/health/live", "/metrics"])
+def test_a_target_in_absolute_form_is_one_of_ours(live: Live, path: str) -> None:
+    status = live.client.get(path).status_code
+    reply = ask(live, request("GET", f"http://localhost:{live.port}{path}"))
+    assert (reply.status, bool(reply.body)) == (status, True)
+
+
+def test_an_absolute_target_names_the_host_whatever_the_header_says(live: Live) -> None:
+    assert ask(live, request("GET", "http://evil.example/v1/tasks")).status == 421
+    assert ask(live, request("GET", "HTTP://localhost/v1/tasks/c%61ts")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks", "/v1/tasks/cats", "/health/ready", "/metrics", "/v2", "/openapi.json"])
+def test_head_is_answered_as_get_is(live: Live, path: str) -> None:
+    head, got = live.client.head(path), live.client.get(path)
+    assert (head.status_code, got.status_code, head.content) == (200, 200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    if path != "/metrics":  # which counts itself
+        assert head.headers["content-length"] == str(len(got.content))
+
+
+def test_head_is_no_way_round_a_route_that_does_not_get(live: Live) -> None:
+    assert live.client.head("/v1/tasks/cats/predict").status_code == 405
+    assert live.client.head("/nowhere").status_code == 404

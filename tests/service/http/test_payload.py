@@ -195,3 +195,9 @@ def test_any_json_is_a_payload_or_refused(document: object) -> None:
     except RequestError:
         return
     assert 1 <= len(found.images) <= 3
+
+
+async def test_a_string_that_no_image_needs_is_refused_before_it_is_parsed() -> None:
+    assert len((await payload("application/json", b'{"images": ["' + b"A" * 1172 + b'"]}')).images[0]) == 879
+    with pytest.raises(BodyTooLarge, match="1174 characters"):
+        await payload("application/json", b'{"images": ["' + b"A" * 1176 + b'"]}')

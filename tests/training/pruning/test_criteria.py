@@ -1,5 +1,7 @@
 """The importance of a weight by each criterion, against the plain computation."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
@@ -56,18 +58,26 @@ def test_nothing_has_moved_at_the_start() -> None:
 
 def test_gradients_are_meant_over_mini_batches_before_or_after_their_sign_is_lost(evidence: Evidence) -> None:
     each = []
-    for pixels, targets in evidence.batches():
+    for pixels, targets in evidence.batches(everything=True):
         evidence.model.zero_grad()
         loss_of(evidence, pixels, targets).backward()
         each.append(evidence.model.live[0].up.grad)
     stacked = torch.stack([gradient for gradient in each if gradient is not None])
-    assert len(stacked) == 2
+    assert len(stacked) == 3
     torch.testing.assert_close(importance_of("gradient", evidence)[0].up, stacked.abs().mean(0))
     torch.testing.assert_close(importance_of("gradient_signed", evidence)[0].up, stacked.mean(0).abs())
 
 
+def test_the_mean_gradient_looks_at_every_training_image(evidence: Evidence) -> None:
+    few = replace(evidence, images=8)
+    for criterion in ("gradient", "gradient_signed"):
+        some, every = importance_of(criterion, few), importance_of(criterion, evidence)
+        assert torch.equal(some[0].down, every[0].down)
+    assert sum(len(targets) for _, targets in few.batches()) == 8
+
+
 def test_snip_is_the_gradient_of_a_mask_of_ones(evidence: Evidence) -> None:
-    model, (pixels, targets) = evidence.model, evidence.batches()[0]
+    model, (pixels, targets) = evidence.model, next(evidence.batches())
     mask = torch.ones_like(model.live[0].down, requires_grad=True)
     original = model.live[0].down
     images = model.backbone.preprocessing.normalize(pixels)
@@ -85,7 +95,7 @@ def test_snip_is_the_gradient_of_a_mask_of_ones(evidence: Evidence) -> None:
 def test_grasp_is_the_weight_times_the_change_of_the_gradient_along_itself(evidence: Evidence) -> None:
     """H·g against a central difference of the gradient, in double precision."""
     importance = importance_of("grasp", evidence)[3].up
-    model, (pixels, targets) = evidence.model.double(), evidence.batches()[0]
+    model, (pixels, targets) = evidence.model.double(), next(evidence.batches())
     parameters = list(model.own_parameters().values())
     images = model.backbone.preprocessing.normalize(pixels).double()
 

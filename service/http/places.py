@@ -1,0 +1,105 @@
+"""Places for connections: how many may be open, and which one is closed when there are too many.
+
+A connection is known when its client has shown a valid key on it, or where no keys are needed. All others are
+strangers. Strangers share a few places, and those of one address share fewer, so that nobody without a key can keep
+others out. A new connection takes the place of a stranger's that waits for its next request, the longest waiting
+first; then of a known one that waits. This is what nginx does with kept connections. Knows no HTTP.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Protocol
+
+from service.settings import Settings
+
+
+class Connection(Protocol):
+    """What is known of an open connection."""
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        ...
+
+    @property
+    def known(self) -> bool:
+        """Whether its client has shown a valid key."""
+        ...
+
+    @property
+    def waiting(self) -> bool:
+        """Whether no request of it is being answered."""
+        ...
+
+    def give_way(self) -> None:
+        """Close, because another one takes the place."""
+        ...
+
+
+class Places:
+    """The open connections, each kind in the order of its last request. Belongs to the event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin with none; where no keys are needed, only the limit for all connections holds."""
+        most = settings.connections
+        self._most = most
+        self._most_strangers = min(most, settings.keyless_connections) if settings.needs_key else most
+        self._most_of_address = min(most, settings.keyless_address_connections) if settings.needs_key else most
+        self._known: dict[Connection, None] = {}
+        self._strangers: dict[Connection, None] = {}
+        self._addresses: Counter[str] = Counter()  # of the strangers
+
+    def __len__(self) -> int:
+        """Connections that hold a place."""
+        return len(self._known) + len(self._strangers)
+
+    def enter(self, connection: Connection) -> bool:
+        """Give a new connection a place; False where there is none, and none can be made."""
+        if self._crowded(connection.address):
+            self._promote()
+        if self._addresses[connection.address] >= self._most_of_address:
+            made = self._close_one(each for each in self._strangers if each.address == connection.address)
+        elif len(self._strangers) >= self._most_strangers:
+            made = self._close_one(self._strangers)
+        elif len(self) >= self._most:
+            made = self._close_one(self._strangers) or self._close_one(self._known)
+        else:
+            made = True
+        if made:
+            self._strangers[connection] = None
+            self._addresses[connection.address] += 1
+        return made
+
+    def used(self, connection: Connection) -> None:
+        """A request of a connection was answered: it is the last to be closed of its kind."""
+        if connection in self._strangers and not connection.known:
+            del self._strangers[connection]
+            self._strangers[connection] = None
+        elif connection in self._strangers or connection in self._known:
+            self.leave(connection)
+            self._known[connection] = None
+
+    def leave(self, connection: Connection) -> None:
+        """Free the place of a connection, if it still has one."""
+        self._known.pop(connection, None)
+        if connection in self._strangers:
+            del self._strangers[connection]
+            self._addresses[connection.address] -= 1
+            if not self._addresses[connection.address]:
+                del self._addresses[connection.address]
+
+    def _crowded(self, address: str) -> bool:
+        return len(self._strangers) >= self._most_strangers or self._addresses[address] >= self._most_of_address
+
+    def _promote(self) -> None:
+        """Count those as known whose key was found valid since their last request."""
+        for each in [each for each in self._strangers if each.known]:
+            self.used(each)
+
+    def _close_one(self, candidates: Iterable[Connection]) -> bool:
+        found = next((each for each in candidates if each.waiting), None)
+        if found is None:
+            return False
+        self.leave(found)
+        found.give_way()
+        return True

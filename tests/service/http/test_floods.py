@@ -1,0 +1,138 @@
+"""What one connection may cost: bodies in tiny pieces, requests ahead of their answers, answers that nobody reads."""
+
+import select
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from service.settings import Settings
+from tests.service.adapters import Made, make
+from tests.service.live import PATIENCE, Live, serving
+from tests.service.wire import Reply, ask, chunked, read, request, send
+
+PREDICT_KEY, MANAGE_KEY = "floods-predict-key-1", "floods-manage-key-01"
+PREDICT = "/v1/tasks/cats/predict"
+FILE = request("GET", "/v1/tasks/large/versions/1/file", f"Authorization: Bearer {MANAGE_KEY}")
+LIVE = request("GET", "/health/live")
+
+
+@pytest.fixture(scope="module")
+def guarded(made: dict[str, Made], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A server with keys, one download at a time, and little patience with those who do not read."""
+    settings = Settings.model_validate(
+        {
+            "store": str(tmp_path_factory.mktemp("guarded") / "store.db"),
+            "predict_key": PREDICT_KEY,
+            "manage_key": MANAGE_KEY,
+            "downloads": 1,
+            "write_seconds": 0.5,
+            "least_rate": 1024,
+            "request_seconds": PATIENCE,
+        }
+    )
+    with serving(settings, {"cats": made["cats"], "large": make(9, classes=5000)}) as server:
+        yield server
+
+
+def chunks(live: Live, size: int, count: int, *headers: str) -> Reply:
+    head = request("POST", PREDICT, "Transfer-Encoding: chunked", *headers)
+    return ask(live, head, chunked(b"x" * size) * count + b"0\r\n\r\n")
+
+
+def test_a_body_in_tiny_chunks_is_refused_and_one_in_small_chunks_is_read(guarded: Live) -> None:
+    key = f"Authorization: Bearer {PREDICT_KEY}"
+    tiny = chunks(guarded, 1, 5000, key)
+    assert (tiny.status, tiny.code, tiny.closed) == (400, "malformed_request", True)
+    assert (chunks(guarded, 1, 100, key).status, chunks(guarded, 64, 5000, key).status) == (415, 415)
+
+
+def test_pieces_are_counted_whatever_the_framing(guarded: Live) -> None:
+    with guarded.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        send(connection, request("POST", PREDICT, f"Authorization: Bearer {PREDICT_KEY}", "Content-Length: 100000"))
+        refused: list[socket.socket] = []
+        for _ in range(100_000):
+            refused, _, _ = select.select([connection], [], [], 0)
+            if refused or not send(connection, b"x"):
+                break
+        assert refused
+        assert read(connection).status == 400
+
+
+def test_the_rest_of_a_refused_body_costs_nothing(guarded: Live) -> None:
+    with guarded.connect() as connection:
+        send(connection, request("POST", PREDICT, "Transfer-Encoding: chunked"))
+        assert read(connection).status == 401
+        flood, start = chunked(b"x") * 1000, time.process_time()
+        for _ in range(100):
+            if not send(connection, flood):
+                break
+        assert guarded.client.get("/health/live").status_code == 200
+        assert time.process_time() - start < 0.3, "100,000 chunks were parsed"
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Whether the server drops a connection on which nothing is read."""
+    poll = select.poll()
+    poll.register(connection, 0)  # errors and hang-ups alone
+    return bool(poll.poll(PATIENCE * 1000))
+
+
+def unread(live: Live) -> socket.socket:
+    """A connection with a small window."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(PATIENCE)
+    connection.connect(("127.0.0.1", live.port))
+    return connection
+
+
+def test_a_client_that_does_not_read_is_closed_and_holds_its_place_among_the_downloads_until_then(
+    guarded: Live,
+) -> None:
+    with unread(guarded) as lazy, guarded.connect() as second:
+        send(lazy, FILE)
+        select.select([lazy], [], [], PATIENCE)  # it is being answered
+        send(second, FILE)
+        refused = read(second)
+        assert (refused.status, refused.code) == (503, "read_backlog")
+        assert hung_up(lazy)
+    with guarded.connect() as third:
+        send(third, FILE)
+        assert read(third).status == 200
+
+
+def test_a_client_that_reads_slowly_but_steadily_gets_everything(guarded: Live) -> None:
+    with unread(guarded) as slow:
+        send(slow, FILE.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        got, end = 0, time.monotonic() + 1.5  # three looks
+        while time.monotonic() < end:
+            got += len(slow.recv(8192))
+            time.sleep(0.005)  # the slowness itself: nothing is waited for
+        with slow.makefile("rb") as stream:
+            assert got + len(stream.read()) > guarded.service.catalogue.version("large", 1)[1].size
+
+
+def test_answers_that_nobody_reads_are_bounded_and_the_connection_ends(guarded: Live) -> None:
+    with unread(guarded) as lazy:
+        lazy.settimeout(0.2)
+        sent = 0
+        try:
+            while sent < 2**26:
+                sent += lazy.send(LIVE * 500)
+        except (TimeoutError, ConnectionError):
+            pass
+        assert sent < 2**24
+        assert hung_up(lazy)
+
+
+def test_requests_ahead_of_their_answers_are_all_answered(guarded: Live) -> None:
+    with guarded.connect() as connection, connection.makefile("rb") as stream:
+        send(connection, LIVE * 4000)
+        for _ in range(4000):
+            assert stream.readline().startswith(b"HTTP/1.1 200")
+            while stream.readline().strip():
+                pass
+            stream.read(len(b'{"status":"alive"}'))

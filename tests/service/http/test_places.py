@@ -1,0 +1,154 @@
+"""Who keeps a place when too many connections are open: over the rules alone, and over bare sockets."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import pytest
+
+from service.http.places import Places
+from service.settings import Settings
+from tests.service.adapters import Made
+from tests.service.live import PATIENCE, Live, serving
+from tests.service.wire import read, request, send
+
+PREDICT_KEY, MANAGE_KEY = "places-predict-key-1", "places-manage-key-01"
+KEYS = {"predict_key": PREDICT_KEY, "manage_key": MANAGE_KEY}
+LIVE = request("GET", "/health/live")
+TASKS = request("GET", "/v1/tasks", f"Authorization: Bearer {PREDICT_KEY}")
+
+
+@dataclass(eq=False)
+class Caller:
+    """A connection that does as it is told."""
+
+    address: str = "a"
+    known: bool = False
+    waiting: bool = True
+    closed: list[bool] = field(default_factory=list)
+
+    def give_way(self) -> None:
+        self.closed.append(True)
+
+
+def places(**limits: int) -> Places:
+    return Places(Settings.model_validate({**KEYS, **limits}))
+
+
+def test_a_stranger_takes_the_place_of_the_stranger_that_waits_longest() -> None:
+    held = places(connections=10, keyless_connections=3)
+    first, second, third, fourth = (Caller(str(number)) for number in range(4))
+    assert all(held.enter(caller) for caller in (first, second, third))
+    held.used(first)
+    assert held.enter(fourth)
+    assert [bool(caller.closed) for caller in (first, second, third)] == [False, True, False]
+    assert len(held) == 3
+
+
+def test_an_address_has_a_share_of_its_own() -> None:
+    held = places(connections=10, keyless_connections=5, keyless_address_connections=2)
+    others = [Caller("b") for _ in range(2)]
+    flood = [Caller("a") for _ in range(6)]
+    assert all(held.enter(caller) for caller in (*others, *flood))
+    assert not any(caller.closed for caller in others)
+    assert [bool(caller.closed) for caller in flood] == [True] * 4 + [False] * 2
+
+
+def test_those_with_a_key_leave_the_share_of_the_others() -> None:
+    held = places(connections=4, keyless_connections=1)
+    known = [Caller(known=True) for _ in range(3)]
+    assert all(held.enter(caller) for caller in known)
+    stranger = Caller()
+    assert held.enter(stranger)
+    assert held.enter(Caller())
+    assert stranger.closed
+    assert not any(caller.closed for caller in known)
+
+
+def test_an_idle_one_with_a_key_goes_where_there_is_no_other() -> None:
+    held = places(connections=2)
+    idle, busy = Caller(known=True), Caller(known=True, waiting=False)
+    for caller in (idle, busy):
+        assert held.enter(caller)
+        held.used(caller)
+    third = Caller(waiting=False)
+    assert held.enter(third)
+    assert (idle.closed, busy.closed) == ([True], [])
+    assert not held.enter(Caller())
+    held.leave(third)
+    held.leave(third)
+    assert held.enter(Caller())
+
+
+def test_who_is_being_answered_is_never_closed() -> None:
+    held = places(connections=10, keyless_connections=2)
+    busy = [Caller(waiting=False) for _ in range(2)]
+    assert all(held.enter(caller) for caller in busy)
+    assert not held.enter(Caller())
+    assert not any(caller.closed for caller in busy)
+
+
+def test_where_no_keys_are_needed_only_the_limit_for_all_holds() -> None:
+    held = Places(Settings(connections=5, keyless_connections=1, keyless_address_connections=1))
+    callers = [Caller() for _ in range(5)]
+    assert all(held.enter(caller) for caller in callers)
+    assert not any(caller.closed for caller in callers)
+
+
+@pytest.fixture(scope="module")
+def keyed(made: dict[str, Made], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A server with keys and few places."""
+    store = str(tmp_path_factory.mktemp("keyed") / "store.db")
+    limits = {"connections": 30, "keyless_connections": 6, "keyless_address_connections": 4}
+    with serving(Settings.model_validate({"store": store, **limits, **KEYS}), {"cats": made["cats"]}) as server:
+        yield server
+
+
+def gone(connection: socket.socket) -> bool:
+    """Whether the server ends a connection without a word."""
+    connection.settimeout(PATIENCE)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_idle_connections_without_a_key_keep_nobody_out(keyed: Live) -> None:
+    with ExitStack() as stack:
+        known = stack.enter_context(keyed.connect())
+        send(known, TASKS)
+        assert read(known).status == 200
+        flood = []
+        for _ in range(40):
+            flood.append(stack.enter_context(keyed.connect()))
+            send(flood[-1], LIVE)
+            assert read(flood[-1]).status == 200
+        newcomer = stack.enter_context(keyed.connect())
+        for connection in (newcomer, known):
+            send(connection, TASKS)
+            assert read(connection).status == 200
+        assert all(gone(connection) for connection in flood[:30])
+
+
+def test_headers_without_an_end_keep_nobody_out(keyed: Live) -> None:
+    with ExitStack() as stack:
+        slow = [stack.enter_context(keyed.connect()) for _ in range(4)]
+        for connection in slow:
+            send(connection, b"GET /health/live HTTP/1.1\r\nX-Slow: ")
+            _has_come(keyed, connection)
+        newcomer = stack.enter_context(keyed.connect())
+        send(newcomer, LIVE)
+        assert read(newcomer).status == 200
+        reply = read(slow[0])
+        assert (reply.status, reply.code, reply.closed) == (503, "too_many_connections", True)
+
+
+def _has_come(keyed: Live, connection: socket.socket) -> None:
+    """Wait until the server has read what a connection sent."""
+    port = connection.getsockname()[1]
+    while True:
+        for each in list(keyed.server.server_state.connections):
+            client = getattr(each, "client", None)
+            if client and client[1] == port and getattr(each, "_header_timer", None):
+                return
