@@ -45,7 +45,7 @@ OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
 
 _STARTTIME = 19  # field of /proc/self/stat behind the command's name, in ticks since the machine began
 _STANDARD_ERROR = 2
-_OTHER_DESCRIPTORS = 512  # for the store, libraries, and connections whose last answer is on its way
+_OTHER_DESCRIPTORS = 1536  # for the store, libraries, and connections that are about to be closed
 _LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
 _UNSENT_BYTES = 128 * 1024
 
