@@ -11,9 +11,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +24,8 @@ from backbone.errors import ImageTooCostly
 from backbone.image_bytes import Encoded
 from backbone.images import EXTRA_FORMATS, FORMATS, inspect, missing_decoders, render, work
 from service.errors import DecodeBacklog, SettingsError, TooManyUnderWay
+from service.executor import started_pool
+from service.logs import carried
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -188,7 +191,7 @@ class _Pool:
     def __init__(self, name: str, threads: int, backlog: int, *, nice: int = 0) -> None:
         """Start nothing yet; `nice` lowers the priority of the threads."""
         self.threads, self._backlog = threads, backlog
-        self._pool = ThreadPoolExecutor(threads, name, initializer=_stand_back, initargs=(nice,))
+        self._pool = started_pool(name, threads, partial(_stand_back, nice))
         self._lock = threading.Lock()
         self._waiting = 0
         self._running: dict[object, float] = {}  # since when, in monotonic seconds
@@ -229,7 +232,7 @@ class _Pool:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, job: Callable[[], T], places: int) -> "Future[T]":
-        future = self._pool.submit(self._timed, job)
+        future = self._pool.submit(carried(lambda: self._timed(job)))
         future.add_done_callback(lambda _: self._leave(places))  # when the thread is free, not when the request is over
         return future
 
