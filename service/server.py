@@ -43,7 +43,7 @@ if sys.platform != "win32":
 OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
 
 _STANDARD_ERROR = 2
-_OTHER_DESCRIPTORS = 512  # for the store, libraries, and connections whose last answer is on its way
+_OTHER_DESCRIPTORS = 1536  # for the store, libraries, and connections that are about to be closed
 _LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
 _UNSENT_BYTES = 128 * 1024
 _QUIET = ("uvicorn", "python_multipart")  # they log a line for each malformed request: ours to count, not to repeat

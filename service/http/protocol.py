@@ -17,7 +17,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -39,6 +39,9 @@ _FREE_PIECES = 128  # of a body, of any size
 _PIECE_BYTES = 64  # of an average piece beyond them: one costs about as much as handling so many bytes
 _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
+_REST_SECONDS = 0.02  # between requests that a stranger sends ahead of their answers
+_LEAVE_SECONDS = 10.0  # open without a place: who connects again at once shall not make us busy
+_MOST_LEAVING = 1024  # connections
 _MOST_LINGERING = 256  # connections
 _JUST_USED_SECONDS = 1.0
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
@@ -64,6 +67,7 @@ class Guard:
     refused: Callable[[Exception], None]
     check_room: Callable[[], None]
     lingering: int = 0
+    leaving: "dict[_Protocol, None]" = field(default_factory=dict)  # open without a place
 
 
 def protocol_class(
@@ -119,6 +123,7 @@ class _Protocol(H11Protocol):
     address = ""
     _proven = False  # a valid key came before the request that is being answered
     _stopping = False  # the server takes no more connections
+    _resting = False  # between two requests of a stranger that were sent together
     _closing = False  # nothing is parsed any more: what still comes is thrown away
     _discarded = 0  # bytes
     _unsent = 0  # bytes of answers that waited for the client at the last look
@@ -150,11 +155,30 @@ class _Protocol(H11Protocol):
         return not self._in_request()
 
     def give_way(self) -> None:
-        """Close for the sake of another connection; tell a client that has begun a request."""
+        """Stay open without a place for a while; a request that comes until then takes a new one."""
+        leaving = self.guard.leaving
+        leaving[self] = None
+        if self._header_timer is None:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(_LEAVE_SECONDS, self.timeout_keep_alive_handler)
+        if len(leaving) > _MOST_LEAVING:
+            next(iter(leaving)).leave_now()
+
+    def leave_now(self) -> None:
+        """Close; tell a client that has begun a request."""
+        self.guard.leaving.pop(self, None)
         if self._header_timer is not None:
             self._refuse(TooManyConnections("too many connections are open"))
         else:
             self.timeout_keep_alive_handler()
+
+    def _take_place(self) -> bool:
+        """Take a place, or refuse and return False."""
+        self.guard.leaving.pop(self, None)
+        if self.guard.places.enter(self):
+            return True
+        self._refuse(TooManyConnections("too many connections are open"))
+        return False
 
     # ---------------------------------------------------------------- asyncio's protocol
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -162,17 +186,17 @@ class _Protocol(H11Protocol):
         super().connection_made(transport)
         self.flow, self._used_at = _Flow(transport), self.loop.time()
         self.address = str(self.client[0]) if self.client else ""
-        if self.guard.places.enter(self):
+        if self._take_place():
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-        else:
-            self._refuse(TooManyConnections("too many connections are open"))
 
     def data_received(self, data: bytes) -> None:
         """Parse; the clock runs from a request's first byte to the end of its headers."""
         if self._closing:
             self._discard(len(data))
+            return
+        if self in self.guard.leaving and self._header_timer is None and not self._take_place():
             return
         if self._begins_prediction(data):
             try:
@@ -180,10 +204,12 @@ class _Protocol(H11Protocol):
             except EngineError as error:
                 self._refuse_unread(error, data)
                 return
-        if self.conn.their_state is h11.DONE and self._in_request():
+        if self._resting or (self.conn.their_state is h11.DONE and self._in_request()):
             self._hold_back(len(data))
         super().data_received(data)
         self._watch_head(begun=True)
+        if self in self.guard.leaving and self._in_request():
+            self._take_place()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock with the connection, and free its place."""
@@ -192,6 +218,7 @@ class _Protocol(H11Protocol):
         if self._closing:
             self.guard.lingering -= 1
         self.guard.places.leave(self)
+        self.guard.leaving.pop(self, None)
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
@@ -212,6 +239,9 @@ class _Protocol(H11Protocol):
         self.guard.places.used(self)
         if self.flow.held:
             self._hold_back(0)
+        self._resting = bool(self.conn.trailing_data[0]) and not self.known
+        if self._resting:
+            self.loop.call_later(_REST_SECONDS, self._go_on)
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch_writing()
@@ -219,6 +249,17 @@ class _Protocol(H11Protocol):
             self._watch_head(begun=bool(self.conn.trailing_data[0]))
             if self._stopping:
                 self._close_soon()
+
+    def handle_events(self) -> None:
+        """Parse what was received, unless this connection has to rest."""
+        if not self._resting:
+            super().handle_events()
+
+    def _go_on(self) -> None:
+        self._resting = False
+        if not self._closing and not self.transport.is_closing():
+            self.handle_events()
+            self._watch_head(begun=bool(self.conn.trailing_data[0]))
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection without a word, and drop what its client does not read."""
@@ -347,6 +388,7 @@ class _Protocol(H11Protocol):
         self._stop_clock()
         self._unset_keepalive_if_required()
         self.guard.places.leave(self)
+        self.guard.leaving.pop(self, None)
         self.guard.lingering += 1
         if self.guard.lingering > _MOST_LINGERING or not self.transport.can_write_eof():
             self.transport.close()

@@ -127,7 +127,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         ({"keys_file": "/nowhere.toml"}, 2, "/nowhere.toml: No such file"),
         ({"backbone": "no-such-network"}, 1, "no-such-network"),
         ({"store": "/proc/nowhere/store.db"}, 2, "refusing to start"),
-        ({"connections": "999999999"}, 2, "need 1000000511 open files"),
+        ({"connections": "999999999"}, 2, "need 1000001535 open files"),
         ({"weights": "/nowhere.safetensors"}, 1, "/nowhere.safetensors"),
     ],
 )
