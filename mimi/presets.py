@@ -1,6 +1,7 @@
 """Named sets of training options: those of the paper, short ones for a small data set on a CPU, and the demo's."""
 
 from training.options import FitOptions, MiMiOptions
+from training.rates import EXTRA, around
 from training.variants import for_serving
 
 PAPER = MiMiOptions()
@@ -10,7 +11,8 @@ PAPER = MiMiOptions()
 SHORT = MiMiOptions(
     fit=FitOptions(epochs=8, warmup_epochs=1, batch_size=64, learning_rate=2e-3, reference_batch=None),
     target_sigma=256,
-    learning_rates=(5e-4, 1.5e-3, 5e-3),
+    learning_rates=around(2e-3),
+    extra_rates=EXTRA,
 )
 
 # A mirrored digit is another sign, so `flip` is off. The rate is known. Two thirds of the sites become a bare trunk,

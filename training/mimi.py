@@ -25,6 +25,7 @@ from training.options import MiMiOptions
 from training.parallel import ALONE, World
 from training.prepare import Prepared
 from training.progress import Position, Reporter, Silent
+from training.rates import best, search
 from training.run import Run
 
 NOISE = 0.5  # rank correlation with the initial scores above which pruning is mostly noise
@@ -78,9 +79,8 @@ def train_mimi(job: Job) -> Outcome:
     """
     with _alone(job):
         _check_file(job)
-        chosen = choose_rate(job) if job.options.learning_rates else job
+        chosen, rates = choose_rate(job) if job.options.learning_rates else (job, 1)
         run = Run.begin(chosen.prepared, chosen.backbone, chosen.options, chosen.folder, job.world)
-        rates = max(1, len(job.options.learning_rates))
         while run.cycle < chosen.options.cycles:
             fit_cycle(run, job.reporter, searched=rates - 1, rates=rates)
             close_cycle(run, job.reporter)
@@ -122,24 +122,28 @@ def _alone(job: Job) -> Iterator[None]:
         raise UnwritableFile(f"{error.filename or job.folder}: {error.strerror}") from error
 
 
-def choose_rate(job: Job) -> Job:
-    """Train the first cycle at each rate of `options.learning_rates`; the job of the best on validation.
+def choose_rate(job: Job) -> tuple[Job, int]:
+    """Train the first cycle at each rate of `options.learning_rates`: the job of the best on validation, rates tried.
+
+    Rates beyond the grid are tried too, as long as the best is at its edge: `options.extra_rates` at most.
 
     Raises:
         Diverged: at every rate.
     """
-    candidates = [_at_rate(job, rate) for rate in job.options.learning_rates]
-    scores = [_first_validation(candidate, number, len(candidates)) for number, candidate in enumerate(candidates)]
-    best = max(range(len(scores)), key=scores.__getitem__)
-    if scores[best] < 0:
-        rates = ", ".join(f"{rate:g}" for rate in job.options.learning_rates)
-        raise Diverged(f"the loss is not finite at any learning rate of {rates}")
-    job.reporter.say(f"chosen on validation: learning rate {candidates[best].options.fit.learning_rate:g}")
-    return candidates[best]
+    options, tried = job.options, list[float]()
+
+    def score(rate: float) -> float | None:
+        tried.append(rate)
+        rates = max(len(options.learning_rates), len(tried))
+        return _first_validation(_at_rate(job, rate), len(tried) - 1, rates)
+
+    rate = best(search(options.learning_rates, score, extra=options.extra_rates))
+    job.reporter.say(f"chosen on validation: learning rate {rate:g}")
+    return _at_rate(job, rate), len(tried)
 
 
-def _first_validation(candidate: Job, number: int, rates: int) -> float:
-    """Validation top-1 in [0, 1] after the first cycle; -1 where it diverges, which is below every rate that trains."""
+def _first_validation(candidate: Job, number: int, rates: int) -> float | None:
+    """Validation top-1 in [0, 1] after the first cycle; None where it diverges."""
     rate, reporter = candidate.options.fit.learning_rate, candidate.reporter
     run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, candidate.world)
     if run.cycle == 0:
@@ -149,7 +153,7 @@ def _first_validation(candidate: Job, number: int, rates: int) -> float:
             close_cycle(run, reporter)
         except Diverged:
             reporter.say(f"learning rate {rate:g}: the loss is no longer finite; this rate is out")
-            return -1.0
+            return None
     return run.result(0).validation
 
 

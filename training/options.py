@@ -150,6 +150,7 @@ class MiMiOptions:
         validation: share of the training images held out for validation, where the data set has no validation images.
         learning_rates: rates tried for the first cycle; the run continues at the best on validation. Empty:
             `fit.learning_rate`.
+        extra_rates: rates at most to try beyond `learning_rates`, as long as the best of several is at their edge.
         precision: of the frozen products; "auto" is bf16 on CUDA and fp32 on a CPU, where bf16 pays if the processor
             multiplies it (AVX-512 BF16, AMX). Trained weights are float32.
         compile: the frozen sub-layers with torch.compile.
@@ -170,6 +171,7 @@ class MiMiOptions:
     size_tolerance: Annotated[float, within(0, 1)] = 0.02
     validation: Annotated[float, SHARE] = 0.1
     learning_rates: tuple[Rate, ...] = ()
+    extra_rates: Annotated[int, at_least(0)] = 0
     precision: Precision = "auto"
     compile: bool = False
     seed: Annotated[int, within(0, 2**31 - 1)] = 0

@@ -15,13 +15,14 @@ from training.model import AdaptedModel, TaskModel
 from training.options import FitOptions
 from training.prepare import Prepared
 from training.progress import PROGRESS, Reporter
+from training.rates import around
 
 Cost = Callable[[TaskModel], tuple[int, int]]  # FLOPs of one image: all of them, and as the paper counts them
 
 Served = Callable[[TaskModel], TaskModel]  # the model that is served: parts folded into the weights, for instance
 
 _GIGA = 1e9
-DEFAULT_RATES = (1e-3, 2e-3, 5e-3)  # where neither the configuration nor the method says
+DEFAULT_RATES = around(2e-3)  # where neither the configuration nor the method says
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def vanilla_after(prunings: int, backbone: Backbone, classes: int, seed: int) ->
 
 Change = Callable[[MiMiOptions], MiMiOptions]
 
-_ALGORITHM = kinds_of(MiMiOptions, without=("validation", "learning_rates", "seed"))
+_ALGORITHM = kinds_of(MiMiOptions, without=("validation", "learning_rates", "extra_rates", "seed"))
 _PRUNING = kinds_of(PruningOptions)
 
 
@@ -107,7 +107,8 @@ def _to_end_with(cycles: int, algorithm: dict[str, object]) -> MiMiOptions:
 
 def _first(job: Job) -> float:
     """Validation top-1 after the first cycle at the job's one rate."""
-    data = (choose_rate(job).folder / "size-0.safetensors").read_bytes()
+    chosen, _ = choose_rate(job)
+    data = (chosen.folder / "size-0.safetensors").read_bytes()
     return result_of(unpack(data), 0, len(data)).validation
 
 

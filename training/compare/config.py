@@ -4,6 +4,7 @@ purpose = "study"                  # or "runs"; it is part of every row
 cycles = 5                         # trainings of every method
 seeds = [0, 1, 2]
 rates = [1e-3, 2e-3, 5e-3]         # learning rates to choose from; left out: each method's own
+extend = 4                         # rates at most to add beyond the grid, where the best is at its edge
 validation = 0.1                   # share of the training images
 runs = "docs/results/runs.jsonl"   # where finished rows go
 work = "var/compare"               # checkpoints, locks, chosen rates, progress
@@ -31,6 +32,7 @@ from typing import Annotated, Any, Literal
 from training.errors import BadConfig
 from training.fields import SHARE, Rule, at_least, checked, kinds_of
 from training.options import FitOptions, Rate
+from training.rates import EXTRA
 
 Purpose = Literal["runs", "study"]
 Rates = Annotated[tuple[Rate, ...], Rule("at least one positive number", bool)]
@@ -87,6 +89,7 @@ class Config:
     seeds: tuple[Annotated[int, at_least(0)], ...]
     purpose: Purpose = "runs"
     rates: Rates | None = None
+    extend: Annotated[int, at_least(0)] = EXTRA
     validation: Annotated[float, SHARE] = 0.1
     runs: Path = Path("docs/results/runs.jsonl")
     work: Path = Path("var/compare")

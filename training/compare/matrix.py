@@ -50,8 +50,9 @@ class Cell:
     @property
     def digest(self) -> str:
         """Of everything that a row depends on, but seed and commit."""
-        method = self.entry.method
-        return _digest([arena_of(self.config, self.data), method.method, dict(method.options), self.entry.rates])
+        method, rates = self.entry.method, self.entry.rates
+        extend = [self.config.extend] if self.config.extend and len(rates) > 1 else []
+        return _digest([arena_of(self.config, self.data), method.method, dict(method.options), rates, *extend])
 
     @property
     def key(self) -> Key:

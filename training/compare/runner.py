@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from training.jsonl import Row, add_rows, read_rows
 from training.pixels import PixelSet
 from training.prepare import Prepared, prepare
 from training.progress import PROGRESS, Console, ProgressFile, Reporter, Several
+from training.rates import best, search
 
 Tried = dict[str, float | None]  # learning rate -> validation top-1 after one cycle; None: it diverged
 
@@ -94,7 +96,7 @@ class Runner:
             tried = self._rates(cell, patient=patient)
             if tried is None:
                 return
-            rate = best(tried)
+            rate = best({float(each): score for each, score in tried.items()})
         made: Row = cell.facts | {"backbone": self.backbone.name, "learning_rate": rate, "rates": tried} | self.made_by
         rows = cell.entry.candidate.train(self._trial(cell, rate))
         add_rows(self.config.runs, [{**made, **row} for row in rows])
@@ -112,8 +114,8 @@ class Runner:
         with locked(cell.folder / "rates.lock", patient=patient) as mine:
             if mine and not path.exists():
                 at = replace(cell, seed=RATE_SEED)
-                scores = {str(rate): self._score(at, rate) for rate in cell.entry.rates}
-                write_atomic(path, json.dumps(scores).encode())
+                scores = search(cell.entry.rates, partial(self._score, at), extra=self.config.extend)
+                write_atomic(path, json.dumps({str(rate): score for rate, score in scores.items()}).encode())
             found: Tried | None = json.loads(path.read_text()) if path.exists() else None
             return found
 
@@ -137,19 +139,6 @@ class Runner:
             reporter=Several((self.reporter(), log)),
             cost=self.cost,
         )
-
-
-def best(tried: Tried) -> float:
-    """The learning rate of the best score, the smaller of equals.
-
-    Raises:
-        Diverged: there is none.
-    """
-    scores = {float(rate): score for rate, score in sorted(tried.items(), key=lambda item: float(item[0]))}
-    good = {rate: score for rate, score in scores.items() if score is not None}
-    if not good:
-        raise Diverged(f"the loss is not finite at any learning rate of {', '.join(tried)}")
-    return max(good, key=good.__getitem__)
 
 
 def finished(runs: Path) -> set[Key]:
