@@ -141,7 +141,7 @@ def _cut(
     """Images to train on and images to choose by, each as a set and rows of it."""
     if data.validation is not None:
         return (data.train, range(len(data.train))), (data.validation, range(len(data.validation)))
-    train, held_back = carve(data.train.targets, fraction=fraction, seed=seed)
+    train, held_back = carve(data.train.targets, fraction=fraction, seed=seed, groups=data.groups)
     return (data.train, train.tolist()), (data.train, held_back.tolist())
 
 

@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help="class folders, Parquet, hf:NAME, a published NAME:FOLDER, or digits")
     parser.add_argument("--image-column", default="image", help="of a Parquet file or hub data set [%(default)s]")
     parser.add_argument("--label-column", default="label", help="of a Parquet file or hub data set [%(default)s]")
+    parser.add_argument(
+        "--group-by", default="", help="keep images together that share a column, a pattern of the path, or look-alike"
+    )
     parser.add_argument("--out", type=Path, help="where to write the task adapter file [in the run's folder]")
     parser.add_argument("--folder", type=Path, help="the run's folder; a run found there continues [runs/DATA]")
     parser.add_argument("--backbone", help="a timm architecture [the bundled backbone]")
@@ -150,7 +153,8 @@ def _train(
     from training.prepare import prepare
     from training.report.run_page import write_run_page
 
-    data = load_data(options.data, image_column=options.image_column, label_column=options.label_column)
+    columns = {"image_column": options.image_column, "label_column": options.label_column}
+    data = load_data(options.data, **columns, group_by=options.group_by)
     backbone = load_backbone(options.backbone or BUNDLED, weights=options.weights)
     say = partial(print, flush=True) if world.first else _nothing
     say(f"{data.name}: reading {len(data.train):,} training images")

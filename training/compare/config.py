@@ -52,6 +52,7 @@ class DataConfig:
         per_class: training images of a class at most, drawn by the seed; 0: all.
         image_column: of Parquet files and hub data sets.
         label_column: of Parquet files and hub data sets.
+        group_by: what training images belong together by, see training.data.groups.
     """
 
     name: str
@@ -60,6 +61,7 @@ class DataConfig:
     per_class: Annotated[int, at_least(0)] = 0
     image_column: str = "image"
     label_column: str = "label"
+    group_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,13 @@ from training.compare.candidate import Candidate, Make
 from training.compare.config import Config, DataConfig, MethodConfig
 from training.errors import BadConfig
 from training.jsonl import Row
+from training.options import FitOptions
 
 Key = tuple[str, str, str, int]  # cell, purpose, method, seed
+
+# Options that came after the first rows: they count where they are used, so that rows that are there are still found.
+_LATER: set[str] = set()
+_FIT = asdict(FitOptions())
 
 RATE_SEED = 0  # at which learning rates are chosen, for every seed
 
@@ -79,9 +84,12 @@ class Cell:
 def arena_of(config: Config, data: DataConfig) -> str:
     """Digest of what every method on a data set shares."""
     fit = {name: value for name, value in asdict(data.fit).items() if name != "learning_rate"}
-    return _digest(
-        [data.name, data.spec, data.per_class, fit, config.cycles, config.validation, config.backbone, config.weights]
-    )
+    for name in _LATER & fit.keys():
+        if fit[name] == _FIT[name]:
+            del fit[name]
+    settings = [data.name, data.spec, data.per_class, fit, config.cycles, config.validation]
+    later = [data.group_by] if data.group_by else []
+    return _digest([*settings, config.backbone, config.weights, *later])
 
 
 def _digest(value: object) -> str:

@@ -172,7 +172,8 @@ def load(data: DataConfig, root: Path, preprocessing: Preprocessing, *, validati
     Raises:
         DataError: see training.data.errors.
     """
-    found = load_data(_placed(data.spec, root), image_column=data.image_column, label_column=data.label_column)
+    columns = {"image_column": data.image_column, "label_column": data.label_column}
+    found = load_data(_placed(data.spec, root), **columns, group_by=data.group_by)
     prepared = replace(prepare(found, preprocessing, validation=validation, seed=seed), name=data.name)
     return few_of(prepared, data.per_class, seed) if data.per_class else prepared
 
