@@ -4,7 +4,20 @@ from training.options import FitOptions, MiMiOptions
 from training.rates import EXTRA, around
 from training.variants import for_serving
 
-PAPER = MiMiOptions()
+# The recipe of the released code, which is timm's, with the stochastic depth of a Swin-T. The last size is exported.
+PAPER = MiMiOptions(
+    fit=FitOptions(
+        resized_crop=0.08,
+        shift=0,
+        randaugment="rand-m9-mstd0.5-inc1",
+        erasing=0.25,
+        mixup=0.8,
+        cutmix=1.0,
+        drop_path=0.2,
+        drop_last=True,
+    ),
+    size_tolerance=1,
+)
 
 # With few epochs a cycle the rate must be large. Otherwise the neurons still rank as they were drawn. The rate is
 # chosen on validation.

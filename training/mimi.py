@@ -175,7 +175,7 @@ def fit_cycle(run: Run, reporter: Reporter, *, searched: int = 0, rates: int = 1
         rates: learning rates that are tried in all; each costs one cycle.
     """
     fit = run.options.fit
-    fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache, run.world)
+    fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache, run.world, run.note_gradients)
     while run.epoch < fit.epochs:
         position = Position(
             run.cycle, run.options.cycles, run.epoch, fit.epochs, fit.learning_rate, searched=searched, rates=rates

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -11,7 +12,8 @@ from threading import Lock
 import numpy as np
 import torch
 
-from backbone import Preprocessing
+from backbone import Backbone, Preprocessing
+from backbone.preprocessing import Resize
 from training.data import Data, ImageSet, carve, check
 from training.pixels import PixelSet, decode_all
 
@@ -143,6 +145,13 @@ def _cut(
         return (data.train, range(len(data.train))), (data.validation, range(len(data.validation)))
     train, held_back = carve(data.train.targets, fraction=fraction, seed=seed, groups=data.groups)
     return (data.train, train.tolist()), (data.train, held_back.tolist())
+
+
+def with_resize(backbone: Backbone, resize: Resize) -> Backbone:
+    """The same network, weights shared, whose preprocessing crops images or squashes them."""
+    own = copy(backbone)
+    own.preprocessing = replace(backbone.preprocessing, resize=resize)
+    return own
 
 
 def public_name(spec: str) -> str:

@@ -21,6 +21,7 @@ from training.export import Origin, from_file, golden_logits, to_file
 from training.fit import Progress, evaluate
 from training.mimi import Job, Outcome, exported_size, fit_cycle, train_mimi
 from training.model import AdaptedModel
+from training.options import PruningOptions
 from training.pixels import PixelSet
 from training.progress import Position, Silent
 from training.run import Run
@@ -68,6 +69,9 @@ def test_test_accuracy_is_that_of_the_written_file(tmp_path: Path) -> None:
     assert evaluate(from_file(outcome.adapter, small_backbone()), test) == outcome.results[-1].test
 
 
+GRADIENT = {"pruning": PruningOptions(criterion="gradient", scope="site")}
+
+
 class Stop(Exception):
     """Raised to end a run where a test wants it ended."""
 
@@ -85,7 +89,7 @@ class StopAt(Silent):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"optimizer": "rebuild"}, {"select": "best"}, {"prune_last": True}, {"precision": "bf16"}]
+    "changes", [{}, {"optimizer": "rebuild"}, {"select": "best"}, {"prune_last": True}, {"precision": "bf16"}, GRADIENT]
 )
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path, changes: dict[str, object], epochs: int) -> None:

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from backbone.preprocessing import Resize
 from training.errors import BadConfig
 from training.fields import SHARE, Rule, at_least, checked, kinds_of
 from training.options import FitOptions, Rate
@@ -53,6 +54,7 @@ class DataConfig:
         image_column: of Parquet files and hub data sets.
         label_column: of Parquet files and hub data sets.
         group_by: what training images belong together by, see training.data.groups.
+        resize: crop images, or squash them as VTAB does.
     """
 
     name: str
@@ -62,6 +64,7 @@ class DataConfig:
     image_column: str = "image"
     label_column: str = "label"
     group_by: str = ""
+    resize: Resize = "crop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ Build = Callable[[Backbone, int, int], TaskModel]  # of backbone, classes and se
 OWN_FIT = {
     name: kind
     for name, kind in kinds_of(FitOptions).items()
-    if name in ("clip", "drop_path", "label_smoothing", "warmup_epochs", "weight_decay")
+    if name in ("clip", "drop_path", "label_smoothing", "update", "warmup_epochs", "weight_decay")
 }
 
 

@@ -19,7 +19,7 @@ from training.options import FitOptions
 Key = tuple[str, str, str, int]  # cell, purpose, method, seed
 
 # Options that came after the first rows: they count where they are used, so that rows that are there are still found.
-_LATER: set[str] = set()
+_LATER = {"resized_crop", "randaugment", "erasing", "mixup", "cutmix", "update"}
 _FIT = asdict(FitOptions())
 
 RATE_SEED = 0  # at which learning rates are chosen, for every seed
@@ -88,7 +88,7 @@ def arena_of(config: Config, data: DataConfig) -> str:
         if fit[name] == _FIT[name]:
             del fit[name]
     settings = [data.name, data.spec, data.per_class, fit, config.cycles, config.validation]
-    later = [data.group_by] if data.group_by else []
+    later = [value for value, first in ((data.group_by, ""), (data.resize, "crop")) if value != first]
     return _digest([*settings, config.backbone, config.weights, *later])
 
 

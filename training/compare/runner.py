@@ -27,7 +27,7 @@ from training.data.load import BUILT_IN, HUB, split_spec
 from training.errors import Diverged, UnreadableRuns
 from training.jsonl import Row, add_rows, read_rows
 from training.pixels import PixelSet
-from training.prepare import Prepared, prepare
+from training.prepare import Prepared, prepare, with_resize
 from training.progress import PROGRESS, Console, ProgressFile, Reporter, Several
 from training.rates import best, search
 
@@ -132,7 +132,7 @@ class Runner:
         log = ProgressFile(folder / PROGRESS, {**cell.facts, "rate": rate})
         return Trial(
             prepared=self.load(cell.data, cell.seed),
-            backbone=self.backbone,
+            backbone=with_resize(self.backbone, cell.data.resize),
             fit=replace(cell.data.fit, learning_rate=rate) if rate else cell.data.fit,
             seed=cell.seed,
             folder=folder,
@@ -174,6 +174,7 @@ def load(data: DataConfig, root: Path, preprocessing: Preprocessing, *, validati
     """
     columns = {"image_column": data.image_column, "label_column": data.label_column}
     found = load_data(_placed(data.spec, root), **columns, group_by=data.group_by)
+    preprocessing = replace(preprocessing, resize=data.resize)
     prepared = replace(prepare(found, preprocessing, validation=validation, seed=seed), name=data.name)
     return few_of(prepared, data.per_class, seed) if data.per_class else prepared
 
