@@ -11,6 +11,7 @@ from training.fields import checked
 from training.fit import evaluate
 from training.jsonl import Row, read_rows
 from training.linear_probe import train_linear_probe
+from training.methods.serving import paper_parameters
 from training.model import AdaptedModel, TaskModel
 from training.options import FitOptions
 from training.prepare import Prepared
@@ -94,22 +95,26 @@ def _probe(trial: Trial) -> Iterator[Row]:
     model, validation, penalty = train_linear_probe(trial.prepared, trial.backbone)
     seconds = time.monotonic() - started
     row: Row = {"cycle": 0, "epochs": 0, "seconds": seconds, "penalty": penalty, "val_top1": validation}
-    yield row | {"test_top1": test_of(model, trial.prepared)} | measure(model, trial.cost)
+    yield row | {"test_top1": test_of(model, trial.prepared)} | measure(model, trial)
 
 
-def measure(model: TaskModel, cost: Cost, *, served: Served | None = None) -> Row:
-    """Parameters, GFLOPs of one image, and where the model begins to differ from the bare backbone.
+def measure(model: TaskModel, trial: Trial, *, served: Served | None = None) -> Row:
+    """Parameters in both conventions, GFLOPs of one image, and where the model begins to differ from the bare backbone.
 
     GFLOPs are those of the served model. Where it differs from the trained one, `gflops_unmerged` is the trained one's.
     `shared_gflops` is what tasks on one image could compute once: everything before the first site whose output
     depends on a trained parameter. `sigma` is the paper's, 4 M / N, over all sites together.
     """
     own, head = model.parameter_counts()
+    counted = paper_parameters(model, trial.backbone)
+    cost = trial.cost
     true, paper = cost(served(model) if served else model)
     first = model.first_site
     row: Row = {
         "adapter_params": own,
         "head_params": head,
+        "paper_params": counted.trained,
+        "paper_percent": counted.percent,
         "gflops": true / _GIGA,
         "gflops_paper": paper / _GIGA,
         "first_live_site": first if first < len(model.backbone.sites) else None,

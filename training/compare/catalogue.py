@@ -122,7 +122,7 @@ def _rows(job: Job, trial: Trial) -> Iterator[Row]:
             "seconds": seconds_until(trial.folder, result.cycle),
             "val_top1": result.validation,
             "test_top1": result.test,
-            **measure(model, trial.cost),
+            **measure(model, trial),
             "nonzero_params": nonzero_weights(model),
             "file_bytes": result.size,
             "rank_correlation": result.rank_correlation,

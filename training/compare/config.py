@@ -10,6 +10,9 @@ runs = "docs/results/runs.jsonl"   # where finished rows go
 work = "var/compare"               # checkpoints, locks, chosen rates, progress
 backbone = "swin_tiny_patch4_window7_224"   # left out: the bundled one; `weights`: a file under the data folder
 
+[backbones]                        # or several, instead of the two keys: each with a file of weights, or ""
+vit_base_patch16_224 = "weights/vit_base_patch16_224.safetensors"
+
 [data.gtsrb]                       # one table a data set
 spec = "gtsrb"                     # under the data folder; or digits, or hf:NAME
 epochs = 5                         # E, of one cycle
@@ -55,6 +58,7 @@ class DataConfig:
         label_column: of Parquet files and hub data sets.
         group_by: what training images belong together by, see training.data.groups.
         resize: crop images, or squash them as VTAB does.
+        group: data sets of one group are averaged in reports; a set without one stands alone.
     """
 
     name: str
@@ -65,6 +69,7 @@ class DataConfig:
     label_column: str = "label"
     group_by: str = ""
     resize: Resize = "crop"
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,11 @@ class MethodConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A whole comparison; see the head of this module."""
+    """A whole comparison; see the head of this module.
+
+    Attributes:
+        backbones: (architecture, file of weights under the data folder or "") where there are several.
+    """
 
     data: tuple[DataConfig, ...]
     methods: tuple[MethodConfig, ...]
@@ -100,6 +109,16 @@ class Config:
     work: Path = Path("var/compare")
     backbone: str | None = None
     weights: str | None = None
+    backbones: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def of_one_backbone(self) -> "tuple[Config, ...]":
+        """The same comparison on each of its backbones."""
+        if not self.backbones:
+            return (self,)
+        return tuple(
+            replace(self, backbone=name, weights=weights or None, backbones=()) for name, weights in self.backbones
+        )
 
 
 _TABLES = {"data": dict, "methods": dict}
@@ -130,16 +149,26 @@ def parse_config(text: str, where: str) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadConfig(f"{where}: no TOML: {error}") from error
-    kinds = kinds_of(Config) | _TABLES | _PATHS
+    kinds = kinds_of(Config) | _TABLES | _PATHS | {"backbones": dict}
     given = checked(table, kinds, where)
     missing = [key for key in _REQUIRED if not given.get(key)]
     if missing:
         raise BadConfig(f"{where}: {', '.join(missing)} missing or empty")
     given |= {key: Path(given[key]) for key in _PATHS if key in given}
+    given["backbones"] = _backbones(given, where)
     given["data"] = tuple(_data(name, each, f"{where}, [data.{name}]") for name, each in given["data"].items())
     methods = given["methods"].items()
     given["methods"] = tuple(_method(name, each, f"{where}, [methods] {name}") for name, each in methods)
     return Config(**given)
+
+
+def _backbones(given: dict[str, Any], where: str) -> tuple[tuple[str, str], ...]:
+    """Name and weights of each, in the file's order."""
+    table: dict[str, object] = given.get("backbones", {})
+    if table and (given.get("backbone") or given.get("weights")):
+        raise BadConfig(f"{where}: [backbones] stands instead of backbone and weights, not beside them")
+    named = checked(table, dict.fromkeys(table, str), f"{where}, [backbones]")
+    return tuple(named.items())
 
 
 def _data(name: str, table: object, where: str) -> DataConfig:

@@ -7,7 +7,9 @@ checkpoint holds only weights, moments, buffers and counters.
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
+from typing import Annotated, Any
 
 from torch import Tensor
 
@@ -26,7 +28,7 @@ from training.compare.candidate import (
     where,
 )
 from training.compare.config import MethodConfig
-from training.fields import checked, kinds_of
+from training.fields import POSITIVE, checked, kinds_of
 from training.fit import Fitting, build_optimizer, evaluate, train_epoch
 from training.jsonl import Row
 from training.model import TaskModel
@@ -56,12 +58,16 @@ def of_method(
         served: makes the model that is served, where it differs from the trained one; its cost is the method's.
     """
 
+    structure = structure_of(build)
+
     def make(method: MethodConfig, cycles: int) -> Candidate:
-        changes = checked(method.options, OWN_FIT, where(method))
+        given = checked(method.options, OWN_FIT | structure, where(method))
+        chosen = partial(build, **{name: given[name] for name in structure if name in given})
+        changes = {name: given[name] for name in OWN_FIT if name in given}
 
         def begin(trial: Trial) -> Training:
             fit = replace(trial.fit, **changes)
-            return Training.begin(replace(trial, fit=fit), build, cycles)
+            return Training.begin(replace(trial, fit=fit), chosen, cycles)
 
         def train(trial: Trial) -> Iterator[Row]:
             yield from begin(trial).rows_until(cycles, since=since, served=served)
@@ -69,6 +75,12 @@ def of_method(
         return Candidate(rates, lambda trial: begin(trial).fit_cycle(0), train)
 
     return make
+
+
+def structure_of(build: Build) -> dict[str, Any]:
+    """The structural options of a method, such as rank, scale, prompts or σ: its keyword-only arguments."""
+    found = {name: p.annotation for name, p in signature(build).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    return {name: Annotated[kind, POSITIVE] if kind in (int, float) else kind for name, kind in found.items()}
 
 
 @dataclass(slots=True)
@@ -143,7 +155,7 @@ class Training:
         trial, epochs = self.trial, (cycle + 1) * self.trial.fit.epochs
         row: Row = {"cycle": cycle, "epochs": epochs, "seconds": seconds_until(trial.folder, cycle)}
         row |= {"val_top1": self.validation[epochs - 1], "test_top1": test_of(self.model, trial.prepared)}
-        return row | measure(self.model, trial.cost, served=served)
+        return row | measure(self.model, trial, served=served)
 
     @property
     def _path(self) -> Path:

@@ -78,6 +78,7 @@ class Cell:
             "options": {"method": self.entry.method.method, **self.entry.method.options},
             "arena": arena_of(self.config, self.data),
             "cell": self.digest,
+            **({"group": self.data.group} if self.data.group else {}),
         }
 
 

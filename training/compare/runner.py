@@ -24,7 +24,7 @@ from training.compare.matrix import RATE_SEED, Cell, Entry, Key, cells_of
 from training.data import load_data
 from training.data.digits import NAMES
 from training.data.load import BUILT_IN, HUB, split_spec
-from training.errors import Diverged, UnreadableRuns
+from training.errors import BadConfig, Diverged, UnreadableRuns
 from training.jsonl import Row, add_rows, read_rows
 from training.pixels import PixelSet
 from training.prepare import Prepared, prepare, with_resize
@@ -85,7 +85,7 @@ class Runner:
         reporter.say(f"== {name}")
         try:
             self._finish(cell, patient=patient)
-        except (Diverged, UnsupportedBackbone) as error:
+        except (Diverged, UnsupportedBackbone, BadConfig) as error:
             self.failed.add(cell.key)
             reporter.say(f"{name} has no result: {error}")
 

@@ -49,6 +49,7 @@ _PROMPTS = around(1e-2)
 
 _ALL = (
     Method("full", subsets.full, _WHOLE, True, _MIMI),
+    Method("full-adapters", adapters.in_full, _WHOLE, False, "Marouf et al. 2024 (MiMi), table 4"),
     Method("attention", subsets.attention, _WHOLE, True, _MIMI),
     Method("mlp", subsets.mlp, _WHOLE, True, _MIMI),
     Method("linear", subsets.linear_probe, _VECTORS, True, _MIMI),

@@ -57,6 +57,10 @@ class Result:
         widths: neurons of every site.
         file_bytes: of the task adapter file.
         seconds: of training.
+        paper_params: trained, with a head of 345 classes, as the paper counts.
+        paper_percent: of the whole network with that head.
+        backbone: its name; empty in earlier lines.
+        group: data sets of one group are averaged; empty where the set stands alone.
     """
 
     arena: Arena
@@ -76,6 +80,10 @@ class Result:
     widths: tuple[int, ...] | None = None
     file_bytes: int | None = None
     seconds: float | None = None
+    paper_params: int | None = None
+    paper_percent: float | None = None
+    backbone: str = ""
+    group: str = ""
 
     @property
     def neurons(self) -> int | None:
@@ -129,7 +137,8 @@ def _result(row: Row, where: str) -> Result:
 
 def _where_known(row: Row) -> dict[str, Any]:
     keys = ("gflops_paper", "shared_gflops", "learning_rate", "sigma", "file_bytes", "seconds")
-    return {key: row.get(key) for key in keys}
+    named = {key: str(row.get(key, "")) for key in ("backbone", "group")}
+    return {key: row.get(key) for key in (*keys, "paper_params", "paper_percent")} | named
 
 
 def _arena(row: Row) -> Arena:
