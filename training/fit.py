@@ -7,7 +7,7 @@ sees the same images as an uninterrupted one, and a checkpoint needs no generato
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
+from math import isfinite, isnan, nan
 
 import torch
 from torch import Tensor, nn
@@ -213,6 +213,11 @@ def logits_of(model: TaskModel, inputs: Tensor, cut: Cut = START) -> Tensor:
     return logits.float()
 
 
+def or_none(accuracy: float) -> float | None:
+    """None in the place of NaN, as JSON and reports have what was not measured."""
+    return None if isnan(accuracy) else accuracy
+
+
 class _Tally:
     """Running loss and accuracy of an epoch, on the device: reading them makes a GPU wait."""
 
@@ -247,7 +252,12 @@ class _Tally:
 
 @torch.no_grad()
 def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 64, cache: PrefixCache | None = None) -> float:
-    """Top-1 accuracy in [0, 1] without augmentation; `cache`, of these images, spares their prefix the next time."""
+    """Top-1 accuracy in [0, 1] without augmentation, NaN where there are no images.
+
+    `cache`, of these images, spares their prefix the next time.
+    """
+    if not len(images):
+        return nan
     model.eval()
     cut = model.cut if cache else START
     inputs = cache.inputs(model.frozen, 0, cut) if cache and cut != START else images.pixels

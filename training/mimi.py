@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import isnan
 from pathlib import Path
 
 from adapters_store import unpack
@@ -19,7 +20,7 @@ from training.checkpoint import locked
 from training.cycles import CycleResult, result_of
 from training.errors import Diverged, FolderInUse, UnwritableFile
 from training.export import Origin, from_file, to_file, with_metrics
-from training.fit import Fitting, evaluate, train_epoch
+from training.fit import Fitting, evaluate, or_none, train_epoch
 from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.parallel import ALONE, World
@@ -189,7 +190,7 @@ def fit_cycle(run: Run, reporter: Reporter, *, searched: int = 0, rates: int = 1
         )
         validation = run.validate()
         run.end_epoch(validation)
-        reporter.epoch(position, progress, validation)
+        reporter.epoch(position, progress, or_none(validation))
 
 
 def close_cycle(run: Run, reporter: Reporter) -> None:
@@ -218,7 +219,12 @@ def finish(run: Run, job: Job) -> Outcome:
 
 
 def exported_size(validation: Sequence[float], tolerance: float) -> int:
-    """The smallest size, which is the last, whose accuracy is at most `tolerance` below the best."""
+    """The smallest size, which is the last, whose accuracy is at most `tolerance` below the best.
+
+    Without validation (NaN) it is the last.
+    """
+    if any(map(isnan, validation)):
+        return len(validation) - 1
     least = max(validation) - tolerance - 1e-9  # a share of images that is exactly at the tolerance is within it
     return max(size for size, accuracy in enumerate(validation) if accuracy >= least)
 

@@ -166,7 +166,8 @@ class MiMiOptions:
             "zero_up", or "linear" (PyTorch's default, the code's on ViT).
         size_tolerance: the exported size is the smallest whose validation accuracy is at most this much below that of
             the best size; 1 always exports the last size, as the paper does.
-        validation: share of the training images held out for validation, where the data set has no validation images.
+        validation: share of the training images held out for validation, where the data set has no validation images;
+            0: all images are trained on, those of a validation split too, and nothing is chosen on any.
         learning_rates: rates tried for the first cycle; the run continues at the best on validation. Empty:
             `fit.learning_rate`.
         extra_rates: rates at most to try beyond `learning_rates`, as long as the best of several is at their edge.
@@ -188,7 +189,7 @@ class MiMiOptions:
     select: Literal["last", "best"] = "last"
     init: Init = "trunc_normal"
     size_tolerance: Annotated[float, within(0, 1)] = 0.02
-    validation: Annotated[float, SHARE] = 0.1
+    validation: Annotated[float, FRACTION] = 0.1
     learning_rates: tuple[Rate, ...] = ()
     extra_rates: Annotated[int, at_least(0)] = 0
     precision: Precision = "auto"
@@ -203,6 +204,9 @@ class MiMiOptions:
         """
         validate(self)
         require(self.target_sigma >= self.initial_sigma, "target_sigma", self.target_sigma, "at least initial_sigma")
+        if not self.validation:
+            require(len(self.learning_rates) < 2, "validation", 0, "above 0 where rates are chosen on it")  # noqa: PLR2004
+            require(self.select == "last", "validation", 0, "above 0 where the best epoch is chosen on it")
         zeros = self.init == "zero_up" and self.pruning.granularity == "weight"
         require(not zeros, "init", self.init, "other than zero_up where single weights are removed")
 

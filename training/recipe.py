@@ -35,11 +35,12 @@ def kept_generators(device: torch.device) -> Iterator[None]:
             np.random.set_state(numpy)
 
 
-def seed_all(seed: int) -> None:
-    """Seed what timm draws from."""
+def seed_all(seed: int, device: torch.device) -> None:
+    """Seed what timm draws from. `torch.manual_seed` would also note the call for every device that is not there."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    cuda = device.type == "cuda"
+    (torch.cuda.default_generators[device.index or 0] if cuda else torch.default_generator).manual_seed(seed)
 
 
 def resized_crops(images: Tensor, least: float, seeds: Sequence[int]) -> Tensor:
@@ -72,7 +73,7 @@ def erased(images: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
     erase = RandomErasing(share, mode="pixel", device=str(images.device))
     with kept_generators(images.device):
         for image, seed in zip(images, seeds, strict=True):
-            seed_all(seed)
+            seed_all(seed, images.device)
             erase(image)
     return images
 
@@ -87,6 +88,6 @@ def mixed(images: Tensor, targets: Tensor, fit: FitOptions, *, classes: int, see
     soft = mixup_target(targets, classes, 1.0, fit.label_smoothing)
     if even:
         with kept_generators(images.device):
-            seed_all(seed)
+            np.random.seed(seed)
             images[:even], soft[:even] = mix(images[:even], targets[:even])
     return images, soft

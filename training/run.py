@@ -5,6 +5,7 @@ epoch done -> checkpoint          cycle done -> file of this size, pruning, chec
 
 from dataclasses import dataclass, field
 from functools import partial
+from math import isnan
 from pathlib import Path
 
 import torch
@@ -158,7 +159,7 @@ class Run:
 
     def _write_size(self) -> None:
         metrics = {
-            "validation_top1": self.validate(),
+            **({} if isnan(accuracy := self.validate()) else {"validation_top1": accuracy}),
             "rank_correlation": correlation_with_start(self._evidence, self.options.pruning),
             "learning_rate": self.options.fit.peak_rate,
         }

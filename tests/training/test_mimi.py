@@ -121,6 +121,19 @@ def test_a_killed_process_resumes_to_the_same_bytes(tmp_path: Path, step: int) -
     assert run(tmp_path / "killed").adapter == whole.adapter
 
 
+def test_all_images_may_be_trained_on_and_then_nothing_is_chosen(tmp_path: Path) -> None:
+    prepared = small_prepared()
+    nothing = PixelSet(prepared.train.pixels[:0], prepared.train.targets[:0])
+    job = Job(replace(prepared, validation=nothing), small_backbone(), small_options(validation=0.0), tmp_path)
+    outcome = train_mimi(job)
+    assert outcome.exported == 2
+    assert "validation_top1" not in unpack(outcome.adapter).manifest.provenance.metrics
+    assert all(result.test is not None for result in outcome.results)
+    for changes in ({"learning_rates": (1e-3, 2e-3)}, {"select": "best"}):
+        with pytest.raises(ValueError, match="validation must be above 0"):
+            small_options(validation=0.0, **changes)
+
+
 def test_a_folder_of_another_run_is_refused_by_what_differs(tmp_path: Path) -> None:
     run(tmp_path)
     with pytest.raises(CheckpointMismatch, match="options"):

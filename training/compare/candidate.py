@@ -8,7 +8,7 @@ from pathlib import Path
 from backbone import Backbone
 from training.compare.config import MethodConfig
 from training.fields import checked
-from training.fit import evaluate
+from training.fit import evaluate, or_none
 from training.jsonl import Row, read_rows
 from training.linear_probe import train_linear_probe
 from training.methods.serving import paper_parameters
@@ -58,11 +58,13 @@ class Candidate:
         first: trains one cycle and gives validation top-1 in [0, 1]; `train` in the same folder continues from there.
         train: trains every cycle, or the rest of them, and gives a row for each finished figure: cycle, epochs,
             seconds, accuracy on validation and test, size and cost.
+        model: at its largest, from backbone, classes and seed; None where nothing trains step by step.
     """
 
     rates: tuple[float, ...]
     first: Callable[[Trial], float]
     train: Callable[[Trial], Iterator[Row]]
+    model: Callable[[Backbone, int, int], TaskModel] | None = None
 
 
 Make = Callable[[MethodConfig, int], Candidate]
@@ -94,7 +96,7 @@ def _probe(trial: Trial) -> Iterator[Row]:
     started = time.monotonic()
     model, validation, penalty = train_linear_probe(trial.prepared, trial.backbone)
     seconds = time.monotonic() - started
-    row: Row = {"cycle": 0, "epochs": 0, "seconds": seconds, "penalty": penalty, "val_top1": validation}
+    row: Row = {"cycle": 0, "epochs": 0, "seconds": seconds, "penalty": penalty, "val_top1": or_none(validation)}
     yield row | {"test_top1": test_of(model, trial.prepared)} | measure(model, trial)
 
 

@@ -5,13 +5,16 @@ cycles = 5                         # trainings of every method
 seeds = [0, 1, 2]
 rates = [1e-3, 2e-3, 5e-3]         # learning rates to choose from; left out: each method's own
 extend = 4                         # rates at most to add beyond the grid, where the best is at its edge
-validation = 0.1                   # share of the training images
+validation = 0.1                   # share of the training images; 0: train on all, which needs one rate a method
 runs = "docs/results/runs.jsonl"   # where finished rows go
 work = "var/compare"               # checkpoints, locks, chosen rates, progress
 backbone = "swin_tiny_patch4_window7_224"   # left out: the bundled one; `weights`: a file under the data folder
 
 [backbones]                        # or several, instead of the two keys: each with a file of weights, or ""
 vit_base_patch16_224 = "weights/vit_base_patch16_224.safetensors"
+
+[defaults]                         # what every data table begins with
+mixup = 0.8
 
 [data.gtsrb]                       # one table a data set
 spec = "gtsrb"                     # under the data folder; or digits, or hf:NAME
@@ -34,7 +37,7 @@ from typing import Annotated, Any, Literal
 
 from backbone.preprocessing import Resize
 from training.errors import BadConfig
-from training.fields import SHARE, Rule, at_least, checked, kinds_of
+from training.fields import FRACTION, Rule, at_least, checked, kinds_of
 from training.options import FitOptions, Rate
 from training.rates import EXTRA
 
@@ -104,7 +107,7 @@ class Config:
     purpose: Purpose = "runs"
     rates: Rates | None = None
     extend: Annotated[int, at_least(0)] = EXTRA
-    validation: Annotated[float, SHARE] = 0.1
+    validation: Annotated[float, FRACTION] = 0.1
     runs: Path = Path("docs/results/runs.jsonl")
     work: Path = Path("var/compare")
     backbone: str | None = None
@@ -149,14 +152,15 @@ def parse_config(text: str, where: str) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadConfig(f"{where}: no TOML: {error}") from error
-    kinds = kinds_of(Config) | _TABLES | _PATHS | {"backbones": dict}
+    kinds = kinds_of(Config) | _TABLES | _PATHS | {"backbones": dict, "defaults": dict}
     given = checked(table, kinds, where)
     missing = [key for key in _REQUIRED if not given.get(key)]
     if missing:
         raise BadConfig(f"{where}: {', '.join(missing)} missing or empty")
     given |= {key: Path(given[key]) for key in _PATHS if key in given}
     given["backbones"] = _backbones(given, where)
-    given["data"] = tuple(_data(name, each, f"{where}, [data.{name}]") for name, each in given["data"].items())
+    first = given.pop("defaults", {})
+    given["data"] = tuple(_data(name, each, first, f"{where}, [data.{name}]") for name, each in given["data"].items())
     methods = given["methods"].items()
     given["methods"] = tuple(_method(name, each, f"{where}, [methods] {name}") for name, each in methods)
     return Config(**given)
@@ -171,10 +175,10 @@ def _backbones(given: dict[str, Any], where: str) -> tuple[tuple[str, str], ...]
     return tuple(named.items())
 
 
-def _data(name: str, table: object, where: str) -> DataConfig:
+def _data(name: str, table: object, first: Mapping[str, object], where: str) -> DataConfig:
     fit_kinds = kinds_of(FitOptions, without=("learning_rate",))
     kinds = kinds_of(DataConfig, without=("name",)) | fit_kinds
-    given = checked(_named_table(name, table, where), kinds, where)
+    given = checked({**first, **_named_table(name, table, where)}, kinds, where)
     if "epochs" not in given:
         raise BadConfig(f"{where}: epochs of a cycle missing")
     changes = {key: given.pop(key) for key in fit_kinds.keys() & given.keys()}

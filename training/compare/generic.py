@@ -29,7 +29,7 @@ from training.compare.candidate import (
 )
 from training.compare.config import MethodConfig
 from training.fields import POSITIVE, checked, kinds_of
-from training.fit import Fitting, build_optimizer, evaluate, train_epoch
+from training.fit import Fitting, build_optimizer, evaluate, or_none, train_epoch
 from training.jsonl import Row
 from training.model import TaskModel
 from training.options import FitOptions
@@ -72,7 +72,7 @@ def of_method(
         def train(trial: Trial) -> Iterator[Row]:
             yield from begin(trial).rows_until(cycles, since=since, served=served)
 
-        return Candidate(rates, lambda trial: begin(trial).fit_cycle(0), train)
+        return Candidate(rates, lambda trial: begin(trial).fit_cycle(0), train, chosen)
 
     return make
 
@@ -147,14 +147,14 @@ class Training:
         step = partial(trial.reporter.step, place)
         progress = train_epoch(self.fitting, trial.prepared.train, cycle=cycle, epoch=epoch, on_step=step)
         self.validation.append(evaluate(self.model, trial.prepared.validation, cache=self.cache))
-        trial.reporter.epoch(place, progress, self.validation[-1])
+        trial.reporter.epoch(place, progress, or_none(self.validation[-1]))
         self.epochs += 1
         self._save()
 
     def _row(self, cycle: int, served: Served | None) -> Row:
         trial, epochs = self.trial, (cycle + 1) * self.trial.fit.epochs
         row: Row = {"cycle": cycle, "epochs": epochs, "seconds": seconds_until(trial.folder, cycle)}
-        row |= {"val_top1": self.validation[epochs - 1], "test_top1": test_of(self.model, trial.prepared)}
+        row |= {"val_top1": or_none(self.validation[epochs - 1]), "test_top1": test_of(self.model, trial.prepared)}
         return row | measure(self.model, trial, served=served)
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from training.compare.candidate import Candidate, Make
+from training.compare.candidate import Candidate, Make, where
 from training.compare.config import Config, DataConfig, MethodConfig
 from training.errors import BadConfig
 from training.jsonl import Row
@@ -114,7 +114,10 @@ def _entry(config: Config, method: MethodConfig, makers: Mapping[str, Make]) -> 
         raise BadConfig(f"[methods] {method.label}: no method {method.method!r}; known are: {', '.join(makers)}")
     candidate = makers[method.method](method, config.cycles)
     given = method.rates or config.rates or candidate.rates
-    return Entry(method, candidate, given if candidate.rates else ())
+    rates = given if candidate.rates else ()
+    if len(rates) > 1 and not config.validation:
+        raise BadConfig(f"{where(method)}: validation = 0 leaves nothing to choose among {len(rates)} rates by")
+    return Entry(method, candidate, rates)
 
 
 def cells_of(config: Config, entries: tuple[Entry, ...]) -> Iterator[Cell]:

@@ -21,7 +21,7 @@ from training.checkpoint import locked, write_atomic
 from training.compare.candidate import Cost, Trial
 from training.compare.config import Config, DataConfig
 from training.compare.matrix import RATE_SEED, Cell, Entry, Key, cells_of
-from training.data import load_data
+from training.data import Data, load_data
 from training.data.digits import NAMES
 from training.data.load import BUILT_IN, HUB, split_spec
 from training.errors import BadConfig, Diverged, UnreadableRuns
@@ -92,7 +92,9 @@ class Runner:
     def _finish(self, cell: Cell, *, patient: bool) -> None:
         """Train to the end, and write all of the cell's rows at once: a cell with a row is finished."""
         rate, tried = None, None
-        if cell.entry.rates:
+        if cell.entry.rates and not self.config.validation:
+            (rate,) = cell.entry.rates
+        elif cell.entry.rates:
             tried = self._rates(cell, patient=patient)
             if tried is None:
                 return
@@ -172,11 +174,20 @@ def load(data: DataConfig, root: Path, preprocessing: Preprocessing, *, validati
     Raises:
         DataError: see training.data.errors.
     """
-    columns = {"image_column": data.image_column, "label_column": data.label_column}
-    found = load_data(_placed(data.spec, root), **columns, group_by=data.group_by)
+    found = opened(data, root)
     preprocessing = replace(preprocessing, resize=data.resize)
     prepared = replace(prepare(found, preprocessing, validation=validation, seed=seed), name=data.name)
     return few_of(prepared, data.per_class, seed) if data.per_class else prepared
+
+
+def opened(data: DataConfig, root: Path) -> Data:
+    """The data set, of which no image is decoded yet.
+
+    Raises:
+        DataError: see training.data.errors.
+    """
+    columns = {"image_column": data.image_column, "label_column": data.label_column}
+    return load_data(_placed(data.spec, root), **columns, group_by=data.group_by)
 
 
 def _placed(spec: str, root: Path) -> str:

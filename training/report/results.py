@@ -47,7 +47,7 @@ class Result:
     Attributes:
         cycle: after which it was taken, from 0.
         epochs: of training until then; 0 for a method that is solved to convergence.
-        validation: top-1 in [0, 1].
+        validation: top-1 in [0, 1]; None where all images were trained on.
         test: top-1 in [0, 1]; None where the data set has no test split.
         own_params: trained beside the head.
         gflops: of one image, everything counted.
@@ -68,7 +68,7 @@ class Result:
     seed: int
     cycle: int
     epochs: int
-    validation: float
+    validation: float | None
     test: float | None
     own_params: int
     head_params: int
@@ -123,8 +123,8 @@ def _result(row: Row, where: str) -> Result:
     try:
         return Result(
             arena=_arena(row),
-            method=_RENAMED.get(str(row["method"]), str(row["method"])),
-            validation=float(row["val_top1"]),
+            method=_name(row),
+            validation=None if row["val_top1"] is None else float(row["val_top1"]),
             test=row["test_top1"],
             own_params=row["adapter_params"],
             widths=tuple(row["widths"]) if row.get("widths") else None,
@@ -133,6 +133,12 @@ def _result(row: Row, where: str) -> Result:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableResult(f"{where}: no figure of a comparison: {error!r}") from error
+
+
+def _name(row: Row) -> str:
+    """The method, by today's name: earlier lines, which have no digest, call two of them otherwise."""
+    name = str(row["method"])
+    return name if row.get("arena") else _RENAMED.get(name, name)
 
 
 def _where_known(row: Row) -> dict[str, Any]:

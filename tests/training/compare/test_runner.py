@@ -217,3 +217,13 @@ def test_a_row_is_made_by_a_commit_and_a_kind_of_device() -> None:
 def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert made_by("cpu")["commit"] == ""
+
+
+def test_without_validation_the_one_rate_is_taken_and_several_are_refused(tmp_path: Path) -> None:
+    fake = Fake()
+    chosen = config("fake = {}", tmp_path, cycles="2\nvalidation = 0.0", seeds="[0]")
+    assert runner(chosen, {"fake": fake}).work()
+    assert fake.calls == [("train", 0, 5e-3)]
+    chosen = config("fake = { rates = [0.1, 0.2] }", tmp_path, cycles="2\nvalidation = 0.0")
+    with pytest.raises(BadConfig, match="nothing to choose among 2 rates"):
+        entries_of(chosen, {"fake": fake})

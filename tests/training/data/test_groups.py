@@ -71,3 +71,15 @@ def test_images_without_paths_have_no_pattern(tmp_path: Path) -> None:
     with pytest.raises(WrongColumn, match="no paths"):
         load_data("digits", group_by="x")
     assert load_data(str(write_folder(tmp_path / "pets", {"ant": 3, "cat": 3}))).groups is None
+
+
+def test_without_a_share_for_validation_every_image_is_trained_on(tmp_path: Path) -> None:
+    whole = write_folder(tmp_path / "whole", {"ant": 3, "cat": 3})
+    split = tmp_path / "split"
+    write_folder(split / "train", {"ant": 3, "cat": 3})
+    write_folder(split / "val", {"ant": 2, "cat": 1})
+    for folder, expected in ((whole, 6), (split, 9)):
+        prepared = prepare(load_data(str(folder)), load_backbone().preprocessing, validation=0.0, seed=0)
+        assert (len(prepared.train), len(prepared.validation)) == (expected, 0)
+        assert prepared.golden.ndim == 3
+        assert prepared.identity["validation"] is not None
