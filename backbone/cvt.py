@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from typing import cast
 
 import torch
-from timm.layers import QuickGELU
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backbone.cvt_model import SIDE, ConvEmbed, ConvNorm, Cvt, CvtAttention, CvtBlock, CvtStage
+from backbone.cvt_model import SIDE, ConvEmbed, ConvNorm, Cvt, CvtAttention, CvtBlock, CvtStage, QuickGelu
 from backbone.layers import Branch, Mlp
 from backbone.network import Stem, SubLayer
 
@@ -147,7 +146,7 @@ def _sub_layers(stage: CvtStage, index: int, grid: Grid, entry: StageEntry | Non
         attention = ConvAttention(block.norm1, block.attn, heads=stage.heads, prefix=prefix, grid=grid)
         shape = (prefix + grid[0] * grid[1], attention.proj.out_features)
         yield SubLayer(index, attention, shape=shape, enter=entry, enter_flops=flops)
-        yield SubLayer(index + 1, Mlp(block.norm2, block.mlp.fc1, QuickGELU(), block.mlp.fc2), shape=shape)
+        yield SubLayer(index + 1, Mlp(block.norm2, block.mlp.fc1, QuickGelu(), block.mlp.fc2), shape=shape)
         index, entry, flops = index + 2, None, 0
 
 

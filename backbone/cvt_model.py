@@ -45,6 +45,14 @@ def public_name(key: str) -> str:
     return key
 
 
+class QuickGelu(nn.Module):
+    """The activation of the MLPs: x·sigmoid(1.702·x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, kept."""
+        return x * torch.sigmoid(1.702 * x)
+
+
 class FrozenBatchNorm(nn.Module):
     """Batch norm over (B, C, H, W) by stored statistics, whatever mode the model around it is put in."""
 

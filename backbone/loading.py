@@ -1,35 +1,32 @@
 """Choosing and loading a backbone: by name, from a local safetensors file, or the one that ships here.
 
-Names are timm's, the bundled one, and `cvt_13`, which timm does not have.
+Names are timm's, the bundled one, and `cvt_13`, which timm does not have. timm is imported where it is needed alone:
+with its model zoo it takes seconds and hundreds of megabytes, which a server of the bundled backbone can do without.
 """
 
 import json
-import re
-from difflib import get_close_matches
+from collections.abc import Mapping
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import timm
-import timm.data
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models.swin_transformer import SwinTransformer
-from timm.models.vision_transformer import VisionTransformer
-from timm.models.vision_transformer import checkpoint_filter_fn as vit_names
-from torch import Tensor
+from torch import Tensor, nn
 
-from backbone import cvt, swin, vit
+from backbone import cvt, swin
 from backbone.cvt_model import Cvt, public_name
-from backbone.errors import UnknownBackbone, UnsupportedBackbone, WeightsInvalid, WeightsUnavailable
-from backbone.network import Backbone
+from backbone.errors import WeightsInvalid, WeightsUnavailable
+from backbone.network import Backbone, Stem, SubLayer
 from backbone.preprocessing import Preprocessing
+from backbone.swin_model import Swin, timm_names
 
 BUNDLED = "swin_nano_patch4_window4_64"
 TimmModel = Any  # timm is untyped for us
-_BUFFERS = ("relative_position_index", "attn_mask")  # of attention in older files; made anew here
+Parts = tuple[Stem, list[SubLayer], nn.Module]
 _WRAPPERS = ("module.", "model.", "state_dict.", "_orig_mod.")
-_FLATTEN = {SwinTransformer: swin.flatten, VisionTransformer: vit.flatten, Cvt: cvt.flatten}
 
 
 def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretrained: bool = True) -> Backbone:
@@ -58,12 +55,19 @@ def flatten(name: str, model: TimmModel) -> Backbone:
     Raises:
         UnsupportedBackbone: no file here gives the flat list of this architecture.
     """
-    build = _FLATTEN.get(type(model))
-    if build is None:
-        known = ", ".join(kind.__name__ for kind in _FLATTEN)
-        raise UnsupportedBackbone(f"{name} is a {type(model).__name__}; supported are {known}")
-    parts = build(model)
-    return Backbone(name, parts, feature_dim=model.num_features, preprocessing=_preprocessing(model.pretrained_cfg))
+    config = model.pretrained_cfg
+    if isinstance(model, Swin):
+        parts: Parts = swin.flatten(model)
+    elif isinstance(model, Cvt):
+        parts = cvt.flatten(model)
+    else:
+        parts, config = _timm_models().flatten(name, model), _timm_models().completed(config)
+    return Backbone(name, parts, feature_dim=model.num_features, preprocessing=_preprocessing(config))
+
+
+def _timm_models() -> ModuleType:
+    """What loads timm, on its first use."""
+    return import_module("backbone.timm_models")
 
 
 def _bundled() -> Path:
@@ -74,24 +78,18 @@ def _bundled() -> Path:
 def _create(name: str, *, pretrained: bool) -> TimmModel:
     """The model without a classifier."""
     if name == BUNDLED:
-        config = json.loads((_bundled() / "config.json").read_text(encoding="utf-8"))
-        model = SwinTransformer(**{**config["model_args"], "num_classes": 0})
-        model.pretrained_cfg = config["pretrained_cfg"]
-        return model
+        return _create_bundled()
     if name == cvt.NAME:
         return _create_cvt(pretrained=pretrained)
-    if not timm.is_model(name):
-        close = ", ".join(get_close_matches(name, [BUNDLED, cvt.NAME, *timm.list_models()], 5)) or "timm.list_models()"
-        raise UnknownBackbone(f"timm has no architecture named {name!r}; see {close}")
-    try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0)
-    except Exception as error:  # what a failed download raises depends on the hub client and the network
-        if not pretrained:
-            raise UnsupportedBackbone(f"timm cannot build {name}: {error}") from error
-        raise WeightsUnavailable(
-            f"the pretrained weights of {name} could not be loaded ({type(error).__name__}); without a network, "
-            "pass a local safetensors file with --weights"
-        ) from error
+    return _timm_models().create(name, pretrained=pretrained, own=(BUNDLED, cvt.NAME))
+
+
+def _create_bundled() -> Swin:
+    """The architecture that ships, as its configuration describes it."""
+    config = json.loads((_bundled() / "config.json").read_text(encoding="utf-8"))
+    model = Swin(**{name: value for name, value in config["model_args"].items() if name != "num_classes"})
+    model.pretrained_cfg = config["pretrained_cfg"]
+    return model
 
 
 def _create_cvt(*, pretrained: bool) -> Cvt:
@@ -133,24 +131,10 @@ def _renamed(model: TimmModel, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The names of timm, or of `Cvt`, for those of other publishers."""
     if isinstance(model, Cvt):
         return {public_name(key): value for key, value in tensors.items()}
-    if isinstance(model, SwinTransformer):
-        return _renamed_swin(tensors)
-    try:
-        renamed: dict[str, Tensor] = vit_names(tensors, model)
-    except (AttributeError, KeyError, RuntimeError, ValueError):  # of another architecture: `_check_fit` says how
-        return tensors
+    if isinstance(model, Swin):
+        return timm_names(tensors)
+    renamed: dict[str, Tensor] = _timm_models().renamed(model, tensors)
     return renamed
-
-
-def _renamed_swin(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As timm renames the original Swin, without its resizing: merging ends a stage there, and begins one in timm."""
-    found = {key: value for key, value in tensors.items() if not key.endswith(_BUFFERS)}
-    if "layers.0.downsample.reduction.weight" not in found:
-        return found
-    later = {
-        key: re.sub(r"^layers\.(\d+)\.downsample", lambda m: f"layers.{int(m[1]) + 1}.downsample", key) for key in found
-    }
-    return {later[key]: value for key, value in found.items()}
 
 
 def _is_unread(key: str) -> bool:
@@ -169,13 +153,12 @@ def _check_fit(path: Path, wanted: dict[str, Tensor], found: dict[str, Tensor]) 
         )
 
 
-def _preprocessing(config: dict[str, object]) -> Preprocessing:
-    """timm's own evaluation preprocessing."""
-    resolved = timm.data.resolve_data_config(pretrained_cfg=config)
+def _preprocessing(config: Mapping[str, Any]) -> Preprocessing:
+    """The evaluation preprocessing of a complete configuration in timm's terms."""
     return Preprocessing(
-        size=tuple(resolved["input_size"][1:]),
-        crop_pct=float(resolved["crop_pct"]),
-        interpolation=resolved["interpolation"],
-        mean=tuple(resolved["mean"]),
-        std=tuple(resolved["std"]),
+        size=tuple(config["input_size"][1:]),
+        crop_pct=float(config["crop_pct"]),
+        interpolation=config["interpolation"],
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
     )

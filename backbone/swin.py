@@ -1,21 +1,27 @@
-"""Swin Transformer (Liu et al. 2021) from timm as a flat list of sub-layers on (B, H, W, C) maps."""
+"""Swin Transformer (Liu et al. 2021), timm's or ours, as a flat list of sub-layers on (B, H, W, C) maps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from timm.layers import PatchEmbed
-from timm.models.swin_transformer import PatchMerging, SwinTransformer, SwinTransformerBlock
 from torch import Tensor, nn
 
 from backbone.errors import UnsupportedBackbone
 from backbone.layers import Merge, Mlp, WindowAttention
 from backbone.network import Stem, SubLayer
+from backbone.swin_model import PatchEmbed, Swin
+
+if TYPE_CHECKING:
+    from timm.layers import PatchEmbed as TimmPatchEmbed
+    from timm.models.swin_transformer import SwinTransformer
+
+Part = Any  # of timm's model or of ours: a block or a merging, with the same attributes
 
 
 class SwinStem(Stem):
     """Patch embedding: (B, 3, H, W) -> (B, H', W', C)."""
 
-    def __init__(self, patch_embed: PatchEmbed, grid: tuple[int, int]) -> None:
-        """Take over timm's patch embedding for a grid of H' x W' tokens."""
+    def __init__(self, patch_embed: "PatchEmbed | TimmPatchEmbed", grid: tuple[int, int]) -> None:
+        """Take over a patch embedding for a grid of H' x W' tokens."""
         super().__init__()
         self.patch = patch_embed
         self.flops = 2 * grid[0] * grid[1] * patch_embed.proj.weight.numel()
@@ -30,7 +36,7 @@ class MapTail(nn.Module):
     """Final norm and the mean over all positions: (B, H, W, C) -> (B, C)."""
 
     def __init__(self, norm: nn.Module) -> None:
-        """Take over timm's final norm."""
+        """Take over the final norm."""
         super().__init__()
         self.norm = norm
 
@@ -40,22 +46,23 @@ class MapTail(nn.Module):
         return features
 
 
-def flatten(model: SwinTransformer) -> tuple[SwinStem, list[SubLayer], MapTail]:
-    """Stem, sub-layers and tail of timm's Swin; its modules are taken over, so `model` is spent.
+def flatten(model: "Swin | SwinTransformer") -> tuple[SwinStem, list[SubLayer], MapTail]:
+    """Stem, sub-layers and tail of a Swin; its modules are taken over, so `model` is spent.
 
     Raises:
         UnsupportedBackbone: the input size is not a multiple of the windows at some stage.
     """
     sites: list[SubLayer] = []
-    for stage in model.layers:
-        merging = stage.downsample if isinstance(stage.downsample, PatchMerging) else None
+    stages: Iterable[Part] = model.layers
+    for stage in stages:
+        merging: Part = None if isinstance(stage.downsample, nn.Identity) else stage.downsample
         for block in stage.blocks:
             sites.extend(_sub_layers(block, len(sites), merging))
             merging = None
     return SwinStem(model.patch_embed, model.patch_embed.grid_size), sites, MapTail(model.norm)
 
 
-def _sub_layers(block: SwinTransformerBlock, index: int, merging: PatchMerging | None) -> Iterator[SubLayer]:
+def _sub_layers(block: Part, index: int, merging: Part) -> Iterator[SubLayer]:
     """The attention and the MLP sub-layer of one block; the first enters through `merging`."""
     height, width = block.input_resolution
     if height % block.window_size[0] or width % block.window_size[1]:

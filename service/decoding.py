@@ -1,8 +1,8 @@
-"""Decoding images off the event loop: bounded lines in front of few threads. Knows no HTTP and no tasks.
+"""Decodes images off the event loop, in two bounded thread pools. Knows no HTTP and no tasks.
 
-What an image costs is known before it is decoded. Requests that cost little and those that cost much wait in lines of
-their own, so that a photograph never waits for a poster. What one request may cost is bounded, and so is every image;
-the work of a request that is given up ends with the image that is just being decoded.
+The cost of an image is estimated from its bytes before it is decoded. Cheap and costly requests have pools of their
+own, so a photograph never waits for a huge image. The cost of an image and of a request is bounded. When a request is
+given up, its work ends with the image that is being decoded.
 """
 
 import asyncio
@@ -11,9 +11,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -23,14 +24,16 @@ from backbone.errors import ImageTooCostly
 from backbone.image_bytes import Encoded
 from backbone.images import EXTRA_FORMATS, FORMATS, inspect, missing_decoders, render, work
 from service.errors import DecodeBacklog, SettingsError, TooManyUnderWay
+from service.executor import started_pool
+from service.logs import carried
 from service.settings import Settings
 
 T = TypeVar("T")
 Picture = bytes | np.ndarray  # an encoded image; uint8 (h, w, 3); or float32 (3, H, W), normalised already
 
-LITTLE = 16_000_000  # work of a request that costs little: a few photographs, or one picture of 16 megapixels
-_NICE = 10  # how far the threads for the others stand back where processors are short
-_STUCK_SECONDS = 10.0  # no image within the limits takes a fifth of it
+CHEAP_WORK = 16_000_000  # of a cheap request: a few photographs, or one image of 16 megapixels
+_NICE = 10  # lower priority of the threads for costly images
+_STUCK_SECONDS = 10.0  # no image within the limits takes a fifth of this
 
 
 def image_limits(settings: Settings) -> ImageLimits:
@@ -56,11 +59,11 @@ def image_limits(settings: Settings) -> ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The images of a request, judged: what is left to decode, and what that costs."""
+    """The images of a request, what is left to decode of them, and its cost."""
 
     images: Sequence[Encoded | np.ndarray]
     work: int
-    pixels: np.ndarray | None = None  # of the only image, where it was decoded at once
+    pixels: np.ndarray | None = None  # of the only image, if it was decoded at once
 
 
 class Decoder:
@@ -84,62 +87,62 @@ class Decoder:
         Args:
             preprocessing: what the backbone reads.
             limits: of one image, and of the images of one request together.
-            threads: that decode what costs little; half as many decode what costs much.
-            backlog: most jobs that may wait or run, of those that cost little and of the others.
+            threads: for cheap requests; half as many are for costly ones.
+            backlog: most jobs that may wait or run in each pool.
             on_decoded: told the seconds that each image took, in the thread that decoded it.
         """
         self._preprocessing, self._limits = preprocessing, limits
         self._on_decoded = on_decoded
-        self._little = _Lane("mimi-decode", threads, backlog)
-        self._much = _Lane("mimi-decode-much", max(1, threads // 2), backlog, nice=_NICE)
+        self._cheap = _Pool("mimi-decode", threads, backlog)
+        self._costly = _Pool("mimi-decode-costly", max(1, threads // 2), backlog, nice=_NICE)
         self.stuck_after = _STUCK_SECONDS
 
     @property
     def stuck(self) -> int:
-        """Threads that are at one image for longer than any image takes."""
-        return self._little.stuck(self.stuck_after) + self._much.stuck(self.stuck_after)
+        """Threads that have worked on one image for longer than any image takes."""
+        return self._cheap.stuck(self.stuck_after) + self._costly.stuck(self.stuck_after)
 
     @property
     def healthy(self) -> bool:
-        """Whether a thread is left for images that cost little."""
-        return self._little.stuck(self.stuck_after) < self._little.threads
+        """Whether a thread for cheap images is left."""
+        return self._cheap.stuck(self.stuck_after) < self._cheap.threads
 
     async def pixels(self, images: Sequence[Picture], *, client: str | None = None) -> list[np.ndarray]:
         """Decode and prepare all images, or none: uint8 (H, W, 3) each; what came normalised stays as it is.
 
         Args:
             images: of one request.
-            client: who asks, such as the name of a key. What still runs of requests that were given up counts for it.
+            client: the name of a key, or an address. Work that outlives its request is counted for it.
 
         Raises:
-            DecodeBacklog: they do not fit into the line.
-            TooManyUnderWay: costly work for this client outlives its request; it must wait with more of that kind.
+            DecodeBacklog: they exceed the backlog.
+            TooManyUnderWay: costly work of an earlier request of this client still runs.
             ImageError: one of them is not an acceptable image; a note says which. Or all together cost too much.
             MemoryError: there is not enough memory for one of them.
         """
-        self._little.enter(len(images))
-        (plan,) = await self._little.run([lambda: self._plan(images)], places=len(images), client=client)
+        self._cheap.enter(len(images))
+        (plan,) = await self._cheap.run([lambda: self._plan(images)], places=len(images), client=client)
         if plan.pixels is not None:
             return [plan.pixels]
-        lane = self._little if plan.work <= LITTLE else self._much
-        if lane is self._much:
-            lane.check(client)
-        lane.enter(len(images), checked=lane is self._much)
+        pool = self._cheap if plan.work <= CHEAP_WORK else self._costly
+        if pool is self._costly:
+            pool.check(client)
+        pool.enter(len(images), checked=pool is self._costly)
         jobs = [self._job(index, image, of=len(images)) for index, image in enumerate(plan.images)]
-        return await lane.run(jobs, client=client)
+        return await pool.run(jobs, client=client)
 
     async def offload(self, job: Callable[[], T]) -> T:
-        """Run one other job, such as parsing a long body, among those that cost little."""
-        self._little.enter(1)
-        return (await self._little.run([job]))[0]
+        """Run one other job, such as parsing a long body, in the pool for cheap requests."""
+        self._cheap.enter(1)
+        return (await self._cheap.run([job]))[0]
 
     def close(self) -> None:
         """Give up what has not begun."""
-        self._little.close()
-        self._much.close()
+        self._cheap.close()
+        self._costly.close()
 
     def _plan(self, images: Sequence[Picture]) -> _Plan:
-        """Judge all images by their bytes; one that costs little is decoded at once."""
+        """Judge all images by their bytes; a single cheap image is decoded at once."""
         judged: list[Encoded | np.ndarray] = []
         for index, image in enumerate(images):
             with _named(index, of=len(images)):
@@ -147,7 +150,7 @@ class Decoder:
         total = sum(work(image) for image in judged if isinstance(image, Encoded))
         if total > self._limits.max_work:
             raise ImageTooCostly("the images of this request would together take too much work to decode")
-        if len(judged) == 1 and total <= LITTLE:
+        if len(judged) == 1 and total <= CHEAP_WORK:
             return _Plan((), total, self._prepare(judged[0]))
         return _Plan(judged, total)
 
@@ -182,31 +185,31 @@ def _named(index: int, *, of: int) -> Iterator[None]:
         raise
 
 
-class _Lane:
-    """A few threads behind a line that has an end."""
+class _Pool:
+    """A few threads with a bounded backlog."""
 
     def __init__(self, name: str, threads: int, backlog: int, *, nice: int = 0) -> None:
-        """Start nothing yet; `nice` is how far the threads stand back behind others."""
+        """Start nothing yet; `nice` lowers the priority of the threads."""
         self.threads, self._backlog = threads, backlog
-        self._pool = ThreadPoolExecutor(threads, name, initializer=_stand_back, initargs=(nice,))
+        self._pool = started_pool(name, threads, partial(_stand_back, nice))
         self._lock = threading.Lock()
         self._waiting = 0
         self._running: dict[object, float] = {}  # since when, in monotonic seconds
         self._outliving: Counter[str | None] = Counter()  # by client
 
     def stuck(self, seconds: float) -> int:
-        """Jobs that have run for as long."""
+        """Jobs that have run for at least so long."""
         with self._lock:
             return sum(time.monotonic() - start >= seconds for start in self._running.values())
 
     def check(self, client: str | None) -> None:
-        """Refuse a client for whom work goes on whose request is over."""
+        """Refuse a client if work of an earlier request of its own still runs."""
         with self._lock:
             if self._outliving[client]:
-                raise TooManyUnderWay("images of an earlier request are still being decoded", key=client)
+                raise TooManyUnderWay("images of an earlier request are still being decoded")
 
     def enter(self, count: int, *, checked: bool = True) -> None:
-        """Take places in the line; unchecked, for those who have stood in it already."""
+        """Count jobs in; `checked=False` for jobs that another pool has admitted."""
         with self._lock:
             if checked and self._waiting + count > self._backlog:
                 raise DecodeBacklog("too many images wait to be decoded")
@@ -215,7 +218,7 @@ class _Lane:
     async def run(
         self, jobs: Sequence[Callable[[], T]], *, places: int | None = None, client: str | None = None
     ) -> list[T]:
-        """Do all jobs, or none; gives back as many places as there are jobs, or `places`."""
+        """Do all jobs, or none; counts out as many places as there are jobs, or `places`."""
         futures = [self._submit(job, places or 1) for job in jobs]
         try:
             return await asyncio.gather(*map(asyncio.wrap_future, futures))
@@ -229,7 +232,7 @@ class _Lane:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, job: Callable[[], T], places: int) -> "Future[T]":
-        future = self._pool.submit(self._timed, job)
+        future = self._pool.submit(carried(lambda: self._timed(job)))
         future.add_done_callback(lambda _: self._leave(places))  # when the thread is free, not when the request is over
         return future
 
@@ -248,7 +251,7 @@ class _Lane:
             self._waiting -= places
 
     def _outlive(self, future: "Future[T]", client: str | None) -> None:
-        """Count a job for its client until it ends; one that has ended is counted for no time at all."""
+        """Count a running job for its client until it ends."""
 
         def over(_: object) -> None:
             with self._lock:
@@ -262,7 +265,7 @@ class _Lane:
 
 
 def _stand_back(nice: int) -> None:
-    """Let other threads of the machine go first; where threads have no priority of their own, nothing happens."""
+    """Lower the priority of this thread, where the system has priorities of threads."""
     if nice and hasattr(os, "setpriority") and os.uname().sysname == "Linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)

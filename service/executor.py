@@ -7,9 +7,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 from typing import TypeVar
 
 from service.errors import Overloaded
+from service.logs import carried
 
 T = TypeVar("T")
 Refusal = Callable[[], Overloaded]
@@ -42,12 +44,34 @@ class Slots:
             self.release()
 
 
+def started_pool(name: str, threads: int, initializer: Callable[[], None] | None = None) -> ThreadPoolExecutor:
+    """A pool whose threads all run already: when memory is short later, none could be started any more.
+
+    Args:
+        name: prefix of the threads' names.
+        threads: of the pool, at all times.
+        initializer: called in each.
+
+    Raises:
+        MemoryError: there is no room for a thread.
+    """
+    pool, all_there = ThreadPoolExecutor(threads, name, initializer), Barrier(threads)
+    try:
+        for _ in range(threads):
+            pool.submit(all_there.wait)  # none is free for the next job before all are there
+    except RuntimeError as error:
+        all_there.abort()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise MemoryError("no thread could be started") from error
+    return pool
+
+
 class BoundedExecutor:
     """Runs jobs in a few threads; at most `backlog` jobs wait or run."""
 
     def __init__(self, name: str, *, threads: int, backlog: int, refusal: Refusal) -> None:
-        """Start nothing yet; `name` is the prefix of the threads' names."""
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        """Start the threads; `name` is the prefix of their names."""
+        self._pool = started_pool(name, threads)
         self._slots = Slots(backlog, refusal)
 
     @property
@@ -62,7 +86,7 @@ class BoundedExecutor:
             Overloaded: the backlog is full; or whatever the job raises.
         """
         self._slots.take()
-        future = asyncio.get_running_loop().run_in_executor(self._pool, job)
+        future = asyncio.get_running_loop().run_in_executor(self._pool, carried(job))
         future.add_done_callback(lambda _: self._slots.release())  # when the thread is free, not when the caller left
         return await future
 

@@ -46,6 +46,7 @@ class Predictor:
         *,
         seconds: float | None = None,
         priority: int = DEFAULT_PRIORITY,
+        client: str | None = None,
     ) -> Outputs:
         """Ask every task about every image.
 
@@ -54,6 +55,7 @@ class Predictor:
             images: in their order.
             seconds: the client's timeout, if it is shorter than the server's.
             priority: as of `Batcher.submit`.
+            client: as of `Decoder.pixels`.
 
         Raises:
             ImageError, Overloaded, EngineError, NonFiniteOutput.
@@ -61,17 +63,17 @@ class Predictor:
         start = time.monotonic()
         deadline = start + min(self._seconds, self._seconds if seconds is None else seconds)
         with self._batcher.coming(len(tasks) * len(images)):
-            pixels = await self._decode(images, deadline)
+            pixels = await self._decode(images, deadline, client)
         decoded = time.monotonic()
         rows = [Row(served.resident, image) for served in tasks for image in pixels]
         results = await self._batcher.submit(rows, deadline=deadline, priority=priority)
         parts = [results[start : start + len(pixels)] for start in range(0, len(rows), max(1, len(pixels)))]
         return Outputs([_finite(*pair) for pair in zip(tasks, parts, strict=True)], decoded - start)
 
-    async def _decode(self, images: Sequence[Picture], deadline: float) -> list[np.ndarray]:
+    async def _decode(self, images: Sequence[Picture], deadline: float, client: str | None) -> list[np.ndarray]:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                return await self._decoder.pixels(images)
+                return await self._decoder.pixels(images, client=client)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the images were decoded") from None
 

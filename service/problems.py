@@ -93,6 +93,8 @@ def answer_to(error: Exception) -> ProblemResponse:
     if isinstance(error, HTTPException):  # the router's own: no such path, no such method
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         return _answer(error.status_code, code, "", dict(error.headers or {}))
+    if engine.is_out_of_memory(error):
+        return _answer(503, "out_of_memory", "the server has not enough memory for this now", {})
     base = next((base for base in type(error).__mro__ if base in STATUS), None)
     if base is None:
         return _answer(500, "internal_error", "", {})

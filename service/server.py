@@ -10,7 +10,6 @@ Exit codes:
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import cast
 
@@ -29,6 +29,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from adapters_store import AdaptersStoreError, StoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from backbone.memory import keep_large_blocks
+from service import logs
 from service.access.keyring import Keyring
 from service.engines import make_engine
 from service.errors import SettingsError
@@ -42,19 +43,19 @@ if sys.platform != "win32":
 
 OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
 
+_STARTTIME = 19  # field of /proc/self/stat behind the command's name, in ticks since the machine began
 _STANDARD_ERROR = 2
-_OTHER_DESCRIPTORS = 512  # for the store, libraries, and connections whose last answer is on its way
+_OTHER_DESCRIPTORS = 1536  # for the store, libraries, and connections that are about to be closed
 _LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
 _UNSENT_BYTES = 128 * 1024
-_QUIET = ("uvicorn", "python_multipart")  # they log a line for each malformed request: ours to count, not to repeat
 
 
 def main(settings: Settings) -> int:
     """Serve until a signal or the engine's death; returns the process's exit code."""
     _open_standard_streams()
     keep_large_blocks()
-    _log_to_stderr()
-    start = time.perf_counter()
+    logs.configure(settings)
+    start = time.perf_counter() - process_age()
     with ExitStack() as stack:
         try:
             _allow_descriptors(settings.connections)
@@ -64,10 +65,23 @@ def main(settings: Settings) -> int:
         except (SettingsError, StoreError) as error:
             print(f"refusing to start: {error}", file=sys.stderr)
             return REFUSED
+        except MemoryError:
+            print("cannot start: there is not enough memory", file=sys.stderr)
+            return CANNOT_START
         except (BackboneError, AdaptersStoreError, OSError) as error:
             print(f"cannot start: {error}", file=sys.stderr)
             return CANNOT_START
         return serve(service, listener, started=start)
+
+
+def process_age() -> float:
+    """Seconds since this process began, its imports included; 0 where the system does not say."""
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        began = int(fields[_STARTTIME]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - began
+    except (OSError, AttributeError):  # not Linux
+        return 0.0
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -265,9 +279,3 @@ def _allow_descriptors(connections: int) -> None:
         )
     if soft != unlimited and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
 from adapters_store import Store
-from backbone import Backbone, ImageLimits
+from backbone import Backbone
 from service.access.keyring import Keyring
-from service.decoding import Decoder
+from service.decoding import Decoder, image_limits
 from service.engine import Batcher, Engine, Limits
 from service.engines import Kernels
 from service.errors import ReadBacklog
@@ -64,7 +64,7 @@ class Service:
         settings = self.settings
         self.decoder = Decoder(
             self.engine.backbone.preprocessing,
-            ImageLimits(max_bytes=settings.image_bytes),
+            image_limits(settings),
             threads=settings.decode_threads,
             backlog=settings.decode_images,
             on_decoded=self.metrics.on_decoded,
@@ -76,12 +76,15 @@ class Service:
             on_death=self.readiness.fail,
         )
         self.readiness.require("the engine is not running", lambda: self.batcher.healthy)
+        self.readiness.require("images are not being decoded", lambda: self.decoder.healthy)
         self.predictor = Predictor(self.decoder, self.batcher, seconds=settings.request_seconds)
 
     def _register_collectors(self) -> None:
         settings, register = self.settings, self.metrics.register
         register(BuildCollector(_build(self.engine.backbone)))
-        register(EngineCollector(self.engine, self.batcher, self.readiness, queue_limit=settings.queue_images))
+        register(
+            EngineCollector(self.engine, self.batcher, self.decoder, self.readiness, queue_limit=settings.queue_images)
+        )
         register(
             TasksCollector(self.registry, self.registrar, most=settings.metrics_tasks, busiest=self.metrics.busiest)
         )

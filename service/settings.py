@@ -119,6 +119,11 @@ class Settings(BaseSettings):
     )
     key_concurrency: Requests = Field(default=0, description="what one key may have under way; 0: no limit")
 
+    access_log: Literal["off", "on"] = Field(default="off", description="on: each answer is a line of the log")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="form of the log on standard error: text, or json with one object a line"
+    )
+
     image_bytes: Bytes = Field(default=10 * MEBIBYTE, description="most bytes of one encoded image")
     image_pixels: Annotated[Count, Unit("pixels")] = Field(default=50_000_000, description="most pixels of one image")
     image_formats: Words = Field(

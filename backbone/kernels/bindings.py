@@ -40,6 +40,9 @@ class Library:
             library.mimi_bfloat16.restype = ctypes.c_bool
             multiplies = library.mimi_bfloat16()
             library.mimi_open(_sgemm())
+            self._channels: int = library.mimi_bfloat16_channels() if bf16 else 1
+            library.mimi_tiles.restype = ctypes.c_bool
+            self.tiles: bool = bf16 and library.mimi_tiles()
         except (OSError, AttributeError) as error:
             raise KernelsUnusable(f"{path.name} cannot be loaded: {error}") from error
         if bf16 and not multiplies:
@@ -56,7 +59,7 @@ class Library:
         """A frozen layer; a copy of its weight is kept, cut into panels."""
         outputs, inputs = layer.out_features, layer.in_features
         wide = next(w for w in range(self._vectors * self.lanes, 0, -self.lanes) if outputs % w == 0)
-        panels = _panels(layer.weight.detach(), wide, bf16=self._bf16)
+        panels = _panels(layer.weight.detach(), wide, channels=self._channels)
         self._panels.append(panels)
         bias = None if layer.bias is None else layer.bias.data_ptr()
         return Linear(panels.data_ptr(), bias, inputs, outputs, wide, self._bf16)
@@ -99,10 +102,14 @@ def sum_of(live: Sequence[Slice]) -> Ending:
     return Ending(adapters, len(live), True)
 
 
-def _panels(weight: Tensor, wide: int, *, bf16: bool) -> Tensor:
-    """(out, in) -> (out / wide, in, wide, 1); in bfloat16 (out / wide, in / 2, wide, 2)."""
-    dtype, channels = (torch.bfloat16, 2) if bf16 else (torch.float32, 1)
-    return weight.to(dtype).view(len(weight) // wide, wide, -1, channels).transpose(1, 2).contiguous()
+def _panels(weight: Tensor, wide: int, *, channels: int) -> Tensor:
+    """(out, in) -> (out / wide, in, wide, 1); if `channels` > 1, in bfloat16 (out / wide, in / 2, wide, 2).
+
+    Then the inputs are padded with zeros to a multiple of `channels`.
+    """
+    dtype, together = (torch.float32, 1) if channels == 1 else (torch.bfloat16, 2)
+    padded = functional.pad(weight, (0, -weight.shape[1] % channels)).to(dtype)
+    return padded.view(len(weight) // wide, wide, -1, together).transpose(1, 2).contiguous()
 
 
 def _map_of(x: Tensor) -> tuple[int, int, int, int]:

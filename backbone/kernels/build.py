@@ -14,31 +14,33 @@ from backbone.kernels.errors import CompilerMissing, KernelError
 
 _SOURCES = tuple(
     Path(__file__).with_name(name)
-    for name in ("kernels.cpp", "attention.h", "numbers.h", "products.h", "rows.h", "vectors.h")
+    for name in ("kernels.cpp", "attention.h", "numbers.h", "products.h", "rows.h", "tiles.h", "vectors.h")
 )
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 
 PLAIN = "plain"  # the instructions that every processor of this kind has
 BF16 = "x86-64-v4-bf16"
-LEVELS = {  # of the x86-64 psABI, and one beyond, with the compiler's flags
+AMX = "x86-64-v4-amx"
+LEVELS = {  # of the x86-64 psABI, and two beyond, with the compiler's flags
     PLAIN: (),
     "x86-64-v3": ("-march=x86-64-v3",),
     "x86-64-v4": ("-march=x86-64-v4",),
     BF16: ("-march=x86-64-v4", "-mavx512bf16"),
+    AMX: ("-march=x86-64-v4", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"),
 }
 
 
 def level() -> str:
     """The level of this machine's processor."""
     if torch.cpu._is_avx512_bf16_supported():
-        return BF16
+        return AMX if torch.cpu._is_amx_tile_supported() else BF16
     return {"AVX2": "x86-64-v3", "AVX512": "x86-64-v4"}.get(torch.backends.cpu.get_cpu_capability(), PLAIN)
 
 
 def multiplies_bf16() -> bool:
     """Whether kernels can multiply in bfloat16 here."""
-    return level() == BF16
+    return level() in (BF16, AMX)
 
 
 def library_name(level: str) -> str:

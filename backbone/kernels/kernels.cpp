@@ -243,7 +243,10 @@ extern "C" const char *mimi_structures() {
 }
 
 // Sets the function that multiplies matrices: `sgemm_` of a BLAS. To be called once, before `mimi_run`.
-extern "C" void mimi_open(Sgemm blas) { sgemm = blas; }
+extern "C" void mimi_open(Sgemm blas) {
+    sgemm = blas;
+    use_tiles = tiles_allowed();
+}
 
 extern "C" int mimi_lanes() { return LANES; }
 
@@ -252,6 +255,12 @@ extern "C" int mimi_vectors() { return MOST_VECTORS; }
 
 // Whether panels may be in bfloat16.
 extern "C" bool mimi_bfloat16() { return MULTIPLIES_BFLOAT16; }
+
+// The channels of bfloat16 panels are padded to a multiple of this.
+extern "C" int mimi_bfloat16_channels() { return 2 * Bfloat16::factors(2); }
+
+// Whether bfloat16 products are computed by AMX. To be called after `mimi_open`.
+extern "C" bool mimi_tiles() { return use_tiles; }
 
 // Computes all steps from x (images, height, width, channels) to `out`. `out` and `spare` are as large as x, or as x
 // after merging if the first step merges. Tokens that are no map are passed as maps of width 1, for MLP steps only.

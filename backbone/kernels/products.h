@@ -11,11 +11,13 @@
 #include <memory>
 
 #include "numbers.h"
+#include "tiles.h"
 
 using Sgemm = void (*)(const char *, const char *, const int *, const int *, const int *, const float *, const float *,
                        const int *, const float *, const int *, const float *, float *, const int *);
 
 inline Sgemm sgemm;
+inline bool use_tiles = false;  // bfloat16 products by AMX
 
 // out (rows, outputs) = x (rows, inputs) times weight (outputs, inputs) transposed, plus `kept` times the old out.
 static void multiply_by_blas(const float *weight, int64_t outputs, int64_t inputs, const float *x, int64_t rows,
@@ -44,7 +46,7 @@ constexpr int MOST_VECTORS = LANES == 16 ? 4 : 2;  // of a panel; a block is as 
 
 // A layer with frozen weights, cut into panels of `wide` outputs, a multiple of the lanes.
 struct Linear {
-    const void *panels;  // (outputs / wide, inputs / channels, wide, channels), of the numbers' channels
+    const void *panels;  // (outputs / wide, factors, wide, channels): inputs = factors * channels, but for padding
     const float *bias;   // (outputs), or null
     int64_t inputs, outputs, wide;
     bool rounded;  // the panels are in bfloat16
@@ -84,17 +86,38 @@ void multiply_panel(int64_t wide, Rest... rest) {
 template <typename Numbers>
 void multiply_panels(const Linear &layer, const typename Numbers::Factor *x, int64_t rows, float *out, int threads) {
     const auto *panels = static_cast<const typename Numbers::Factor *>(layer.panels);
-    const int64_t factors = layer.inputs / Numbers::channels;
+    const int64_t factors = Numbers::factors(layer.inputs);
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
     for (int64_t first = 0; first < layer.outputs; first += layer.wide)
         multiply_panel<Numbers>(layer.wide, x, rows, panels + first * factors, factors, out + first, layer.outputs);
 }
 
+#if MULTIPLIES_TILES
+// The same by AMX; x has memory for whole tiles of rows.
+static void multiply_panels_by_tiles(const Linear &layer, const int32_t *x, int64_t rows, float *out, int threads) {
+    const auto *panels = static_cast<const int32_t *>(layer.panels);
+    const int64_t pairs = Bfloat16::factors(layer.inputs), count = layer.outputs / layer.wide;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        TileShapes shapes;
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < count; i++)
+            multiply_panel_by_tiles(x, rows, pairs, panels + i * pairs * layer.wide, layer.wide, out + i * layer.wide,
+                                    layer.outputs);
+    }
+}
+#endif
+
 // out (rows, layer.outputs) = x (rows, layer.inputs) times the weight transposed; the bias is not added.
 static void multiply(const Linear &layer, const float *x, int64_t rows, float *out, int threads) {
     if (!layer.rounded) return multiply_panels<Float32>(layer, x, rows, out, threads);
-    auto *rounded = reinterpret_cast<int32_t *>(scratch<2>(rows * layer.inputs / 2));
-    Bfloat16::round(x, rows * layer.inputs, rounded);
+    const int64_t pairs = Bfloat16::factors(layer.inputs);
+    const int64_t whole = (rows + 2 * TILE_ROWS - 1) / (2 * TILE_ROWS) * (2 * TILE_ROWS);
+    auto *rounded = reinterpret_cast<int32_t *>(scratch<2>(whole * pairs));
+    for (int64_t r = 0; r < rows; r++) Bfloat16::round(x + r * layer.inputs, layer.inputs, rounded + r * pairs);
+#if MULTIPLIES_TILES
+    if (use_tiles) return multiply_panels_by_tiles(layer, rounded, rows, out, threads);
+#endif
     multiply_panels<Bfloat16>(layer, rounded, rows, out, threads);
 }
 

@@ -14,6 +14,7 @@ import torch
 from timm.layers import LayerScale, QuickGELU
 from torch import Tensor, nn
 
+from backbone.cvt_model import QuickGelu
 from backbone.errors import UnsupportedBackbone
 from backbone.layers import GlobalAttention, Mlp, WindowAttention
 from backbone.onnx.builder import FLOAT, Graph
@@ -74,8 +75,9 @@ def _gelu(module: nn.GELU, graph: Graph, x: Value) -> Value:
     return x._replace(name=graph.op("Gelu", [x.name], {"approximate": module.approximate}))
 
 
-@emit.register
-def _quick_gelu(_module: QuickGELU, graph: Graph, x: Value) -> Value:
+@emit.register(QuickGELU)
+@emit.register(QuickGelu)
+def _quick_gelu(_module: nn.Module, graph: Graph, x: Value) -> Value:
     gate = graph.op("Sigmoid", [graph.op("Mul", [x.name, graph.number(1.702)])])
     return x._replace(name=graph.op("Mul", [x.name, gate]))
 

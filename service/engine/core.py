@@ -5,8 +5,10 @@ image is uint8 (H, W, 3) as preprocessing gives it, or float32 (3, H, W) that a 
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from threading import Lock
+from threading import Lock, local
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +23,9 @@ from service.engine.planning import plan
 from service.engine.runtime import Runtime, TorchRuntime
 from service.engine.weights import GoldenCheck, Resident, check, resident_of, verify
 
+T = TypeVar("T")
+
+_SPOILED = "could not create a primitive"  # oneDNN's words
 _STRIDE = 61  # bytes between the samples of an image that are hashed
 
 
@@ -66,6 +71,34 @@ class RowResult:
     timing: Timing = Timing()
 
 
+class SoundThreads:
+    """Runs jobs in the thread that asks, until a lack of memory has spoiled that thread for oneDNN.
+
+    A thread in which oneDNN once had no memory for generated code never gets new code again, although there is memory:
+    the error stays set in the thread. Another thread then computes in its place, and a new one when that is spoiled.
+    """
+
+    def __init__(self) -> None:
+        self._own = local()
+
+    def run(self, job: Callable[[], T]) -> T:
+        """The result of a job.
+
+        Raises:
+            MemoryError: oneDNN had none; or whatever the job raises.
+        """
+        stand_in: ThreadPoolExecutor | None = getattr(self._own, "stand_in", None)
+        try:
+            return job() if stand_in is None else stand_in.submit(job).result()
+        except RuntimeError as error:
+            if _SPOILED not in str(error):
+                raise
+            self._own.stand_in = ThreadPoolExecutor(1, "mimi-stand-in")  # its thread starts with its first job
+            if stand_in is not None:
+                stand_in.shutdown(wait=False)
+            raise MemoryError("there is no memory for generated code") from error
+
+
 class Engine:
     """Many resident tasks over one frozen backbone.
 
@@ -83,6 +116,7 @@ class Engine:
         """
         self.backbone, self._runtime = backbone, runtime or TorchRuntime(backbone)
         self._computing = Lock()  # an upload is verified while the worker computes; a device takes one batch at a time
+        self._threads = SoundThreads()
         self._cache = Cache(budget)
         # A runtime that shares no trunk computes it for each row, so each row is charged for a whole one.
         self._trunk = trunk_flops(backbone) if self._runtime.shares_trunk else [0] * (len(backbone.sites) + 1)
@@ -143,13 +177,17 @@ class Engine:
         Raises:
             GoldenError: the answer is not the promised one.
         """
-        with step("golden sample"):
+
+        def recompute() -> GoldenCheck:
             return verify(
                 self.backbone,
                 adapter,
                 resident=resident,
                 answer=lambda pixels: self.run([Row(resident, pixels)])[0].logits,
             )
+
+        with step("golden sample"):
+            return self._threads.run(recompute)
 
     def evict(self, sha256: str) -> int:
         """Let go of a task adapter; returns its bytes (0: not resident). Rows in flight keep its weights."""
@@ -178,12 +216,13 @@ class Engine:
 
         Raises:
             ValueError: pixels of another shape or dtype than the backbone reads, or no row at all.
+            MemoryError, RuntimeError: see `is_out_of_memory`.
         """
         residents, images = [row.resident for row in rows], number([row.pixels for row in rows])
         batch = plan(residents, images)
         staged = stage(self.backbone.preprocessing, [rows[index].pixels for index in batch.images])
         with self._computing:
-            groups = self._runtime.forward(staged, batch)
+            groups = self._threads.run(lambda: self._runtime.forward(staged, batch))
         answers = [pair for logits, features in groups for pair in zip(logits.numpy(), features.numpy(), strict=True)]
         spent = spent_by(residents, images, self._trunk)
         places = zip(rows, batch.places, spent, strict=True)

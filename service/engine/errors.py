@@ -12,6 +12,7 @@
     ├── RequestTooLarge           more images than the queue could ever hold
     ├── DeadlineExceeded          the answer would come too late
     ├── RowFailed                 this row alone made the forward pass fail
+    │   └── OutOfMemory           there was no memory for the forward pass, nor for half of its batch
     └── Unavailable               try later, or elsewhere
         ├── Crowded               says when to try again
         │   ├── QueueFull         more work is waiting than the queue may hold
@@ -25,7 +26,10 @@ never a path and never text that a client sent.
 """
 
 import math
+from errno import ENOMEM
 from typing import ClassVar
+
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "can't start new thread", "could not create a primitive")
 
 
 class EngineError(Exception):
@@ -107,6 +111,22 @@ class RowFailed(EngineError):
     """Raised for one row of a batch; the cause is chained."""
 
     title = "The forward pass fails whenever this image is in it, even alone."
+
+
+class OutOfMemory(RowFailed):
+    """Raised for each row of a batch that did not fit into memory; another try, later, may."""
+
+    title = "There is not enough memory now."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the system, or a device, had no memory left: for tensors torch says so in a RuntimeError's words.
+
+    A thread that cannot be started counts as well, because what is missing is most often room for its stack.
+    """
+    if isinstance(error, MemoryError | OutOfMemory) or getattr(error, "errno", None) == ENOMEM:
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 class Unavailable(EngineError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.engine.core import Row, RowResult
-from service.engine.errors import EngineLost, QueueFull, RowFailed, TooMuchAhead
+from service.engine.errors import EngineLost, OutOfMemory, QueueFull, RowFailed, TooMuchAhead, is_out_of_memory
 from service.engine.queueing import Done, FairQueue, Request, Taken, bulk_of
 
 _FADE = 0.97  # weight of a batch against the one after it: about the last thirty count
@@ -50,10 +50,16 @@ class Runner(Protocol):
         ...
 
 
-def run_isolated(engine: Runner, rows: Sequence[Row]) -> list[RowResult | RowFailed]:
+def run_isolated(engine: Runner, rows: Sequence[Row], *, halved: bool = False) -> list[RowResult | RowFailed]:
     """Answer rows; a batch that fails is halved until the rows that fail alone are found.
 
-    Halving also answers a batch that did not fit into memory as a whole.
+    A batch that does not fit into memory is halved once. Who tries again and again with less memory only keeps others
+    waiting.
+
+    Args:
+        engine: computes.
+        rows: a batch.
+        halved: whether it is a half of a batch that did not fit into memory.
 
     Raises:
         EngineLost: the device is gone.
@@ -63,14 +69,18 @@ def run_isolated(engine: Runner, rows: Sequence[Row]) -> list[RowResult | RowFai
     except EngineLost:
         raise
     except Exception as error:
-        if len(rows) == 1:
-            return [_failed(error)]
-        half = len(rows) // 2
-    return run_isolated(engine, rows[:half]) + run_isolated(engine, rows[half:])
+        scarce = is_out_of_memory(error)
+        if len(rows) == 1 or (scarce and halved):
+            return [_failed(error) for _ in rows]
+        half, halved = len(rows) // 2, halved or scarce
+    return run_isolated(engine, rows[:half], halved=halved) + run_isolated(engine, rows[half:], halved=halved)
 
 
 def _failed(cause: Exception) -> RowFailed:
-    failed = RowFailed(f"this row makes the forward pass fail: {type(cause).__name__}")
+    if is_out_of_memory(cause):
+        failed: RowFailed = OutOfMemory("there is not enough memory for the forward pass")
+    else:
+        failed = RowFailed(f"this row makes the forward pass fail: {type(cause).__name__}")
     failed.__cause__ = cause
     return failed
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Scope
 from adapters_store import AdaptersStoreError
 from backbone import ImageError
 from service.engine import EngineError
+from service.engine.errors import is_out_of_memory
 from service.errors import ServiceError, Unauthorized
 from service.http import openapi
 from service.http.limits import LimitsMiddleware
@@ -40,8 +41,10 @@ _HANDLED = (
     RequestValidationError,
     HTTPException,
     ClientDisconnect,
+    MemoryError,
     Exception,
 )
+_MAYBE_SCARCE = (OSError, RuntimeError)  # by which the system and torch report a lack of memory
 
 
 def create_app(service: Service) -> ASGIApp:
@@ -53,7 +56,7 @@ def create_app(service: Service) -> ASGIApp:
         lifespan=_lifespan,
         redirect_slashes=False,
         openapi_url=None,  # served by a route of our own, which asks for a key
-        exception_handlers=dict.fromkeys(_HANDLED, _handle),
+        exception_handlers={**dict.fromkeys(_HANDLED, _handle), **dict.fromkeys(_MAYBE_SCARCE, _handle_scarcity)},
         responses=openapi.documented(400, 401, 403, 413, 421, 429, 431, 503),
     )
     api.state.service = service
@@ -71,6 +74,13 @@ def create_app(service: Service) -> ASGIApp:
 def _answers(api: FastAPI, scope: Scope) -> bool:
     """Whether a route takes a request as it is."""
     return any(route.matches(scope)[0] is Match.FULL for route in api.router.routes)
+
+
+async def _handle_scarcity(request: Request, error: Exception) -> Response:
+    """Answer a lack of memory; whatever else has this class is a bug, and goes on to be logged."""
+    if not is_out_of_memory(error):
+        raise error
+    return await _handle(request, error)
 
 
 async def _handle(request: Request, error: Exception) -> Response:

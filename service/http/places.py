@@ -32,7 +32,7 @@ class Connection(Protocol):
         ...
 
     def give_way(self) -> None:
-        """Close, because another one takes the place."""
+        """Go on without a place, because another one takes it: close soon, or take a new one for a new request."""
         ...
 
 
@@ -55,6 +55,11 @@ class Places:
 
     def enter(self, connection: Connection) -> bool:
         """Give a new connection a place; False where there is none, and none can be made."""
+        if connection.known:
+            made = len(self) < self._most or self._close_one(self._strangers) or self._close_one(self._known)
+            if made:
+                self._known[connection] = None
+            return made
         if self._crowded(connection.address):
             self._promote()
         if self._addresses[connection.address] >= self._most_of_address:

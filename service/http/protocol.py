@@ -17,28 +17,29 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import h11
 from starlette.responses import Response
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from service.engine import EngineError
 from service.errors import HeadersTooLarge, MalformedRequest, RequestTimeout, TooManyConnections
+from service.http.parsing import Flow, Pieces
 from service.http.places import Places
 from service.http.record import HEADER, find_record, request_id
 from service.problems import response_to
 from service.settings import Settings
 
-_FREE_PIECES = 128  # of a body, of any size
-_PIECE_BYTES = 64  # of an average piece beyond them: one costs about as much as handling so many bytes
 _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
+_REST_SECONDS = 0.02  # between requests that a stranger sends ahead of their answers
+_LEAVE_SECONDS = 10.0  # open without a place: who connects again at once shall not make us busy
+_MOST_LEAVING = 1024  # connections
 _MOST_LINGERING = 256  # connections
 _JUST_USED_SECONDS = 1.0
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
@@ -64,6 +65,7 @@ class Guard:
     refused: Callable[[Exception], None]
     check_room: Callable[[], None]
     lingering: int = 0
+    leaving: "dict[_Protocol, None]" = field(default_factory=dict)  # open without a place
 
 
 def protocol_class(
@@ -77,48 +79,15 @@ def protocol_class(
     return Protocol
 
 
-class _Pieces(h11.Connection):
-    """Refuses bodies that come in many tiny pieces: each piece costs the same, however small it is."""
-
-    _pieces = 0
-    _bytes = 0
-
-    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """The next event.
-
-        Raises:
-            RemoteProtocolError: what h11 refuses, or too many pieces.
-        """
-        event = super().next_event()
-        if type(event) is h11.Data:
-            self._pieces += 1
-            self._bytes += len(event.data)
-            if self._pieces > _FREE_PIECES + self._bytes // _PIECE_BYTES:
-                raise h11.RemoteProtocolError("the body comes in too many tiny pieces")
-        elif type(event) is h11.Request:
-            self._pieces = self._bytes = 0
-        return event
-
-
-class _Flow(FlowControl):
-    """Reading that can be held up, whoever wants to go on."""
-
-    held = False
-
-    def resume_reading(self) -> None:
-        """Go on, unless reading is held up."""
-        if not self.held:
-            super().resume_reading()
-
-
 class _Protocol(H11Protocol):
     """One connection."""
 
     guard: Guard
-    flow: _Flow
+    flow: Flow
     address = ""
     _proven = False  # a valid key came before the request that is being answered
     _stopping = False  # the server takes no more connections
+    _resting = False  # between two requests of a stranger that were sent together
     _closing = False  # nothing is parsed any more: what still comes is thrown away
     _discarded = 0  # bytes
     _unsent = 0  # bytes of answers that waited for the client at the last look
@@ -134,7 +103,7 @@ class _Protocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state, "connection": self}, _loop)
-        self.conn = _Pieces(h11.SERVER, config.h11_max_incomplete_event_size or 2**16)
+        self.conn = Pieces(h11.SERVER, config.h11_max_incomplete_event_size or 2**16)
 
     # ---------------------------------------------------------------- as `places` sees it
     @property
@@ -150,29 +119,48 @@ class _Protocol(H11Protocol):
         return not self._in_request()
 
     def give_way(self) -> None:
-        """Close for the sake of another connection; tell a client that has begun a request."""
+        """Stay open without a place for a while; a request that comes until then takes a new one."""
+        leaving = self.guard.leaving
+        leaving[self] = None
+        if self._header_timer is None:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(_LEAVE_SECONDS, self.timeout_keep_alive_handler)
+        if len(leaving) > _MOST_LEAVING:
+            next(iter(leaving)).leave_now()
+
+    def leave_now(self) -> None:
+        """Close; tell a client that has begun a request."""
+        self.guard.leaving.pop(self, None)
         if self._header_timer is not None:
             self._refuse(TooManyConnections("too many connections are open"))
         else:
             self.timeout_keep_alive_handler()
 
+    def _take_place(self) -> bool:
+        """Take a place, or refuse and return False."""
+        self.guard.leaving.pop(self, None)
+        if self.guard.places.enter(self):
+            return True
+        self._refuse(TooManyConnections("too many connections are open"))
+        return False
+
     # ---------------------------------------------------------------- asyncio's protocol
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a place, or refuse before anything is read."""
         super().connection_made(transport)
-        self.flow, self._used_at = _Flow(transport), self.loop.time()
+        self.flow, self._used_at = Flow(transport), self.loop.time()
         self.address = str(self.client[0]) if self.client else ""
-        if self.guard.places.enter(self):
+        if self._take_place():
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-        else:
-            self._refuse(TooManyConnections("too many connections are open"))
 
     def data_received(self, data: bytes) -> None:
         """Parse; the clock runs from a request's first byte to the end of its headers."""
         if self._closing:
             self._discard(len(data))
+            return
+        if self in self.guard.leaving and self._header_timer is None and not self._take_place():
             return
         if self._begins_prediction(data):
             try:
@@ -180,10 +168,12 @@ class _Protocol(H11Protocol):
             except EngineError as error:
                 self._refuse_unread(error, data)
                 return
-        if self.conn.their_state is h11.DONE and self._in_request():
+        if self._resting or (self.conn.their_state is h11.DONE and self._in_request()):
             self._hold_back(len(data))
         super().data_received(data)
         self._watch_head(begun=True)
+        if self in self.guard.leaving and self._in_request():
+            self._take_place()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock with the connection, and free its place."""
@@ -192,6 +182,7 @@ class _Protocol(H11Protocol):
         if self._closing:
             self.guard.lingering -= 1
         self.guard.places.leave(self)
+        self.guard.leaving.pop(self, None)
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
@@ -212,6 +203,9 @@ class _Protocol(H11Protocol):
         self.guard.places.used(self)
         if self.flow.held:
             self._hold_back(0)
+        self._resting = bool(self.conn.trailing_data[0]) and not self.known
+        if self._resting:
+            self.loop.call_later(_REST_SECONDS, self._go_on)
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch_writing()
@@ -219,6 +213,17 @@ class _Protocol(H11Protocol):
             self._watch_head(begun=bool(self.conn.trailing_data[0]))
             if self._stopping:
                 self._close_soon()
+
+    def handle_events(self) -> None:
+        """Parse what was received, unless this connection has to rest."""
+        if not self._resting:
+            super().handle_events()
+
+    def _go_on(self) -> None:
+        self._resting = False
+        if not self._closing and not self.transport.is_closing():
+            self.handle_events()
+            self._watch_head(begun=bool(self.conn.trailing_data[0]))
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection without a word, and drop what its client does not read."""
@@ -347,6 +352,7 @@ class _Protocol(H11Protocol):
         self._stop_clock()
         self._unset_keepalive_if_required()
         self.guard.places.leave(self)
+        self.guard.leaving.pop(self, None)
         self.guard.lingering += 1
         if self.guard.lingering > _MOST_LINGERING or not self.transport.can_write_eof():
             self.transport.close()

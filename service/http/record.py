@@ -6,11 +6,14 @@ Pure ASGI, outside of everything else: refusals of the layers inside carry the n
 import random
 import re
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.logs import log_answer, request_name
 from service.metrics.counters import Metrics, RequestRecord
+from service.problems import response_to
 
 HEADER = b"x-request-id"
 
@@ -36,20 +39,30 @@ class RecordMiddleware:
             return
         name, record = request_id(scope["headers"]), RequestRecord()
         scope[_KEY] = record
+        request_name.set(name.decode())  # of this task, which ends with the request
+        status, size = _NO_ANSWER, 0
 
         async def named(message: Message) -> None:
+            nonlocal status, size
             if message["type"] == "http.response.start":
                 headers = [*message.get("headers", []), (HEADER, name)]
                 if self._stopping() and _CLOSE not in headers:
                     headers.append(_CLOSE)
                 message = {**message, "headers": headers}
-                self._metrics.finished(record, message["status"])
+                self._metrics.finished(record, status := message["status"])
             await send(message)
+            size += len(message.get("body", b""))
 
         try:
             await self._app(scope, receive, named)
+        except MemoryError as error:  # outside of the application, while a body was read
+            if status != _NO_ANSWER:
+                raise
+            record.error = error
+            await response_to(error, scope["path"])(scope, receive, named)
         finally:
             self._metrics.finished(record, _NO_ANSWER)  # counts nothing where the answer was counted
+            log_answer(scope, status=status, size=size, seconds=perf_counter() - record.started)
 
 
 def record_of(scope: Scope) -> RequestRecord:

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator, Mapping
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.decoding import Decoder
 from service.engine import Batcher, Engine
 from service.readiness import Readiness
 from service.tasks.registrar import Registrar
@@ -18,9 +19,12 @@ STATES = ("ready", "not_live", "unloaded", "unavailable")
 class EngineCollector(Collector):
     """Whether the server is ready, how many images wait, and what is still held in memory."""
 
-    def __init__(self, engine: Engine, batcher: Batcher, readiness: Readiness, *, queue_limit: int) -> None:
+    def __init__(
+        self, engine: Engine, batcher: Batcher, decoder: Decoder, readiness: Readiness, *, queue_limit: int
+    ) -> None:
         """Ask these at each scrape; `queue_limit` is the most images that may wait."""
-        self._engine, self._batcher, self._readiness, self._queue_limit = engine, batcher, readiness, queue_limit
+        self._engine, self._batcher, self._decoder, self._readiness = engine, batcher, decoder, readiness
+        self._queue_limit = queue_limit
 
     def collect(self) -> Iterator[Metric]:
         """Prometheus' protocol."""
@@ -29,6 +33,7 @@ class EngineCollector(Collector):
         yield _gauge("mimi_engine_up", "1 while the engine's thread is there to compute.", self._batcher.healthy)
         yield _gauge("mimi_queue_images", "Images that wait now.", self._batcher.queued)
         yield _gauge("mimi_queue_limit_images", "Most images that may wait.", self._queue_limit)
+        yield _gauge("mimi_decoders_stuck", "Decoder threads at one image for over 10 s.", self._decoder.stuck)
         yield _gauge("mimi_adapters_lingering", "Let go of, and still held by work in flight.", usage.lingering)
         yield _gauge("mimi_adapter_lingering_bytes", "Bytes of those that linger.", usage.lingering_bytes)
 

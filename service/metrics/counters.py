@@ -60,6 +60,7 @@ class RequestRecord:
         asked: the versions that a prediction asks; empty until they are known.
         outcome: of an upload that succeeds, one of OUTCOMES.
         error: why it was refused.
+        client: the name of its key, or its address; None before the key was checked.
         admitted: whether it came with a valid key.
         counted: whether it has been counted.
     """
@@ -69,6 +70,7 @@ class RequestRecord:
     asked: list[AskedTask] = field(default_factory=list)
     outcome: str = "published"
     error: Exception | None = None
+    client: str | None = None
     admitted: bool = False
     counted: bool = False
 

@@ -8,7 +8,7 @@ versions.
 import asyncio
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from threading import Lock
 from typing import Protocol
 
@@ -16,6 +16,8 @@ from adapters_store import AdaptersStoreError, Store, unpack
 from adapters_store.errors import BackendError
 from service.engine import Engine, EngineError, Resident
 from service.errors import LoadBacklog
+from service.executor import started_pool
+from service.logs import carried
 from service.tasks.table import Content
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ class Loads:
             stats: told about each.
         """
         self._store, self._engine, self._stats, self._backlog = store, engine, stats, backlog
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mimi-load")
+        self._pool = started_pool("mimi-load", threads)
         self._lock = Lock()
         self._under_way: dict[str, Future[tuple[Resident, bool]]] = {}
 
@@ -90,7 +92,7 @@ class Loads:
                 return load
             if len(self._under_way) >= self._backlog:
                 raise LoadBacklog("too many task adapters wait to be loaded")
-            load = self._under_way[content.sha256] = self._pool.submit(self._load, content, evicting)
+            load = self._under_way[content.sha256] = self._pool.submit(carried(lambda: self._load(content, evicting)))
         load.add_done_callback(lambda _: self._land(content.sha256))
         return load
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 MOST_BYTES = 10 * 2**20  # of one image, by the server's default
-SIDE = 4000  # pixels; 16 MP, the server's default
+SIDE = 4000  # pixels; 16 MP
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _ALONE = frozenset({0xD8, 0x01, *range(0xD0, 0xD8)})  # markers without a length
 

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 import backbone
 from backbone import BUNDLED, Backbone, flatten, load_backbone
+from backbone.swin_model import Swin
 
+CONFIG = {"interpolation": "bicubic", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 WEIGHTS = Path(backbone.__file__).parent / "weights" / BUNDLED
 
 
@@ -67,6 +69,19 @@ def test_features_of_the_bundled_weights_equal_timms_own() -> None:
     with torch.inference_mode():
         reference = model.eval().forward_head(model.forward_features(batch), pre_logits=True)
         assert_close(load_backbone()(batch), reference)
+
+
+@pytest.mark.parametrize("window", [4, 8])
+def test_our_swin_is_timms_module_for_module(window: int) -> None:
+    sizes = {"img_size": 64, "patch_size": 4, "window_size": window, "embed_dim": 24}
+    theirs = SwinTransformer(**sizes, depths=(2, 2), num_heads=(2, 4), num_classes=0).eval()
+    ours = Swin(**sizes, depths=(2, 2), num_heads=(2, 4))
+    ours.load_state_dict(theirs.state_dict())
+    ours.pretrained_cfg = {"input_size": (3, 64, 64), "crop_pct": 1.0, **CONFIG}
+    batch = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        reference = theirs.forward_head(theirs.forward_features(batch), pre_logits=True)
+        assert_close(flatten("ours", ours)(batch), reference)
 
 
 def test_a_training_position_table_gives_the_same_features_as_a_frozen_one() -> None:

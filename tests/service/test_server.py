@@ -2,9 +2,12 @@
 
 import gc
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -53,6 +56,33 @@ def test_a_killed_server_comes_back_whole_and_a_stopped_one_finishes_what_is_und
         assert httpx.get(f"{address}/v1/tasks/dogs").json()["sha256"] == upload.sha256
         _stop_with_work_under_way(server, httpx.URL(address))
         assert server.wait(PATIENCE) == 0
+
+
+@starts_processes
+def test_a_server_of_the_bundled_backbone_imports_no_model_zoo(tmp_path: Path) -> None:
+    script = f"""
+import sys
+from service.server import build
+from service.settings import Settings
+build(Settings(store={str(tmp_path / "store.db")!r}))
+heavy = {{"timm", "torchvision", "torch._dynamo", "sympy", "scipy", "onnx"}} & set(sys.modules)
+sys.exit(f"imported: {{heavy}}" if heavy else 0)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@starts_processes
+def test_the_time_until_a_server_is_ready_counts_from_its_start(store: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MIMI_")}
+    command, settings = [sys.executable, "-m", "service"], {"MIMI_STORE": store, "MIMI_PORT": "0"}
+    begun = time.monotonic()
+    with Popen(command, env=environment | settings, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = re.search(r"ready in (\S+) s", process.stdout.readline())
+        took = time.monotonic() - begun
+        process.terminate()
+    assert said is not None
+    assert took / 2 < float(said[1]) < took + 0.1
 
 
 def test_what_lives_as_long_as_the_server_is_not_looked_through_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +157,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         ({"keys_file": "/nowhere.toml"}, 2, "/nowhere.toml: No such file"),
         ({"backbone": "no-such-network"}, 1, "no-such-network"),
         ({"store": "/proc/nowhere/store.db"}, 2, "refusing to start"),
-        ({"connections": "999999999"}, 2, "need 1000000511 open files"),
+        ({"connections": "999999999"}, 2, "need 1000001535 open files"),
         ({"weights": "/nowhere.safetensors"}, 1, "/nowhere.safetensors"),
     ],
 )

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from copy import deepcopy
 
 import torch
-from timm.layers import PatchEmbed
+from timm.layers import PatchEmbed as TimmPatchEmbed
 from torch import Tensor, nn
 
 from backbone import Backbone
 from backbone.errors import UnsupportedBackbone
 from backbone.layers import Branch, GlobalAttention, Mlp, WindowAttention
+from backbone.swin_model import PatchEmbed
 
 
 def fork(backbone: Backbone, trained: Callable[[str], bool] | None = None) -> Backbone:
@@ -51,7 +52,7 @@ def grid_of(backbone: Backbone) -> tuple[int, int]:
         UnsupportedBackbone: a stem that is no plain patch embedding, as CvT's.
     """
     patch = getattr(backbone.stem, "patch", None)
-    if not isinstance(patch, PatchEmbed):
+    if not isinstance(patch, PatchEmbed | TimmPatchEmbed):
         raise UnsupportedBackbone(f"the method needs a plain patch embedding, not {type(backbone.stem).__name__}")
     rows, columns = patch.grid_size
     return rows, columns

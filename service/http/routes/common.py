@@ -58,7 +58,9 @@ class KeyCheck(SecurityBase):
         scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
         presented = token if scheme.lower() == "bearer" else None
         with service_of(request).keyring.admitted(presented, self._scope) as key:
-            record_of(request.scope).admitted = key is not None
+            record = record_of(request.scope)
+            record.admitted = key is not None
+            record.client = key.name if key else request.client.host if request.client else None
             if self._scope is Scope.MANAGE:
                 name = key.name if key else "anyone: no keys"
                 logger.info("%s %s by %s", request.method, shown(request.url.path), name)

@@ -156,7 +156,8 @@ async def _resolve(service: Service, names: Sequence[str]) -> list[TaskVersion]:
 async def _predict(service: Service, request: Request, record: RequestRecord, payload: Payload) -> Outputs:
     """Ask the versions of a record about the images of a body, and note what that executed."""
     tasks = await service.targets.ready([asked.named for asked in record.asked])
-    outputs = await while_connected(request, service.predictor.predict(tasks, payload.images))
+    work = service.predictor.predict(tasks, payload.images, client=record.client)
+    outputs = await while_connected(request, work)
     for asked, output in zip(record.asked, outputs.tasks, strict=True):
         asked.results = output.results
     return outputs

@@ -78,7 +78,9 @@ async def _infer(service: Service, request: Request, target: Target, length: str
     body = await read_file(Body("", body_of(request).stream), most_bytes=settings.body_bytes)
     parsed = await service.decoder.offload(lambda: parse_request(split_body(body, length), limits))
     served = await service.targets.ready([asked.named])
-    work = service.predictor.predict(served, parsed.images, seconds=parsed.seconds, priority=parsed.priority)
+    work = service.predictor.predict(
+        served, parsed.images, seconds=parsed.seconds, priority=parsed.priority, client=record.client
+    )
     outputs = await while_connected(request, work)
     asked.results = outputs.tasks[0].results
     rendered = render(outputs, parsed)

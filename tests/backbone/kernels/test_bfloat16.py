@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from backbone.kernels import KernelsUnusable, load, multiplies_bf16, path_in
 from backbone.kernels.bindings import Library
-from backbone.kernels.build import PLAIN, build
+from backbone.kernels.build import AMX, BF16, PLAIN, build, level
 from backbone.layers import Mlp, WindowAttention
 from tests.backbone.kernels.computing import THREADS, output, torch_threads
 from tests.backbone.kernels.networks import mlp, swin, vit
@@ -23,6 +23,12 @@ multiplies = pytest.mark.skipif(not multiplies_bf16(), reason="needs a processor
 def lowered(folder: Path) -> Library:
     """This machine's library, which multiplies in bfloat16."""
     return Library(path_in(folder), bf16=True)
+
+
+@pytest.fixture(scope="session")
+def by_vectors(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """The library of a processor without AMX."""
+    return Library(build(tmp_path_factory.mktemp("vectors"), BF16), bf16=True)
 
 
 def rounded(x: Tensor) -> Tensor:
@@ -60,6 +66,19 @@ def test_products_are_those_of_rounded_numbers(lowered: Library) -> None:
     given = output(lowered, module, x)
     # Seldom a number that lies between two is rounded to the other one, because the norm differs in its last bit.
     assert away(given, by_rounding(module, x)) < 0.1 * away(given, module(x))
+
+
+@pytest.mark.skipif(level() != AMX, reason="needs a processor with AMX")
+@given(st.integers(1, 80), st.integers(1, 9), st.integers(1, 9), THREADS)
+@settings(deadline=None, max_examples=60)
+def test_tiles_give_what_vectors_give(
+    lowered: Library, by_vectors: Library, tokens: int, sixteens: int, hidden: int, threads: int
+) -> None:
+    """Both sum the same products in float32; only the order differs."""
+    assert (lowered.tiles, by_vectors.tiles) == (True, False)
+    module, x = mlp(16 * sixteens, 16 * hidden), torch.randn(tokens, 16 * sixteens)
+    with torch_threads(threads):
+        assert away(output(lowered, module, x), output(by_vectors, module, x)) < 1e-3
 
 
 @multiplies

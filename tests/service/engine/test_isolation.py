@@ -1,11 +1,12 @@
 """A row that cannot be computed fails alone, however many ride with it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from service.engine import Engine, EngineLost, Resident, Row, RowFailed, RowResult
+from service.engine.errors import OutOfMemory
 from service.engine.worker import run_isolated
 from tests.service.engine.gate import Picture
 
@@ -13,7 +14,7 @@ from tests.service.engine.gate import Picture
 class Scarce:
     """A real engine with memory for only so many rows; counts its forward passes."""
 
-    def __init__(self, engine: Engine, room: int, error: type[Exception] = MemoryError) -> None:
+    def __init__(self, engine: Engine, room: int, error: Callable[[str], Exception] = MemoryError) -> None:
         self.engine, self.room, self.error, self.passes = engine, room, error, 0
 
     def run(self, rows: Sequence[Row]) -> list[RowResult]:
@@ -53,6 +54,15 @@ def test_a_batch_that_does_not_fit_into_memory_is_answered_in_halves(engine: Eng
     scarce = Scarce(engine, room=4)
     outcomes = run_isolated(scarce, rows)
     assert all(isinstance(outcome, RowResult) for outcome in outcomes)
+    assert scarce.passes == 3
+
+
+@pytest.mark.parametrize("words", ["DefaultCPUAllocator: can't allocate memory: 9 bytes", "CUDA out of memory."])
+def test_a_batch_whose_halves_do_not_fit_either_is_given_up(engine: Engine, rows: list[Row], words: str) -> None:
+    scarce = Scarce(engine, room=2, error=lambda _: RuntimeError(words))
+    outcomes = run_isolated(scarce, rows)
+    assert all(isinstance(outcome, OutOfMemory) for outcome in outcomes)
+    assert len(outcomes) == 8
     assert scarce.passes == 3
 
 

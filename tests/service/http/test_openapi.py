@@ -31,7 +31,8 @@ _BEYOND_SCHEMAS: list[CheckFunction] = [positive_data_acceptance, negative_data_
 def guarded(made: dict[str, Made], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A server with keys."""
     path = tmp_path_factory.mktemp("guarded") / "store.db"
-    settings = Settings.model_validate({"store": str(path), "predict_key": PREDICT, "manage_key": MANAGE})
+    keys = {"predict_key": PREDICT, "manage_key": MANAGE, "wrong_key_rate": 0}
+    settings = Settings.model_validate({"store": str(path), **keys})
     with serving(settings, made) as server:
         yield server
 

@@ -133,7 +133,7 @@ def test_the_index_lists_only_what_is_ready_if_asked(live: Live) -> None:
 
 
 def test_a_server_that_stops_is_not_ready(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live.service.readiness, "_stopped_at", 1.0)
+    monkeypatch.setattr(live.service.readiness, "_stopping", True)
     assert live.client.get("/v2/health/live").json() == {"live": True}
     for path, body in [
         ("/v2/health/ready", {"live": True, "ready": False}),

@@ -1,0 +1,79 @@
+"""What timm builds: its architectures by name, as flat lists, with their preprocessing.
+
+`loading` imports this module only when it is asked for an architecture of timm. timm brings its whole model zoo along,
+and with it torchvision and the compiler of torch: seconds, and hundreds of megabytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import timm
+import timm.data
+from timm.models.swin_transformer import SwinTransformer
+from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import checkpoint_filter_fn as vit_names
+from torch import Tensor, nn
+
+from backbone import swin, vit
+from backbone.errors import UnknownBackbone, UnsupportedBackbone, WeightsUnavailable
+from backbone.network import Stem, SubLayer
+from backbone.swin_model import timm_names
+
+TimmModel = Any  # timm is untyped for us
+
+
+def create(name: str, *, pretrained: bool, own: Sequence[str]) -> TimmModel:
+    """The model without a classifier.
+
+    Args:
+        name: of timm's.
+        pretrained: whether timm downloads its weights.
+        own: names that are ours, for a hint where `name` is none.
+
+    Raises:
+        UnknownBackbone, UnsupportedBackbone, WeightsUnavailable: see backbone.errors.
+    """
+    if not timm.is_model(name):
+        close = ", ".join(get_close_matches(name, [*own, *timm.list_models()], 5)) or "timm.list_models()"
+        raise UnknownBackbone(f"timm has no architecture named {name!r}; see {close}")
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0)
+    except Exception as error:  # what a failed download raises depends on the hub client and the network
+        if not pretrained:
+            raise UnsupportedBackbone(f"timm cannot build {name}: {error}") from error
+        raise WeightsUnavailable(
+            f"the pretrained weights of {name} could not be loaded ({type(error).__name__}); without a network, "
+            "pass a local safetensors file with --weights"
+        ) from error
+
+
+def flatten(name: str, model: TimmModel) -> tuple[Stem, list[SubLayer], nn.Module]:
+    """Stem, sub-layers and tail of a model, which is spent.
+
+    Raises:
+        UnsupportedBackbone: no file here gives the flat list of this very class.
+    """
+    build = {SwinTransformer: swin.flatten, VisionTransformer: vit.flatten}.get(type(model))
+    if build is None:
+        known = "SwinTransformer, VisionTransformer, Cvt"
+        raise UnsupportedBackbone(f"{name} is a {type(model).__name__}; supported are {known}")
+    parts: tuple[Stem, list[SubLayer], nn.Module] = build(model)
+    return parts
+
+
+def renamed(model: TimmModel, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names of timm for those of other publishers."""
+    if isinstance(model, SwinTransformer):
+        return timm_names(tensors)
+    try:
+        found: dict[str, Tensor] = vit_names(tensors, model)
+    except (AttributeError, KeyError, RuntimeError, ValueError):  # of another architecture: the caller says how
+        return tensors
+    return found
+
+
+def completed(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An evaluation configuration with timm's defaults for what it leaves out."""
+    found: Mapping[str, Any] = timm.data.resolve_data_config(pretrained_cfg=config)
+    return found

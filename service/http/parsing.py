@@ -1,0 +1,41 @@
+"""h11's parser and uvicorn's flow control, each with one more bound. They know nothing of what is said over HTTP."""
+
+import h11
+from uvicorn.protocols.http.flow_control import FlowControl
+
+_FREE_PIECES = 128  # of a body, of any size
+_PIECE_BYTES = 64  # of an average piece beyond them: one costs about as much as handling so many bytes
+
+
+class Pieces(h11.Connection):
+    """Refuses bodies that come in many tiny pieces: each piece costs the same, however small it is."""
+
+    _pieces = 0
+    _bytes = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """The next event.
+
+        Raises:
+            RemoteProtocolError: what h11 refuses, or too many pieces.
+        """
+        event = super().next_event()
+        if type(event) is h11.Data:
+            self._pieces += 1
+            self._bytes += len(event.data)
+            if self._pieces > _FREE_PIECES + self._bytes // _PIECE_BYTES:
+                raise h11.RemoteProtocolError("the body comes in too many tiny pieces")
+        elif type(event) is h11.Request:
+            self._pieces = self._bytes = 0
+        return event
+
+
+class Flow(FlowControl):
+    """Reading that can be held up, whoever wants to go on."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Go on, unless reading is held up."""
+        if not self.held:
+            super().resume_reading()
