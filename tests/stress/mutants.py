@@ -20,12 +20,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
+
+import pytest
 
 from benchmarks.measure import context, write_json
 
@@ -118,39 +121,39 @@ def _changes(node: ast.AST) -> Iterator[Callable[[Any], None]]:
             yield _silent
 
 
-def _swapped_at(number: int) -> Callable[[Any], None]:
-    def change(node: Any) -> None:
-        node.ops[number] = _SWAPS[type(node.ops[number])]()
+def _swapped_at(number: int) -> Callable[[ast.Compare], None]:
+    def change(node: ast.Compare) -> None:
+        node.ops[number] = cast("ast.cmpop", _SWAPS[type(node.ops[number])]())
 
     return change
 
 
-def _swapped(node: Any) -> None:
-    node.op = _SWAPS[type(node.op)]()
+def _swapped(node: ast.AST) -> None:
+    vars(node)["op"] = _SWAPS[type(vars(node)["op"])]()
 
 
-def _doubled(node: Any) -> None:
+def _doubled(node: ast.UnaryOp) -> None:
     node.operand = ast.UnaryOp(ast.Not(), node.operand)
 
 
-def _other_constant(node: Any) -> None:
+def _other_constant(node: ast.Constant) -> None:
     value = node.value
     node.value = not value if isinstance(value, bool) else value + (b"\x01" if isinstance(value, bytes) else 1)
 
 
-def _opposite(node: Any) -> None:
+def _opposite(node: ast.If | ast.IfExp | ast.While) -> None:
     node.test = ast.UnaryOp(ast.Not(), node.test)
 
 
-def _returns_nothing(node: Any) -> None:
+def _returns_nothing(node: ast.Return) -> None:
     node.value = ast.Constant(None)
 
 
-def _silent(node: Any) -> None:
-    """`raise` becomes an expression that does nothing; the class itself is changed, so that the parent need not be."""
+def _silent(node: ast.AST) -> None:
+    """`raise` becomes `pass`, in place: no parent has to be changed."""
     node.__class__ = ast.Pass
-    node.__dict__.pop("exc", None)
-    node.__dict__.pop("cause", None)
+    vars(node).pop("exc", None)
+    vars(node).pop("cause", None)
 
 
 class _Finder(MetaPathFinder, Loader):
@@ -188,8 +191,6 @@ def fails(tests: Sequence[str], mutant: Mutant | None, seconds: float) -> bool:
 
 def _test(tests: Sequence[str], mutant: Mutant | None) -> None:
     """Run tests and end this process with pytest's status."""
-    import pytest
-
     os.setsid()
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
@@ -202,15 +203,8 @@ def _test(tests: Sequence[str], mutant: Mutant | None) -> None:
 
 def import_heavy() -> None:
     """What every child would import, and no mutant is part of."""
-    import fastapi.testclient
-    import hypothesis
-    import numpy
-    import PIL.Image
-    import safetensors
-    import torch
-    import uvicorn  # noqa: F401
-
-    torch.set_num_threads(1)
+    for name in ("numpy", "PIL.Image", "torch", "fastapi.testclient", "hypothesis", "httpx", "uvicorn"):
+        import_module(name)
 
 
 def run(path: Path, modules: Sequence[str], sample: int, seconds: float) -> dict[str, Any]:

@@ -63,7 +63,13 @@ def test_clients_that_give_up_harm_nobody(range_: Range) -> None:
 
 def attacked(p99: float, *, failed: int = 0) -> dict[str, Any]:
     windows = [p99, p99, 9 * p99]  # another user of the machine disturbed the last one
-    good = {"p99_ms": 9 * p99, "windows_p99_ms": windows, "failed": failed, "sent": 100, "statuses": {"200": 100 - failed}}
+    good = {
+        "p99_ms": 9 * p99,
+        "windows_p99_ms": windows,
+        "failed": failed,
+        "sent": 100,
+        "statuses": {"200": 100 - failed},
+    }
     server = {"before_mib": 1.0, "peak_mib": 2.0, "slowest_probe_ms": 3.0, "failed_probes": 0}
     attacker = {"statuses": {"400": 1}, "closed": 3, "longest_held_s": 11.0}
     quiet = {**good, "p99_ms": 100.0, "windows_p99_ms": [100.0] * 3, "failed": 0}
@@ -82,7 +88,10 @@ def run() -> dict[str, Any]:
     """A run in which everything went well."""
     corpus = {"image: x": {"status": 422, "right": True, "refused": True, "cpu_ms": 1.0, "growth_mib": 0.0}}
     return {
-        "quiet": [{"p99_ms": 100.0, "windows_p99_ms": [100.0], "statuses": {"200": 9}}, {"p99_ms": 100.0, "windows_p99_ms": [100.0], "statuses": {"200": 9}}],
+        "quiet": [
+            {"p99_ms": 100.0, "windows_p99_ms": [100.0], "statuses": {"200": 9}},
+            {"p99_ms": 100.0, "windows_p99_ms": [100.0], "statuses": {"200": 9}},
+        ],
         "corpus": corpus,
         "attacks": {name: attacked(110.0) for name in ("mixed", "slow_headers", "slow_bodies")},
         "internal_errors": 0,

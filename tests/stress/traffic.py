@@ -7,6 +7,7 @@ in JSON from standard input and writes its figures to standard output.
 import asyncio
 import json
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -106,12 +107,14 @@ class Traffic:
         self.log = Log()
 
     async def run(self) -> None:
-        """Send for so long, and wait for the last answers."""
+        """Send for so long, or until SIGTERM, and wait for the last answers."""
         loop = asyncio.get_running_loop()
         start, due = loop.time(), 0.0
         self._start, self._end = start, start + self._job.seconds
+        over = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, over.set)
         async with asyncio.TaskGroup() as group:
-            while (due := due + self._dice.expovariate(self._job.rate)) < self._job.seconds:
+            while (due := due + self._dice.expovariate(self._job.rate)) < self._job.seconds and not over.is_set():
                 await asyncio.sleep(start + due - loop.time())
                 group.create_task(self._one(start + due))
         for _, writer in self._idle:
@@ -145,7 +148,7 @@ class Traffic:
         except BaseException:
             writer.close()
             raise
-        if kind == "kept" and reply.status == OK:
+        if kind == "kept" and reply.status == OK and not reply.last:
             self._idle.append((reader, writer))
         else:
             writer.close()
