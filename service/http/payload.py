@@ -6,7 +6,7 @@ Knows what a body looks like, not what an image or a task is.
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -111,10 +111,22 @@ async def read_payload(
         limits = replace(images, fields=schema.strings)
         return _from_form(await read_form(body.content_type, body.stream, limits=limits), images, schema)
     if body.media_type == JSON:
-        text = b"".join([chunk async for chunk in body.stream])
         longest = _base64_characters(images.file_bytes)
+        text = b"".join([chunk async for chunk in _with_quotes(body.stream, longest)])
         return await offload(lambda: parse_json(text, most=images.files, schema=schema, longest=longest))
     return Payload((await read_file(body, most_bytes=images.file_bytes),))
+
+
+async def _with_quotes(stream: AsyncIterable[bytes], longest: int) -> AsyncIterator[bytes]:
+    """Pass JSON on, and give up once too much came since a quote: no more of it has to arrive, or be copied."""
+    since, quoted = 0, False
+    async for chunk in stream:
+        at = chunk.rfind(b'"')
+        since = since + len(chunk) if at < 0 else len(chunk) - at - 1
+        quoted = quoted or at >= 0
+        if quoted and since > longest:
+            raise BodyTooLarge(f"a string in this JSON has more than {longest} characters")
+        yield chunk
 
 
 async def read_file(body: Body, *, most_bytes: int) -> bytes:

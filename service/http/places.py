@@ -3,7 +3,8 @@
 A connection is known when its client has shown a valid key on it, or where no keys are needed. All others are
 strangers. Strangers share a few places, and those of one address share fewer, so that nobody without a key can keep
 others out. A new connection takes the place of a stranger's that waits for its next request, the longest waiting
-first; then of a known one that waits. This is what nginx does with kept connections. Knows no HTTP.
+first; then of a known one that waits. This is what nginx does with kept connections. Turns bound how often those go on
+together who send more than they wait for. Knows no HTTP.
 """
 
 from collections import Counter
@@ -108,3 +109,17 @@ class Places:
         self.leave(found)
         found.give_way()
         return True
+
+
+class Turns:
+    """Moments that connections share: however many of them wait, one goes on at a time. Belongs to the event loop."""
+
+    def __init__(self, seconds: float, most: float) -> None:
+        """`seconds` lie between two turns; nobody waits longer than `most` seconds."""
+        self._seconds, self._most, self._next = seconds, most, 0.0
+
+    def wait(self, now: float) -> float:
+        """Take the next turn; the seconds until then."""
+        self._next = max(now, self._next) + self._seconds
+        self._next = min(self._next, now + self._most)
+        return self._next - now

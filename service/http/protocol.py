@@ -5,6 +5,7 @@ One connection can cost no more than a place, the pieces that its bytes justify,
     headers   must be complete within `header_seconds` of their first byte; an idle connection is closed silently
     bodies    come in pieces of a sensible size, whatever their framing
     answers   are read at a least rate; what is read ahead of an answer is bounded
+    turns     requests sent ahead of their answers, and those after too many wrong keys, wait for their turn
     places    see `places`
     refusals  a prediction for which there is no room is refused from its first line, before anything is parsed
 
@@ -28,16 +29,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from service.engine import EngineError
-from service.errors import HeadersTooLarge, MalformedRequest, RequestTimeout, TooManyConnections
+from service.errors import HeadersTooLarge, MalformedRequest, RequestTimeout, TooManyConnections, TooManyWrongKeys
 from service.http.parsing import Flow, Pieces
-from service.http.places import Places
+from service.http.places import Places, Turns
 from service.http.record import HEADER, find_record, request_id
 from service.problems import response_to
 from service.settings import Settings
 
 _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
-_REST_SECONDS = 0.02  # between requests that a stranger sends ahead of their answers
+_TURN_SECONDS = 0.01  # between requests that were sent ahead of their answers, on all connections together
+_MOST_REST_SECONDS = 2.0  # less than any patience with a client
+_PENALTY_SECONDS = 0.1  # at least, before a body is refused that is framed wrongly or in tiny pieces
 _LEAVE_SECONDS = 10.0  # open without a place: who connects again at once shall not make us busy
 _MOST_LEAVING = 1024  # connections
 _MOST_LINGERING = 256  # connections
@@ -66,6 +69,8 @@ class Guard:
     check_room: Callable[[], None]
     lingering: int = 0
     leaving: "dict[_Protocol, None]" = field(default_factory=dict)  # open without a place
+    turns: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))
+    turns_of_strangers: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))
 
 
 def protocol_class(
@@ -87,8 +92,9 @@ class _Protocol(H11Protocol):
     address = ""
     _proven = False  # a valid key came before the request that is being answered
     _stopping = False  # the server takes no more connections
-    _resting = False  # between two requests of a stranger that were sent together
+    _resting = False  # until its turn has come
     _closing = False  # nothing is parsed any more: what still comes is thrown away
+    _unreadable = False  # what comes of the body under way is thrown away
     _discarded = 0  # bytes
     _unsent = 0  # bytes of answers that waited for the client at the last look
     _used_at = 0.0  # on the loop's clock
@@ -157,7 +163,7 @@ class _Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; the clock runs from a request's first byte to the end of its headers."""
-        if self._closing:
+        if self._closing or self._unreadable:
             self._discard(len(data))
             return
         if self in self.guard.leaving and self._header_timer is None and not self._take_place():
@@ -203,9 +209,10 @@ class _Protocol(H11Protocol):
         self.guard.places.used(self)
         if self.flow.held:
             self._hold_back(0)
-        self._resting = bool(self.conn.trailing_data[0]) and not self.known
+        self._resting = self._has_to_rest()
         if self._resting:
-            self.loop.call_later(_REST_SECONDS, self._go_on)
+            turns = self.guard.turns if self.known else self.guard.turns_of_strangers
+            self.loop.call_later(turns.wait(self._used_at), self._go_on)
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch_writing()
@@ -216,8 +223,13 @@ class _Protocol(H11Protocol):
 
     def handle_events(self) -> None:
         """Parse what was received, unless this connection has to rest."""
-        if not self._resting:
+        if not (self._resting or self._unreadable):
             super().handle_events()
+
+    def _has_to_rest(self) -> bool:
+        """Whether the next request came before this one was answered, or this one had a wrong key too many."""
+        record = find_record(self.scope) if self.scope is not None else None
+        return bool(self.conn.trailing_data[0]) or bool(record and isinstance(record.error, TooManyWrongKeys))
 
     def _go_on(self) -> None:
         self._resting = False
@@ -236,7 +248,7 @@ class _Protocol(H11Protocol):
         if getattr(sys.exception(), "error_status_hint", 400) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
             self._refuse(HeadersTooLarge("the request's headers are too large"))
         elif self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and self._in_request():
-            self._refuse(MalformedRequest("this body is not framed as HTTP/1.1 says, or in too many tiny pieces"))
+            self._refuse_body()
         else:
             self._refuse(MalformedRequest("this is not a valid HTTP/1.1 request"))
 
@@ -324,6 +336,16 @@ class _Protocol(H11Protocol):
         sent = _NAME.search(data)
         name = request_id([(HEADER, sent[1])] if sent else [])
         self._refuse(error, path=data[5:8].decode(), headers=[(HEADER, name)])
+
+    def _refuse_body(self) -> None:
+        """Refuse a body that cannot be parsed any further, when its turn has come: it was costly to find out."""
+        self._unreadable = True
+        turns = self.guard.turns if self.known else self.guard.turns_of_strangers
+        self.loop.call_later(max(_PENALTY_SECONDS, turns.wait(self.loop.time())), self._say_unreadable)
+
+    def _say_unreadable(self) -> None:
+        if not self._closing and not self.transport.is_closing():
+            self._refuse(MalformedRequest("this body is not framed as HTTP/1.1 says, or in too many tiny pieces"))
 
     def _refuse(self, error: Exception, *, path: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Answer outside the application, where it has not begun to, and close."""

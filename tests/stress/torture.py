@@ -7,9 +7,7 @@ next attack. `torture_report` says which of the seventeen promises the run has s
 """
 
 import argparse
-import json
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -30,13 +28,12 @@ from tests.attacks.corpus import Attack, attacks
 from tests.attacks.requests import PREDICT, request
 from tests.stress import attackers, damage, kills, storm, swaps, traffic
 from tests.stress.torture_report import figures, markdown
-from tests.stress.wire import MANAGE_KEY, PREDICT_KEY, attacked_server, exchange_now, metrics, port_of
+from tests.stress.wire import MANAGE_KEY, PREDICT_KEY, attacked_server, exchange_now, metrics, port_of, started, told
 
 PACKAGES = ("torch", "pillow", "fastapi", "starlette", "uvicorn", "h11", "safetensors")
 PARTS = ("corpus", "attacks", "overload", "cancelled", "drains", "kills", "storm", "swaps", "damage")
-ROOT = Path(__file__).resolve().parents[2]
 RATE = 20.0  # good requests a second
-LEAST_SECONDS = 4.0  # of one attack
+LEAST_SECONDS = 6.0  # of one attack: three windows
 RECOVERY_SECONDS = 30.0  # until a server counts as not recovered, and is restarted
 QUICK_ANSWER = 0.25  # seconds; a good request that takes less shows that the server has recovered
 _READY = request("GET", "/health/ready")
@@ -120,30 +117,6 @@ def good_traffic(range_: Range, *, rate: float = RATE, **options: float) -> dict
     job = traffic.Job(port_of(range_.server), str(range_.requests), rate, range_.seconds, **options)
     with started("tests.stress.traffic", traffic.as_json(job)) as process:
         return told(process)
-
-
-@contextmanager
-def started(module: str, given: str) -> Iterator["subprocess.Popen[str]"]:
-    """A module as a process that has read its job."""
-    command = [sys.executable, "-m", module]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        if process.stdin:
-            process.stdin.write(given)
-            process.stdin.close()
-        yield process
-
-
-def told(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """The figures that a process writes at its end.
-
-    Raises:
-        RuntimeError: it wrote none.
-    """
-    text = process.stdout.read() if process.stdout else ""
-    if not text:
-        raise RuntimeError(f"{process.args!r} failed")
-    figures_of: dict[str, Any] = json.loads(text)
-    return figures_of
 
 
 def under(name: str, range_: Range) -> dict[str, Any]:
@@ -235,7 +208,7 @@ def drains(folder: Path, requests: Path, count: int) -> list[dict[str, Any]]:
     for number in range(count):
         place = folder / f"drain-{number}"
         place.mkdir()
-        with attacked_server(place) as server:
+        with attacked_server(place, "--notice-seconds", "1") as server:
             job = traffic.Job(port_of(server), str(requests), RATE, 6.0, fresh=0.0)
             with started("tests.stress.traffic", traffic.as_json(job)) as good:
                 found.append({**_stopped(server), **told(good)})
@@ -243,8 +216,8 @@ def drains(folder: Path, requests: Path, count: int) -> list[dict[str, Any]]:
 
 
 def _stopped(server: Server) -> dict[str, Any]:
-    """Stop a server after some seconds of traffic."""
-    time.sleep(4.0)
+    """Stop a server after some seconds of traffic, which goes on until the server is gone."""
+    time.sleep(3.0)
     start = time.monotonic()
     server.process.terminate()
     return {"exit": server.process.wait(60), "seconds": time.monotonic() - start}

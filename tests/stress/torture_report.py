@@ -6,6 +6,7 @@ the promise, the page says so.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 Run = Mapping[str, Any]
@@ -59,9 +60,14 @@ def figures(run: Run) -> list[Figure]:
 
 
 def moved(attack: Run) -> float | None:
-    """p99 of good traffic under an attack as a multiple of that just before; None where good requests failed."""
-    good = attack["good"]
-    return None if good["failed"] or good["p99_ms"] is None else good["p99_ms"] / attack["quiet"]["p99_ms"]
+    """p99 of good traffic under an attack as a multiple of that just before; None where good requests failed.
+
+    Of each, the median over short windows: the machine may be shared.
+    """
+    good, quiet = attack["good"], attack["quiet"]
+    if good["failed"] or not good["windows_p99_ms"]:
+        return None
+    return median(good["windows_p99_ms"]) / median(quiet["windows_p99_ms"])
 
 
 def withstood(attack: Run) -> bool:

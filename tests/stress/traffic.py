@@ -7,6 +7,7 @@ in JSON from standard input and writes its figures to standard output.
 import asyncio
 import json
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -36,6 +37,8 @@ class Job:
         patience: seconds until a request counts as unanswered.
         fresh: share of requests on new connections.
         cancelled: share of requests whose client closes the connection after a random moment.
+        window: seconds of which each gets a p99 of its own, by when requests were due: one stall of a machine that
+            others use as well then spoils one window, not the whole.
     """
 
     port: int
@@ -45,6 +48,7 @@ class Job:
     patience: float = 20.0
     fresh: float = 0.5
     cancelled: float = 0.0
+    window: float = 2.0
 
 
 @dataclass(slots=True)
@@ -56,12 +60,14 @@ class Log:
     refusals: list[float] = field(default_factory=list)  # seconds until a 503
     given_up: int = 0
     in_time: int = 0  # good answers that came before the sending ended
+    windows: dict[int, list[float]] = field(default_factory=dict)  # latencies of good answers by number of the window
 
-    def add(self, kind: str, reply: Reply, seconds: float) -> None:
-        """Count one answer."""
+    def add(self, kind: str, reply: Reply, seconds: float, *, window: int = 0) -> None:
+        """Count one answer to a request that was due in a window."""
         self.statuses[reply.name] += 1
         if reply.status == OK:
             self.latencies[kind].append(seconds)
+            self.windows.setdefault(window, []).append(seconds)
         elif reply.status == 503:
             self.refusals.append(seconds)
 
@@ -77,6 +83,7 @@ class Log:
             "given_up": self.given_up,
             "answered_per_second": self.in_time / job.seconds,
             **quantiles(every),
+            "windows_p99_ms": [quantiles(self.windows[number])["p99_ms"] for number in sorted(self.windows)],
             "kept": quantiles(self.latencies["kept"]),
             "new": quantiles(self.latencies["new"]),
             "refusals": quantiles(self.refusals),
@@ -96,16 +103,18 @@ class Traffic:
     def __init__(self, job: Job, requests: Sequence[bytes]) -> None:
         self._job, self._requests, self._dice = job, requests, random.Random(0)
         self._idle: list[Connection] = []
-        self._end = 0.0
+        self._start = self._end = 0.0
         self.log = Log()
 
     async def run(self) -> None:
-        """Send for so long, and wait for the last answers."""
+        """Send for so long, or until SIGTERM, and wait for the last answers."""
         loop = asyncio.get_running_loop()
         start, due = loop.time(), 0.0
-        self._end = start + self._job.seconds
+        self._start, self._end = start, start + self._job.seconds
+        over = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, over.set)
         async with asyncio.TaskGroup() as group:
-            while (due := due + self._dice.expovariate(self._job.rate)) < self._job.seconds:
+            while (due := due + self._dice.expovariate(self._job.rate)) < self._job.seconds and not over.is_set():
                 await asyncio.sleep(start + due - loop.time())
                 group.create_task(self._one(start + due))
         for _, writer in self._idle:
@@ -128,7 +137,7 @@ class Traffic:
         if gives_up and reply.status == SILENT:
             self.log.given_up += 1
         else:
-            self.log.add(kind, reply, loop.time() - due)
+            self.log.add(kind, reply, loop.time() - due, window=int((due - self._start) // self._job.window))
             self.log.in_time += reply.status == OK and loop.time() <= self._end
 
     async def _ask(self, kind: str, data: bytes) -> Reply:
@@ -139,7 +148,7 @@ class Traffic:
         except BaseException:
             writer.close()
             raise
-        if kind == "kept" and reply.status == OK:
+        if kind == "kept" and reply.status == OK and not reply.last:
             self._idle.append((reader, writer))
         else:
             writer.close()

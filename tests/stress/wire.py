@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mimi.demo.server import Server, running_server
 
+ROOT = Path(__file__).resolve().parents[2]
 PREDICT_KEY, MANAGE_KEY = "torture-predict-key-0001", "torture-manage-key-00001"
 # Instead of a status: the connection ended before the answer, no answer came in time, or it could not be opened.
 LOST, SILENT, CLOSED = 0, -1, -2
@@ -19,10 +23,11 @@ _LARGEST = 2**24  # bytes of a line or a head
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer: its status, or LOST, SILENT or CLOSED; and its body."""
+    """One answer: its status, or LOST, SILENT or CLOSED; its body; whether it is the last of its connection."""
 
     status: int
     body: bytes = b""
+    last: bool = False
 
     @property
     def name(self) -> str:
@@ -30,14 +35,20 @@ class Reply:
         return NAMES.get(self.status, str(self.status))
 
 
-@contextmanager
-def attacked_server(folder: Path, *options: str) -> Iterator[Server]:
-    """A real `mimi serve` over the bundled backbone and tasks, with two keys, in a process of its own."""
+def write_keys(folder: Path) -> Path:
+    """A file with the two keys."""
     keys = [("good", "predict", PREDICT_KEY), ("owner", "manage", MANAGE_KEY)]
     text = "".join(f'[[keys]]\nname = "{name}"\nkind = "{kind}"\nkey = "{key}"\n\n' for name, kind, key in keys)
     path = folder / "keys.toml"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
+    return path
+
+
+@contextmanager
+def attacked_server(folder: Path, *options: str) -> Iterator[Server]:
+    """A real `mimi serve` over the bundled backbone and tasks, with two keys, in a process of its own."""
+    path = write_keys(folder)
     with running_server(folder, options=["--keys-file", str(path), *options]) as server:
         yield server
 
@@ -87,7 +98,8 @@ async def read(reader: asyncio.StreamReader) -> Reply:
     lines = head.decode("latin-1").split("\r\n")
     headers = dict(line.lower().split(":", 1) for line in lines[1:] if ":" in line)
     length = int(headers.get("content-length", 0))
-    return Reply(int(lines[0].split()[1]), await reader.readexactly(length) if length else b"")
+    body = await reader.readexactly(length) if length else b""
+    return Reply(int(lines[0].split()[1]), body, last=headers.get("connection", "").strip() == "close")
 
 
 def exchange_now(port: int, data: bytes, *, seconds: float) -> Reply:
@@ -108,3 +120,27 @@ def tasks(server: Server) -> Sequence[str]:
     question = urllib.request.Request(f"{server.url}/v1/tasks", headers={"Authorization": f"Bearer {MANAGE_KEY}"})
     with urllib.request.urlopen(question, timeout=30) as answer:
         return [task["task"] if "task" in task else task["name"] for task in json.loads(answer.read())["tasks"]]
+
+
+@contextmanager
+def started(module: str, given: str) -> Iterator["subprocess.Popen[str]"]:
+    """A module as a process that has read its job."""
+    command = [sys.executable, "-m", module]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        if process.stdin:
+            process.stdin.write(given)
+            process.stdin.close()
+        yield process
+
+
+def told(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """The figures that a process writes at its end.
+
+    Raises:
+        RuntimeError: it wrote none.
+    """
+    text = process.stdout.read() if process.stdout else ""
+    if not text:
+        raise RuntimeError(f"{process.args!r} failed")
+    figures_of: dict[str, Any] = json.loads(text)
+    return figures_of

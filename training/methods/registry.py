@@ -30,7 +30,7 @@ class Method:
         name: of the method, as on the command line.
         build: from a backbone (which stays as it is), the number of classes and a seed, a model to train.
         rates: learning rates to choose from on validation.
-        mergeable: `merging.merged` gives a plain network with the same logits.
+        mergeable: `merged` gives a plain network with the same logits.
         source: where it is described.
     """
 

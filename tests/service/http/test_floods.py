@@ -16,7 +16,7 @@ PREDICT_KEY, MANAGE_KEY = "floods-predict-key-1", "floods-manage-key-01"
 PREDICT = "/v1/tasks/cats/predict"
 FILE = request("GET", "/v1/tasks/large/versions/1/file", f"Authorization: Bearer {MANAGE_KEY}")
 LIVE = request("GET", "/health/live")
-TASKS = request("GET", "/v1/tasks/cats", f"Authorization: Bearer {PREDICT_KEY}", "Padding: " + "x" * 200)
+TASKS = request("GET", "/v1/tasks/cats", f"Authorization: Bearer {PREDICT_KEY}", "Padding: " + "x" * 2000)
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +131,34 @@ def test_answers_that_nobody_reads_are_bounded_and_the_connection_ends(guarded: 
 
 def test_requests_ahead_of_their_answers_are_all_answered(guarded: Live) -> None:
     with guarded.connect() as connection, connection.makefile("rb") as stream:
-        send(connection, LIVE * 20 + TASKS * 1000)
-        for number in range(1020):
+        send(connection, LIVE * 20 + TASKS * 120)
+        for number in range(140):
             assert stream.readline().startswith(b"HTTP/1.1 200")
             size = 0
             while line := stream.readline().strip():
                 size = int(line.partition(b":")[2]) if line.startswith(b"content-length") else size
             assert (b"alive" in stream.read(size)) == (number < 20)
+
+
+def test_requests_ahead_of_their_answers_wait_for_a_turn_that_all_connections_share(guarded: Live) -> None:
+    with guarded.connect() as first, guarded.connect() as second:
+        start = time.monotonic()
+        for connection in (first, second):
+            send(connection, TASKS * 30 + TASKS.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        for connection in (first, second):
+            with connection.makefile("rb") as stream:
+                assert stream.read().count(b"HTTP/1.1 200") == 31
+        assert time.monotonic() - start > 0.5  # sixty turns
+
+
+def test_who_sent_too_many_wrong_keys_waits_for_a_turn_and_the_others_do_not(guarded: Live) -> None:
+    wrong, statuses = request("GET", "/v1/tasks/cats", "Authorization: Bearer no-such-key-00000001"), []
+    with guarded.connect() as connection:
+        start = time.monotonic()
+        for _ in range(100):
+            send(connection, wrong)
+            statuses.append(read(connection).status)
+        assert set(statuses) == {401, 429}
+        assert time.monotonic() - start > 0.007 * statuses.count(429)
+        send(connection, TASKS)
+        assert read(connection).status == 200

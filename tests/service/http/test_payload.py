@@ -90,6 +90,21 @@ async def test_as_many_tasks_as_allowed_and_no_more_fit_into_a_form() -> None:
                 await asked
 
 
+async def test_a_string_without_an_end_is_refused_before_all_of_it_came() -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b'{"images": ["'
+        while True:
+            sent += 1000
+            yield b"A" * 1000
+
+    with pytest.raises(BodyTooLarge):
+        await read_payload(Body("application/json", endless()), images=LIMITS, offload=inline)
+    assert sent < 10_000
+
+
 @given(st.binary(max_size=50), st.sampled_from(["", "data:image/png;base64,", "data:image/webp;a=b;base64,"]))
 def test_base64_and_data_uris_hold_any_bytes(data: bytes, prefix: str) -> None:
     assert from_base64(prefix + base64.b64encode(data).decode()) == data

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.http.places import Places
+from service.http.places import Places, Turns
 from service.http.protocol import Guard
 from service.settings import Settings
 from tests.service.adapters import Made
@@ -95,6 +95,13 @@ def test_where_no_keys_are_needed_only_the_limit_for_all_holds() -> None:
     callers = [Caller() for _ in range(5)]
     assert all(held.enter(caller) for caller in callers)
     assert not any(caller.closed for caller in callers)
+
+
+def test_turns_are_shared_and_nobody_waits_longer_than_the_most() -> None:
+    turns = Turns(0.5, 2.0)
+    assert [turns.wait(10.0) for _ in range(6)] == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
+    assert turns.wait(11.75) == 0.75  # the one before goes on at 12.0
+    assert turns.wait(20.0) == 0.5
 
 
 @pytest.fixture(scope="module")
