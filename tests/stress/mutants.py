@@ -137,8 +137,13 @@ def _doubled(node: ast.UnaryOp) -> None:
 
 
 def _other_constant(node: ast.Constant) -> None:
-    value = node.value
-    node.value = not value if isinstance(value, bool) else value + (b"\x01" if isinstance(value, bytes) else 1)
+    match node.value:
+        case bool():
+            node.value = not node.value
+        case bytes():
+            node.value += b"\x01"
+        case int() | float():
+            node.value += 1
 
 
 def _opposite(node: ast.If | ast.IfExp | ast.While) -> None:
