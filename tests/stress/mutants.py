@@ -208,7 +208,7 @@ def _test(tests: Sequence[str], mutant: Mutant | None) -> None:
 
 def import_heavy() -> None:
     """What every child would import, and no mutant is part of."""
-    for name in ("numpy", "PIL.Image", "torch", "fastapi.testclient", "hypothesis", "httpx", "uvicorn"):
+    for name in ("numpy", "PIL.Image", "torch", "fastapi.testclient", "hypothesis", "uvicorn"):
         import_module(name)
 
 
