@@ -33,7 +33,8 @@ def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretraine
     """A frozen backbone in float32 on the CPU.
 
     Args:
-        name: `BUNDLED`, a timm architecture such as "swin_tiny_patch4_window7_224", or "cvt_13".
+        name: `BUNDLED`, a timm architecture such as "swin_tiny_patch4_window7_224", or "cvt_13". A ViT may be given
+            another side in pixels, "vit_small_patch14_dinov2@98": its position embedding is resampled.
         weights: a safetensors file with timm's parameter names, for CvT with Microsoft's or Hugging Face's (any float
             dtype; a classifier in it is ignored).
         pretrained: without `weights`: load the bundled file, or let timm download; False gives random weights.

@@ -7,18 +7,21 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from math import ceil, floor
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+Resize = Literal["crop", "squash"]
+
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Resize the shorter side to size / crop_pct, crop the centre, scale to [0, 1], normalise.
+    """Resize the shorter side to size / crop_pct and crop the centre, or squash; scale to [0, 1], normalise.
 
     Attributes:
         size: height and width of the network's input, in pixels.
@@ -26,6 +29,7 @@ class Preprocessing:
         interpolation: "bicubic" or "bilinear".
         mean: per channel, of values in [0, 1].
         std: per channel, of values in [0, 1].
+        resize: "crop", or "squash": the whole image to size, whatever its proportions, as VTAB does.
 
     Raises:
         ValueError: an unknown interpolation, or a size or share out of range.
@@ -36,17 +40,23 @@ class Preprocessing:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    resize: Resize = "crop"
 
     def __post_init__(self) -> None:
         """Check the values that would otherwise fail on the first image."""
         if self.interpolation not in _FILTERS:
             raise ValueError(f"interpolation must be one of {sorted(_FILTERS)}, not {self.interpolation!r}")
+        if self.resize not in get_args(Resize):
+            raise ValueError(f"resize must be one of {get_args(Resize)}, not {self.resize!r}")
         if min(self.size) < 1 or not 0 < self.crop_pct <= 1:
             raise ValueError(f"size must be positive and crop_pct in (0, 1], not {self.size} and {self.crop_pct}")
 
     def as_dict(self) -> dict[str, object]:
-        """As JSON values: what a task adapter's manifest carries."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """As JSON values: what a task adapter's manifest carries; `resize` is among them where it is not "crop"."""
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        if self.resize == "crop":  # files that were written before there was a choice keep their hash
+            del values["resize"]
+        return values
 
     @property
     def sha256(self) -> str:
@@ -60,8 +70,10 @@ class Preprocessing:
         return ceil(max(self.size) / self.crop_pct)
 
     def pixels(self, image: Image.Image) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-        """Resize and crop an RGB image: uint8 (H, W, 3)."""
+        """Resize and crop, or squash, an RGB image: uint8 (H, W, 3)."""
         height, width = self.size
+        if self.resize == "squash":
+            return np.asarray(image.resize((width, height), _FILTERS[self.interpolation]))
         scale = max(height / self.crop_pct / image.height, width / self.crop_pct / image.width)
         resized = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
         # Resampling and cropping in one call: a long thin image never exists at its full resized length.

@@ -34,11 +34,16 @@ def create(name: str, *, pretrained: bool, own: Sequence[str]) -> TimmModel:
     Raises:
         UnknownBackbone, UnsupportedBackbone, WeightsUnavailable: see backbone.errors.
     """
+    name, at, side = name.partition("@")
     if not timm.is_model(name):
         close = ", ".join(get_close_matches(name, [*own, *timm.list_models()], 5)) or "timm.list_models()"
         raise UnknownBackbone(f"timm has no architecture named {name!r}; see {close}")
     try:
+        if at:
+            return _sized(name, side, pretrained=pretrained)
         return timm.create_model(name, pretrained=pretrained, num_classes=0)
+    except UnsupportedBackbone:
+        raise
     except Exception as error:  # what a failed download raises depends on the hub client and the network
         if not pretrained:
             raise UnsupportedBackbone(f"timm cannot build {name}: {error}") from error
@@ -46,6 +51,24 @@ def create(name: str, *, pretrained: bool, own: Sequence[str]) -> TimmModel:
             f"the pretrained weights of {name} could not be loaded ({type(error).__name__}); without a network, "
             "pass a local safetensors file with --weights"
         ) from error
+
+
+def _sized(name: str, side: str, *, pretrained: bool) -> TimmModel:
+    """A ViT for square images of another side, whose preprocessing says so.
+
+    Raises:
+        UnsupportedBackbone: another architecture, or a side that is no multiple of the patches'.
+    """
+    if not side.isdecimal() or not int(side):
+        raise UnsupportedBackbone(f"{name}@{side}: the side behind @ is a number of pixels")
+    model = timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=int(side))
+    if type(model) is not VisionTransformer:
+        raise UnsupportedBackbone(f"{name} is a {type(model).__name__}: only a VisionTransformer has another side")
+    patch = model.patch_embed.patch_size[0]
+    if int(side) % patch:
+        raise UnsupportedBackbone(f"{name}@{side}: the side must be a multiple of {patch}, the side of a patch")
+    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, int(side), int(side))}
+    return model
 
 
 def flatten(name: str, model: TimmModel) -> tuple[Stem, list[SubLayer], nn.Module]:

@@ -1,5 +1,6 @@
 """Reads and writes files that a user names. Errors name the file."""
 
+import re
 from pathlib import Path
 
 from mimi.errors import UnreadableFile, UnwritableFile
@@ -30,3 +31,8 @@ def write_file(path: Path, data: bytes) -> None:
         part.replace(path)  # a reader sees the old file or the new one, never half of it
     except OSError as error:
         raise UnwritableFile(f"{path}: {error.strerror}") from error
+
+
+def slug(name: str) -> str:
+    """A task id, or a folder's name, made of a data set's name: without what neither may have."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_").lower() or "run"

@@ -135,7 +135,11 @@ class TaskSummary(Answer):
     ready: bool
     version: int | None = None
     sha256: Sha256 | None = None
-    classes: int | None = None
+    bytes: int | None = Field(default=None, description="of the task adapter file")
+    shares: dict[str, float] | None = Field(default=None, description="part of the traffic of each live version")
+    classes: int | None = Field(default=None, description="null until its weights were loaded, as the two below")
+    live_sites: int | None = None
+    gflops_saved: float | None = None
     reason: str | None = None
 
 

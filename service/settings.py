@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     cors_origins: Words = Field(
         default=(), description="web pages that may call, as https://host:port between commas; none: CORS is off"
     )
+    console: Literal["on", "off"] = Field(
+        default="on", description="the pages for people at / and /docs; what they ask needs the same keys as ever"
+    )
     store: Annotated[str, BeforeValidator(_named)] = Field(
         default="./var/store.db", description="a SQLite file, or the URL of an object store"
     )

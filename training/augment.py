@@ -10,12 +10,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.options import FitOptions
+from training.recipe import rand_augmented, resized_crops
+
+SEEDS = 2**31  # that an image may have
 
 
 def augment(
     pixels: Tensor, fit: FitOptions, generator: torch.Generator, *, batch: tuple[int, slice] | None = None
 ) -> Tensor:
-    """Flip, shift, rotate and zoom, jitter: uint8 (B, H, W, 3) -> the same.
+    """Crop, flip, shift, rotate and zoom, jitter, RandAugment: uint8 (B, H, W, 3) -> the same.
 
     Args:
         pixels: the images.
@@ -24,7 +27,9 @@ def augment(
         batch: size of a larger batch and the part of it that `pixels` are. Draws are made for the whole batch, so that
             several processes, each with its part, augment as one process does.
     """
-    draws = _Draws(generator, *(batch or (len(pixels), slice(None))))
+    draws = Draws(generator, *(batch or (len(pixels), slice(None))))
+    if fit.resized_crop:
+        pixels = resized_crops(pixels, fit.resized_crop, draws.seeds())
     if fit.flip:
         pixels = _flip(pixels, draws)
     if fit.shift:
@@ -33,16 +38,18 @@ def augment(
         pixels = _rotate(pixels, fit.rotate, fit.zoom, draws)
     if fit.jitter:
         pixels = _jitter(pixels, fit.jitter, draws)
+    if fit.randaugment:
+        pixels = rand_augmented(pixels, fit.randaugment, draws.seeds())
     return pixels
 
 
-def _flip(pixels: Tensor, draws: "_Draws") -> Tensor:
+def _flip(pixels: Tensor, draws: "Draws") -> Tensor:
     """Left and right exchanged in half of the images."""
     mirrored = draws.uniform(1)[0].lt(0.5)
     return torch.where(mirrored.to(pixels.device)[:, None, None, None], pixels.flip(2), pixels)
 
 
-def _shift(pixels: Tensor, shift: int, draws: "_Draws") -> Tensor:
+def _shift(pixels: Tensor, shift: int, draws: "Draws") -> Tensor:
     """Moved by up to `shift` pixels each way; edges are repeated."""
     batch, height, width, channels = pixels.shape
     down, right = draws.integers(2, 2 * shift + 1).to(pixels.device) - shift
@@ -53,7 +60,7 @@ def _shift(pixels: Tensor, shift: int, draws: "_Draws") -> Tensor:
     return pixels.reshape(-1, channels).index_select(0, places.flatten()).view(pixels.shape)
 
 
-def _rotate(pixels: Tensor, degrees: float, zoom: float, draws: "_Draws") -> Tensor:
+def _rotate(pixels: Tensor, degrees: float, zoom: float, draws: "Draws") -> Tensor:
     """Turned by up to `degrees` and scaled by 1 ± `zoom` about the centre; edges are repeated."""
     turn, scale = (2 * draws.uniform(2) - 1).to(pixels.device)
     angle, scale = turn * degrees * pi / 180, 1 + scale * zoom
@@ -65,7 +72,7 @@ def _rotate(pixels: Tensor, degrees: float, zoom: float, draws: "_Draws") -> Ten
     return turned.round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def _jitter(pixels: Tensor, jitter: float, draws: "_Draws") -> Tensor:
+def _jitter(pixels: Tensor, jitter: float, draws: "Draws") -> Tensor:
     """Brightness, then contrast about the image's mean, each times its own factor in 1 ± `jitter`."""
     light, contrast = (1 + jitter * (2 * draws.uniform(2) - 1)).to(pixels.device)
     values = pixels.float().mul_(light[:, None, None, None])
@@ -74,7 +81,7 @@ def _jitter(pixels: Tensor, jitter: float, draws: "_Draws") -> Tensor:
     return values.round_().clamp_(0, 255).to(torch.uint8)
 
 
-class _Draws:
+class Draws:
     """Random numbers of one batch, of which only a part is used here."""
 
     def __init__(self, generator: torch.Generator, batch: int, part: slice) -> None:
@@ -88,3 +95,8 @@ class _Draws:
     def integers(self, rows: int, end: int) -> Tensor:
         """(rows, B, 1) in [0, end)."""
         return torch.randint(0, end, (rows, self._batch, 1), generator=self._generator)[:, self._part]
+
+    def seeds(self) -> list[int]:
+        """A seed for each image."""
+        found: list[int] = self.integers(1, SEEDS)[0, :, 0].tolist()
+        return found

@@ -18,7 +18,7 @@ class CycleResult:
         flops: of the whole forward for one image.
         size: bytes of the task adapter file.
         rank_correlation: Spearman's, between the scores and the scores of the same neurons at initialisation.
-        validation: top-1 accuracy in [0, 1].
+        validation: top-1 accuracy in [0, 1]; NaN where all images are trained on.
         test: top-1 accuracy in [0, 1]; None until the run is finished, or where there is no test split.
     """
 
@@ -59,7 +59,7 @@ def result_of(adapter: TaskAdapter, cycle: int, size: int) -> CycleResult:
         flops=provenance.flops,
         size=size,
         rank_correlation=provenance.metrics.get("rank_correlation", float("nan")),
-        validation=provenance.metrics["validation_top1"],
+        validation=provenance.metrics.get("validation_top1", float("nan")),
         test=provenance.metrics.get("test_top1"),
     )
 

@@ -28,7 +28,7 @@ class Rule:
     """
 
     text: str
-    holds: Callable[[Any], bool]
+    holds: Callable[[Any], object]
 
 
 POSITIVE = Rule("positive", lambda value: value > 0)
@@ -105,7 +105,7 @@ def check(value: object, kind: object, name: str) -> None:
         inner, *rules = get_args(kind)
         check(value, inner, name)
         for rule in rules:
-            require(rule.holds(value), name, _shown(value), rule.text)
+            require(bool(rule.holds(value)), name, _shown(value), rule.text)
     elif get_origin(kind) is tuple and isinstance(value, tuple):
         for each in value:
             check(each, get_args(kind)[0], name)

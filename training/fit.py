@@ -7,13 +7,13 @@ sees the same images as an uninterrupted one, and a checkpoint needs no generato
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
+from math import isfinite, isnan, nan
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.augment import augment
+from training.augment import SEEDS, Draws, augment
 from training.errors import Diverged
 from training.frozen import autocast
 from training.model import TaskModel
@@ -21,6 +21,7 @@ from training.options import FitOptions
 from training.parallel import ALONE, World
 from training.pixels import PixelSet
 from training.prefix import START, Cut, PrefixCache, augmented_views
+from training.recipe import erased, mixed
 from training.schedule import learning_rate
 
 
@@ -46,16 +47,19 @@ class Progress:
 OnStep = Callable[[Progress], None]
 
 _RANKS_APART = 2**40  # seeds between two processes: more than all epochs of a run have
+_MOMENTUM = 0.9  # of SGD
 _READ_EVERY = 16  # steps between two looks at loss and accuracy, where looking is not free
 
 
-def build_optimizer(model: TaskModel, fit: FitOptions) -> torch.optim.AdamW:
-    """AdamW over everything that trains; vectors are not decayed."""
+def build_optimizer(model: TaskModel, fit: FitOptions) -> torch.optim.Optimizer:
+    """AdamW or SGD over everything that trains; vectors are not decayed."""
     parameters = list(model.task_parameters().values())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": fit.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if fit.update == "sgd":
+        return torch.optim.SGD(groups, lr=fit.peak_rate, momentum=_MOMENTUM)
     return torch.optim.AdamW(groups, lr=fit.peak_rate, fused=parameters[0].device.type == "cpu")
 
 
@@ -70,6 +74,8 @@ class Fitting:
         seed: of order, augmentation and stochastic depth.
         cache: the frozen prefix of the training images, where views are cached.
         world: the processes that train together.
+        on_gradients: called after every step, while the gradients that it used are at hand, with whether it was the
+            last of its epoch.
     """
 
     model: TaskModel
@@ -78,6 +84,7 @@ class Fitting:
     seed: int
     cache: PrefixCache | None = None
     world: World = ALONE
+    on_gradients: Callable[[bool], None] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -115,6 +122,8 @@ def train_epoch(fitting: Fitting, train: PixelSet, *, cycle: int, epoch: int, on
         targets = train.targets[rows[part]]
         _step(fitting, partial(forward, rows, part), targets, rate=rate, weight=weight, tally=tally)
         model.after_step(epoch * steps + step, fit.epochs * steps)
+        if fitting.on_gradients:
+            fitting.on_gradients(step == steps - 1)
         if tally.due or step == steps - 1:
             progress = tally.progress(len(order), rate)
             on_step(progress)
@@ -127,38 +136,70 @@ def _epoch_seed(seed: int, cycle: int, epoch: int) -> int:
 
 def _forward(
     fitting: Fitting, train: PixelSet, epoch: int, generator: torch.Generator
-) -> Callable[[Tensor, slice], Tensor]:
-    """From the rows of a batch and a part of them to the part's logits.
+) -> Callable[[Tensor, slice], tuple[Tensor, Tensor]]:
+    """From the rows of a batch and a part of them to the part's logits, and its targets: classes, or their shares.
 
     The images are augmented anew, or the cached prefix of the epoch's view is used.
     """
     fit, model = fitting.fit, fitting.model
     if not fit.views:
-        return lambda rows, part: logits_of(
-            model, augment(train.pixels[rows[part]], fit, generator, batch=(len(rows), part))
-        )
+        return partial(_augmented, fitting, train, generator)
     cache = fitting.cache = fitting.cache or PrefixCache(train, augmented_views(fit, fitting.seed))
     cut = model.cut
     inputs = cache.inputs(model.frozen, epoch % fit.views, cut)
-    return lambda rows, part: logits_of(model, inputs[rows[part]], cut)
+    return lambda rows, part: (logits_of(model, inputs[rows[part]], cut), train.targets[rows[part]])
+
+
+def _augmented(
+    fitting: Fitting, train: PixelSet, generator: torch.Generator, rows: Tensor, part: slice
+) -> tuple[Tensor, Tensor]:
+    """Logits and targets of a part of a batch, augmented and mixed as the options say.
+
+    An image may be mixed with one of another process's part. So all of a batch that is mixed is augmented here.
+    """
+    fit, model, device = fitting.fit, fitting.model, fitting.device
+    mixes = bool(fit.mixup or fit.cutmix)
+    own = slice(None) if mixes else part
+    pixels = augment(train.pixels[rows[own]], fit, generator, batch=(len(rows), own))
+    targets = train.targets[rows[own]]
+    if not mixes and not fit.erasing:
+        return logits_of(model, pixels), targets
+    images = model.backbone.preprocessing.normalize(pixels.to(device, non_blocking=True))
+    if fit.erasing:
+        images = erased(images, fit.erasing, Draws(generator, len(rows), own).seeds())
+    if mixes:
+        seed = int(torch.randint(SEEDS, (), generator=generator))
+        classes = model.head.out_features
+        images, targets = mixed(images, targets.to(device), fit, classes=classes, seed=seed)
+        images, targets = images[part], targets[part]
+    with autocast(device, model.precision):
+        logits: Tensor = model(images)
+    return logits.float(), targets
 
 
 def _step(
-    fitting: Fitting, forward: Callable[[], Tensor], targets: Tensor, *, rate: float, weight: float, tally: "_Tally"
+    fitting: Fitting,
+    forward: Callable[[], tuple[Tensor, Tensor]],
+    classes: Tensor,
+    *,
+    rate: float,
+    weight: float,
+    tally: "_Tally",
 ) -> None:
     """Forward, backward, clip, update; `weight` is this process's share of the batch."""
     model, fit, optimizer = fitting.model, fitting.fit, fitting.optimizer
-    targets = targets.to(fitting.device)
+    classes = classes.to(fitting.device)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    logits = forward()
-    loss = functional.cross_entropy(logits, targets, label_smoothing=fit.label_smoothing)
+    logits, targets = forward()
+    smoothing = 0.0 if targets.ndim > 1 else fit.label_smoothing  # soft targets are smoothed already
+    loss = functional.cross_entropy(logits, targets.to(fitting.device), label_smoothing=smoothing)
     optimizer.zero_grad(set_to_none=True)
     (loss * weight + model.penalty() / fitting.world.size).backward()
     fitting.world.sum_gradients(model.task_parameters().values())
     nn.utils.clip_grad_norm_(model.task_parameters().values(), fit.clip)
     optimizer.step()
-    tally.add(loss.detach(), logits.detach(), targets if weight else targets[:0])
+    tally.add(loss.detach(), logits.detach(), classes if weight else classes[:0])
 
 
 def logits_of(model: TaskModel, inputs: Tensor, cut: Cut = START) -> Tensor:
@@ -170,6 +211,11 @@ def logits_of(model: TaskModel, inputs: Tensor, cut: Cut = START) -> Tensor:
             return model.forward_from(inputs, cut).float()
         logits: Tensor = model(model.backbone.preprocessing.normalize(inputs))
     return logits.float()
+
+
+def or_none(accuracy: float) -> float | None:
+    """None in the place of NaN, as JSON and reports have what was not measured."""
+    return None if isnan(accuracy) else accuracy
 
 
 class _Tally:
@@ -206,7 +252,12 @@ class _Tally:
 
 @torch.no_grad()
 def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 64, cache: PrefixCache | None = None) -> float:
-    """Top-1 accuracy in [0, 1] without augmentation; `cache`, of these images, spares their prefix the next time."""
+    """Top-1 accuracy in [0, 1] without augmentation, NaN where there are no images.
+
+    `cache`, of these images, spares their prefix the next time.
+    """
+    if not len(images):
+        return nan
     model.eval()
     cut = model.cut if cache else START
     inputs = cache.inputs(model.frozen, 0, cut) if cache and cut != START else images.pixels

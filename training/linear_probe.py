@@ -16,6 +16,7 @@ from training.model import AdaptedModel
 from training.pixels import PixelSet
 from training.prepare import Prepared
 
+UNCHOSEN = 1e-3  # the penalty where all images are trained on
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # of the squared weights, for the linear probe
 
 
@@ -30,11 +31,11 @@ def train_linear_probe(prepared: Prepared, backbone: Backbone) -> tuple[AdaptedM
     mean, scale = features.mean(0), features.std(0) + 1e-6
     standard, targets = (features - mean) / scale, prepared.train.targets.to(features.device)
     best = (-1.0, 0.0, torch.empty(0), torch.empty(0))
-    for penalty in PENALTIES:
+    for penalty in PENALTIES if len(prepared.validation) else (UNCHOSEN,):
         weight, bias = _solve(standard, targets, len(prepared.labels), penalty)
         _fold(model.head, weight / scale, bias - weight / scale @ mean)
         validation = evaluate(model, prepared.validation)
-        if validation > best[0]:
+        if not len(prepared.validation) or validation > best[0]:
             best = (validation, penalty, weight, bias)
     validation, penalty, weight, bias = best
     _fold(model.head, weight / scale, bias - weight / scale @ mean)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import isnan
 from pathlib import Path
 
 from adapters_store import unpack
@@ -19,12 +20,13 @@ from training.checkpoint import locked
 from training.cycles import CycleResult, result_of
 from training.errors import Diverged, FolderInUse, UnwritableFile
 from training.export import Origin, from_file, to_file, with_metrics
-from training.fit import Fitting, evaluate, train_epoch
+from training.fit import Fitting, evaluate, or_none, train_epoch
 from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.parallel import ALONE, World
 from training.prepare import Prepared
 from training.progress import Position, Reporter, Silent
+from training.rates import best, search
 from training.run import Run
 
 NOISE = 0.5  # rank correlation with the initial scores above which pruning is mostly noise
@@ -78,9 +80,8 @@ def train_mimi(job: Job) -> Outcome:
     """
     with _alone(job):
         _check_file(job)
-        chosen = choose_rate(job) if job.options.learning_rates else job
+        chosen, rates = choose_rate(job) if job.options.learning_rates else (job, 1)
         run = Run.begin(chosen.prepared, chosen.backbone, chosen.options, chosen.folder, job.world)
-        rates = max(1, len(job.options.learning_rates))
         while run.cycle < chosen.options.cycles:
             fit_cycle(run, job.reporter, searched=rates - 1, rates=rates)
             close_cycle(run, job.reporter)
@@ -122,24 +123,28 @@ def _alone(job: Job) -> Iterator[None]:
         raise UnwritableFile(f"{error.filename or job.folder}: {error.strerror}") from error
 
 
-def choose_rate(job: Job) -> Job:
-    """Train the first cycle at each rate of `options.learning_rates`; the job of the best on validation.
+def choose_rate(job: Job) -> tuple[Job, int]:
+    """Train the first cycle at each rate of `options.learning_rates`: the job of the best on validation, rates tried.
+
+    Rates beyond the grid are tried too, as long as the best is at its edge: `options.extra_rates` at most.
 
     Raises:
         Diverged: at every rate.
     """
-    candidates = [_at_rate(job, rate) for rate in job.options.learning_rates]
-    scores = [_first_validation(candidate, number, len(candidates)) for number, candidate in enumerate(candidates)]
-    best = max(range(len(scores)), key=scores.__getitem__)
-    if scores[best] < 0:
-        rates = ", ".join(f"{rate:g}" for rate in job.options.learning_rates)
-        raise Diverged(f"the loss is not finite at any learning rate of {rates}")
-    job.reporter.say(f"chosen on validation: learning rate {candidates[best].options.fit.learning_rate:g}")
-    return candidates[best]
+    options, tried = job.options, list[float]()
+
+    def score(rate: float) -> float | None:
+        tried.append(rate)
+        rates = max(len(options.learning_rates), len(tried))
+        return _first_validation(_at_rate(job, rate), len(tried) - 1, rates)
+
+    rate = best(search(options.learning_rates, score, extra=options.extra_rates))
+    job.reporter.say(f"chosen on validation: learning rate {rate:g}")
+    return _at_rate(job, rate), len(tried)
 
 
-def _first_validation(candidate: Job, number: int, rates: int) -> float:
-    """Validation top-1 in [0, 1] after the first cycle; -1 where it diverges, which is below every rate that trains."""
+def _first_validation(candidate: Job, number: int, rates: int) -> float | None:
+    """Validation top-1 in [0, 1] after the first cycle; None where it diverges."""
     rate, reporter = candidate.options.fit.learning_rate, candidate.reporter
     run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, candidate.world)
     if run.cycle == 0:
@@ -149,7 +154,7 @@ def _first_validation(candidate: Job, number: int, rates: int) -> float:
             close_cycle(run, reporter)
         except Diverged:
             reporter.say(f"learning rate {rate:g}: the loss is no longer finite; this rate is out")
-            return -1.0
+            return None
     return run.result(0).validation
 
 
@@ -171,7 +176,7 @@ def fit_cycle(run: Run, reporter: Reporter, *, searched: int = 0, rates: int = 1
         rates: learning rates that are tried in all; each costs one cycle.
     """
     fit = run.options.fit
-    fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache, run.world)
+    fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache, run.world, run.note_gradients)
     while run.epoch < fit.epochs:
         position = Position(
             run.cycle, run.options.cycles, run.epoch, fit.epochs, fit.learning_rate, searched=searched, rates=rates
@@ -185,7 +190,7 @@ def fit_cycle(run: Run, reporter: Reporter, *, searched: int = 0, rates: int = 1
         )
         validation = run.validate()
         run.end_epoch(validation)
-        reporter.epoch(position, progress, validation)
+        reporter.epoch(position, progress, or_none(validation))
 
 
 def close_cycle(run: Run, reporter: Reporter) -> None:
@@ -214,7 +219,12 @@ def finish(run: Run, job: Job) -> Outcome:
 
 
 def exported_size(validation: Sequence[float], tolerance: float) -> int:
-    """The smallest size, which is the last, whose accuracy is at most `tolerance` below the best."""
+    """The smallest size, which is the last, whose accuracy is at most `tolerance` below the best.
+
+    Without validation (NaN) it is the last.
+    """
+    if any(map(isnan, validation)):
+        return len(validation) - 1
     least = max(validation) - tolerance - 1e-9  # a share of images that is exactly at the tolerance is within it
     return max(size for size, accuracy in enumerate(validation) if accuracy >= least)
 

@@ -5,11 +5,12 @@ docs/training.md lists each ambiguous convention. Short runs need `learning_rate
 ranking of neurons is still that of their random initialisation, and pruning is noise.
 """
 
+import re
 from dataclasses import asdict, dataclass, field, fields
 from math import ceil, log
 from typing import Annotated, Literal
 
-from training.fields import FRACTION, POSITIVE, SHARE, at_least, require, validate, within
+from training.fields import FRACTION, POSITIVE, SHARE, Rule, at_least, require, validate, within
 
 Normalise = Literal["mean", "n_plus_m", "sum"]
 Criterion = Literal[
@@ -19,6 +20,11 @@ Init = Literal["trunc_normal", "small", "zero_up", "linear"]
 SigmaDefinition = Literal["mlp", "dim"]
 Precision = Literal["auto", "fp32", "bf16"]
 Rate = Annotated[float, POSITIVE]
+
+_RANDAUGMENT = Rule(
+    "timm's name of a RandAugment, such as rand-m9-mstd0.5-inc1",
+    re.compile(r"(rand(-(m|n|p|mstd|mmax|inc)\d+(\.\d+)?)*)?").fullmatch,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +49,15 @@ class FitOptions:
         rotate: turn training images by up to this many degrees.
         zoom: scale training images by a factor in 1 ± this.
         jitter: scale brightness and contrast of training images by factors in 1 ± this.
+        resized_crop: crop a random part, of this share of the area at least, and resize it; 0: not (timm's is 0.08).
+        randaugment: timm's name of a RandAugment, such as rand-m9-mstd0.5-inc1; empty: none.
+        erasing: share of images of which a rectangle is replaced by noise.
+        mixup: alpha of mixup; 0: none. Every batch is mixed; with cutmix too, half of the batches are cut instead.
+        cutmix: alpha of cutmix; 0: none.
         views: augmented versions of each image, drawn once and taking turns by epoch, so that the frozen prefix before
             the first live site is computed once for each; 0 augments anew in every epoch and computes everything.
         drop_last: leave out the last short batch of an epoch, as the code does.
+        update: "adamw", or "sgd" with momentum 0.9.
     """
 
     epochs: Annotated[int, at_least(1)] = 100
@@ -63,8 +75,14 @@ class FitOptions:
     rotate: Annotated[float, within(0, 180)] = 0.0
     zoom: Annotated[float, FRACTION] = 0.0
     jitter: Annotated[float, within(0, 1)] = 0.0
+    resized_crop: Annotated[float, FRACTION] = 0.0
+    randaugment: Annotated[str, _RANDAUGMENT] = ""
+    erasing: Annotated[float, within(0, 1)] = 0.0
+    mixup: Annotated[float, at_least(0)] = 0.0
+    cutmix: Annotated[float, at_least(0)] = 0.0
     views: Annotated[int, at_least(0)] = 0
     drop_last: bool = False
+    update: Literal["adamw", "sgd"] = "adamw"
 
     def __post_init__(self) -> None:
         """Refuse what could not train.
@@ -74,7 +92,8 @@ class FitOptions:
         """
         validate(self)
         require(self.warmup_epochs < self.epochs, "warmup_epochs", self.warmup_epochs, "below epochs")
-        require(not (self.views and self.drop_path), "drop_path", self.drop_path, "0 where views are cached")
+        for name in ("drop_path", "erasing", "mixup", "cutmix"):
+            require(not (self.views and getattr(self, name)), name, getattr(self, name), "0 where views are cached")
 
     @property
     def peak_rate(self) -> float:
@@ -147,9 +166,11 @@ class MiMiOptions:
             "zero_up", or "linear" (PyTorch's default, the code's on ViT).
         size_tolerance: the exported size is the smallest whose validation accuracy is at most this much below that of
             the best size; 1 always exports the last size, as the paper does.
-        validation: share of the training images held out for validation, where the data set has no validation images.
+        validation: share of the training images held out for validation, where the data set has no validation images;
+            0: all images are trained on, those of a validation split too, and nothing is chosen on any.
         learning_rates: rates tried for the first cycle; the run continues at the best on validation. Empty:
             `fit.learning_rate`.
+        extra_rates: rates at most to try beyond `learning_rates`, as long as the best of several is at their edge.
         precision: of the frozen products; "auto" is bf16 on CUDA and fp32 on a CPU, where bf16 pays if the processor
             multiplies it (AVX-512 BF16, AMX). Trained weights are float32.
         compile: the frozen sub-layers with torch.compile.
@@ -168,8 +189,9 @@ class MiMiOptions:
     select: Literal["last", "best"] = "last"
     init: Init = "trunc_normal"
     size_tolerance: Annotated[float, within(0, 1)] = 0.02
-    validation: Annotated[float, SHARE] = 0.1
+    validation: Annotated[float, FRACTION] = 0.1
     learning_rates: tuple[Rate, ...] = ()
+    extra_rates: Annotated[int, at_least(0)] = 0
     precision: Precision = "auto"
     compile: bool = False
     seed: Annotated[int, within(0, 2**31 - 1)] = 0
@@ -182,6 +204,9 @@ class MiMiOptions:
         """
         validate(self)
         require(self.target_sigma >= self.initial_sigma, "target_sigma", self.target_sigma, "at least initial_sigma")
+        if not self.validation:
+            require(len(self.learning_rates) < 2, "validation", 0, "above 0 where rates are chosen on it")  # noqa: PLR2004
+            require(self.select == "last", "validation", 0, "above 0 where the best epoch is chosen on it")
         zeros = self.init == "zero_up" and self.pruning.granularity == "weight"
         require(not zeros, "init", self.init, "other than zero_up where single weights are removed")
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -11,7 +12,8 @@ from threading import Lock
 import numpy as np
 import torch
 
-from backbone import Preprocessing
+from backbone import Backbone, Preprocessing
+from backbone.preprocessing import Resize
 from training.data import Data, ImageSet, carve, check
 from training.pixels import PixelSet, decode_all
 
@@ -28,9 +30,9 @@ class Prepared:
         name: of the data set.
         labels: class names, in the order of the targets.
         train: images to train on.
-        validation: images to choose by.
+        validation: images to choose by; empty where all are trained on.
         test: images for the final figures only; None where the set has none.
-        golden: uint8 (h, w, 3), one validation image.
+        golden: uint8 (h, w, 3), one validation image, or one training image where there is none.
     """
 
     name: str
@@ -53,7 +55,7 @@ class Prepared:
     def identity(self) -> dict[str, object]:
         """JSON values that differ where anything differs that a run reads: name, labels, images or their classes."""
         sets = {"train": self.train, "validation": self.validation, "test": self.test}
-        digests = {name: images.digest if images else None for name, images in sets.items()}
+        digests = {name: images.digest if images is not None else None for name, images in sets.items()}
         return {"name": self.name, "labels": list(self.labels), **digests}
 
 
@@ -65,7 +67,8 @@ def prepare(
     Args:
         data: the data set.
         preprocessing: of the backbone.
-        validation: share of the training images to choose by, where the set has no validation images.
+        validation: share of the training images to choose by, where the set has no validation images; 0: train on all
+            images, those of its validation split too.
         seed: of this share.
         say: receives a line every few seconds, and one for images that occur twice.
 
@@ -76,14 +79,15 @@ def prepare(
     sets = [images for images in (data.train, data.validation, test) if images is not None]
     tick = _Counter(2 * sum(map(len, sets)), say)  # each image is decoded to check it, and again to keep it
     check(data, tick)
-    (train, train_rows), (chosen_by, chosen_rows) = _cut(data, validation, seed)
-    golden = chosen_by.image(int(chosen_rows[0]))
+    learnt, chosen = _cut(data, validation, seed)
+    shown, rows = chosen[0] if chosen else learnt[0]
+    golden = shown.image(int(rows[0]))
     golden.thumbnail((GOLDEN_SIDE, GOLDEN_SIDE))
     prepared = Prepared(
         name=public_name(data.name),
         labels=data.labels,
-        train=decode_all(train, preprocessing, train_rows, on_image=tick),
-        validation=decode_all(chosen_by, preprocessing, chosen_rows, on_image=tick),
+        train=_decoded(learnt, preprocessing, tick),
+        validation=_decoded(chosen, preprocessing, tick),
         test=decode_all(test, preprocessing, range(len(test)), on_image=tick) if test is not None else None,
         golden=np.asarray(golden),
     )
@@ -135,14 +139,35 @@ class _Counter:
                 self._say(f"reading images: {100 * self._done // self._total} % of {self._total // 2:,}")
 
 
-def _cut(
-    data: Data, fraction: float, seed: int
-) -> tuple[tuple[ImageSet, Sequence[int]], tuple[ImageSet, Sequence[int]]]:
-    """Images to train on and images to choose by, each as a set and rows of it."""
+Part = tuple[ImageSet, Sequence[int]]  # a set and rows of it
+
+
+def _cut(data: Data, fraction: float, seed: int) -> tuple[list[Part], list[Part]]:
+    """Images to train on and images to choose by."""
+    if not fraction:
+        sets = [data.train] if data.validation is None else [data.train, data.validation]
+        return [(images, range(len(images))) for images in sets], []
     if data.validation is not None:
-        return (data.train, range(len(data.train))), (data.validation, range(len(data.validation)))
-    train, held_back = carve(data.train.targets, fraction=fraction, seed=seed)
-    return (data.train, train.tolist()), (data.train, held_back.tolist())
+        return [(data.train, range(len(data.train)))], [(data.validation, range(len(data.validation)))]
+    train, held_back = carve(data.train.targets, fraction=fraction, seed=seed, groups=data.groups)
+    return [(data.train, train.tolist())], [(data.train, held_back.tolist())]
+
+
+def _decoded(parts: Sequence[Part], preprocessing: Preprocessing, tick: Callable[[], None]) -> PixelSet:
+    """The images of all parts, one after another."""
+    found = [decode_all(images, preprocessing, rows, on_image=tick) for images, rows in parts]
+    if len(found) == 1:
+        return found[0]
+    nothing = torch.empty((0, *preprocessing.size, 3), dtype=torch.uint8), torch.empty(0, dtype=torch.int64)
+    pixels = torch.cat([nothing[0], *(each.pixels for each in found)])
+    return PixelSet(pixels, torch.cat([nothing[1], *(each.targets for each in found)]))
+
+
+def with_resize(backbone: Backbone, resize: Resize) -> Backbone:
+    """The same network, weights shared, whose preprocessing crops images or squashes them."""
+    own = copy(backbone)
+    own.preprocessing = replace(backbone.preprocessing, resize=resize)
+    return own
 
 
 def public_name(spec: str) -> str:

@@ -5,6 +5,7 @@ epoch done -> checkpoint          cycle done -> file of this size, pruning, chec
 
 from dataclasses import dataclass, field
 from functools import partial
+from math import isnan
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ from training.options import MiMiOptions
 from training.parallel import ALONE, World
 from training.prefix import PrefixCache, augmented_views
 from training.prepare import Prepared
-from training.pruning.criteria import Evidence
+from training.pruning.criteria import Evidence, Importance, add_gradients
 from training.pruning.scores import correlation_with_start, rows_of, starting_weights
 from training.pruning.selection import prune_model
 from training.pruning.unstructured import hold_zeros
@@ -51,6 +52,7 @@ class Run:
         cycle: number of the current cycle, from 0; equal to the number of cycles when all are done.
         epoch: epochs done in the current cycle.
         sizes: task adapter files written.
+        gradients: of the cycle so far, for the criteria that ask for them.
         best: best validation accuracy of the cycle so far and the weights that gave it, for `select="best"`.
         world: the processes that train together; the first of them writes.
         train_cache: the frozen prefix of the training images, from cycle to cycle.
@@ -67,6 +69,7 @@ class Run:
     cycle: int = 0
     epoch: int = 0
     sizes: int = 0
+    gradients: Importance = field(default_factory=dict)
     best: tuple[float, dict[str, Tensor]] = (-1.0, {})
     world: World = ALONE
     train_cache: PrefixCache = field(init=False)
@@ -121,6 +124,10 @@ class Run:
         """Top-1 accuracy on the validation images, as the model is now."""
         return evaluate(self.model, self.prepared.validation, cache=self.validation_cache)
 
+    def note_gradients(self, last: bool) -> None:
+        """Add the gradients of a step, which was the `last` of its epoch or not, to those of the cycle."""
+        add_gradients(self.gradients, self.model, self.options.pruning.criterion, last=last)
+
     def end_epoch(self, validation: float) -> None:
         """Count an epoch; remember the weights if they are the best of the cycle."""
         self.epoch += 1
@@ -138,6 +145,8 @@ class Run:
         if prunings > self.options.prunings_before(self.cycle) and self.cycle + 1 < self.options.cycles:
             self._prune(prunings)
         self.cycle, self.epoch, self.best = self.cycle + 1, 0, (-1.0, {})
+        if self.cycle < self.options.cycles:  # a pruning without training still asks for those of the last cycle
+            self.gradients = {}
         self._save()
         return self.result(self.sizes - 1)
 
@@ -150,7 +159,7 @@ class Run:
 
     def _write_size(self) -> None:
         metrics = {
-            "validation_top1": self.validate(),
+            **({} if isnan(accuracy := self.validate()) else {"validation_top1": accuracy}),
             "rank_correlation": correlation_with_start(self._evidence, self.options.pruning),
             "learning_rate": self.options.fit.peak_rate,
         }
@@ -176,7 +185,7 @@ class Run:
     @property
     def _evidence(self) -> Evidence:
         seed = self.options.seed * 1_000_003 + self.cycle
-        return Evidence(self.model, self.initial, self.prepared.train, self.options.fit, seed)
+        return Evidence(self.model, self.initial, self.prepared.train, self.options.fit, seed, self.gradients)
 
     @property
     def _path(self) -> Path:
@@ -198,8 +207,9 @@ class Run:
         """Task weights, moments, the initial weights of each neuron, the best weights so far, and the counters."""
         tensors: dict[str, Tensor] = {f"task/{name}": value for name, value in self.model.task_parameters().items()}
         tensors |= moments_of(self.model, self.optimizer)
-        for site, (down, up) in self.initial.items():
-            tensors |= {f"initial/{site}/down": down, f"initial/{site}/up": up}
+        for kind, weights in (("initial", self.initial), ("gradient", self.gradients)):
+            for site, (down, up) in weights.items():
+                tensors |= {f"{kind}/{site}/down": down, f"{kind}/{site}/up": up}
         tensors |= {f"best/{name}": values for name, values in self.best[1].items()}
         state = {
             "cycle": self.cycle,
@@ -219,6 +229,13 @@ class Run:
         restore_task(self.model, under("task/", found.tensors))
         self.optimizer = build_optimizer(self.model, self.options.fit)
         restore_moments(self.model, self.optimizer, found.tensors)
-        initial = under("initial/", found.tensors)
-        self.initial = {site: SiteWeights(initial[f"{site}/down"], initial[f"{site}/up"]) for site in self.model.live}
+        self.initial = self._by_site(under("initial/", found.tensors))
+        found_sums = self._by_site(under("gradient/", found.tensors))
+        device = self.frozen.device
+        self.gradients = {site: SiteWeights(down.to(device), up.to(device)) for site, (down, up) in found_sums.items()}
         self.best = (state["best"], under("best/", found.tensors))
+
+    def _by_site(self, tensors: dict[str, Tensor]) -> dict[int, SiteWeights]:
+        """Weights of the live sites out of tensors named "SITE/down" and "SITE/up"."""
+        live = [site for site in self.model.live if f"{site}/down" in tensors]
+        return {site: SiteWeights(tensors[f"{site}/down"], tensors[f"{site}/up"]) for site in live}

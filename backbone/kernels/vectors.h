@@ -48,9 +48,10 @@ INLINE float fold(vec x, Join join) {
         return fold<half / 2>(join(x, swapped<half>(x, std::make_integer_sequence<int, LANES>{})), join);
 }
 
-// e^x for x <= 0, as in Cephes' expf: within 2 ulp, e^-87 (1e-38) below -87, NaN for NaN.
-INLINE vec exponential(vec x) {
-    x = greater(x, splat(-87.0f));
+// e^x for x <= 0, as in Cephes' expf: within 2 ulp, NaN for NaN, and 0 below -80. There e^x is 2e-35 at most, and its
+// products with small numbers would be denormal, which processors multiply a hundred times as slowly.
+INLINE vec exponential(vec from) {
+    const vec x = greater(from, splat(-80.0f));
     const float round = 12582912.0f;  // 1.5 * 2^23: adding it leaves no bits for a fraction
     const vec n = (x * 1.44269504088896341f + round) - round;
     const vec r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
@@ -62,7 +63,7 @@ INLINE vec exponential(vec x) {
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
     const ints power = (__builtin_convertvector(n, ints) + 127) << 23;
-    return p * (vec)power;
+    return from < splat(-80.0f) ? vec{} : p * (vec)power;
 }
 
 // erf(x) as a ratio of polynomials on [-4, 4], outside of which it is ±1 in single precision; the coefficients are

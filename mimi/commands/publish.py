@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,15 @@ if TYPE_CHECKING:
 HELP = "upload a task adapter file to a running server, where it is live at once"
 
 
+_OF_A_RUN = re.compile(r"adapter|size-\d+")  # names that `mimi train` gives to the files of every run
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("file", type=Path, help="a task adapter file, as `mimi train` writes it")
-    parser.add_argument("--task", help="task id to publish it as (default: the file's name without its ending)")
+    parser.add_argument(
+        "--task", help="task id to publish it as [the file's name; that of its data set for the files of a run]"
+    )
     parser.add_argument("--dry-run", action="store_true", help="have the server check everything, publish nothing")
     parser.add_argument("--no-activate", action="store_true", help="publish a version, leave the live one as it is")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the server's address (default: %(default)s)")
@@ -29,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from service.client import Client, trusting
 
     data = read_file(options.file)
-    task = options.task or options.file.stem
+    task = options.task or _task_of(options.file.stem, data)
     tls = None
     if options.ca or options.certificate:
         tls = trusting(options.ca, certificate=options.certificate, certificate_key=options.certificate_key)
@@ -41,6 +47,20 @@ def run(options: argparse.Namespace) -> int:
     if answer.active and not answer.dry_run:
         print(f"ask it: curl --data-binary @image.png {options.url.rstrip('/')}/v1/tasks/{task}/predict")
     return 0
+
+
+def _task_of(stem: str, data: bytes) -> str:
+    """The file's name; for the names that every run gives to its files, that of the data set it was trained on."""
+    from adapters_store import unpack
+    from adapters_store.errors import ArtifactError
+    from mimi.files import slug
+
+    if not _OF_A_RUN.fullmatch(stem):
+        return stem
+    try:
+        return slug(unpack(data).manifest.provenance.dataset)
+    except ArtifactError:  # the server says what is wrong with it
+        return stem
 
 
 def _state(answer: "UploadAnswer") -> str:

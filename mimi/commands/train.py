@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimi.errors import BadOption, UnwritableFile
+from mimi.files import slug
 from mimi.options import add_options, given
 from mimi.presets import PRESETS
 from training.options import FitOptions, MiMiOptions, PruningOptions
@@ -29,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help="class folders, Parquet, hf:NAME, a published NAME:FOLDER, or digits")
     parser.add_argument("--image-column", default="image", help="of a Parquet file or hub data set [%(default)s]")
     parser.add_argument("--label-column", default="label", help="of a Parquet file or hub data set [%(default)s]")
+    parser.add_argument(
+        "--group-by", default="", help="keep images together that share a column, a pattern of the path, or look-alike"
+    )
+    parser.add_argument("--resize", choices=("crop", "squash"), default="crop", help="images' proportions [crop]")
     parser.add_argument("--out", type=Path, help="where to write the task adapter file [in the run's folder]")
     parser.add_argument("--folder", type=Path, help="the run's folder; a run found there continues [runs/DATA]")
     parser.add_argument("--backbone", help="a timm architecture [the bundled backbone]")
@@ -67,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
 def _slug(data: str) -> str:
     """A name for the run's folder and the task: that of the data set, without what a path or an id may not have."""
     name = Path(data).resolve().stem if Path(data).exists() else data
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_").lower() or "run"
+    return slug(name)
 
 
 def _check_places(options: argparse.Namespace, folder: Path) -> None:
@@ -147,11 +151,12 @@ def _train(
     from backbone import BUNDLED, load_backbone
     from training.data import load_data
     from training.mimi import Job, train_mimi
-    from training.prepare import prepare
+    from training.prepare import prepare, with_resize
     from training.report.run_page import write_run_page
 
-    data = load_data(options.data, image_column=options.image_column, label_column=options.label_column)
-    backbone = load_backbone(options.backbone or BUNDLED, weights=options.weights)
+    columns = {"image_column": options.image_column, "label_column": options.label_column}
+    data = load_data(options.data, **columns, group_by=options.group_by)
+    backbone = with_resize(load_backbone(options.backbone or BUNDLED, weights=options.weights), options.resize)
     say = partial(print, flush=True) if world.first else _nothing
     say(f"{data.name}: reading {len(data.train):,} training images")
     prepared = prepare(data, backbone.preprocessing, validation=chosen.validation, seed=chosen.seed, say=say)

@@ -28,6 +28,7 @@ from service.http.origins import (
 )
 from service.http.record import RecordMiddleware, record_of
 from service.http.routes import aliases, operations, predictions, tasks, versions
+from service.http.routes.console import console_routes
 from service.http.v2 import routes as v2
 from service.http.wrong_keys import WrongKeys
 from service.problems import response_to
@@ -62,6 +63,8 @@ def create_app(service: Service) -> ASGIApp:
     api.state.service = service
     for routes in (predictions, tasks, versions, aliases, v2, operations):
         api.include_router(routes.router)
+    if service.settings.console == "on":
+        api.include_router(console_routes())
     settings, headed = service.settings, HeadMiddleware(api, has_own=lambda scope: _answers(api, scope))
     wrong_keys = api.state.wrong_keys = WrongKeys(service.keyring, settings.wrong_key_rate)
     guarded = OriginsMiddleware(with_cors(Preflights, headed, settings), settings=settings, also=wrong_keys.check)

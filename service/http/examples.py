@@ -73,7 +73,18 @@ _UPLOAD: Document = {
 _SCRAPED = '# TYPE mimi_requests_total counter\nmimi_requests_total{outcome="ok",task="digits"} 3.0\n'
 _ALIAS: Document = {"alias": "live", "weights": _CANARY}
 
-_SUMMARY: Document = {"task": "digits", "ready": True, "version": 4, "sha256": _SHA, "classes": 10, "reason": None}
+_SUMMARY: Document = {
+    "task": "digits",
+    "ready": True,
+    "version": 4,
+    "sha256": _SHA,
+    "bytes": 56_028,
+    "shares": {"3": 0.1, "4": 0.9},
+    "classes": 10,
+    "live_sites": 5,
+    "gflops_saved": 0.0067,
+    "reason": None,
+}
 
 EXAMPLES: dict[str, Document] = {
     "tasks": {"tasks": [_SUMMARY], "backbone": "mimi_swin", "backbone_fingerprint": _SHA},

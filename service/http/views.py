@@ -220,5 +220,16 @@ def _summary(task: str, entry: TaskEntry) -> TaskSummary:
     if entry.reason is not None:
         return TaskSummary(task=task, ready=False, reason=entry.reason)
     named, _ = max(entry.split, key=lambda choice: choice[1])
-    info, classes = named.info, named.content.classes
-    return TaskSummary(task=task, ready=True, version=info.version, sha256=info.sha256, classes=classes)
+    info, content = named.info, named.content
+    weights = splits.shares({choice.info.version: weight for choice, weight in entry.split})
+    return TaskSummary(
+        task=task,
+        ready=True,
+        version=info.version,
+        sha256=info.sha256,
+        bytes=info.size,
+        shares={str(version): share for version, share in weights.items()},
+        classes=content.classes,
+        live_sites=content.live_sites,
+        gflops_saved=None if content.flops_saved is None else content.flops_saved / _GIGA,
+    )

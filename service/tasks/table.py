@@ -27,17 +27,22 @@ class Content:
     Attributes:
         sha256: their hash.
         classes: K, the number of labels; None until they have been loaded.
+        live_sites: with at least one neuron; None until they have been loaded.
+        flops_saved: for one image, against the initial widths; None until they have been loaded.
         reason: why they cannot be served; None while no load has failed.
         retry_at: monotonic seconds, before which a failed load is not repeated.
     """
 
     sha256: str
     classes: int | None = None
+    live_sites: int | None = None
+    flops_saved: int | None = None
     reason: str | None = None
     retry_at: float = 0.0
 
     def passed(self, resident: Resident) -> None:
         """A load has succeeded."""
+        self.live_sites, self.flops_saved = len(resident.sites), resident.cost.saved
         self.classes, self.reason = len(resident.manifest.labels), None
 
     def failed(self, error: AdaptersStoreError | EngineError) -> None:

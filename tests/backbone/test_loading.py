@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from timm.models.vision_transformer import checkpoint_filter_fn
 
 import backbone
 from backbone import BUNDLED, load_backbone
@@ -121,3 +122,32 @@ def test_without_a_network_the_error_names_the_weights_option(monkeypatch: pytes
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(WeightsUnavailable, match="--weights"):
         load_backbone("swin_tiny_patch4_window7_224")
+
+
+def test_a_vit_takes_images_of_another_side_with_the_weights_of_its_own(tmp_path: Path) -> None:
+    """timm resamples the position embedding in the same way."""
+    name = "vit_tiny_patch16_224"
+    whole = timm.create_model(name, num_classes=0)
+    save_file(whole.state_dict(), tmp_path / "vit.safetensors")
+    small = timm.create_model(name, num_classes=0, img_size=64)
+    small.load_state_dict(checkpoint_filter_fn(whole.state_dict(), small))
+    backbone = load_backbone(f"{name}@64", weights=tmp_path / "vit.safetensors")
+    assert (backbone.name, backbone.preprocessing.size) == (f"{name}@64", (64, 64))
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(backbone(images), small.eval()(images), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("vit_tiny_patch16_224@60", "multiple of 16"),
+        ("vit_tiny_patch16_224@big", "number of pixels"),
+        ("vit_tiny_patch16_224@0", "number of pixels"),
+        ("resnet18@64", "cannot build|is a ResNet"),
+        ("swin_tiny_patch4_window7_224@112", "only a VisionTransformer"),
+    ],
+)
+def test_a_side_that_a_network_cannot_have_is_refused(name: str, why: str) -> None:
+    with pytest.raises(UnsupportedBackbone, match=why):
+        load_backbone(name, pretrained=False)

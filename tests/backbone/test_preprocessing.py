@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,3 +59,14 @@ def test_the_hash_is_that_of_the_canonical_json() -> None:
 def test_values_that_would_fail_later_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Preprocessing(**{**IMAGENET.as_dict(), **bad})  # type: ignore[arg-type]
+
+
+def test_squashing_keeps_the_whole_image_and_says_so() -> None:
+    squash = replace(IMAGENET, resize="squash")
+    image = noise(300, 100)
+    assert np.array_equal(squash.pixels(image), np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC)))
+    assert squash.as_dict() == {**IMAGENET.as_dict(), "resize": "squash"}
+    assert "resize" not in IMAGENET.as_dict()
+    assert squash.sha256 != IMAGENET.sha256
+    with pytest.raises(ValueError, match="'crop', 'squash'"):
+        replace(IMAGENET, resize="fit")  # type: ignore[arg-type]

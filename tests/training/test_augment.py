@@ -21,8 +21,19 @@ def test_nothing_switched_on_changes_nothing() -> None:
     assert torch.equal(augmented(STILL), small_set(12, 3).pixels)
 
 
-@pytest.mark.parametrize("change", [{"flip": True}, {"shift": 2}, {"rotate": 20.0}, {"zoom": 0.3}, {"jitter": 0.5}])
-def test_each_augmentation_keeps_the_shape_and_repeats_from_its_seed(change: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"flip": True},
+        {"shift": 2},
+        {"rotate": 20.0},
+        {"zoom": 0.3},
+        {"jitter": 0.5},
+        {"resized_crop": 0.2},
+        {"randaugment": "rand-m9"},
+    ],
+)
+def test_each_augmentation_keeps_the_shape_and_repeats_from_its_seed(change: dict[str, object]) -> None:
     fit = replace(STILL, **change)  # type: ignore[arg-type]
     images = augmented(fit)
     assert (images.shape, images.dtype) == ((12, 16, 16, 3), torch.uint8)

@@ -21,6 +21,7 @@ from training.export import Origin, from_file, golden_logits, to_file
 from training.fit import Progress, evaluate
 from training.mimi import Job, Outcome, exported_size, fit_cycle, train_mimi
 from training.model import AdaptedModel
+from training.options import PruningOptions
 from training.pixels import PixelSet
 from training.progress import Position, Silent
 from training.run import Run
@@ -68,6 +69,9 @@ def test_test_accuracy_is_that_of_the_written_file(tmp_path: Path) -> None:
     assert evaluate(from_file(outcome.adapter, small_backbone()), test) == outcome.results[-1].test
 
 
+GRADIENT = {"pruning": PruningOptions(criterion="gradient", scope="site")}
+
+
 class Stop(Exception):
     """Raised to end a run where a test wants it ended."""
 
@@ -85,7 +89,7 @@ class StopAt(Silent):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"optimizer": "rebuild"}, {"select": "best"}, {"prune_last": True}, {"precision": "bf16"}]
+    "changes", [{}, {"optimizer": "rebuild"}, {"select": "best"}, {"prune_last": True}, {"precision": "bf16"}, GRADIENT]
 )
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path, changes: dict[str, object], epochs: int) -> None:
@@ -115,6 +119,19 @@ def test_a_killed_process_resumes_to_the_same_bytes(tmp_path: Path, step: int) -
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(step)], cwd=root, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert run(tmp_path / "killed").adapter == whole.adapter
+
+
+def test_all_images_may_be_trained_on_and_then_nothing_is_chosen(tmp_path: Path) -> None:
+    prepared = small_prepared()
+    nothing = PixelSet(prepared.train.pixels[:0], prepared.train.targets[:0])
+    job = Job(replace(prepared, validation=nothing), small_backbone(), small_options(validation=0.0), tmp_path)
+    outcome = train_mimi(job)
+    assert outcome.exported == 2
+    assert "validation_top1" not in unpack(outcome.adapter).manifest.provenance.metrics
+    assert all(result.test is not None for result in outcome.results)
+    for changes in ({"learning_rates": (1e-3, 2e-3)}, {"select": "best"}):
+        with pytest.raises(ValueError, match="validation must be above 0"):
+            small_options(validation=0.0, **changes)
 
 
 def test_a_folder_of_another_run_is_refused_by_what_differs(tmp_path: Path) -> None:

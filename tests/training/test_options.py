@@ -46,7 +46,7 @@ def test_a_fit_that_cannot_train_is_refused_by_name(bad: dict[str, float]) -> No
 
 @pytest.mark.parametrize(
     "bad",
-    [{"pruning_fraction": 1.0}, {"initial_sigma": 0.0}, {"target_sigma": 1.0}, {"validation": 0.0}],
+    [{"pruning_fraction": 1.0}, {"initial_sigma": 0.0}, {"target_sigma": 1.0}, {"validation": 1.0}],
 )
 def test_an_algorithm_that_cannot_run_is_refused_by_name(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):

@@ -14,7 +14,7 @@ from timm.models.swin_transformer import SwinTransformer
 from backbone import BUNDLED, load_backbone
 from tests.training.small import small_set
 from training.data.errors import MissingPath
-from training.errors import Diverged
+from training.errors import CheckpointMismatch, Diverged
 from training.pixels import PixelSet
 from training.pretraining.__main__ import load_images
 from training.pretraining.options import PretrainOptions
@@ -105,3 +105,10 @@ def test_a_data_set_without_a_held_back_split_is_refused(tmp_path: Path) -> None
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / label / "one.png")
     with pytest.raises(MissingPath, match="held-back split is needed"):
         load_images(str(tmp_path))
+
+
+def test_other_images_in_the_same_numbers_are_another_pretraining(tmp_path: Path) -> None:
+    pretrain(begin(), images(), tmp_path, Silent())
+    corrected = replace(images(), train=PixelSet(images().train.pixels, images().train.targets.roll(1)))
+    with pytest.raises(CheckpointMismatch, match="other data"):
+        pretrain(begin(), corrected, tmp_path, Silent())

@@ -8,20 +8,22 @@ from pathlib import Path
 from backbone import Backbone
 from training.compare.config import MethodConfig
 from training.fields import checked
-from training.fit import evaluate
+from training.fit import evaluate, or_none
 from training.jsonl import Row, read_rows
 from training.linear_probe import train_linear_probe
+from training.methods.serving import paper_parameters
 from training.model import AdaptedModel, TaskModel
 from training.options import FitOptions
 from training.prepare import Prepared
 from training.progress import PROGRESS, Reporter
+from training.rates import around
 
 Cost = Callable[[TaskModel], tuple[int, int]]  # FLOPs of one image: all of them, and as the paper counts them
 
 Served = Callable[[TaskModel], TaskModel]  # the model that is served: parts folded into the weights, for instance
 
 _GIGA = 1e9
-DEFAULT_RATES = (1e-3, 2e-3, 5e-3)  # where neither the configuration nor the method says
+DEFAULT_RATES = around(2e-3)  # where neither the configuration nor the method says
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,13 @@ class Candidate:
         first: trains one cycle and gives validation top-1 in [0, 1]; `train` in the same folder continues from there.
         train: trains every cycle, or the rest of them, and gives a row for each finished figure: cycle, epochs,
             seconds, accuracy on validation and test, size and cost.
+        model: at its largest, from backbone, classes and seed; None where nothing trains step by step.
     """
 
     rates: tuple[float, ...]
     first: Callable[[Trial], float]
     train: Callable[[Trial], Iterator[Row]]
+    model: Callable[[Backbone, int, int], TaskModel] | None = None
 
 
 Make = Callable[[MethodConfig, int], Candidate]
@@ -92,23 +96,27 @@ def _probe(trial: Trial) -> Iterator[Row]:
     started = time.monotonic()
     model, validation, penalty = train_linear_probe(trial.prepared, trial.backbone)
     seconds = time.monotonic() - started
-    row: Row = {"cycle": 0, "epochs": 0, "seconds": seconds, "penalty": penalty, "val_top1": validation}
-    yield row | {"test_top1": test_of(model, trial.prepared)} | measure(model, trial.cost)
+    row: Row = {"cycle": 0, "epochs": 0, "seconds": seconds, "penalty": penalty, "val_top1": or_none(validation)}
+    yield row | {"test_top1": test_of(model, trial.prepared)} | measure(model, trial)
 
 
-def measure(model: TaskModel, cost: Cost, *, served: Served | None = None) -> Row:
-    """Parameters, GFLOPs of one image, and where the model begins to differ from the bare backbone.
+def measure(model: TaskModel, trial: Trial, *, served: Served | None = None) -> Row:
+    """Parameters in both conventions, GFLOPs of one image, and where the model begins to differ from the bare backbone.
 
     GFLOPs are those of the served model. Where it differs from the trained one, `gflops_unmerged` is the trained one's.
     `shared_gflops` is what tasks on one image could compute once: everything before the first site whose output
     depends on a trained parameter. `sigma` is the paper's, 4 M / N, over all sites together.
     """
     own, head = model.parameter_counts()
+    counted = paper_parameters(model, trial.backbone)
+    cost = trial.cost
     true, paper = cost(served(model) if served else model)
     first = model.first_site
     row: Row = {
         "adapter_params": own,
         "head_params": head,
+        "paper_params": counted.trained,
+        "paper_percent": counted.percent,
         "gflops": true / _GIGA,
         "gflops_paper": paper / _GIGA,
         "first_live_site": first if first < len(model.backbone.sites) else None,

@@ -23,6 +23,7 @@ from training.cycles import result_of
 from training.errors import BadConfig
 from training.export import from_file
 from training.fields import checked, kinds_of
+from training.fit import or_none
 from training.jsonl import Row
 from training.methods import METHODS, Method, merged
 from training.methods.serving import paper_flops, true_flops
@@ -62,7 +63,7 @@ def vanilla_after(prunings: int, backbone: Backbone, classes: int, seed: int) ->
 
 Change = Callable[[MiMiOptions], MiMiOptions]
 
-_ALGORITHM = kinds_of(MiMiOptions, without=("validation", "learning_rates", "seed"))
+_ALGORITHM = kinds_of(MiMiOptions, without=("validation", "learning_rates", "extra_rates", "seed"))
 _PRUNING = kinds_of(PruningOptions)
 
 
@@ -78,7 +79,14 @@ def of_variant(change: Change) -> Make:
             chosen = replace(options, fit=replace(trial.fit, **fit), seed=trial.seed, learning_rates=(rate,))
             return Job(trial.prepared, trial.backbone, chosen, trial.folder.parent, trial.reporter)
 
-        return Candidate(DEFAULT_RATES, lambda trial: _first(job(trial)), lambda trial: _rows(job(trial), trial))
+        def largest(backbone: Backbone, classes: int, seed: int) -> TaskModel:
+            widths = options.initial_widths(tuple(site.dim for site in backbone.sites))
+            return AdaptedModel(backbone, widths, classes, init=options.init, seed=seed)
+
+        def first(trial: Trial) -> float:
+            return _first(job(trial))
+
+        return Candidate(DEFAULT_RATES, first, lambda trial: _rows(job(trial), trial), largest)
 
     return make
 
@@ -107,7 +115,8 @@ def _to_end_with(cycles: int, algorithm: dict[str, object]) -> MiMiOptions:
 
 def _first(job: Job) -> float:
     """Validation top-1 after the first cycle at the job's one rate."""
-    data = (choose_rate(job).folder / "size-0.safetensors").read_bytes()
+    chosen, _ = choose_rate(job)
+    data = (chosen.folder / "size-0.safetensors").read_bytes()
     return result_of(unpack(data), 0, len(data)).validation
 
 
@@ -119,9 +128,9 @@ def _rows(job: Job, trial: Trial) -> Iterator[Row]:
             "cycle": result.cycle,
             "epochs": min(result.cycle + 1, cycles) * trial.fit.epochs,
             "seconds": seconds_until(trial.folder, result.cycle),
-            "val_top1": result.validation,
+            "val_top1": or_none(result.validation),
             "test_top1": result.test,
-            **measure(model, trial.cost),
+            **measure(model, trial),
             "nonzero_params": nonzero_weights(model),
             "file_bytes": result.size,
             "rank_correlation": result.rank_correlation,

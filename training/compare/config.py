@@ -4,10 +4,17 @@ purpose = "study"                  # or "runs"; it is part of every row
 cycles = 5                         # trainings of every method
 seeds = [0, 1, 2]
 rates = [1e-3, 2e-3, 5e-3]         # learning rates to choose from; left out: each method's own
-validation = 0.1                   # share of the training images
+extend = 4                         # rates at most to add beyond the grid, where the best is at its edge
+validation = 0.1                   # share of the training images; 0: train on all, which needs one rate a method
 runs = "docs/results/runs.jsonl"   # where finished rows go
 work = "var/compare"               # checkpoints, locks, chosen rates, progress
 backbone = "swin_tiny_patch4_window7_224"   # left out: the bundled one; `weights`: a file under the data folder
+
+[backbones]                        # or several, instead of the two keys: each with a file of weights, or ""
+vit_base_patch16_224 = "weights/vit_base_patch16_224.safetensors"
+
+[defaults]                         # what every data table begins with
+mixup = 0.8
 
 [data.gtsrb]                       # one table a data set
 spec = "gtsrb"                     # under the data folder; or digits, or hf:NAME
@@ -28,9 +35,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from backbone.preprocessing import Resize
 from training.errors import BadConfig
-from training.fields import SHARE, Rule, at_least, checked, kinds_of
+from training.fields import FRACTION, Rule, at_least, checked, kinds_of
 from training.options import FitOptions, Rate
+from training.rates import EXTRA
 
 Purpose = Literal["runs", "study"]
 Rates = Annotated[tuple[Rate, ...], Rule("at least one positive number", bool)]
@@ -50,6 +59,9 @@ class DataConfig:
         per_class: training images of a class at most, drawn by the seed; 0: all.
         image_column: of Parquet files and hub data sets.
         label_column: of Parquet files and hub data sets.
+        group_by: what training images belong together by, see training.data.groups.
+        resize: crop images, or squash them as VTAB does.
+        group: data sets of one group are averaged in reports; a set without one stands alone.
     """
 
     name: str
@@ -58,6 +70,9 @@ class DataConfig:
     per_class: Annotated[int, at_least(0)] = 0
     image_column: str = "image"
     label_column: str = "label"
+    group_by: str = ""
+    resize: Resize = "crop"
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +94,11 @@ class MethodConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A whole comparison; see the head of this module."""
+    """A whole comparison; see the head of this module.
+
+    Attributes:
+        backbones: (architecture, file of weights under the data folder or "") where there are several.
+    """
 
     data: tuple[DataConfig, ...]
     methods: tuple[MethodConfig, ...]
@@ -87,11 +106,22 @@ class Config:
     seeds: tuple[Annotated[int, at_least(0)], ...]
     purpose: Purpose = "runs"
     rates: Rates | None = None
-    validation: Annotated[float, SHARE] = 0.1
+    extend: Annotated[int, at_least(0)] = EXTRA
+    validation: Annotated[float, FRACTION] = 0.1
     runs: Path = Path("docs/results/runs.jsonl")
     work: Path = Path("var/compare")
     backbone: str | None = None
     weights: str | None = None
+    backbones: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def of_one_backbone(self) -> "tuple[Config, ...]":
+        """The same comparison on each of its backbones."""
+        if not self.backbones:
+            return (self,)
+        return tuple(
+            replace(self, backbone=name, weights=weights or None, backbones=()) for name, weights in self.backbones
+        )
 
 
 _TABLES = {"data": dict, "methods": dict}
@@ -122,22 +152,33 @@ def parse_config(text: str, where: str) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadConfig(f"{where}: no TOML: {error}") from error
-    kinds = kinds_of(Config) | _TABLES | _PATHS
+    kinds = kinds_of(Config) | _TABLES | _PATHS | {"backbones": dict, "defaults": dict}
     given = checked(table, kinds, where)
     missing = [key for key in _REQUIRED if not given.get(key)]
     if missing:
         raise BadConfig(f"{where}: {', '.join(missing)} missing or empty")
     given |= {key: Path(given[key]) for key in _PATHS if key in given}
-    given["data"] = tuple(_data(name, each, f"{where}, [data.{name}]") for name, each in given["data"].items())
+    given["backbones"] = _backbones(given, where)
+    first = given.pop("defaults", {})
+    given["data"] = tuple(_data(name, each, first, f"{where}, [data.{name}]") for name, each in given["data"].items())
     methods = given["methods"].items()
     given["methods"] = tuple(_method(name, each, f"{where}, [methods] {name}") for name, each in methods)
     return Config(**given)
 
 
-def _data(name: str, table: object, where: str) -> DataConfig:
+def _backbones(given: dict[str, Any], where: str) -> tuple[tuple[str, str], ...]:
+    """Name and weights of each, in the file's order."""
+    table: dict[str, object] = given.get("backbones", {})
+    if table and (given.get("backbone") or given.get("weights")):
+        raise BadConfig(f"{where}: [backbones] stands instead of backbone and weights, not beside them")
+    named = checked(table, dict.fromkeys(table, str), f"{where}, [backbones]")
+    return tuple(named.items())
+
+
+def _data(name: str, table: object, first: Mapping[str, object], where: str) -> DataConfig:
     fit_kinds = kinds_of(FitOptions, without=("learning_rate",))
     kinds = kinds_of(DataConfig, without=("name",)) | fit_kinds
-    given = checked(_named_table(name, table, where), kinds, where)
+    given = checked({**first, **_named_table(name, table, where)}, kinds, where)
     if "epochs" not in given:
         raise BadConfig(f"{where}: epochs of a cycle missing")
     changes = {key: given.pop(key) for key in fit_kinds.keys() & given.keys()}

@@ -7,7 +7,9 @@ checkpoint holds only weights, moments, buffers and counters.
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
+from typing import Annotated, Any
 
 from torch import Tensor
 
@@ -26,8 +28,8 @@ from training.compare.candidate import (
     where,
 )
 from training.compare.config import MethodConfig
-from training.fields import checked, kinds_of
-from training.fit import Fitting, build_optimizer, evaluate, train_epoch
+from training.fields import POSITIVE, checked, kinds_of
+from training.fit import Fitting, build_optimizer, evaluate, or_none, train_epoch
 from training.jsonl import Row
 from training.model import TaskModel
 from training.options import FitOptions
@@ -40,7 +42,7 @@ Build = Callable[[Backbone, int, int], TaskModel]  # of backbone, classes and se
 OWN_FIT = {
     name: kind
     for name, kind in kinds_of(FitOptions).items()
-    if name in ("clip", "drop_path", "label_smoothing", "warmup_epochs", "weight_decay")
+    if name in ("clip", "drop_path", "label_smoothing", "update", "warmup_epochs", "weight_decay")
 }
 
 
@@ -56,19 +58,29 @@ def of_method(
         served: makes the model that is served, where it differs from the trained one; its cost is the method's.
     """
 
+    structure = structure_of(build)
+
     def make(method: MethodConfig, cycles: int) -> Candidate:
-        changes = checked(method.options, OWN_FIT, where(method))
+        given = checked(method.options, OWN_FIT | structure, where(method))
+        chosen = partial(build, **{name: given[name] for name in structure if name in given})
+        changes = {name: given[name] for name in OWN_FIT if name in given}
 
         def begin(trial: Trial) -> Training:
             fit = replace(trial.fit, **changes)
-            return Training.begin(replace(trial, fit=fit), build, cycles)
+            return Training.begin(replace(trial, fit=fit), chosen, cycles)
 
         def train(trial: Trial) -> Iterator[Row]:
             yield from begin(trial).rows_until(cycles, since=since, served=served)
 
-        return Candidate(rates, lambda trial: begin(trial).fit_cycle(0), train)
+        return Candidate(rates, lambda trial: begin(trial).fit_cycle(0), train, chosen)
 
     return make
+
+
+def structure_of(build: Build) -> dict[str, Any]:
+    """The structural options of a method, such as rank, scale, prompts or σ: its keyword-only arguments."""
+    found = {name: p.annotation for name, p in signature(build).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    return {name: Annotated[kind, POSITIVE] if kind in (int, float) else kind for name, kind in found.items()}
 
 
 @dataclass(slots=True)
@@ -135,15 +147,15 @@ class Training:
         step = partial(trial.reporter.step, place)
         progress = train_epoch(self.fitting, trial.prepared.train, cycle=cycle, epoch=epoch, on_step=step)
         self.validation.append(evaluate(self.model, trial.prepared.validation, cache=self.cache))
-        trial.reporter.epoch(place, progress, self.validation[-1])
+        trial.reporter.epoch(place, progress, or_none(self.validation[-1]))
         self.epochs += 1
         self._save()
 
     def _row(self, cycle: int, served: Served | None) -> Row:
         trial, epochs = self.trial, (cycle + 1) * self.trial.fit.epochs
         row: Row = {"cycle": cycle, "epochs": epochs, "seconds": seconds_until(trial.folder, cycle)}
-        row |= {"val_top1": self.validation[epochs - 1], "test_top1": test_of(self.model, trial.prepared)}
-        return row | measure(self.model, trial.cost, served=served)
+        row |= {"val_top1": or_none(self.validation[epochs - 1]), "test_top1": test_of(self.model, trial.prepared)}
+        return row | measure(self.model, trial, served=served)
 
     @property
     def _path(self) -> Path:

@@ -10,12 +10,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from training.compare.candidate import Candidate, Make
+from training.compare.candidate import Candidate, Make, where
 from training.compare.config import Config, DataConfig, MethodConfig
 from training.errors import BadConfig
 from training.jsonl import Row
+from training.options import FitOptions
 
 Key = tuple[str, str, str, int]  # cell, purpose, method, seed
+
+# Options that came after the first rows: they count where they are used, so that rows that are there are still found.
+_LATER = {"resized_crop", "randaugment", "erasing", "mixup", "cutmix", "update"}
+_FIT = asdict(FitOptions())
 
 RATE_SEED = 0  # at which learning rates are chosen, for every seed
 
@@ -50,8 +55,9 @@ class Cell:
     @property
     def digest(self) -> str:
         """Of everything that a row depends on, but seed and commit."""
-        method = self.entry.method
-        return _digest([arena_of(self.config, self.data), method.method, dict(method.options), self.entry.rates])
+        method, rates = self.entry.method, self.entry.rates
+        extend = [self.config.extend] if self.config.extend and len(rates) > 1 else []
+        return _digest([arena_of(self.config, self.data), method.method, dict(method.options), rates, *extend])
 
     @property
     def key(self) -> Key:
@@ -72,15 +78,19 @@ class Cell:
             "options": {"method": self.entry.method.method, **self.entry.method.options},
             "arena": arena_of(self.config, self.data),
             "cell": self.digest,
+            **({"group": self.data.group} if self.data.group else {}),
         }
 
 
 def arena_of(config: Config, data: DataConfig) -> str:
     """Digest of what every method on a data set shares."""
     fit = {name: value for name, value in asdict(data.fit).items() if name != "learning_rate"}
-    return _digest(
-        [data.name, data.spec, data.per_class, fit, config.cycles, config.validation, config.backbone, config.weights]
-    )
+    for name in _LATER & fit.keys():
+        if fit[name] == _FIT[name]:
+            del fit[name]
+    settings = [data.name, data.spec, data.per_class, fit, config.cycles, config.validation]
+    later = [value for value, first in ((data.group_by, ""), (data.resize, "crop")) if value != first]
+    return _digest([*settings, config.backbone, config.weights, *later])
 
 
 def _digest(value: object) -> str:
@@ -104,7 +114,10 @@ def _entry(config: Config, method: MethodConfig, makers: Mapping[str, Make]) -> 
         raise BadConfig(f"[methods] {method.label}: no method {method.method!r}; known are: {', '.join(makers)}")
     candidate = makers[method.method](method, config.cycles)
     given = method.rates or config.rates or candidate.rates
-    return Entry(method, candidate, given if candidate.rates else ())
+    rates = given if candidate.rates else ()
+    if len(rates) > 1 and not config.validation:
+        raise BadConfig(f"{where(method)}: validation = 0 leaves nothing to choose among {len(rates)} rates by")
+    return Entry(method, candidate, rates)
 
 
 def cells_of(config: Config, entries: tuple[Entry, ...]) -> Iterator[Cell]:

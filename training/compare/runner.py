@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,15 @@ from training.checkpoint import locked, write_atomic
 from training.compare.candidate import Cost, Trial
 from training.compare.config import Config, DataConfig
 from training.compare.matrix import RATE_SEED, Cell, Entry, Key, cells_of
-from training.data import load_data
+from training.data import Data, load_data
 from training.data.digits import NAMES
 from training.data.load import BUILT_IN, HUB, split_spec
-from training.errors import Diverged, UnreadableRuns
+from training.errors import BadConfig, Diverged, UnreadableRuns
 from training.jsonl import Row, add_rows, read_rows
 from training.pixels import PixelSet
-from training.prepare import Prepared, prepare
+from training.prepare import Prepared, prepare, with_resize
 from training.progress import PROGRESS, Console, ProgressFile, Reporter, Several
+from training.rates import best, search
 
 Tried = dict[str, float | None]  # learning rate -> validation top-1 after one cycle; None: it diverged
 
@@ -83,18 +85,20 @@ class Runner:
         reporter.say(f"== {name}")
         try:
             self._finish(cell, patient=patient)
-        except (Diverged, UnsupportedBackbone) as error:
+        except (Diverged, UnsupportedBackbone, BadConfig) as error:
             self.failed.add(cell.key)
             reporter.say(f"{name} has no result: {error}")
 
     def _finish(self, cell: Cell, *, patient: bool) -> None:
         """Train to the end, and write all of the cell's rows at once: a cell with a row is finished."""
         rate, tried = None, None
-        if cell.entry.rates:
+        if cell.entry.rates and not self.config.validation:
+            (rate,) = cell.entry.rates
+        elif cell.entry.rates:
             tried = self._rates(cell, patient=patient)
             if tried is None:
                 return
-            rate = best(tried)
+            rate = best({float(each): score for each, score in tried.items()})
         made: Row = cell.facts | {"backbone": self.backbone.name, "learning_rate": rate, "rates": tried} | self.made_by
         rows = cell.entry.candidate.train(self._trial(cell, rate))
         add_rows(self.config.runs, [{**made, **row} for row in rows])
@@ -112,8 +116,8 @@ class Runner:
         with locked(cell.folder / "rates.lock", patient=patient) as mine:
             if mine and not path.exists():
                 at = replace(cell, seed=RATE_SEED)
-                scores = {str(rate): self._score(at, rate) for rate in cell.entry.rates}
-                write_atomic(path, json.dumps(scores).encode())
+                scores = search(cell.entry.rates, partial(self._score, at), extra=self.config.extend)
+                write_atomic(path, json.dumps({str(rate): score for rate, score in scores.items()}).encode())
             found: Tried | None = json.loads(path.read_text()) if path.exists() else None
             return found
 
@@ -130,26 +134,13 @@ class Runner:
         log = ProgressFile(folder / PROGRESS, {**cell.facts, "rate": rate})
         return Trial(
             prepared=self.load(cell.data, cell.seed),
-            backbone=self.backbone,
+            backbone=with_resize(self.backbone, cell.data.resize),
             fit=replace(cell.data.fit, learning_rate=rate) if rate else cell.data.fit,
             seed=cell.seed,
             folder=folder,
             reporter=Several((self.reporter(), log)),
             cost=self.cost,
         )
-
-
-def best(tried: Tried) -> float:
-    """The learning rate of the best score, the smaller of equals.
-
-    Raises:
-        Diverged: there is none.
-    """
-    scores = {float(rate): score for rate, score in sorted(tried.items(), key=lambda item: float(item[0]))}
-    good = {rate: score for rate, score in scores.items() if score is not None}
-    if not good:
-        raise Diverged(f"the loss is not finite at any learning rate of {', '.join(tried)}")
-    return max(good, key=good.__getitem__)
 
 
 def finished(runs: Path) -> set[Key]:
@@ -183,9 +174,20 @@ def load(data: DataConfig, root: Path, preprocessing: Preprocessing, *, validati
     Raises:
         DataError: see training.data.errors.
     """
-    found = load_data(_placed(data.spec, root), image_column=data.image_column, label_column=data.label_column)
+    found = opened(data, root)
+    preprocessing = replace(preprocessing, resize=data.resize)
     prepared = replace(prepare(found, preprocessing, validation=validation, seed=seed), name=data.name)
     return few_of(prepared, data.per_class, seed) if data.per_class else prepared
+
+
+def opened(data: DataConfig, root: Path) -> Data:
+    """The data set, of which no image is decoded yet.
+
+    Raises:
+        DataError: see training.data.errors.
+    """
+    columns = {"image_column": data.image_column, "label_column": data.label_column}
+    return load_data(_placed(data.spec, root), **columns, group_by=data.group_by)
 
 
 def _placed(spec: str, root: Path) -> str:

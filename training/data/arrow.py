@@ -36,10 +36,11 @@ _SHARD = re.compile(r"(.*-)(\d+)-of-(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Names of the two columns that matter."""
+    """Names of the columns that matter; `group` is no column where images are grouped otherwise, or not at all."""
 
     image: str = "image"
     label: str = "label"
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +51,7 @@ class TableSet:
     labels: tuple[str, ...]
     targets: NDArray[np.int64]  # (n,)
     column: pa.ChunkedArray  # struct<bytes, path> or binary
+    group: pa.ChunkedArray | None = None  # what images belong together by
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -89,7 +91,8 @@ def table_set(table: pa.Table, name: str, columns: Columns, *, labels: Sequence[
     own, targets = _targets(column, _class_names(table.schema, columns.label), f"{name}: column {columns.label!r}")
     known = tuple(labels) if labels is not None else own
     check_range(targets, len(own), name, "row")
-    return TableSet(name, known, _translate(targets, own, known, name), images)
+    group = table.column(columns.group) if columns.group in table.column_names else None
+    return TableSet(name, known, _translate(targets, own, known, name), images, group)
 
 
 def _column(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
@@ -243,8 +246,8 @@ def _read_one(file: Path, columns: Columns) -> pa.Table:
     try:
         with pq.ParquetFile(file) as parquet:
             present = parquet.schema_arrow.names
-            wanted = [column for column in (columns.image, columns.label) if column in present]
-            return parquet.read(wanted if len(wanted) == 2 else present)  # noqa: PLR2004 - both
+            wanted = [column for column in (columns.image, columns.label, columns.group) if column in present]
+            return parquet.read(wanted if {columns.image, columns.label} <= set(wanted) else present)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFile(f"{file}: not a readable Parquet file ({error})") from error
 

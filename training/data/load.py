@@ -1,6 +1,7 @@
 """From what the user names to a data set: decides which source reads it, and reads nothing itself."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from training.data.arrow import Columns, has_parquet, load_hub, load_parquet
 from training.data.digits import NAMES, load_digits_data
 from training.data.errors import MissingPath, UnknownSource, WrongColumn
 from training.data.folder import load_folder
+from training.data.groups import groups_of
 from training.data.lists import DOMAINS, VTAB_TASKS, load_domainnet, load_vtab
 from training.data.published import load_cifar10, load_cifar100, load_flowers102, load_svhn
 from training.data.sets import Data
@@ -27,7 +29,7 @@ PUBLISHED: Mapping[str, Callable[[Path, str], Data]] = {
 _FAMILIES = ("domainnet", "vtab")
 
 
-def load_data(spec: str, *, image_column: str = "image", label_column: str = "label") -> Data:
+def load_data(spec: str, *, image_column: str = "image", label_column: str = "label", group_by: str = "") -> Data:
     """Load the data set that `spec` names; images are decoded later.
 
     Args:
@@ -37,11 +39,16 @@ def load_data(spec: str, *, image_column: str = "image", label_column: str = "la
             a published set (`PUBLISHED`), a colon and the folder it lies in, such as `vtab/dtd:data/vtab-1k`.
         image_column: column of encoded images, where there are columns.
         label_column: column of labels, where there are columns.
+        group_by: what training images belong together by, see training.data.groups; empty: nothing.
 
     Raises:
         DataError: one of its kinds, naming the file, folder or row at fault.
     """
-    columns = Columns(image_column, label_column)
+    data = _load(spec, Columns(image_column, label_column, group_by))
+    return replace(data, groups=groups_of(data.train, group_by)) if group_by else data
+
+
+def _load(spec: str, columns: Columns) -> Data:
     source, rest = split_spec(spec)
     if source == HUB:
         return load_hub(rest, spec, columns)
@@ -93,5 +100,5 @@ def _load_path(path: Path, spec: str, columns: Columns) -> Data:
 
 
 def _refuse_columns(spec: str, columns: Columns) -> None:
-    if columns != Columns():
+    if columns != Columns(group=columns.group):
         raise WrongColumn(f"{spec}: it has no columns to choose from; only Parquet files and hf: sets have")

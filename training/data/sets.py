@@ -62,6 +62,7 @@ class Data:
         test: images held back for the final figures.
         fixed_labels: the classes are those of a published protocol, and one may have no image to train on.
         validation: images to choose by; where it is None, some are taken out of `train`.
+        groups: (n,) group of every image of `train`; a split keeps the images of a group together.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Data:
     test: ImageSet | None
     fixed_labels: bool = False
     validation: ImageSet | None = None
+    groups: NDArray[np.int64] | None = None
 
 
 def split_of(name: str) -> str | None:

@@ -29,6 +29,8 @@ from torch.nn import functional
 
 from backbone import Backbone
 from backbone.layers import Mlp
+from training.adapter import Adapter
+from training.errors import BadConfig
 from training.methods.draws import Dropout, linear
 from training.methods.parts import Before, Parallel, Series, fork, grid_of, linears_of
 from training.model import AdaptedModel, TaskModel
@@ -53,28 +55,38 @@ def tiny(backbone: Backbone, classes: int, seed: int, *, width: int = 1) -> Adap
 _SCALE, _DROPOUT = 0.1, 0.1
 
 
+def in_full(backbone: Backbone, classes: int, seed: int, *, sigma: int = 32) -> TaskModel:
+    """The same adapters in a network of which every parameter trains ("full-model w/ adapter", the paper's table 4)."""
+    generator = torch.Generator().manual_seed(seed)
+    model = TaskModel(fork(backbone, lambda _: True), classes, generator)
+    for site in model.backbone.sites:
+        adapter = Adapter(max(1, 4 * site.dim // sigma), site.dim, init="trunc_normal", generator=generator)
+        site.branch = Series(site.branch, adapter)
+    return model
+
+
 class Bottleneck(nn.Module):
     """s · Up(dropout(ReLU(Down x))): (..., M) -> (..., M); zero at first."""
 
-    def __init__(self, dim: int, width: int, generator: torch.Generator) -> None:
+    def __init__(self, dim: int, width: int, scale: float, generator: torch.Generator) -> None:
         """`width` neurons over `dim` channels."""
         super().__init__()
         self.down, self.up = linear((dim, width), "kaiming", generator), linear((width, dim), "zero", generator)
-        self.dropout = Dropout(_DROPOUT)
+        self.dropout, self.scale = Dropout(_DROPOUT), scale
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., M) -> (..., M)."""
-        out: Tensor = self.up(self.dropout(functional.relu(self.down(x)))) * _SCALE
+        out: Tensor = self.up(self.dropout(functional.relu(self.down(x)))) * self.scale
         return out
 
 
-def adaptformer(backbone: Backbone, classes: int, seed: int, *, width: int) -> TaskModel:
+def adaptformer(backbone: Backbone, classes: int, seed: int, *, width: int, scale: float = _SCALE) -> TaskModel:
     """A bottleneck of `width` neurons beside every MLP."""
     generator = torch.Generator().manual_seed(seed)
     model = TaskModel(fork(backbone), classes, generator)
     for site in model.backbone.sites:
         if isinstance(site.branch, Mlp):
-            site.branch = Parallel(site.branch, Bottleneck(site.dim, width, generator))
+            site.branch = Parallel(site.branch, Bottleneck(site.dim, width, scale, generator))
     return model
 
 
@@ -155,10 +167,10 @@ def repadapter(backbone: Backbone, classes: int, seed: int, *, hidden: int = 8, 
     """A bottleneck of `hidden` channels in front of the first linear layer of every branch.
 
     Raises:
-        ValueError: `hidden` is not a multiple of the groups.
+        BadConfig: `hidden` is not a multiple of the groups.
     """
     if hidden % _GROUPS:
-        raise ValueError(f"hidden must be a multiple of {_GROUPS}, not {hidden}")
+        raise BadConfig(f"hidden must be a multiple of {_GROUPS}, not {hidden}")
     generator = torch.Generator().manual_seed(seed)
     model = TaskModel(fork(backbone), classes, generator)
     for site in model.backbone.sites:
@@ -169,7 +181,7 @@ def repadapter(backbone: Backbone, classes: int, seed: int, *, hidden: int = 8, 
 
 
 _RULES = 12  # n where it divides both sizes
-_REDUCTION = 32  # 4M / N
+_SIGMA = 32  # 4M / N
 
 
 class KroneckerLinear(nn.Module):
@@ -206,22 +218,24 @@ class PhmAdapter(nn.Module):
         return out
 
 
-def phm(backbone: Backbone, classes: int, seed: int, *, rank_one: bool = False) -> TaskModel:
+def phm(
+    backbone: Backbone, classes: int, seed: int, *, sigma: int = _SIGMA, rules: int = _RULES, rank_one: bool = False
+) -> TaskModel:
     """A PHM adapter behind every branch; with `rank_one`, Compacter."""
     generator = torch.Generator().manual_seed(seed)
     model = TaskModel(fork(backbone), classes, generator)
     for site in model.backbone.sites:
-        width = max(1, 4 * site.dim // _REDUCTION)
-        rules, sizes = rules_for(site.dim, width), ((site.dim, width), (width, site.dim))
-        down, up = (KroneckerLinear(size, rules, generator, rank_one=rank_one) for size in sizes)
+        width = max(1, 4 * site.dim // sigma)
+        number, sizes = rules_for(site.dim, width, rules), ((site.dim, width), (width, site.dim))
+        down, up = (KroneckerLinear(size, number, generator, rank_one=rank_one) for size in sizes)
         site.branch = Series(site.branch, PhmAdapter(down, up))
     return model
 
 
-def rules_for(dim: int, width: int) -> int:
-    """n: 12, or the largest smaller number that divides both sizes, such as 6 for M = 48 with N = 6."""
+def rules_for(dim: int, width: int, most: int = _RULES) -> int:
+    """n: `most`, or the largest smaller number that divides both sizes, such as 6 for M = 48 with N = 6."""
     common = gcd(dim, width)
-    return max(rules for rules in range(1, _RULES + 1) if common % rules == 0)
+    return max(rules for rules in range(1, most + 1) if common % rules == 0)
 
 
 def _glorot(rules: int, shape: tuple[int, int], generator: torch.Generator) -> nn.Parameter:

@@ -74,30 +74,30 @@ class MixedCore(nn.Module):
 class FactPath(nn.Module):
     """x -> s · V core U x, group by group: (..., a·M) -> (..., b·M)."""
 
-    def __init__(self, factors: Factors, core: nn.Module, groups: tuple[int, int]) -> None:
+    def __init__(self, factors: Factors, core: nn.Module, groups: tuple[int, int], scale: float = _SCALE) -> None:
         """`core` gives (b·r, a·r) for `groups` (a, b)."""
         super().__init__()
-        self.factors, self.core, self.groups = factors, core, groups
+        self.factors, self.core, self.groups, self.scale = factors, core, groups, scale
         self.dropout = Dropout(_DROPOUT)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., a·M) -> (..., b·M)."""
         z = functional.linear(x.unflatten(-1, (self.groups[0], -1)), self.factors.u).flatten(-2)  # (..., a·r)
         z = self.dropout(functional.linear(z, self.core())).unflatten(-1, (self.groups[1], -1))  # (..., b, r)
-        return functional.linear(z, self.factors.v).flatten(-2) * _SCALE
+        return functional.linear(z, self.factors.v).flatten(-2) * self.scale
 
 
-def fact_tt(backbone: Backbone, classes: int, seed: int, *, rank: int = 32) -> TaskModel:
+def fact_tt(backbone: Backbone, classes: int, seed: int, *, rank: int = 32, scale: float = _SCALE) -> TaskModel:
     """Tensor-train FacT beside every linear layer."""
-    return _fact(backbone, classes, seed, rank=rank, tucker=False)
+    return _fact(backbone, classes, seed, rank=rank, scale=scale, tucker=False)
 
 
-def fact_tk(backbone: Backbone, classes: int, seed: int, *, rank: int = 32) -> TaskModel:
+def fact_tk(backbone: Backbone, classes: int, seed: int, *, rank: int = 32, scale: float = _SCALE) -> TaskModel:
     """Tucker FacT beside every linear layer."""
-    return _fact(backbone, classes, seed, rank=rank, tucker=True)
+    return _fact(backbone, classes, seed, rank=rank, scale=scale, tucker=True)
 
 
-def _fact(backbone: Backbone, classes: int, seed: int, *, rank: int, tucker: bool) -> TaskModel:
+def _fact(backbone: Backbone, classes: int, seed: int, *, rank: int, scale: float, tucker: bool) -> TaskModel:
     generator = torch.Generator().manual_seed(seed)
     model = TaskModel(fork(backbone), classes, generator)
     sites = model.backbone.sites
@@ -108,7 +108,7 @@ def _fact(backbone: Backbone, classes: int, seed: int, *, rank: int, tucker: boo
     first = 0
     for site, name, groups in layers:
         core = MixedCore(shared, groups, first) if shared else DenseCore(groups, rank, generator)
-        path = FactPath(factors[site.dim], core, groups)
+        path = FactPath(factors[site.dim], core, groups, scale)
         setattr(site.branch, name, Beside(getattr(site.branch, name), path))
         first += max(groups)
     return model

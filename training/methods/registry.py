@@ -2,7 +2,8 @@
 
 Rates are peaks for AdamW (training.fit) to choose from on validation. One rate for all, 5e-4, is the largest unfairness
 of the MiMi paper's table: scales were published at 5e-3 to 1e-2, FacT at 1e-3, prompts far above, and a whole network
-would diverge there. Prompts were published with SGD; their three rates under AdamW are our own guess.
+would diverge there. Prompts were published with SGD; their rates under AdamW are our own guess. Every grid follows the
+same rule (training.rates): three rungs of one ladder, extended where the best is at an edge.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from training.methods.lora import adalora
 from training.methods.ssf import ssf
 from training.methods.vpt import vpt
 from training.model import TaskModel
+from training.rates import around
 
 Build = Callable[[Backbone, int, int], TaskModel]
 
@@ -28,7 +30,7 @@ class Method:
         name: of the method, as on the command line.
         build: from a backbone (which stays as it is), the number of classes and a seed, a model to train.
         rates: learning rates to choose from on validation.
-        mergeable: `merging.merged` gives a plain network with the same logits.
+        mergeable: `merged` gives a plain network with the same logits.
         source: where it is described.
     """
 
@@ -40,13 +42,14 @@ class Method:
 
 
 _MIMI = "Marouf et al. 2024 (MiMi), table 1"
-_WHOLE = (5e-5, 2e-4, 5e-4)  # weights of the network itself
-_SMALL = (5e-4, 2e-3, 5e-3)  # new matrices beside it
-_VECTORS = (1e-3, 5e-3, 2e-2)  # biases, scales, one neuron, a head
-_PROMPTS = (2e-3, 1e-2, 5e-2)
+_WHOLE = around(2e-4)  # weights of the network itself
+_SMALL = around(2e-3)  # new matrices beside it
+_VECTORS = around(5e-3)  # biases, scales, one neuron, a head
+_PROMPTS = around(1e-2)
 
 _ALL = (
     Method("full", subsets.full, _WHOLE, True, _MIMI),
+    Method("full-adapters", adapters.in_full, _WHOLE, False, "Marouf et al. 2024 (MiMi), table 4"),
     Method("attention", subsets.attention, _WHOLE, True, _MIMI),
     Method("mlp", subsets.mlp, _WHOLE, True, _MIMI),
     Method("linear", subsets.linear_probe, _VECTORS, True, _MIMI),

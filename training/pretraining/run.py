@@ -57,7 +57,7 @@ def _telling(reporter: Reporter, place: Position) -> Callable[[Progress], None]:
 
 
 def _identity(state: Pretraining, images: Images) -> dict[str, object]:
-    data = [images.name, state.classes, len(images.train), len(images.held_back)]
+    data = [images.name, state.classes, images.train.digest, images.held_back.digest]
     return {"options": state.options.as_dict(), "data": data}
 
 

@@ -6,7 +6,7 @@ without augmentation.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class Evidence:
         train: training images, for the criteria that look at data.
         fit: batch size and label smoothing of the loss.
         seed: of the random criterion and of the choice of images.
+        gradients: of the cycle, summed by `add_gradients`; empty before any training.
         images: most training images to look at, for criteria other than the mean gradient, which looks at all.
     """
 
@@ -43,6 +44,7 @@ class Evidence:
     train: PixelSet
     fit: FitOptions
     seed: int
+    gradients: Mapping[int, SiteWeights] = field(default_factory=dict)
     images: int = 1024
 
     def batches(self, *, everything: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
@@ -86,13 +88,32 @@ def _random(evidence: Evidence) -> Importance:
 
 
 def _gradient(evidence: Evidence) -> Importance:
-    """Mean |g| over the mini-batches of one pass through the training images."""
-    return _mean(_gradients(evidence, absolute=True, everything=True))
+    """Sum of |g| over the cycle; before any training its mean over one pass through the training images."""
+    return dict(evidence.gradients) or _mean(_gradients(evidence, absolute=True, everything=True))
 
 
 def _gradient_signed(evidence: Evidence) -> Importance:
-    """|Σ g| over mini-batches: gradients of opposite sign cancel, as they do in the released code."""
-    return _absolute(_mean(_gradients(evidence, absolute=False, everything=True)))
+    """|Σ g| over the cycle: gradients of opposite sign cancel, as they do in the released code."""
+    return _absolute(evidence.gradients or _mean(_gradients(evidence, absolute=False, everything=True)))
+
+
+def add_gradients(sums: Importance, model: AdaptedModel, criterion: Criterion, *, last: bool) -> None:
+    """Add the gradients of a step to the sums of its cycle; nothing for criteria that do not ask for them.
+
+    Args:
+        sums: by site; empty at first.
+        model: with the gradients that the step used.
+        criterion: "gradient" adds |g| of every step, "gradient_signed" adds g of the last step of an epoch, as the
+            released code does.
+        last: whether the step was the last of its epoch.
+    """
+    if criterion != "gradient" and not (criterion == "gradient_signed" and last):
+        return
+    for site, adapter in model.live.items():
+        found = [torch.zeros_like(w) if w.grad is None else w.grad.detach() for w in adapter.weights]
+        down, up = (g.abs() if criterion == "gradient" else g.clone() for g in found)
+        known = sums.get(site)
+        sums[site] = SiteWeights(known.down + down, known.up + up) if known else SiteWeights(down, up)
 
 
 def _snip(evidence: Evidence) -> Importance:
@@ -194,7 +215,7 @@ def _mean(parts: Iterable[Importance]) -> Importance:
     return {site: SiteWeights(down / count, up / count) for site, (down, up) in total.items()}
 
 
-def _absolute(importance: Importance) -> Importance:
+def _absolute(importance: Mapping[int, SiteWeights]) -> Importance:
     return {site: SiteWeights(down.abs(), up.abs()) for site, (down, up) in importance.items()}
 
 

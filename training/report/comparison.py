@@ -11,6 +11,7 @@ from training.report.drawing import Chart
 from training.report.errors import UnreadableResult
 from training.report.figures import against_cost, against_parameters, against_sigma
 from training.report.groups import Section, sections_of
+from training.report.means import families_of, means
 from training.report.page import Markup
 from training.report.results import read_results
 from training.report.sites import neurons_by_site
@@ -70,6 +71,8 @@ def _slug(title: str) -> str:
 
 def _markdown(sections: Sequence[Section]) -> str:
     parts = [f"# {_TITLE}", _SPREAD]
+    for family in families_of(sections):
+        parts += [f"## Means: {family.title}", markdown(means(family))]
     for section in sections:
         title = re.sub(r"[<>\s]+", " ", section.title)
         parts += [f"## {title}", "### Accuracy by budget", markdown(budgets(section))]
@@ -79,6 +82,8 @@ def _markdown(sections: Sequence[Section]) -> str:
 
 def _page(sections: Sequence[Section], charts: dict[str, list[Chart]]) -> str:
     parts: list[Markup] = [page.paragraph(_SPREAD)]
+    for family in families_of(sections):
+        parts += [page.heading(f"Means: {family.title}"), page.figures(means(family))]
     for section in sections:
         parts.append(page.heading(section.title))
         parts += [page.chart(chart) for chart in charts[section.title]]

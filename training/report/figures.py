@@ -23,7 +23,8 @@ _LINES = "A line joins the sizes after each cycle, trained for as many epochs; o
 
 def accuracy(result: Result) -> float | None:
     """Test top-1 in percent; on validation where there is no test split."""
-    return 100 * (result.validation if result.test is None else result.test)
+    found = result.validation if result.test is None else result.test
+    return 100 * found if found is not None else None
 
 
 def against_parameters(section: Section) -> Chart:

@@ -47,7 +47,7 @@ class Result:
     Attributes:
         cycle: after which it was taken, from 0.
         epochs: of training until then; 0 for a method that is solved to convergence.
-        validation: top-1 in [0, 1].
+        validation: top-1 in [0, 1]; None where all images were trained on.
         test: top-1 in [0, 1]; None where the data set has no test split.
         own_params: trained beside the head.
         gflops: of one image, everything counted.
@@ -57,6 +57,10 @@ class Result:
         widths: neurons of every site.
         file_bytes: of the task adapter file.
         seconds: of training.
+        paper_params: trained, with a head of 345 classes, as the paper counts.
+        paper_percent: of the whole network with that head.
+        backbone: its name; empty in earlier lines.
+        group: data sets of one group are averaged; empty where the set stands alone.
     """
 
     arena: Arena
@@ -64,7 +68,7 @@ class Result:
     seed: int
     cycle: int
     epochs: int
-    validation: float
+    validation: float | None
     test: float | None
     own_params: int
     head_params: int
@@ -76,6 +80,10 @@ class Result:
     widths: tuple[int, ...] | None = None
     file_bytes: int | None = None
     seconds: float | None = None
+    paper_params: int | None = None
+    paper_percent: float | None = None
+    backbone: str = ""
+    group: str = ""
 
     @property
     def neurons(self) -> int | None:
@@ -115,8 +123,8 @@ def _result(row: Row, where: str) -> Result:
     try:
         return Result(
             arena=_arena(row),
-            method=_RENAMED.get(str(row["method"]), str(row["method"])),
-            validation=float(row["val_top1"]),
+            method=_name(row),
+            validation=None if row["val_top1"] is None else float(row["val_top1"]),
             test=row["test_top1"],
             own_params=row["adapter_params"],
             widths=tuple(row["widths"]) if row.get("widths") else None,
@@ -127,9 +135,16 @@ def _result(row: Row, where: str) -> Result:
         raise UnreadableResult(f"{where}: no figure of a comparison: {error!r}") from error
 
 
+def _name(row: Row) -> str:
+    """The method, by today's name: earlier lines, which have no digest, call two of them otherwise."""
+    name = str(row["method"])
+    return name if row.get("arena") else _RENAMED.get(name, name)
+
+
 def _where_known(row: Row) -> dict[str, Any]:
     keys = ("gflops_paper", "shared_gflops", "learning_rate", "sigma", "file_bytes", "seconds")
-    return {key: row.get(key) for key in keys}
+    named = {key: str(row.get(key, "")) for key in ("backbone", "group")}
+    return {key: row.get(key) for key in (*keys, "paper_params", "paper_percent")} | named
 
 
 def _arena(row: Row) -> Arena:

@@ -1,8 +1,10 @@
 """`mimi export`: what it writes runs in plain ONNX Runtime, and a model that is wrong is not written."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,6 +14,8 @@ from PIL import Image
 
 from adapters_store import BackboneRef, TaskAdapter, bundled, digest, pack, unpack
 from backbone import Backbone, load_backbone
+from backbone.images import decode
+from backbone.preprocessing import Resize
 from mimi.cli import main
 
 GUIDE = Path(__file__).parents[3] / "docs" / "onnx.md"
@@ -120,16 +124,60 @@ def test_a_place_that_cannot_be_written_is_one_line(
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def programs() -> list[str]:
+    """The Python of the guide, block by block."""
+    return [block.split("```")[0] for block in GUIDE.read_text(encoding="utf-8").split("```python\n")[1:]]
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def images() -> dict[str, bytes]:
+    """What users send: on its side, transparent in three ways, grey, four inks, long."""
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 255, (6, 9, 4), dtype=np.uint8)).resize((90, 60))
+    colour, exif = smooth.convert("RGB"), Image.Exif()
+    exif[0x0112] = 6
+    clear = colour.quantize(16)
+    return {
+        "turned": encoded(colour, "JPEG", exif=exif),
+        "turned and transparent": encoded(smooth, "PNG", exif=exif),
+        "transparent": encoded(smooth, "PNG"),
+        "one clear colour": encoded(clear, "PNG", transparency=3),
+        "clear grey": encoded(colour.convert("L"), "PNG", transparency=100),
+        "grey and alpha": encoded(smooth.convert("LA"), "PNG"),
+        "inks": encoded(colour.convert("CMYK"), "JPEG"),
+        "long": encoded(colour.resize((300, 40)), "WEBP", lossless=True),
+    }
+
+
+@pytest.mark.parametrize("name", images())
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+def test_the_guides_preprocessing_is_the_servers(network: Backbone, name: str, resize: Resize) -> None:
+    rule, data = replace(network.preprocessing, resize=resize), images()[name]
+    found: dict[str, Any] = {}
+    exec(compile(programs()[0], str(GUIDE), "exec"), found)
+    ours = found["preprocess"](Image.open(io.BytesIO(data)), rule.as_dict())
+    theirs = rule.normalize(torch.from_numpy(rule.pixels(decode(data)).copy())[None]).numpy()
+    assert ours.dtype == np.float32
+    assert np.abs(ours - theirs).max() < 1e-5
+
+
 def test_the_guides_programs_do_what_they_say(
     network: Backbone, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are run as they stand, on the golden image and on a task adapter file."""
+    """All are run as they stand, on the golden image and on a task adapter file."""
     monkeypatch.chdir(tmp_path)
     adapter = unpack(digits.read_bytes())
     Image.fromarray(adapter.golden_image).save("three.png")
     assert main(["export", str(digits), "--out", "digits.onnx"]) == 0
     assert main(["export", "--shared", "--out", "backbone.onnx"]) == 0
-    single, shared = (block.split("```")[0] for block in GUIDE.read_text(encoding="utf-8").split("```python\n")[1:])
+    preprocess, single, shared = programs()
+    (tmp_path / "preprocess.py").write_text(preprocess, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
     assert len([line for line in single.splitlines() if line]) <= 15
     found: dict[str, object] = {}
     for program in (single, shared):  # the second goes on where the first ended

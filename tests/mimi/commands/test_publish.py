@@ -40,6 +40,16 @@ def test_the_task_is_named_after_the_file(server: Server, trained: Path, capsys:
     assert f"{server.url}/v1/tasks/pets/predict" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["adapter.safetensors", "size-2.safetensors"])
+def test_the_files_of_a_run_are_named_after_their_data_set(
+    server: Server, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    copy = tmp_path / name
+    copy.write_bytes(trained.read_bytes())
+    assert main(["publish", str(copy), "--dry-run", "--url", server.url]) == 0
+    assert "\nimages version 1 (" in capsys.readouterr().out
+
+
 def test_what_the_server_refuses_is_one_line(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,7 +36,13 @@ def test_short_runs_search_their_rate() -> None:
 
 
 def test_the_paper_s_defaults_are_a_preset() -> None:
-    assert chosen("--preset", "paper") == PAPER == MiMiOptions()
+    found = chosen("--preset", "paper")
+    assert found == PAPER
+    fit = found.fit
+    assert (fit.epochs, fit.warmup_epochs, fit.batch_size, fit.learning_rate) == (100, 20, 512, 5e-4)
+    assert (fit.resized_crop, fit.randaugment, fit.erasing) == (0.08, "rand-m9-mstd0.5-inc1", 0.25)
+    assert (fit.mixup, fit.cutmix, fit.label_smoothing, fit.drop_path) == (0.8, 1.0, 0.1, 0.2)
+    assert (found.initial_sigma, found.target_sigma, found.size_tolerance) == (32, 512, 1)
 
 
 def test_what_is_given_stands_above_the_preset() -> None:

@@ -11,9 +11,10 @@ from tests.training.compare.test_candidate import FIGURES, configured, pruned
 from tests.training.small import small_backbone
 from training.compare.catalogue import catalogue, of_variant, vanilla_after
 from training.compare.config import MethodConfig, read_config
-from training.compare.generic import of_method
+from training.compare.generic import of_method, structure_of
 from training.compare.matrix import cells_of, entries_of
 from training.errors import BadConfig
+from training.methods import METHODS
 from training.options import MiMiOptions
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
@@ -100,3 +101,25 @@ def test_weights_that_are_gone_are_counted_where_matrices_stay(tmp_path: Path) -
     first, second = pruned(2, **single).train(trial(tmp_path / "rate-0.005"))
     assert first["adapter_params"] == second["adapter_params"] == first["nonzero_params"]
     assert second["nonzero_params"] == pytest.approx(first["nonzero_params"] / 2, rel=0.05)
+
+
+def test_every_structural_option_of_a_method_may_be_set_and_others_are_refused() -> None:
+    found = {name: set(structure_of(method.build)) for name, method in METHODS.items()}
+    assert found["lora"] == {"rank", "alpha"}
+    assert found["vpt-10"] == {"prompts"}
+    assert found["adapters-sigma32"] == found["full-adapters"] == {"sigma"}
+    assert found["adaptformer-64"] == {"width", "scale"}
+    assert found["fact-tk"] == {"rank", "scale"}
+    assert found["compacter"] == {"sigma", "rules", "rank_one"}
+    make = catalogue(4)["lora"]
+    for options in ({"rank": 0}, {"rank": "low"}, {"prompts": 4}):
+        with pytest.raises(BadConfig, match=r"\[methods\] own"):
+            make(MethodConfig(label="own", method="lora", options=options), 2)
+
+
+def test_a_structural_option_changes_what_trains(tmp_path: Path) -> None:
+    counts = []
+    for number, options in enumerate(({}, {"rank": 3}, {"rank": 3, "alpha": 1.0, "update": "sgd"})):
+        candidate = catalogue(4)["lora"](MethodConfig(label="lora", method="lora", options=options), 1)
+        counts.append([row["adapter_params"] for row in candidate.train(trial(tmp_path / f"{number}"))])
+    assert counts[1] == counts[2] == [[count * 3 // 8 for count in counts[0]]][0]

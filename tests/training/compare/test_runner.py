@@ -82,8 +82,10 @@ def test_a_rate_that_rows_know_is_not_looked_for_again(tmp_path: Path) -> None:
     for name, seeds in (("here", "[0]"), ("elsewhere", "[0, 1]")):
         chosen = config("fake = { rates = [0.25, 0.75] }", tmp_path, seeds=seeds, work=f'"{tmp_path}/{name}"')
         assert runner(chosen, {"fake": fake}).work()
-    assert fake.calls == [("first", 0, 0.25), ("first", 0, 0.75), ("train", 0, 0.75), ("train", 1, 0.75)]
-    assert rows(chosen)[-1]["rates"] == rows(chosen)[0]["rates"] == {"0.25": 0.25, "0.75": 0.75}
+    first = [("first", 0, rate) for rate in (0.25, 0.75, 1.0, 2.0)]
+    assert fake.calls == [*first, ("train", 0, 1.0), ("train", 1, 1.0)]
+    known = {"0.25": 0.25, "0.75": 0.75, "1.0": 1.0, "2.0": None}
+    assert rows(chosen)[-1]["rates"] == rows(chosen)[0]["rates"] == known
 
 
 def test_rates_are_the_method_s_in_the_file_then_the_file_s_then_the_method_s_own(tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_what_changes_a_result_makes_another_cell(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_diverges_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
-    chosen = config("bad = { rates = [3.0, 2.0] }\ngood = {}", tmp_path)
+    chosen = config("bad = { rates = [3e3, 2e3] }\ngood = {}", tmp_path)
     assert not runner(chosen, {"bad": Fake(), "good": Fake()}).work()
     assert {row["method"] for row in rows(chosen)} == {"good"}
 
@@ -215,3 +217,13 @@ def test_a_row_is_made_by_a_commit_and_a_kind_of_device() -> None:
 def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert made_by("cpu")["commit"] == ""
+
+
+def test_without_validation_the_one_rate_is_taken_and_several_are_refused(tmp_path: Path) -> None:
+    fake = Fake()
+    chosen = config("fake = {}", tmp_path, cycles="2\nvalidation = 0.0", seeds="[0]")
+    assert runner(chosen, {"fake": fake}).work()
+    assert fake.calls == [("train", 0, 5e-3)]
+    chosen = config("fake = { rates = [0.1, 0.2] }", tmp_path, cycles="2\nvalidation = 0.0")
+    with pytest.raises(BadConfig, match="nothing to choose among 2 rates"):
+        entries_of(chosen, {"fake": fake})

@@ -40,3 +40,25 @@ def test_classes_of_one_image_cannot_be_split(targets: list[int]) -> None:
 def test_a_fraction_outside_its_range_is_refused(fraction: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         carve(TARGETS, fraction=fraction, seed=0)
+
+
+def test_a_group_is_never_divided_and_every_class_gives_whole_groups() -> None:
+    targets = np.repeat(np.arange(3), (60, 40, 5))
+    groups = np.concatenate([np.arange(60) // 6, 100 + np.arange(40) // 10, np.full(5, 200)])
+    stay, held = carve(targets, fraction=0.25, seed=0, groups=groups)
+    assert not set(groups[stay]) & set(groups[held])
+    assert np.bincount(targets[held], minlength=3).tolist() == [12, 10, 0]
+    assert sorted([*stay, *held]) == list(range(len(targets)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=8, max_size=60), st.floats(0.01, 0.99))
+def test_groups_over_several_classes_stay_whole_too(images: list[tuple[int, int]], fraction: float) -> None:
+    targets, groups = np.array([*images, (0, 20), (0, 21)]).T
+    stay, held = carve(targets, fraction=fraction, seed=1, groups=groups)
+    assert not set(groups[stay]) & set(groups[held])
+    assert len(held)
+
+
+def test_one_group_a_class_cannot_be_split() -> None:
+    with pytest.raises(TooFewImages, match="two groups"):
+        carve(np.array([0, 0, 1, 1]), seed=0, groups=np.array([0, 0, 1, 1]))

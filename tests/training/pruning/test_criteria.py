@@ -10,7 +10,7 @@ from backbone import SiteWeights
 from tests.training.small import small_backbone, small_options, small_prepared
 from training.model import AdaptedModel
 from training.options import Criterion
-from training.pruning.criteria import Evidence, importance_of
+from training.pruning.criteria import Evidence, Importance, add_gradients, importance_of
 from training.pruning.scores import scores_of, starting_weights
 
 WIDTHS = (3, 0, 5, 2)
@@ -66,6 +66,23 @@ def test_gradients_are_meant_over_mini_batches_before_or_after_their_sign_is_los
     assert len(stacked) == 3
     torch.testing.assert_close(importance_of("gradient", evidence)[0].up, stacked.abs().mean(0))
     torch.testing.assert_close(importance_of("gradient_signed", evidence)[0].up, stacked.mean(0).abs())
+
+
+def test_gradients_are_those_of_the_cycle_where_there_are_some(evidence: Evidence) -> None:
+    every, signed = Importance(), Importance()
+    steps = []
+    for number, (pixels, targets) in enumerate(evidence.batches(everything=True)):
+        evidence.model.zero_grad()
+        loss_of(evidence, pixels, targets).backward()
+        steps.append(evidence.model.live[0].up.grad)
+        add_gradients(every, evidence.model, "gradient", last=number == 2)
+        add_gradients(signed, evidence.model, "gradient_signed", last=number > 0)
+        add_gradients(signed, evidence.model, "weights", last=True)
+    stacked = torch.stack([gradient.clone() for gradient in steps if gradient is not None])
+    found = importance_of("gradient", replace(evidence, gradients=every))
+    torch.testing.assert_close(found[0].up, stacked.abs().sum(0))
+    found = importance_of("gradient_signed", replace(evidence, gradients=signed))
+    torch.testing.assert_close(found[0].up, stacked[1:].sum(0).abs())
 
 
 def test_the_mean_gradient_looks_at_every_training_image(evidence: Evidence) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from service.schemas import TaskDetail, TaskList, UploadAnswer
-from tests.service.adapters import Made, make
+from tests.service.adapters import Made, make, saved_flops
 from tests.service.asking import PNG, answer, predict, put, raw
 from tests.service.live import Live
 
@@ -14,6 +14,8 @@ def test_the_list_names_every_task_and_what_answers(live: Live, made: dict[str, 
     assert [summary.task for summary in found.tasks] == sorted(listed)
     assert (listed["cats"].ready, listed["cats"].version, listed["cats"].classes) == (True, 1, 3)
     assert listed["cats"].sha256 == made["cats"].sha256
+    assert (listed["cats"].bytes, listed["cats"].shares) == (len(made["cats"].data), {"1": 1.0})
+    assert (listed["cats"].live_sites, listed["cats"].gflops_saved) == (2, saved_flops(made["cats"]) / 1e9)
     assert found.backbone_fingerprint == made["cats"].adapter.manifest.backbone.fingerprint
 
 

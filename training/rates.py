@@ -1,0 +1,72 @@
+"""Learning rates to choose from: one rule for every method, and a search that goes on where the best is at an edge.
+
+Rates stand on one ladder, … 1e-3, 2e-3, 5e-3, 1e-2 …. A grid is three rungs around the rate at which a method was
+published. If the best on validation is the first or last of its grid, the next rung is tried too.
+"""
+
+from collections.abc import Callable, Sequence
+from math import floor, log10
+
+from training.errors import Diverged
+
+EXTRA = 4  # rungs at most that a search adds to its grid
+
+Scores = dict[float, float | None]
+"""Learning rate -> validation top-1 in [0, 1] after one cycle; None where it diverged."""
+
+_RUNGS = (1.0, 2.0, 5.0, 10.0, 20.0)  # of a decade, and two of the next
+_SAME = 1e-6  # relative difference of numbers that are one rung
+
+
+def next_rung(rate: float, *, up: bool) -> float:
+    """The rung above `rate`, or below it."""
+    decade = floor(log10(rate))
+    rungs = [float(f"{rung:g}e{power}") for power in (decade - 1, decade) for rung in _RUNGS]
+    if up:
+        return min(rung for rung in rungs if rung > rate * (1 + _SAME))
+    return max(rung for rung in rungs if rung < rate * (1 - _SAME))
+
+
+def around(rate: float) -> tuple[float, float, float]:
+    """The grid of every method: the rung below, the published rate, the rung above."""
+    return next_rung(rate, up=False), rate, next_rung(rate, up=True)
+
+
+def search(rates: Sequence[float], score: Callable[[float], float | None], *, extra: int = EXTRA) -> Scores:
+    """Score every rate, then rungs beyond the grid for as long as the best is at its edge.
+
+    A single rate is no grid, and is not extended. Where every rate diverged, smaller ones are tried.
+
+    Args:
+        rates: the grid.
+        score: validation top-1 in [0, 1] after one cycle; None where it diverges.
+        extra: rungs at most that are added.
+    """
+    found: Scores = {rate: score(rate) for rate in rates}
+    while extra and len(found) > 1 and (beyond := _beyond(found)) is not None:
+        found[beyond] = score(beyond)
+        extra -= 1
+    return found
+
+
+def best(found: Scores) -> float:
+    """The rate of the best score, the smaller of equals.
+
+    Raises:
+        Diverged: there is none.
+    """
+    good = {rate: score for rate, score in sorted(found.items()) if score is not None}
+    if not good:
+        rates = ", ".join(f"{rate:g}" for rate in sorted(found))
+        raise Diverged(f"the loss is not finite at any learning rate of {rates}")
+    return max(good, key=good.__getitem__)
+
+
+def _beyond(found: Scores) -> float | None:
+    """The rung beyond the edge that the best is at; None where it lies inside."""
+    if all(score is None for score in found.values()):
+        return next_rung(min(found), up=False)
+    chosen = best(found)
+    if chosen == max(found):
+        return next_rung(chosen, up=True)
+    return next_rung(chosen, up=False) if chosen == min(found) else None
