@@ -299,7 +299,7 @@ def stress(seconds: float, parts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def exact(seconds: float, tasks: int = 50) -> dict[str, Any]:
+def exact(seconds: float, tasks: int = 12) -> dict[str, Any]:
     """Answers of the engine in batches, beside swaps and cancellations, against those of the reference loop."""
     outcome = soak.Outcome()
     torch.set_num_threads(2)
