@@ -8,7 +8,8 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from service.settings import Settings
 from tests.service.adapters import make
 from tests.service.live import Live, encode, serving
 
-_COLOURS = 256  # of a picture; keeps each below 150 KB
+_MOST_BYTES = 150_000  # of a picture
 _WATCHED_MS = 30_000  # of the live page
 _ASKED = ("digits", "digits-parity", "gtsrb", "cifar10", "dtd10", "pacs-sketch")
 
@@ -57,24 +58,29 @@ def _digits() -> list[bytes]:
 
 
 def _photograph(live: Live, image: Path, folder: Path) -> None:
+    with _traffic(live), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        pages = {"light": browser.new_page(color_scheme="light"), "dark": browser.new_page(color_scheme="dark")}
+        for name, prepare in _PAGES.items():
+            for page in pages.values():
+                page.set_viewport_size({"width": 1200, "height": 800})
+                prepare(page, str(live.client.base_url), image)
+            pages["light"].wait_for_timeout(_WATCHED_MS if name == "live" else 500)
+            for scheme, page in pages.items():
+                _save(page.screenshot(full_page=name != "api"), folder / f"{name}-{scheme}.png")
+        browser.close()
+
+
+@contextmanager
+def _traffic(live: Live) -> Iterator[None]:
     done = threading.Event()
-    traffic = threading.Thread(target=_ask, args=(live, done))
-    traffic.start()
+    thread = threading.Thread(target=_ask, args=(live, done))
+    thread.start()
     try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            pages = {scheme: browser.new_page(color_scheme=scheme) for scheme in ("light", "dark")}  # type: ignore[arg-type]
-            for name, prepare in _PAGES.items():
-                for page in pages.values():
-                    page.set_viewport_size({"width": 1200, "height": 800})
-                    prepare(page, str(live.client.base_url), image)
-                pages["light"].wait_for_timeout(_WATCHED_MS if name == "live" else 500)
-                for scheme, page in pages.items():
-                    _save(page.screenshot(full_page=name != "api"), folder / f"{name}-{scheme}.png")
-            browser.close()
+        yield
     finally:
         done.set()
-        traffic.join()
+        thread.join()
 
 
 def _ask(live: Live, done: threading.Event) -> None:
@@ -132,8 +138,12 @@ _PAGES: dict[str, Callable[[Page, str, Path], None]] = {
 
 
 def _save(data: bytes, path: Path) -> None:
+    """As it is if it is small enough, else with fewer colours."""
     picture = Image.open(io.BytesIO(data)).convert("RGB")
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.save(path, optimize=True)
+    if path.stat().st_size > _MOST_BYTES:
+        few = picture.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(path, optimize=True)
 
 
 if __name__ == "__main__":

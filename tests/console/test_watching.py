@@ -72,6 +72,16 @@ def test_a_wrong_key_is_told_and_no_key_is_ever_kept(page: Page, crowded: Live) 
     expect(dialog).to_be_visible()
 
 
+def test_a_manage_key_is_asked_for_once(page: Page, crowded: Live) -> None:
+    page.goto(f"{crowded.client.base_url}/")
+    give_key(page, MANAGE)
+    page.get_by_role("link", name="task-0003").click()
+    with page.expect_download():
+        page.get_by_role("button", name="Download version 1").click()
+    page.get_by_role("link", name="Live").click()
+    expect(page.get_by_text("Tasks ready")).to_be_visible()
+
+
 def test_a_lost_connection_is_shown_and_heals(page: Page, console: Live) -> None:
     page.goto(f"{console.client.base_url}/#/live")
     expect(page.get_by_text("Tasks ready")).to_be_visible()

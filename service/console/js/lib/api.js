@@ -1,7 +1,7 @@
 // Requests to the API. Knows keys, problems and lost connections; knows no page.
 
 import { lost } from "./connection.js";
-import { askForKey, drop, keyFor } from "./keys.js";
+import { askForKey, drop, keyFor, lacks } from "./keys.js";
 
 const ROOT = new URL("../../../", import.meta.url); // also behind a proxy that serves us below a path
 
@@ -30,16 +30,17 @@ export function address(path) {
  * `scope`: the kind of key that opens it. `ask`: false for what nobody clicked, such as polling.
  */
 export async function call(path, { scope = "predict", ask = true, ...options } = {}) {
+  let asked = false;
   for (;;) {
     const key = keyFor(scope);
     const response = await send(path, key, options);
     if (response.ok) return response;
     const problem = await problemOf(response);
-    const refused = response.status === 401 || (response.status === 403 && problem.code === "forbidden");
-    if (!refused) throw problem;
-    if (key) drop(key);
+    if (problem.code !== "unauthorized" && problem.code !== "forbidden") throw problem;
+    if (key) (response.status === 401 ? drop(key) : lacks(scope, key));
     if (!ask) throw problem;
-    if (!(await askForKey(scope, { refused: Boolean(key) }))) throw new KeyWithheld(response.status, problem);
+    if (!(await askForKey(scope, { refused: asked }))) throw new KeyWithheld(response.status, problem);
+    asked = true;
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { getMetrics } from "./api.js";
 import { useEffect, useState } from "./html.js";
+import { holdsKey, keyFor, onKeys } from "./keys.js";
 import { histogram, histogramsBy, mean, parse, quantile, since, sum, sumBy } from "./metrics.js";
 
 const EVERY = 2000; // milliseconds between looks
@@ -14,7 +15,8 @@ const listeners = new Set();
 const looks = []; // { at, totals, tasks? }
 let failure = null;
 let timer = 0;
-let asking = null; // whether somebody wants to be asked for a key
+let asking = false; // whether somebody wants to be asked for a key
+let looking = false;
 
 /** The feed as { points, tasks, last, error }; `ask` says whether a missing key is asked for. */
 export function useFeed({ ask = false } = {}) {
@@ -34,14 +36,22 @@ function subscribe(listener, ask) {
   };
 }
 
+onKeys(() => {
+  if (listeners.size && failure && keyFor("metrics")) look();
+});
+
 async function look() {
+  const hopeless = !asking && holdsKey() && !keyFor("metrics"); // a look would count as one with a wrong key
+  if (looking || hopeless) return;
+  looking = true;
   clearTimeout(timer);
   try {
-    add(parse(await getMetrics({ ask: Boolean(asking) })));
+    add(parse(await getMetrics({ ask: asking })));
     failure = null;
   } catch (error) {
     failure = error;
   }
+  looking = false;
   for (const listener of listeners) listener();
   const withheld = failure?.status === 401 || failure?.status === 403;
   if (listeners.size && !withheld) timer = setTimeout(look, EVERY);

@@ -1,7 +1,12 @@
 // Keys live in this module's memory and nowhere else: no storage, no address, gone with the page.
 
 const held = { predict: null, manage: null, metrics: null };
-const OPENERS = { predict: ["predict", "manage"], manage: ["manage"], metrics: ["metrics", "manage"] };
+const OPENERS = {
+  predict: ["predict", "manage"],
+  manage: ["manage", "predict"], // a key that was given to read may be one that may manage
+  metrics: ["metrics", "manage", "predict"],
+};
+const lacking = new Set(); // "scope key": valid keys that may not do this
 const listeners = new Set();
 
 let asker = null; // opens the dialog; set by the shell
@@ -9,7 +14,7 @@ let asking = null; // the question under way: two requests at once ask once
 
 /** The key to send for this kind of action; null while there is none. */
 export function keyFor(scope) {
-  return OPENERS[scope].map((kind) => held[kind]).find(Boolean) ?? null;
+  return OPENERS[scope].map((kind) => held[kind]).find((key) => key && !lacking.has(`${scope} ${key}`)) ?? null;
 }
 
 /** Whether any key is held. */
@@ -20,10 +25,16 @@ export function holdsKey() {
 /** Forget every key. */
 export function forgetKeys() {
   for (const kind of Object.keys(held)) held[kind] = null;
+  lacking.clear();
   changed();
 }
 
-/** Drop a key that the server refused. */
+/** The server says that a valid key may not do this kind of action. */
+export function lacks(scope, key) {
+  lacking.add(`${scope} ${key}`);
+}
+
+/** Drop a key that the server does not know. */
 export function drop(key) {
   for (const kind of Object.keys(held)) if (held[kind] === key) held[kind] = null;
   changed();
