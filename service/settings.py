@@ -195,7 +195,7 @@ class Settings(BaseSettings):
         default=75, description="time that an idle connection stays open; a proxy in front must give up sooner"
     )
     stall_seconds: Seconds = Field(
-        default=5.0, description="how much later than expected a batch may be done before the engine counts as hung"
+        default=4.5, description="how much later than expected a batch may be done before the engine counts as hung"
     )
     notice_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("seconds")] = Field(
         default=5.0, description="time after SIGTERM in which requests are still answered while readiness says 503"

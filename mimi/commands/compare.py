@@ -97,13 +97,13 @@ def _tell_plan(options: argparse.Namespace) -> int:
 
 def _hours(planned: "Sequence[Planned]") -> str:
     """A line for each method on each data set, over its seeds."""
-    from mimi.table import Column, format_table
+    from mimi.table import Cell, Column, format_table
 
     columns = [Column("data set"), Column("method"), Column("cells"), Column("to do"), Column("hours", ",.2f")]
     together: dict[tuple[str, str], list[Planned]] = {}
     for each in planned:
         together.setdefault((each.cell.data.name, each.cell.entry.method.label), []).append(each)
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for (data, method), cells in together.items():
         if cells[0].refused:
             rows.append((data, f"{method} cannot run: {cells[0].refused}", len(cells), 0, None))

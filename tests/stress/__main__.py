@@ -15,6 +15,10 @@ STRESS = {
     "storm": "uploads, deletions and predictions of one task by many threads at once",
     "torture": "attacks on a real server beside good traffic, and the seventeen promises",
     "damage": "a start over a store of which a tenth is damaged",
+    "flat": "memory of a server under many requests",
+    "supervised": "an engine that dies or hangs: how soon the server is ready again",
+    "rolling": "a rolling restart behind nginx, under load: nothing fails",
+    "mutants": "small faults put into the checks: do the tests bite?",
     "soak": "a long run with swaps, many tasks and cancellations: no wrong answer, flat memory",
 }
 
@@ -24,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     name, *rest = arguments or ["--help"]
     if name not in STRESS:
         print("usage: python -m tests.stress NAME [options]   (NAME --help lists the options)\n")
-        print("\n".join(f"  {known:8} {what}" for known, what in STRESS.items()))
+        print("\n".join(f"  {known:10} {what}" for known, what in STRESS.items()))
         return 0 if name in ("-h", "--help") else 2
     done: int = import_module(f"tests.stress.{name}").main(rest)
     return done

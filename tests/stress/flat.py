@@ -30,7 +30,7 @@ _MIB = 2**20
 _WARM_UP = 0.2  # share of the samples
 _A_CONNECTION = 50  # requests on each
 _CLIENTS = 4
-_SAMPLES = 100
+_EVERY = 20  # requests: a sample of memory
 Samples = list[list[float]]  # requests so far, and MiB
 
 
@@ -55,18 +55,21 @@ async def sent(
     kinds, statuses, end = mixture(), Counter[str](), time.monotonic() + seconds
     samples: Samples = []
 
+    async def talk(number: int) -> None:
+        reader, writer = await connect(port)
+        for turn in range(_A_CONNECTION):
+            reply = await ask(reader, writer, kinds[(turn + number) % len(kinds)])
+            statuses[reply.name] += 1
+            if statuses.total() % _EVERY == 0:
+                samples.append([statuses.total(), process.memory_info().rss / _MIB])
+            if reply.last:
+                break
+        writer.close()
+
     async def client(number: int) -> None:
         while statuses.total() < count and time.monotonic() < end:
             with suppress(OSError, EOFError):
-                reader, writer = await connect(port)
-                for turn in range(_A_CONNECTION):
-                    reply = await ask(reader, writer, kinds[(turn + number) % len(kinds)])
-                    statuses[reply.name] += 1
-                    if statuses.total() % max(1, count // _SAMPLES) == 0:
-                        samples.append([statuses.total(), process.memory_info().rss / _MIB])
-                    if reply.last:
-                        break
-                writer.close()
+                await talk(number)
 
     await asyncio.gather(*(client(number) for number in range(_CLIENTS)))
     return statuses, samples

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.measure import context, write_json
 from tests.attacks import images
-from tests.attacks.requests import PREDICT, request
+from tests.attacks.requests import request
 from tests.stress.damage import fill
 from tests.stress.engine_victim import FAULTS
 from tests.stress.rolling import free_ports, until_ready
@@ -31,6 +31,7 @@ PACKAGES = ("torch", "fastapi", "uvicorn")
 _PATIENCE = 60.0
 _READY = request("GET", "/health/ready")
 _UNAVAILABLE = 503
+_PREDICT = "/v1/tasks/task-0000/predict"
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def broken(fault: str, folder: Path, port: int, exits: Sequence[int]) -> dict[st
     answers: list[tuple[int, float]] = []
     start = time.monotonic()
     asked.start()
-    while (folder / fault).exists():
+    while (folder / fault).exists() and time.monotonic() - start < _PATIENCE:
         time.sleep(0.001)
     begun = time.monotonic()
     while exchange_now(port, _READY, seconds=5.0).status == 200 and time.monotonic() - begun < _PATIENCE:
@@ -94,7 +95,7 @@ def broken(fault: str, folder: Path, port: int, exits: Sequence[int]) -> dict[st
 
 def _ask(port: int) -> int:
     image = images.small("JPEG")
-    data = request("POST", PREDICT, image, "Content-Type: image/jpeg", key=PREDICT_KEY)
+    data = request("POST", _PREDICT, image, "Content-Type: image/jpeg", key=PREDICT_KEY)
     return exchange_now(port, data, seconds=_PATIENCE).status
 
 
@@ -102,8 +103,13 @@ def _logits(port: int) -> list[Any]:
     """What the server says about some images, to the last bit; not how long it took."""
     found = []
     for kind in ("JPEG", "PNG", "WEBP"):
-        path = "/v1/tasks/task-0000/predict?output=logits"
-        data = request("POST", path, images.small(kind), f"Content-Type: image/{kind.lower()}", key=PREDICT_KEY)
+        data = request(
+            "POST",
+            f"{_PREDICT}?output=logits",
+            images.small(kind),
+            f"Content-Type: image/{kind.lower()}",
+            key=PREDICT_KEY,
+        )
         found.append(json.loads(exchange_now(port, data, seconds=_PATIENCE).body)["results"])
     return found
 

@@ -7,6 +7,9 @@ next attack. `torture_report` says which of the seventeen promises the run has s
 """
 
 import argparse
+import asyncio
+import json
+import shutil
 import signal
 import sys
 import tempfile
@@ -19,19 +22,35 @@ from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
+import torch
 
+from backbone import load_backbone
 from benchmarks.measure import context, write_json
 from benchmarks.serving import load
 from benchmarks.serving.scene import photos
 from mimi.demo.server import Server
 from tests.attacks.corpus import Attack, attacks
 from tests.attacks.requests import PREDICT, request
-from tests.stress import attackers, damage, kills, storm, swaps, traffic
+from tests.stress import attackers, checks, damage, flat, kills, rolling, soak, storm, supervised, swaps, traffic
 from tests.stress.torture_report import figures, markdown
-from tests.stress.wire import MANAGE_KEY, PREDICT_KEY, attacked_server, exchange_now, metrics, port_of, started, told
+from tests.stress.wire import (
+    MANAGE_KEY,
+    PREDICT_KEY,
+    ROOT,
+    attacked_server,
+    exchange_now,
+    metrics,
+    port_of,
+    started,
+    told,
+)
 
 PACKAGES = ("torch", "pillow", "fastapi", "starlette", "uvicorn", "h11", "safetensors")
-PARTS = ("corpus", "attacks", "overload", "cancelled", "drains", "kills", "storm", "swaps", "damage")
+PARTS = (
+    "corpus", "attacks", "overload", "cancelled", "drains", "kills", "storm", "swaps", "damage", "flat", "supervised",
+    "rolling", "exact", "checks",
+)  # fmt: skip
+KEPT = ("mutants", "fuzz")  # measured by commands of their own, which write beside this one's file
 RATE = 20.0  # good requests a second
 LEAST_SECONDS = 6.0  # of one attack: three windows
 RECOVERY_SECONDS = 30.0  # until a server counts as not recovered, and is restarted
@@ -39,6 +58,11 @@ QUICK_ANSWER = 0.25  # seconds; a good request that takes less shows that the se
 _READY = request("GET", "/health/ready")
 _MIB = 2**20
 LONG = {"slow_headers": 18.0, "slow_bodies": 18.0}  # seconds: longer than a slow connection may stay
+# what no answer to a bad request may hold: keys, paths of this machine, traces
+SECRET = [
+    text.encode()
+    for text in (PREDICT_KEY, MANAGE_KEY, "Traceback", "site-packages", "/tmp/", str(Path.home()), str(ROOT), ".py")
+]
 IMAGES, JPEG = 64, "Content-Type: image/jpeg"
 
 
@@ -173,6 +197,7 @@ def _once(attack: Attack, range_: Range) -> dict[str, Any]:
         "seconds": time.monotonic() - start,
         "cpu_ms": 1e3 * (after.user + after.system - before.user - before.system),
         "growth_mib": (process.memory_info().rss - memory) / _MIB,
+        "leaks": any(word in reply.body for word in SECRET),
     }
 
 
@@ -261,7 +286,25 @@ def stress(seconds: float, parts: Sequence[str]) -> dict[str, Any]:
         found["swaps"] = swaps.run(swaps.Plan(seconds=max(5.0, min(600.0, seconds / 8)), quiet=3.0))
     if "damage" in parts:
         found["damage"] = damage.run(max(40, min(1000, round(2 * seconds))))
+    if "flat" in parts:
+        found["flat"] = flat.run(1_000_000, seconds / 8)
+    if "supervised" in parts:
+        found["supervised"] = supervised.run(1000 if seconds >= 120 else 40)
+    if "rolling" in parts and shutil.which("nginx"):
+        found["rolling"] = rolling.run()
+    if "exact" in parts:
+        found["exact"] = exact(max(3.0, seconds / 40))
+    if "checks" in parts:
+        found["checks"] = checks.run()
     return found
+
+
+def exact(seconds: float, tasks: int = 12) -> dict[str, Any]:
+    """Answers of the engine in batches, beside swaps and cancellations, against those of the reference loop."""
+    outcome = soak.Outcome()
+    torch.set_num_threads(2)
+    asyncio.run(soak.run(soak.Soak(load_backbone(), tasks, outcome), seconds, 1.0))
+    return {"tasks": tasks, "toll": asdict(outcome)}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -280,6 +323,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else the server would go on
     result = run(options.seconds, options.parts, options.attacks)
+    for name in KEPT:
+        path = options.json.with_name(f"{name}.json")
+        if path.exists():
+            result[name] = json.loads(path.read_text(encoding="utf-8"))
     result["figures"] = [asdict(figure) for figure in figures(result)]
     write_json(options.json, result)
     text = markdown(result)

@@ -79,7 +79,7 @@ def step(model: TaskModel, train: PixelSet, fit: FitOptions) -> Fitting:
     fitting = Fitting(model, build_optimizer(model, fit), fit, seed=0)
     model.train()
     model.drop_path = fit.drop_path
-    model.draw_from(None)  # type: ignore[arg-type] - a generator on CUDA needs the device
+    model.draw_from(None)  # type: ignore[arg-type]  # a generator on CUDA needs the device
     rows, tally = torch.arange(8), _Tally(fitting)
     forward = _forward(fitting, train, 0, torch.Generator().manual_seed(0))
     with pytest.MonkeyPatch.context() as patch:

@@ -31,7 +31,7 @@ def photos(count: int = 4, side: int = 48) -> Tensor:
     return torch.from_numpy(np.stack(large))
 
 
-LEVELS = {
+LEVELS: dict[str, list[float]] = {
     "AutoContrast": [0.0], "Equalize": [0.0], "Invert": [0.0], "Rotate": [17.0, -29.0], "Posterize": [1, 2, 4],
     "Solarize": [26, 180], "SolarizeAdd": [44, 110], "Color": [0.1, 1.8], "Contrast": [0.2, 1.7],
     "Brightness": [0.3, 1.9], "Sharpness": [0.1, 1.9], "ShearX": [0.28, -0.2], "ShearY": [0.28, -0.2],

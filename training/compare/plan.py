@@ -146,9 +146,8 @@ def plan(config: Config, entries: Sequence[Entry], backbone: Backbone, sizes: Ma
         except (UnsupportedBackbone, BadConfig) as error:
             return str(error)
 
-    first = {data.name: data.name for data in config.data}
-    for data in config.data:  # one measurement serves all data sets that are trained on in the same way
-        first[data.name] = next(each.name for each in config.data if _same_steps(each, data, sizes))
+    # One measurement serves all data sets that are trained on in the same way; classes hardly change a step.
+    first = {data.name: next(each.name for each in config.data if each.fit == data.fit) for data in config.data}
     for cell in cells_of(config, tuple(entries)):
         found = speed(list(entries).index(cell.entry), first[cell.data.name])
         if isinstance(found, str):
@@ -157,10 +156,6 @@ def plan(config: Config, entries: Sequence[Entry], backbone: Backbone, sizes: Ma
             yield Planned(cell, True, 0.0)
         else:
             yield Planned(cell, False, _seconds(cell, found, sizes[cell.data.name]))
-
-
-def _same_steps(first: DataConfig, second: DataConfig, sizes: Mapping[str, Size]) -> bool:
-    return first.fit == second.fit and sizes[first.name].classes == sizes[second.name].classes
 
 
 def _seconds(cell: Cell, speed: Speed, size: Size) -> float | None:

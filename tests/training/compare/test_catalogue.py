@@ -118,8 +118,9 @@ def test_every_structural_option_of_a_method_may_be_set_and_others_are_refused()
 
 
 def test_a_structural_option_changes_what_trains(tmp_path: Path) -> None:
-    counts = []
-    for number, options in enumerate(({}, {"rank": 3}, {"rank": 3, "alpha": 1.0, "update": "sgd"})):
+    counts: list[list[object]] = []
+    sets: tuple[dict[str, object], ...] = ({}, {"rank": 3}, {"rank": 3, "alpha": 1.0, "update": "sgd"})
+    for number, options in enumerate(sets):
         candidate = catalogue(4)["lora"](MethodConfig(label="lora", method="lora", options=options), 1)
         counts.append([row["adapter_params"] for row in candidate.train(trial(tmp_path / f"{number}"))])
-    assert counts[1] == counts[2] == [[count * 3 // 8 for count in counts[0]]][0]
+    assert counts[1] == counts[2] == [int(str(count)) * 3 // 8 for count in counts[0]]

@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 
 from mimi.cli import main
-from tests.training.compare.fakes import rows, runner
+from tests.training.compare.fakes import cost, rows
 from tests.training.data.trees import write_folder
-from tests.training.small import small_backbone
+from tests.training.small import small_backbone, small_prepared, small_set
 from training.compare import plan as planning
 from training.compare.catalogue import catalogue
 from training.compare.config import Config, DataConfig, parse_config, read_config
 from training.compare.matrix import cells_of, entries_of
 from training.compare.plan import Size, Speed, plan, size_of
+from training.compare.runner import Runner
+from training.prepare import Prepared
+from training.progress import Silent
 from training.report.groups import sections_of
 from training.report.means import families_of, means
 from training.report.results import read_results
@@ -38,6 +41,12 @@ def miniature(name: str, folder: Path) -> Config:
         data=tuple(replace(data, fit=replace(data.fit, **small)) for data in ends),  # type: ignore[arg-type]
         methods=tuple(replace(method, rates=None) for method in whole.methods),
     )
+
+
+def tiny(data: DataConfig, seed: int) -> Prepared:
+    """A batch and a half, the same whatever is asked for."""
+    del data, seed
+    return replace(small_prepared(), train=small_set(24, 0), validation=small_set(6, 1), test=small_set(6, 2))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -73,7 +82,8 @@ def test_all_29_data_sets_of_the_protocol_have_their_sizes(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_runs_in_miniature(name: str, tmp_path: Path) -> None:
     config = miniature(name, tmp_path)
-    assert runner(config, catalogue(4)).work()
+    entries = entries_of(config, catalogue(4))
+    assert Runner(config, entries, small_backbone(), tiny, cost, {"device": "test"}, Silent).work()
     found = rows(config)
     expected = {(data.name, method.label) for data in config.data for method in config.methods}
     assert {(row["dataset"], row["method"]) for row in found} == expected
