@@ -99,6 +99,7 @@ def test_the_linear_probe_merges_to_itself() -> None:
 HEAD = 769 * 345
 OWN = {
     "full": 27_519_354,
+    "full-adapters": 27_519_354 + 1_078_272,
     "attention": 8_667_162,
     "mlp": 17_274_432,
     "linear": 0,
