@@ -179,6 +179,9 @@ class _Finder(MetaPathFinder, Loader):
         exec(compile(ast.fix_missing_locations(self._tree), self._path, "exec"), module.__dict__)
 
 
+_PACKAGES = {"adapters_store", "backbone", "service"}
+
+
 def fails(tests: Sequence[str], mutant: Mutant | None, seconds: float) -> bool:
     """Whether a test fails, or they do not end in time, in a process of their own."""
     child = os.fork()
@@ -202,6 +205,8 @@ def _test(tests: Sequence[str], mutant: Mutant | None) -> None:
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
     if mutant:
+        for name in [name for name in sys.modules if name.partition(".")[0] in _PACKAGES]:
+            del sys.modules[name]  # what this process has imported already is not the mutant
         sys.meta_path.insert(0, _Finder(mutant))
     quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of plugins that the parent has imported
     os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-k", _CHOSEN, *quiet, *tests]))

@@ -37,7 +37,7 @@ def test_a_port_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_a_server_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
     (tmp_path / "store.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(ServerFailed, match=r"(?s)did not start.*cannot start: "), running_server(tmp_path):
+    with pytest.raises(ServerFailed, match=r"(?s)did not start.*refusing to start: "), running_server(tmp_path):
         pass
 
 

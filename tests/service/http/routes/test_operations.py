@@ -12,7 +12,7 @@ def test_health_is_answered_without_a_task(live: Live) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/", 404), ("GET", "/docs", 404), ("GET", "/v1/tasks/", 404), ("GET", "/v1/tasks/a/b", 404),
+    [("GET", "/nowhere", 404), ("GET", "/docs/", 404), ("GET", "/v1/tasks/", 404), ("GET", "/v1/tasks/a/b", 404),
      ("GET", "/v1/tasks/a%2fb", 404), ("POST", "/v1/tasks", 405), ("TRACE", "/v1/tasks/cats", 405),
      ("FOO", "/health/live", 405), ("PUT", "/health/live", 405), ("OPTIONS", "/v1/tasks/cats/predict", 405)],
 )  # fmt: skip
