@@ -198,8 +198,12 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _accept_rest(self, listener: socket.socket) -> None:
-        """Take the connections that wait in the kernel: it would reset them when the listener is closed."""
+        """Take the connections that wait in the kernel: it would reset them when the listener is closed.
+
+        A backlog of zero makes the kernel drop what knocks meanwhile; those clients knock again, and are refused.
+        """
         loop = asyncio.get_running_loop()
+        listener.listen(0)
         with suppress(OSError):  # there are none any more
             for _ in range(self.config.backlog):
                 connection, _address = listener.accept()
