@@ -247,13 +247,15 @@ class Store:
     def _make_readable(self, version: VersionInfo, data: bytes) -> None:
         """Write the bytes of an acknowledged version anew where they do not read back as they are.
 
+        Somebody else may have deleted the version since, and a sweep its bytes: then nothing is left to be mended.
+
         Raises:
             StoreUnavailable: They do not read back even then.
         """
         if self._backend.get(version.blob) == data:
             return
         self._backend.replace(version.blob, data)
-        if self._backend.get(version.blob) != data:
+        if self._backend.get(version.blob) != data and version.blob in _named(self._log.state()):
             raise StoreUnavailable("the bytes of the version were written, but do not read back")
 
     def _first_version(self, state: State, upload: commands.Upload, data: bytes) -> VersionAdded:

@@ -6,7 +6,7 @@ import pytest
 
 from adapters_store import digest
 from adapters_store.backend import SNAPSHOTS, Backend
-from adapters_store.errors import UnknownBlob
+from adapters_store.errors import StoreUnavailable, UnknownBlob
 from adapters_store.events import BlobsCollected, Seeded
 from adapters_store.store import Store
 from tests.adapters_store.backends import Interrupted, Place
@@ -21,6 +21,23 @@ class AnsweringLate(Interrupted):
     def create(self, name: str, data: bytes) -> bool:
         first = bool(self._happenings) and name.startswith(self._folder)
         return super().create(name, data) and not first
+
+
+class DeletedMeanwhile(Interrupted):
+    """A real backend; right after its first log entry was written, something else happens."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        created = self._backend.create(name, data)
+        if name.startswith(self._folder) and self._happenings:
+            self._happenings.pop()()
+        return created
+
+
+class Forgetful(Interrupted):
+    """A real backend that loses what it is told to write anew."""
+
+    def replace(self, name: str, data: bytes) -> None:
+        self._backend.delete(name)
 
 
 def test_a_sweep_takes_what_nothing_names(store: Store) -> None:
@@ -132,3 +149,26 @@ def test_of_two_that_seed_at_once_one_does(store: Store, place: Place) -> None:
 def test_seeding_with_nothing_leaves_the_store_new(store: Store) -> None:
     assert not store.seed({})
     assert store.snapshot().generation == 0
+
+
+def test_a_version_deleted_and_swept_before_its_bytes_were_read_back_was_published(place: Place) -> None:
+    with closing(place.open()) as other:
+
+        def delete() -> None:
+            other.delete_task("cat")
+            assert other.sweep(older_than=-60) == 1
+
+        with closing(Store(Forgetful(DeletedMeanwhile(place.backend(), "log/", delete), "", int))) as store:
+            assert store.publish("cat", b"one").created
+            assert store.snapshot().tasks == {}
+
+
+def test_a_version_whose_bytes_do_not_stay_is_not_acknowledged(store: Store, place: Place) -> None:
+    version = store.publish("cat", b"one").version
+    with closing(place.backend()) as backend:
+        backend.delete(version.blob)
+    with (
+        closing(Store(Forgetful(place.backend(), "", int))) as forgetful,
+        pytest.raises(StoreUnavailable, match="do not read back"),
+    ):
+        forgetful.publish("cat", b"one")
