@@ -5,6 +5,7 @@ A command is imported when it runs, so that `mimi --help` answers at once.
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -97,6 +98,7 @@ def load(name: str) -> Any:  # noqa: ANN401
     return command
 
 
+_NEAREST = re.compile(r"\. Did you mean '([\w-]+)'.*")  # typer's words
 _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
@@ -164,12 +166,12 @@ def _interrupted() -> int:
 
 def _misused(error: Any) -> int:  # noqa: ANN401
     """The command line cannot be understood: why, with the nearest word that can be."""
-    command = getattr(error, "ctx", None)
+    command: Any = getattr(error, "ctx", None)
     path = command.command_path if command else "mimi"
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.message, file=sys.stderr)
         return WRONG_USAGE
-    text = error.format_message().rstrip(".")
+    text = _NEAREST.sub(r"; the nearest is \1", error.format_message()).rstrip(".")
     if typo := getattr(error, "option_name", None) if type(error).__name__ == "NoSuchOption" else None:
         text = f"there is no option {typo}"
         known = [name for each in command.command.get_params(command) for name in (*each.opts, *each.secondary_opts)]

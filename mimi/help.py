@@ -47,7 +47,7 @@ class Command(TyperCommand):
             raise Ended from error
 
 
-class Ended(Exception):  # noqa: N818 - it is no error
+class Ended(Exception):
     """A command was ended from outside; the cause says by what."""
 
 
@@ -68,7 +68,7 @@ def sections(command: Any, ctx: Any) -> dict[str, list[Item]]:  # noqa: ANN401
             found.setdefault(getattr(parameter, "rich_help_panel", None) or kind, []).append(_item(parameter))
     if isinstance(command, TyperGroup):
         for name in command.list_commands(ctx):
-            sub = command.get_command(ctx, name)
+            sub: Any = command.get_command(ctx, name)
             title = getattr(sub, "rich_help_panel", None) or "Commands"
             found.setdefault(str(title), []).append(Item(name, _phrase(sub.help or "")))
         found["Options"] = found.pop("Options")  # behind the commands
@@ -143,4 +143,3 @@ def _wrapped(text: str, indent: int) -> list[str]:
     return textwrap.wrap(
         text, max(width(), indent + 20), initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
     )
-

@@ -111,7 +111,10 @@ def option(name: str, help_: str, *, default: str, title: str, kind: object = st
         more["autocompletion"] = _choices(tuple(map(str, get_args(bare))))
     made = typer.Option(flag, **more)
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation | None, made]  # type: ignore[operator]
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[annotation | None, made],  # type: ignore[operator]
     )
 
 
@@ -157,7 +160,7 @@ def _metavar(kind: object) -> str:
     bare = plain(inner)
     if get_origin(bare) is Literal:
         return "|".join(map(str, get_args(bare)))
-    return "VALUE,…" if get_origin(bare) is tuple else _METAVARS.get(bare, "VALUE")  # type: ignore[call-overload, no-any-return]
+    return "VALUE,…" if get_origin(bare) is tuple else _METAVARS.get(bare, "VALUE")  # type: ignore[call-overload]
 
 
 def _reader(kind: object) -> Callable[[str], object]:

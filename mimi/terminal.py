@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
@@ -127,7 +127,7 @@ class Progress:
     def __init__(self, total: int) -> None:
         self.total, self.done, self.failed = total, 0, 0
         self._begun = time.monotonic()
-        self._draw = lambda: None
+        self._draw: Callable[[], object] = lambda: None
 
     @property
     def seconds(self) -> float:
@@ -144,6 +144,16 @@ class Progress:
         self.done += 1
         self.failed += failed
         self._draw()
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Shows on a terminal that something is under way whose steps cannot be counted."""
+    if not coloured(sys.stderr):
+        yield
+        return
+    with console_for(sys.stderr).status(what):
+        yield
 
 
 @contextmanager

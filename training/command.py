@@ -68,7 +68,10 @@ class Trained:
             [
                 results_table(self.outcome.results),
                 f"linear probe: {probe}",
-                *([f"warning: the linear probe is better than the exported task adapter; {worse}"] * self.probe_is_better),
+                *(
+                    [f"warning: the linear probe is better than the exported task adapter; {worse}"]
+                    * self.probe_is_better
+                ),
                 f"exported:     {self.exported.neurons} neurons, validation {self.exported.validation:.4f}",
                 f"report:       {self.report}",
                 f"task adapter: {self.out}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mimi.parameters import Json
-from mimi.terminal import Cell, Column, format_table, print_json
+from mimi.terminal import Cell, Column, format_table, print_json, working
 from training.options import CompareRequest
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ def report(
 
     adapters = [path for path in files if path.suffix == _ADAPTER]
     rows = [path for path in files if path not in adapters]
-    written = write_comparison(rows, out, work=work) if rows else []
-    written += write_allocation({path.stem: read_file(path) for path in adapters}, out) if adapters else []
+    with working("drawing"):
+        written = write_comparison(rows, out, work=work) if rows else []
+        written += write_allocation({path.stem: read_file(path) for path in adapters}, out) if adapters else []
     if json:
         print_json([str(path) for path in written])
     else:
@@ -99,7 +100,9 @@ def _print_plan(parts: "Sequence[BackbonePlan]", request: CompareRequest, *, jso
     device, complete = device_name(request), all(part.complete for part in parts)
     seconds = sum(part.seconds for part in parts)
     if json:
-        plans = [{"backbone": part.backbone, "methods": _methods(part.cells), "missing": part.missing} for part in parts]
+        plans = [
+            {"backbone": part.backbone, "methods": _methods(part.cells), "missing": part.missing} for part in parts
+        ]
         print_json({"device": device, "seconds": seconds, "seconds_complete": complete, "backbones": plans})
         return
     for part in parts:

@@ -48,12 +48,13 @@ def export(
 
     The model of a task is compared with the golden sample of its file before it is written.
     """
-    from mimi.terminal import print_json
+    from mimi.terminal import print_json, working
 
     if (file is None) != chosen.shared:
         raise BadOption("name a task adapter file, or give --shared, but not both")
-    model, told = _shared(chosen) if file is None else _task(file, chosen)
-    paths = _save(model, out)
+    with working("exporting"):
+        model, told = _shared(chosen) if file is None else _task(file, chosen)
+        paths = _save(model, out)
     if json:
         print_json({"files": {str(path): path.stat().st_size for path in paths}, "note": told})
         return 0

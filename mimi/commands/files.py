@@ -40,11 +40,12 @@ def inspect(
     """
     from adapters_store import digest, unpack
     from mimi.files import read_file
-    from mimi.terminal import print_json
+    from mimi.terminal import print_json, working
 
     data = read_file(file)
     manifest = unpack(data).manifest
-    facts = {**_facts(manifest), "bytes": len(data), "sha256": digest(data)}
+    with working("counting"):
+        facts = {**_facts(manifest), "bytes": len(data), "sha256": digest(data)}
     if json:
         print_json(facts)
     else:
@@ -58,9 +59,13 @@ def verify(
     json: Json = False,
 ) -> int:
     """Make every check that a server makes on an upload, the golden sample included; 1 if a file fails one."""
-    from mimi.terminal import GREEN, RED, print_json, styled
+    from mimi.terminal import GREEN, RED, print_json, progress, styled
 
-    found = [_verified(path, network) for path in files]
+    found = []
+    with progress(len(files), "files") as counted:
+        for path in files:
+            found.append(_verified(path, network))
+            counted.advance(failed=not found[-1]["sound"])
     if json:
         print_json(found)
         return 0 if all(each["sound"] for each in found) else 1

@@ -73,7 +73,7 @@ def tasks(
     json: Json = False,
 ) -> int:
     """List the tasks of a server, or show one of them."""
-    from mimi.terminal import Column, format_table, print_json
+    from mimi.terminal import Cell, Column, format_table, print_json
 
     with server.client() as client:
         if task is not None:
@@ -91,7 +91,7 @@ def tasks(
         Column("KB", ".1f"),
         Column("GFLOPs saved", ".4f"),
     ]
-    rows = [
+    rows: list[list[Cell]] = [
         [each.task, _readiness(each), _shares(each), each.classes, each.live_sites, _kilobytes(each), each.gflops_saved]
         for each in found.tasks
     ]
@@ -317,4 +317,3 @@ def _show_version(found: "VersionDetail", out: Path | None, *, json: bool) -> in
 def _cost(found: "TaskDetail | VersionDetail") -> str:
     saved = "" if found.gflops_saved is None else f", {found.gflops_saved:.4f} saved by pruning"
     return f"{found.gflops:.4f} for an image{saved}"
-

@@ -16,7 +16,7 @@ import typer
 
 from mimi.errors import BadOption
 from mimi.parameters import Fields, Json, option
-from mimi.terminal import fail, print_json
+from mimi.terminal import fail, print_json, progress
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -123,7 +123,7 @@ class Libraries:
     level: Annotated[tuple[str, ...], "LEVEL,…"] = ()
 
 
-def compile(libraries: Annotated[Libraries, "Options"], json: Json = False) -> int:  # noqa: A001 - a command's name
+def compile(libraries: Annotated[Libraries, "Options"], json: Json = False) -> int:
     """Compile the CPU kernels, a library for each level of instructions, and print the paths.
 
     A server with such a library computes faster from its start. It takes a second or two for each level.
@@ -135,7 +135,11 @@ def compile(libraries: Annotated[Libraries, "Options"], json: Json = False) -> i
     if unknown := [each for each in levels if each not in LEVELS]:
         raise BadOption(f"--level must be one of {', '.join(LEVELS)}, not {unknown[0]!r}")
     folder = libraries.folder or default_folder()
-    made = {each: str(build(folder, each)) for each in levels}
+    made = {}
+    with progress(len(levels), "libraries") as counted:
+        for each in levels:
+            made[each] = str(build(folder, each))
+            counted.advance()
     if json:
         print_json(made)
     else:

@@ -8,6 +8,7 @@ import typer
 
 from mimi.help import Command, Group
 from mimi.parameters import Json
+from mimi.terminal import working
 
 if TYPE_CHECKING:
     from adapters_store.maintenance import Report
@@ -32,7 +33,9 @@ def _check(store: Store, json: Json = False) -> int:
     """Read everything in a store; 1 if a part cannot be read."""
     from adapters_store import maintenance
 
-    return _tell(maintenance.check(store), "check", json=json)
+    with working("working on the store"):
+        report = maintenance.check(store)
+    return _tell(report, "check", json=json)
 
 
 @store.command("repair", cls=Command, context_settings=_NAMES)
@@ -40,7 +43,9 @@ def _repair(store: Store, json: Json = False) -> int:
     """Make a damaged store writable again, with all that can be read."""
     from adapters_store import maintenance
 
-    _tell(maintenance.repair(store), "repair", json=json)
+    with working("working on the store"):
+        report = maintenance.repair(store)
+    _tell(report, "repair", json=json)
     return 0
 
 
@@ -53,7 +58,9 @@ def _copy(
     """Copy a store with its whole history into an empty place of any kind."""
     from adapters_store import maintenance
 
-    return _tell(maintenance.copy(store, target), "copy", json=json)
+    with working("working on the store"):
+        report = maintenance.copy(store, target)
+    return _tell(report, "copy", json=json)
 
 
 @store.command("backup", cls=Command, context_settings=_NAMES)
@@ -65,7 +72,9 @@ def _backup(
     """Copy a store into one new file, as of one moment."""
     from adapters_store import maintenance
 
-    return _tell(maintenance.backup(store, file), "backup", json=json)
+    with working("working on the store"):
+        report = maintenance.backup(store, file)
+    return _tell(report, "backup", json=json)
 
 
 @store.command("restore", cls=Command, context_settings=_NAMES)
@@ -77,7 +86,9 @@ def _restore(
     """Put a backup in the place of a store; the old store is kept beside it."""
     from adapters_store import maintenance
 
-    return _tell(maintenance.restore(file, store), "restore", json=json)
+    with working("working on the store"):
+        report = maintenance.restore(file, store)
+    return _tell(report, "restore", json=json)
 
 
 def _tell(report: "Report", action: str, *, json: bool) -> int:

@@ -16,7 +16,7 @@ _SHORT = PRESETS["short"]
 _DATA = "class folders, Parquet, hf:NAME, a published NAME:FOLDER, or digits"
 
 
-def train(  # noqa: PLR0913 - one group of options for each record
+def train(
     data: Annotated[str, typer.Argument(metavar="DATA", help=_DATA)],
     request: Annotated[TrainRequest, "Options"],
     algorithm: Annotated[Fields, Given(MiMiOptions, "Algorithm (defaults of the preset short)", _SHORT)],
