@@ -1,7 +1,7 @@
 """Where answers go: a table, JSON Lines, CSV or Parquet; on standard output, or in a file that a later run continues.
 
-A file grows while answers come: JSON Lines in itself, the others in a journal beside it (`.FILE.part`), from which the
-file is made at the end. A run that finds either keeps its answers, and asks again for images that failed.
+A file grows while answers come: JSON Lines in itself, the others in a journal beside it (`.FILE.journal`), from which
+the file is made at the end. A run that finds either keeps its answers, and asks again for images that failed.
 """
 
 import csv
@@ -87,7 +87,7 @@ class Output:
         self._stream: TextIO | None = None
         self.done: set[Key] = set()
         if path is not None:
-            self._journal = path if chosen == "jsonl" else path.with_name(f".{path.name}.part")
+            self._journal = path if chosen == "jsonl" else path.with_name(f".{path.name}.journal")
             self._continue(current)
 
     def add(self, answers: Iterable[Answer]) -> None:
@@ -151,9 +151,12 @@ def _read(path: Path, chosen: Format) -> list[Answer]:
 
     Raises:
         UnreadableFile: it holds something else.
+        UnwritableFile: it is a folder or a device.
     """
     if not path.exists():
         return []
+    if not path.is_file():
+        raise UnwritableFile(f"{path} is not a plain file: leave --output out to write to standard output")
     try:
         rows = _READERS[chosen](path)
     except (ValueError, KeyError, TypeError) as error:

@@ -25,7 +25,7 @@ class Person:
         out, err = self._capsys.readouterr()
         return err if status else out
 
-    def reads(self, *words: str) -> Any:
+    def reads(self, *words: str) -> Any:  # noqa: ANN401 - JSON
         """The JSON document of a command."""
         return json.loads(self.types(*words, "--json"))
 

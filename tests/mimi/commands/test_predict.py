@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Callable
 from hashlib import sha256
@@ -17,6 +16,7 @@ import pytest
 from PIL import Image
 
 from adapters_store import bundled, digest
+from backbone import load_backbone
 from mimi.cli import INTERRUPTED, main
 from mimi.demo.server import Server
 from service.engine import Engine, Row, RowResult
@@ -213,7 +213,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert main(command) == INTERRUPTED
     assert "the same command goes on where this run stopped" in capsys.readouterr().err
     monkeypatch.setattr(Engine, "run", whole)
-    journal = out if suffix == ".jsonl" else out.with_name(f".{out.name}.part")
+    journal = out if suffix == ".jsonl" else out.with_name(f".{out.name}.journal")
     with journal.open("a") as half:
         half.write('{"image": "cut off by a ki')
     assert main(command) == 0
@@ -247,15 +247,14 @@ def test_a_file_that_holds_something_else_is_left_alone(
 def test_a_row_that_fails_alone_does_not_take_its_batch_along(
     photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole, bad = Engine.run, np.asarray(Image.open(photos / "2.png"))
+    whole, preprocessing = Engine.run, load_backbone().preprocessing
+    poison = preprocessing.pixels(Image.open(photos / "2.png"))
 
     def run(engine: Engine, rows: list[Row]) -> list[RowResult]:
         if any(np.array_equal(row.pixels, poison) for row in rows):
             raise MemoryError
         return whole(engine, rows)
 
-    preprocessing = __import__("backbone").load_backbone().preprocessing
-    poison = preprocessing.pixels(Image.fromarray(bad))
     monkeypatch.setattr(Engine, "run", run)
     found = answers(capsys, "digits", f"{photos}/*.png", status=1)
     assert [each["error"] is None for each in found] == [True, True, False, True]
@@ -314,9 +313,8 @@ def test_what_would_fail_for_every_image_ends_the_run(
     assert following.startswith(step)
 
 
-def test_a_full_disk_is_one_line(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    full = Path("/dev/full")
-    if not os.path.exists(full):
-        pytest.fail("this system has no /dev/full")
-    assert main(["predict", "digits", str(photos / "0.png"), "--format", "jsonl", "--output", str(full)]) == 1
+@pytest.mark.parametrize("place", ["/dev/null", "{}", "{}/0.png/below.jsonl"])
+def test_what_is_no_plain_file_is_not_written_to(place: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["predict", "digits", str(photos / "0.png"), "--format", "jsonl", "--output", place.format(photos)]
+    assert main(command) == 1
     assert capsys.readouterr().err.startswith("error: ")
