@@ -253,7 +253,7 @@ def table_of(answers: Sequence[Answer]) -> str:
         task = [answer["task"]] if several else []
         failed = answer["error"] is not None
         label = f"failed: {answer['error']}" if failed else answer["label"]
-        rest = ", ".join(f"{each['label']} {each['probability']:.3f}" for each in (answer["predictions"] or [])[1:])
+        rest = ", ".join(f"{each['label']}={each['probability']:.3f}" for each in (answer["predictions"] or [])[1:])
         rows.append([answer["image"], *task, label, answer["probability"], rest])
     return format_table([*columns, Column("then")], rows)
 

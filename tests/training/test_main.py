@@ -14,9 +14,9 @@ from training.__main__ import main, parser
 from training.fields import plain_fields
 from training.options import CompareRequest, FitOptions, MiMiOptions, PruningOptions, TrainRequest
 
-ABSENT = (
-    "typer", "rich", "click", "fastapi", "starlette", "pydantic", "pydantic_settings", "uvicorn", "httpx2",
-    "prometheus_client", "multipart",
+ABSENT = (  # timm itself brings an HTTP client and click
+    "typer", "rich", "fastapi", "starlette", "pydantic", "pydantic_settings", "uvicorn", "prometheus_client",
+    "multipart",
 )  # fmt: skip
 BARE = f"""
 import runpy, sys
