@@ -10,8 +10,8 @@ from types import MappingProxyType
 import numpy as np
 
 from benchmarks.engine.pipe import Job, Worker, WorkerAbsent, WorkerError
-from benchmarks.engine.quiet import share_of_others, ticks
 from benchmarks.measure import TOLERANCE, Estimate, Times, UnequalError, check_equal, ratios
+from benchmarks.quiet import share_of_others, ticks
 
 _KEEP = str(2**30)  # bytes; larger than any activation: nothing is given back to the system between batches
 TUNED = MappingProxyType(

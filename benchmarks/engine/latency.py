@@ -26,8 +26,7 @@ from PIL import Image
 
 from adapters_store import Store, open_store, pack
 from benchmarks.engine.bench import Bench, Found
-from benchmarks.engine.material import many_pruned, pruned_task
-from benchmarks.engine.opened import open_engine
+from benchmarks.engine.material import many_pruned, open_engine, pruned_task
 from benchmarks.engine.pipe import ROOT, Calls, Job, WorkerError
 from benchmarks.measure import interval, milliseconds, percentile
 from service.engine import Engine, Row
