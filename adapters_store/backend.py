@@ -36,7 +36,7 @@ class Backend(Protocol):
         """Write an object, over one that is no longer what it was."""
 
     def get(self, name: str) -> bytes | None:
-        """Return an object's bytes, or None where there is no such object."""
+        """Return an object's bytes, or None if there is no such object."""
 
     def list(self, folder: str) -> Iterable[ObjectInfo]:
         """Return the objects of a folder, in any order."""

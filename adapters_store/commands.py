@@ -77,7 +77,7 @@ def publish(state: State, upload: Upload, expected: int | None) -> VersionAdded 
 
 
 def move_alias(state: State, moved: AliasMoved, expected: int | None) -> AliasMoved | None:
-    """Point an alias at one version, or split it; None where it points there already."""
+    """Point an alias at one version, or split it; None if it points there already."""
     check_alias(moved.alias)
     _check_split(moved.split)
     task = _task(state, moved.task, expected)
@@ -110,7 +110,7 @@ def delete_task(state: State, deleted: TaskDeleted, expected: int | None) -> Tas
 
 
 def describe(state: State, described: TaskDescribed, expected: int | None) -> TaskDescribed | None:
-    """Give a task another description; None where it has this one already."""
+    """Give a task another description; None if it has this one already."""
     if len(described.text) > LONGEST_DESCRIPTION or not is_printable(described.text):
         raise InvalidDescription(f"a description is one line of at most {LONGEST_DESCRIPTION} characters")
     return None if _task(state, described.task, expected).description == described.text else described

@@ -291,7 +291,7 @@ class StaleGeneration(Conflict):
     """The task is at another generation than the caller expects: read it again.
 
     Attributes:
-        actual: the task's generation now, 0 where it does not exist.
+        actual: the task's generation now, 0 if it does not exist.
     """
 
     title = "The task is at another generation than the caller expects: read it again."

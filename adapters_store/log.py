@@ -85,7 +85,7 @@ class Log:
         """Write the event that a decision returns; decide again whenever another writer was faster.
 
         Returns:
-            The state afterwards, and the change that led to it, None where there was nothing to do.
+            The state afterwards, and the change that led to it, None if there was nothing to do.
 
         Raises:
             StoreDamaged: A part of the store cannot be read.

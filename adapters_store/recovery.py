@@ -36,7 +36,7 @@ def read_entries(backend: Backend, *, after: int) -> Iterator[tuple[int, Change 
 
 
 def last_entry(backend: Backend) -> int:
-    """Return the highest number of any entry, 0 where there is none."""
+    """Return the highest number of any entry, 0 if there is none."""
     numbers = (_number(item.name) for item in backend.list(LOG))
     return max((number for number in numbers if number is not None), default=0)
 

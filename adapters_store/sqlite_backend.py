@@ -365,7 +365,7 @@ def _translated() -> Iterator[None]:
 
 
 def _code(error: BaseException | None) -> int:
-    """Return SQLite's primary result code, 0 where there is none."""
+    """Return SQLite's primary result code, 0 if there is none."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 

@@ -63,7 +63,7 @@ class State:
     format: int = FORMAT
 
     def task_generation(self, task: str) -> int:
-        """Return the generation of a task, 0 where it does not exist."""
+        """Return the generation of a task, 0 if it does not exist."""
         return self.tasks[task].generation if task in self.tasks else 0
 
     def last_version(self, task: str) -> int:

@@ -40,7 +40,7 @@ class Published(NamedTuple):
 
     version: VersionInfo
     generation: int  # of the task, afterwards
-    created: bool  # False where the task had these bytes already
+    created: bool  # False if the task had these bytes already
 
 
 class Store:

@@ -24,7 +24,7 @@ class Mlp(Branch):
     def __init__(
         self, norm: nn.Module, fc1: nn.Linear, act: nn.Module, fc2: nn.Linear, *, scale: nn.Module | None = None
     ) -> None:
-        """Take over the given modules; `scale` is ViT's LayerScale where there is one."""
+        """Take over the given modules; `scale` is ViT's LayerScale if there is one."""
         super().__init__()
         self.norm, self.fc1, self.act, self.fc2 = norm, fc1, act, fc2
         self.scale = scale or nn.Identity()
@@ -94,7 +94,7 @@ class WindowAttention(Branch):
             proj: linear (C -> C).
             position: bias table (offsets, heads) and index (T, T) into it, T tokens a window.
             window: height and width of a window, in tokens.
-            shift: cyclic shift (rows, columns) and its mask (windows, T, T), None where nothing is shifted.
+            shift: cyclic shift (rows, columns) and its mask (windows, T, T), None if nothing is shifted.
         """
         super().__init__()
         self.norm, self.qkv, self.proj = norm, qkv, proj

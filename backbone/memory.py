@@ -23,7 +23,7 @@ def keep_large_blocks() -> bool:
     """Have the C library keep freed blocks; to be called before threads are started.
 
     Returns:
-        Whether it does: False where the C library is not glibc, and nothing was changed.
+        Whether it does: False if the C library is not glibc, and nothing was changed.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -52,7 +52,7 @@ class Preprocessing:
             raise ValueError(f"size must be positive and crop_pct in (0, 1], not {self.size} and {self.crop_pct}")
 
     def as_dict(self) -> dict[str, object]:
-        """As JSON values: what a task adapter's manifest carries; `resize` is among them where it is not "crop"."""
+        """As JSON values: what a task adapter's manifest carries; `resize` is among them if it is not "crop"."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         if self.resize == "crop":  # files that were written before there was a choice keep their hash
             del values["resize"]

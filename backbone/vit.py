@@ -58,10 +58,10 @@ class TokenTail(nn.Module):
 
 
 def flatten(model: VisionTransformer) -> tuple[VitStem, list[SubLayer], TokenTail]:
-    """Stem, sub-layers and tail of timm's ViT; its modules are taken over, so `model` is spent.
+    """Stem, sub-layers and tail of timm's ViT. They take over the modules of `model`, which must not be used afterwards.
 
     Raises:
-        UnsupportedBackbone: a variant with parts that the sub-layers here do not compute.
+        UnsupportedBackbone: the variant has parts that the sub-layers here do not compute.
     """
     if model.global_pool not in ("token", "avg") or isinstance(model.attn_pool, AttentionPoolLatent):
         raise UnsupportedBackbone(f"pooling {model.global_pool!r} is not supported, only 'token' and 'avg'")

@@ -118,7 +118,7 @@ class MisdirectedRequest(AccessError):
 
 
 class KeyRefused(AccessError):
-    """Base of refusals for the key that came; `key` is its name, None where it is none of ours."""
+    """Base of refusals for the key that came; `key` is its name, None if it is none of ours."""
 
     def __init__(self, message: str, *, key: str | None = None) -> None:
         super().__init__(message)

@@ -39,7 +39,7 @@ def configure(settings: Settings) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message; request, fields and exception where there are any."""
+    """One JSON object a line: time (UTC), level, logger, message; request, fields and exception if there are any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; characters beyond ASCII are escaped."""

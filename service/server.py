@@ -75,7 +75,7 @@ def main(settings: Settings) -> int:
 
 
 def process_age() -> float:
-    """Seconds since this process began, its imports included; 0 where the system does not say."""
+    """Seconds since this process began, its imports included; 0 if the system does not say."""
     try:
         fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         began = int(fields[_STARTTIME]) / os.sysconf("SC_CLK_TCK")

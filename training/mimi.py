@@ -144,7 +144,7 @@ def choose_rate(job: Job) -> tuple[Job, int]:
 
 
 def _first_validation(candidate: Job, number: int, rates: int) -> float | None:
-    """Validation top-1 in [0, 1] after the first cycle; None where it diverges."""
+    """Validation top-1 in [0, 1] after the first cycle; None if it diverges."""
     rate, reporter = candidate.options.fit.learning_rate, candidate.reporter
     run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, candidate.world)
     if run.cycle == 0:

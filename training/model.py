@@ -144,7 +144,7 @@ class AdaptedModel(TaskModel):
         )
 
     def adapter(self, site: int) -> Adapter | None:
-        """The adapter at `site`, None where it is removed."""
+        """The adapter at `site`, None if it is removed."""
         key = str(site)
         return cast(Adapter, self.adapters[key]) if key in self.adapters else None
 

@@ -152,7 +152,7 @@ class ProgressFile:
 
 
 def progress_rows(path: Path) -> list[Row]:
-    """The lines of a progress file; none where there is no file.
+    """The lines of a progress file; none if there is no file.
 
     Raises:
         DamagedRows: a line is not one of a `ProgressFile`.

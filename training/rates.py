@@ -39,7 +39,7 @@ def search(rates: Sequence[float], score: Callable[[float], float | None], *, ex
 
     Args:
         rates: the grid.
-        score: validation top-1 in [0, 1] after one cycle; None where it diverges.
+        score: validation top-1 in [0, 1] after one cycle; None if it diverges.
         extra: rungs at most that are added.
     """
     found: Scores = {rate: score(rate) for rate in rates}
@@ -63,7 +63,7 @@ def best(found: Scores) -> float:
 
 
 def _beyond(found: Scores) -> float | None:
-    """The rung beyond the edge that the best is at; None where it lies inside."""
+    """The rung beyond the edge that the best is at; None if it lies inside."""
     if all(score is None for score in found.values()):
         return next_rung(min(found), up=False)
     chosen = best(found)

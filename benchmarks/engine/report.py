@@ -18,7 +18,7 @@ class Goal:
         key: in the JSON.
         experiment: which measures it.
         what: in words.
-        limit: to reach; None where the figure is reported only.
+        limit: to reach; None if the figure is reported only.
         most: whether `limit` is the most that is allowed, else the least.
         unit: behind the figure.
     """
@@ -37,7 +37,7 @@ class Goal:
         return value <= self.limit if self.most else value >= self.limit
 
     def missed_by(self, value: float) -> float:
-        """How far `value` is on the wrong side, as a share of the limit; 0 where it is reached."""
+        """How far `value` is on the wrong side, as a share of the limit; 0 if it is reached."""
         if self.limit is None or self.reached(value):
             return 0.0
         return abs(value - self.limit) / self.limit

@@ -24,7 +24,7 @@ class Call:
         due: when it was to be sent, in seconds from the start of the load.
         sent: when it was.
         done: when its answer was whole; infinity where none came.
-        status: of the answer; 0 where none came.
+        status: of the answer; 0 if none came.
     """
 
     due: float

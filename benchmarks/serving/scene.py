@@ -82,7 +82,7 @@ class Scene:
 
     @property
     def weights(self) -> Path | None:
-        """A file with weights; None where the backbone brings its own."""
+        """A file with weights; None if the backbone brings its own."""
         return None if self.backbone == BUNDLED else self.folder / "weights.safetensors"
 
 

@@ -71,7 +71,7 @@ class Keys:
         return iter(self._keys)
 
     def find(self, presented: str | None) -> NamedKey | None:
-        """The key that a bearer token is; None where it is none of them.
+        """The key that a bearer token is; None if it is none of them.
 
         Every key is compared, even after a match, so that the time taken reveals nothing.
         """

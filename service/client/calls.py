@@ -107,7 +107,7 @@ def document(shape: type[Shape]) -> Callable[[Reply], Shape]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that Retry-After asks for; None where it is absent or unreadable.
+    """Seconds that Retry-After asks for; None if it is absent or unreadable.
 
     A date is measured from the answer's own Date: the clocks of two machines need not agree.
     """

@@ -177,7 +177,7 @@ def alias_path(task: str, alias: str) -> str:
 
 
 def alias_name(alias: str) -> str:
-    """The alias itself; raises InvalidArgument where it is none."""
+    """The alias itself; raises InvalidArgument if it is none."""
     if not re.fullmatch(ALIAS_PATTERN, alias):
         raise InvalidArgument("alias: an alias is a-z, 0-9, _ and -, a letter first, at most 64 of them")
     return alias

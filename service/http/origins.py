@@ -151,7 +151,7 @@ def is_ours(host: str, settings: Settings) -> bool:
 
 
 def name_in(host: str) -> str | None:
-    """The name or address in a Host header, in lower case, without port and final dot; None where there is none."""
+    """The name or address in a Host header, in lower case, without port and final dot; None if there is none."""
     found = _HOST.fullmatch(host.lower())
     return found[1].removesuffix(".") or None if found else None
 

@@ -55,7 +55,7 @@ class Places:
         return len(self._known) + len(self._strangers)
 
     def enter(self, connection: Connection) -> bool:
-        """Give a new connection a place; False where there is none, and none can be made."""
+        """Give a new connection a place; False if there is none, and none can be made."""
         if connection.known:
             made = len(self) < self._most or self._close_one(self._strangers) or self._close_one(self._known)
             if made:

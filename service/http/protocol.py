@@ -114,7 +114,7 @@ class _Protocol(H11Protocol):
     # ---------------------------------------------------------------- as `places` sees it
     @property
     def known(self) -> bool:
-        """Whether a valid key came on this connection; True where none is needed."""
+        """Whether a valid key came on this connection; True if none is needed."""
         record = find_record(self.scope) if self.scope is not None else None
         self._proven = self._proven or not self.guard.settings.needs_key or bool(record and record.admitted)
         return self._proven

@@ -61,7 +61,7 @@ class RecordMiddleware:
             record.error = error
             await response_to(error, scope["path"])(scope, receive, named)
         finally:
-            self._metrics.finished(record, _NO_ANSWER)  # counts nothing where the answer was counted
+            self._metrics.finished(record, _NO_ANSWER)  # counts nothing if the answer was counted
             log_answer(scope, status=status, size=size, seconds=perf_counter() - record.started)
 
 

@@ -95,7 +95,7 @@ def _address(scope: Scope) -> str:
 
 
 def _key(scope: Scope) -> str:
-    """The bearer token of a request; empty where there is none."""
+    """The bearer token of a request; empty if there is none."""
     found = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     scheme, token = get_authorization_scheme_param(found.decode("latin-1"))
     return token if scheme.lower() == "bearer" else ""

@@ -141,7 +141,7 @@ def _version(state: TaskState, number: int) -> VersionInfo:
 
 
 def target_before(store: Store, task: str, alias: str, *, generation: int) -> PastSplit:
-    """What an alias pointed at before its last move; None where there was nothing.
+    """What an alias pointed at before its last move; None if there was nothing.
 
     Args:
         store: whose log is read.

@@ -94,8 +94,8 @@ class Uploaded:
     Attributes:
         version: the number of the version that has these bytes.
         sha256: of the bytes.
-        created: False where the task had these bytes already.
-        generation: of the task; after a dry run the present one, 0 where there is no such task.
+        created: False if the task had these bytes already.
+        generation: of the task; after a dry run the present one, 0 if there is no such task.
         golden: how far the recomputed golden sample is from the file's.
         checks: what was checked.
     """

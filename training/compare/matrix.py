@@ -30,7 +30,7 @@ class Entry:
     """A method of the configuration with the candidate that it names.
 
     Attributes:
-        rates: learning rates to choose from; empty where there is none to choose.
+        rates: learning rates to choose from; empty if there is none to choose.
     """
 
     method: MethodConfig

@@ -65,10 +65,10 @@ _BATCHES = {"cpu": 4, "cuda": 64}  # images of a measured step, at most
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Images of a data set, and why it cannot be read; all None where that is all that is known.
+    """Images of a data set, and why it cannot be read; all None if that is all that is known.
 
     Attributes:
-        missing: what the loader said; None where the set is there.
+        missing: what the loader said; None if the set is there.
     """
 
     train: int | None = None
@@ -91,7 +91,7 @@ class Planned:
     """A cell of a plan.
 
     Attributes:
-        seconds: what is left to do of it, with the search for its rate; None where the data set's size is not known.
+        seconds: what is left to do of it, with the search for its rate; None if the data set's size is not known.
         refused: why the method cannot run on this backbone.
     """
 

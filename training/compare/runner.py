@@ -122,7 +122,7 @@ class Runner:
             return found
 
     def _score(self, cell: Cell, rate: float) -> float | None:
-        """Validation top-1 after one cycle, None where it diverges."""
+        """Validation top-1 after one cycle, None if it diverges."""
         try:
             return cell.entry.candidate.first(self._trial(cell, rate))
         except Diverged:
@@ -153,7 +153,7 @@ def finished(runs: Path) -> set[Key]:
 
 
 def tried_before(runs: Path, cell: str) -> Tried | None:
-    """What the rows of a cell, at any seed, say of the learning rates that were tried; None where there are none.
+    """What the rows of a cell, at any seed, say of the learning rates that were tried; None if there are none.
 
     Raises:
         UnreadableRuns: a line of the file is no row.

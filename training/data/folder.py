@@ -44,7 +44,7 @@ def load_folder(root: Path, name: str) -> Data:
 
 
 def _splits(root: Path) -> dict[str, Path]:
-    """The folder of each split; nothing where the folders are classes."""
+    """The folder of each split; nothing if the folders are classes."""
     folders = _folders(root)
     named = [folder for folder in folders if split_of(folder.name) and _folders(folder)]
     found = splits_among([folder.name for folder in named], str(root))

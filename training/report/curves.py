@@ -45,7 +45,7 @@ def read_progress(work: Path) -> Logged:
 
 
 def validation_by_epoch(section: Section, logged: Logged) -> Chart | None:
-    """Mean over seeds at the rate that was chosen; None where nothing was logged."""
+    """Mean over seeds at the rate that was chosen; None if nothing was logged."""
     curves = {group.method: _mean_curve(_chosen(group, section.arena, logged)) for group in section.last}
     curves = {method: curve for method, curve in curves.items() if curve}
     if not curves:

@@ -13,7 +13,7 @@ SMALL_VANILLA = "vanilla-after-k"  # as a series: one point for each of MiMi's s
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Mean over seeds and sample standard deviation, None where there is one seed."""
+    """Mean over seeds and sample standard deviation, None if there is one seed."""
 
     mean: float
     sd: float | None
@@ -33,7 +33,7 @@ class Group:
         return self.results[0].epochs
 
     def spread(self, value: Callable[[Result], float | None]) -> Spread | None:
-        """Of a figure over seeds; None where one of them does not have it."""
+        """Of a figure over seeds; None if one of them does not have it."""
         values = [value(result) for result in self.results]
         known = [each for each in values if each is not None]
         if len(known) < len(values):

@@ -47,8 +47,8 @@ class Result:
     Attributes:
         cycle: after which it was taken, from 0.
         epochs: of training until then; 0 for a method that is solved to convergence.
-        validation: top-1 in [0, 1]; None where all images were trained on.
-        test: top-1 in [0, 1]; None where the data set has no test split.
+        validation: top-1 in [0, 1]; None if all images were trained on.
+        test: top-1 in [0, 1]; None if the data set has no test split.
         own_params: trained beside the head.
         gflops: of one image, everything counted.
         gflops_paper: of one image as the paper counts.
@@ -60,7 +60,7 @@ class Result:
         paper_params: trained, with a head of 345 classes, as the paper counts.
         paper_percent: of the whole network with that head.
         backbone: its name; empty in earlier lines.
-        group: data sets of one group are averaged; empty where the set stands alone.
+        group: data sets of one group are averaged; empty if the set stands alone.
     """
 
     arena: Arena

@@ -131,7 +131,7 @@ def _results(job: Job, outcome: Outcome) -> list[Result]:
 
 
 def _progress(job: Job, outcome: Outcome) -> Chart | None:
-    """Validation by epoch at the chosen rate; None where nothing was logged."""
+    """Validation by epoch at the chosen rate; None if nothing was logged."""
     fit = outcome.options.fit
     lines = progress_rows(job.folder / PROGRESS)
     curve = {

@@ -18,7 +18,7 @@ _WIDTH, _ROW = 7.2, 1.3  # inches: of the figure, and the height of one row of b
 
 
 def neurons_by_site(section: Section) -> Chart | None:
-    """After the last cycle, a row of bars for each method; None where nothing was pruned."""
+    """After the last cycle, a row of bars for each method; None if nothing was pruned."""
     pruned = [each.groups for each in series_of(section) if len(each.groups) > 1 and _has_widths(each.groups)]
     if not pruned:
         return None

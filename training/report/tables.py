@@ -112,7 +112,7 @@ def as_csv(sections: Sequence[Section]) -> str:
 
 
 def _numbers(spreads: Sequence[Spread | None]) -> list[float | None]:
-    """Mean and standard deviation of each, None where there is none."""
+    """Mean and standard deviation of each, None if there is none."""
     return [number for spread in spreads for number in ((spread.mean, spread.sd) if spread else (None, None))]
 
 

@@ -158,7 +158,7 @@ def _images(request: InferenceRequest, binary: memoryview, limits: InputLimits) 
 
 
 def _binary(tensor: Input, binary: memoryview) -> memoryview | None:
-    """The bytes behind the JSON that belong to the input; None where its data is in the JSON."""
+    """The bytes behind the JSON that belong to the input; None if its data is in the JSON."""
     size = int_parameter(tensor.parameters, "binary_data_size", most=_LARGEST)
     if (size is None) == (tensor.data is None):
         raise InvalidInference("an input has either data or binary_data_size")

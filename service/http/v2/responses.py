@@ -82,7 +82,7 @@ def tensor(spec: OutputSpec, served: LoadedVersion, results: Sequence[RowResult]
 
 
 def classify(values: np.ndarray, labels: Sequence[str], count: int) -> list[str]:
-    """The largest values (K,) as "value:index:label", without the label where there is none."""
+    """The largest values (K,) as "value:index:label", without the label if there is none."""
     best = np.argsort(-values, kind="stable")[:count].tolist()
     return [f"{values[i]:f}:{i}" + (f":{labels[i]}" if labels else "") for i in best]
 

@@ -78,7 +78,7 @@ def _place(where: tuple[int | str, ...]) -> str:
 
 
 def int_parameter(parameters: Parameters | None, name: str, *, most: int) -> int | None:
-    """A parameter that is a number from 0 to `most`; None where it is not given.
+    """A parameter that is a number from 0 to `most`; None if it is not given.
 
     Raises:
         InvalidInference: it is something else.
@@ -92,7 +92,7 @@ def int_parameter(parameters: Parameters | None, name: str, *, most: int) -> int
 
 
 def bool_parameter(parameters: Parameters | None, name: str) -> bool | None:
-    """A parameter that is true or false; None where it is not given.
+    """A parameter that is true or false; None if it is not given.
 
     Raises:
         InvalidInference: it is something else.

@@ -1,4 +1,4 @@
-"""Products in bfloat16: those of rounded numbers, and refused where there are none."""
+"""Products in bfloat16: those of rounded numbers, and refused if there are none."""
 
 from pathlib import Path
 
