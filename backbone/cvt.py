@@ -139,7 +139,7 @@ def embed_flops(embed: ConvEmbed, grid: Grid) -> int:
 
 
 def flatten(model: Cvt) -> tuple[CvtStem, list[SubLayer], ClassTail]:
-    """Stem, sub-layers and tail of CvT. They take over the modules of `model`, which must not be used afterwards."""
+    """Stem, sub-layers and tail of CvT. They take over the modules of `model`: do not use it afterwards."""
     grid = (SIDE // 4, SIDE // 4)
     stem, sites = CvtStem(model.stage0.patch_embed, grid), list(_sub_layers(model.stage0, 0, grid, None))
     for stage in (model.stage1, model.stage2):

@@ -1,8 +1,8 @@
-"""The residual branches that sub-layers are made of: attention and MLP, built from timm's own layers.
+"""The residual branches of sub-layers: attention and MLP, built from timm's own layers.
 
-The weights are timm's modules, moved and not copied. The forward passes are ours, because timm gathers the relative
-position bias anew in every forward and expands the shift mask over the batch. Each branch normalises its input
-first and knows its own FLOPs (2 per multiply-accumulate; matrix products only, attention products included).
+A branch takes over timm's modules without a copy. The forward passes are ours: timm's gather the relative position
+bias in every call and expand the shift mask over the batch. Each branch normalises its input first. It knows its
+FLOPs: 2 for each multiply-accumulate of a matrix product, those of attention included.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class Branch(nn.Module):
-    """One residual branch: the tokens of one image in, its contribution to the residual stream out."""
+    """One residual branch: from tokens to the output that is added to the residual stream."""
 
     def flops(self, tokens: int) -> int:
         """FLOPs for one image of `tokens` tokens."""
@@ -69,7 +69,7 @@ class WindowAttention(Branch):
     """LayerNorm, attention inside (shifted) windows with a relative position bias, projection (Swin).
 
     Swin Transformer, Liu et al. 2021, section 3.2. While the bias table is frozen, bias and shift mask are summed
-    once; when it trains, the sum is made in every forward so that gradients reach the table.
+    once. If the table trains, every forward pass makes the sum, so that gradients reach the table.
     """
 
     index: Tensor
@@ -130,7 +130,7 @@ class WindowAttention(Branch):
         windows, tokens, _ = x.shape
         groups = bias.shape[1] // self.heads
         qkv = self.qkv(x).view(windows // groups, groups, tokens, 3, self.heads, -1)
-        # Windows with masks of their own sit beside the heads: the bias then needs no copy per image.
+        # Windows with masks of their own are placed beside the heads: the bias then needs no copy per image.
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3).unbind(0)  # each (B·windows/G, G·heads, T, d)
         h = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         h = h.view(windows // groups, groups, self.heads, tokens, -1).transpose(2, 3)

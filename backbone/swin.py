@@ -50,7 +50,7 @@ class MapTail(nn.Module):
 
 
 def flatten(model: "Swin | SwinTransformer") -> tuple[SwinStem, list[SubLayer], MapTail]:
-    """Stem, sub-layers and tail of a Swin. They take over the modules of `model`, which must not be used afterwards.
+    """Stem, sub-layers and tail of a Swin. They take over the modules of `model`: do not use it afterwards.
 
     Raises:
         UnsupportedBackbone: at some stage the map does not divide into windows.

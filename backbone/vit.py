@@ -58,7 +58,7 @@ class TokenTail(nn.Module):
 
 
 def flatten(model: VisionTransformer) -> tuple[VitStem, list[SubLayer], TokenTail]:
-    """Stem, sub-layers and tail of timm's ViT. They take over the modules of `model`, which must not be used afterwards.
+    """Stem, sub-layers and tail of timm's ViT. They take over the modules of `model`: do not use it afterwards.
 
     Raises:
         UnsupportedBackbone: the variant has parts that the sub-layers here do not compute.

@@ -136,8 +136,8 @@ def self_attention(
     """Multi-head attention inside blocks of tokens, up to the projection: (B, L, C) -> (B, L, C).
 
     Args:
-        graph: where it is computed.
-        x: normed, the tokens of a block behind each other.
+        graph: gets the operators.
+        x: after the norm; the tokens of a block lie one behind the other.
         branch: holds the weights.
         blocks: (windows, T), or (T,) for one block of all tokens.
         bias: (windows or 1, heads, T, T), added to the scores.
