@@ -127,8 +127,8 @@ def server_metadata() -> ServerMetadata:
 def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:
     """A task by one of its versions.
 
-    The one input named is the one that every client has: encoded images. It may be UINT8 [-1, H, W, 3] as well, and
-    `pixels` may stand in its place; named here, clients would send them all.
+    It names one input, encoded images, because every client has those. UINT8 [-1, H, W, 3] and the input `pixels` are
+    accepted too. They are not named, because clients send every input that is named.
     """
     classes = len(served.manifest.labels)
     sizes = {LOGITS: classes, PROBABILITIES: classes, FEATURES: backbone.feature_dim}
