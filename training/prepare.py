@@ -67,8 +67,8 @@ def prepare(
     Args:
         data: the data set.
         preprocessing: of the backbone.
-        validation: share of the training images to choose by, where the set has no validation images; 0: train on all
-            images, those of its validation split too.
+        validation: share of the training images to hold out if the set has no validation images. 0: train on all
+            images, also on those of its validation split.
         seed: of this share.
         say: receives a line every few seconds, and one for images that occur twice.
 

@@ -56,8 +56,8 @@ class Candidate:
     Attributes:
         rates: its own learning rates to choose from; empty if there is no rate to choose.
         first: trains one cycle and gives validation top-1 in [0, 1]; `train` in the same folder continues from there.
-        train: trains every cycle, or the rest of them, and gives a row for each finished figure: cycle, epochs,
-            seconds, accuracy on validation and test, size and cost.
+        train: trains every cycle, or the remaining ones. Gives a row for each finished figure: cycle, epochs, seconds,
+            accuracy on validation and test, size and cost.
         model: at its largest, from backbone, classes and seed; None if nothing trains step by step.
     """
 
@@ -76,7 +76,7 @@ Raises:
 
 
 def where(method: MethodConfig) -> str:
-    """How an error names the place in the configuration."""
+    """The place in the configuration, for errors."""
     return f"[methods] {method.label}"
 
 
@@ -103,9 +103,9 @@ def _probe(trial: Trial) -> Iterator[Row]:
 def measure(model: TaskModel, trial: Trial, *, served: Served | None = None) -> Row:
     """Parameters in both conventions, GFLOPs of one image, and where the model begins to differ from the bare backbone.
 
-    GFLOPs are those of the served model. Where it differs from the trained one, `gflops_unmerged` is the trained one's.
-    `shared_gflops` is what tasks on one image could compute once: everything before the first site whose output
-    depends on a trained parameter. `sigma` is the paper's, 4 M / N, over all sites together.
+    GFLOPs are those of the served model. If the trained model differs, `gflops_unmerged` is that of the trained one.
+    `shared_gflops` is what tasks on one image could compute once: everything before the first site whose output depends
+    on a trained parameter. `sigma` is the paper's, 4 M / N, over all sites together.
     """
     own, head = model.parameter_counts()
     counted = paper_parameters(model, trial.backbone)

@@ -88,7 +88,7 @@ def _groups(results: Sequence[Result]) -> tuple[Group, ...]:
 
 
 def series_of(section: Section) -> list[Series]:
-    """A line for what shrinks from cycle to cycle, and for small vanilla adapters; a last point for all others."""
+    """A line for methods that shrink between cycles and for small vanilla adapters; a last point for all others."""
     named: dict[str, list[Group]] = {}
     for group in section.groups:
         name = SMALL_VANILLA if _SMALL_VANILLA.fullmatch(group.method) else group.method

@@ -1,4 +1,4 @@
-"""Where the neurons of what was pruned sit: the paper's Figure 5."""
+"""The number of neurons at each site after pruning: the paper's Figure 5."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -45,7 +45,7 @@ def _mean_widths(group: Group) -> list[float]:
 
 
 def write_allocation(adapters: Mapping[str, bytes], out: Path) -> list[Path]:
-    """A figure of where the neurons of task adapter files, by name, sit; what was written.
+    """Draw the neurons at each site of task adapter files, by name. Returns the written paths.
 
     Raises:
         ArtifactError: a file is no task adapter.
