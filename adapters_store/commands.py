@@ -1,4 +1,4 @@
-"""What a request means in a given state: the event to log, nothing to do, or a refusal. Pure functions.
+"""Decides a request in a given state: an event to log, nothing to do, or a refusal. Pure functions.
 
 `expected` is the generation the caller saw the task at: None for "any", 0 for "the task must not exist".
 Names are checked here as well. Case is never folded: capitals are refused.
@@ -64,7 +64,7 @@ class Upload:
 
 
 def publish(state: State, upload: Upload, expected: int | None) -> VersionAdded | AliasMoved | None:
-    """Add a version. Where the task has these bytes already, only point the alias at the version that has them."""
+    """Add a version. If the task has these bytes already, only point the alias at that version."""
     _check_generation(state, upload.task, expected)
     found = find_version(state, upload.task, upload.sha256)
     if found is None:

@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose: bad task adapter files, and stores that cannot do what was asked.
+"""Every error that this package raises on purpose, about task adapter files and about stores.
 
 Each class has a stable `code` for APIs, logs and tests, and a `title`: one sentence that is safe to show to anybody.
 The message of an instance may show a piece of the file, so it is for the operator. Nothing here knows HTTP.

@@ -1,4 +1,4 @@
-"""Opens a store by its URL. Only this module knows every kind of backend."""
+"""Opens a store by its URL. Only this module knows all kinds of backends."""
 
 from datetime import timedelta
 from pathlib import Path

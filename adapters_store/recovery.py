@@ -1,7 +1,7 @@
-"""What can be read of a damaged log: entries that cannot be read are passed over, and each of them is named.
+"""Reads a damaged log: unreadable entries are skipped, and each of them is reported.
 
-A lost entry may have added a version, moved an alias or deleted a task. So the state is only the best that the
-readable entries lead to, and nothing may be written on top of it before a repair (`maintenance`).
+A lost entry may have added a version, moved an alias or deleted a task. So the state of the readable entries may be
+incomplete, and nothing is written before a repair (`maintenance`).
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What the store holds at one generation, and `apply`, which turns a state and the next change into the next state.
+"""The state of the store at one generation, and `apply`, which computes the next state from a change.
 
 States are immutable. `apply` is a pure function and the log's only meaning, the same for every backend.
 """

@@ -124,7 +124,7 @@ def _alone(job: Job) -> Iterator[None]:
 
 
 def choose_rate(job: Job) -> tuple[Job, int]:
-    """Train the first cycle at each rate of `options.learning_rates`; the job at the best rate, and how many were tried.
+    """Train the first cycle at each rate of `options.learning_rates`; the job at the best rate, and the rates tried.
 
     Rates beyond the grid are tried too, as long as the best is at its edge: `options.extra_rates` at most.
 

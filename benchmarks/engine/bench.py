@@ -1,4 +1,4 @@
-"""What the experiments share: settings, workers, interleaved rounds, and what was found."""
+"""Shared by the experiments: settings, workers, interleaved rounds, and results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -89,7 +89,7 @@ class Bench:
 
 @dataclass(slots=True)
 class Found:
-    """What the experiments have found so far.
+    """The results of the experiments so far.
 
     Attributes:
         estimates: by key of the JSON.

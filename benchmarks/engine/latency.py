@@ -1,4 +1,4 @@
-"""How long until an answer: after a swap to another version, and after the start of a real `mimi serve`.
+"""Time to the first answer: after a swap to another version, and after the start of a real `mimi serve`.
 
 Swaps are made as a server makes them: an alias has moved in the store, and the registry follows while batches run.
 Timed is `Registry.sync` until the new version can answer. It is resident already (a canary beside the live one),

@@ -1,4 +1,4 @@
-"""What all systems share, weights of the networks, images and tasks; and our engine over them.
+"""Shared by all systems: weights of the networks, images and tasks; and our engine over them.
 
 `make` writes weights and images into one folder, under timm's names: the same for every system. The tasks are real
 task adapters, made fast enough for thousands of them. Only their golden sample is empty. Their widths are as uneven as
@@ -51,7 +51,7 @@ def make(folder: Path, *, quick: bool) -> None:
 
 
 def _varied(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Weights with noise added, so that no norm is the identity and no bias is zero; indices stay as they are."""
+    """Weights with added noise: then no norm is the identity, and no bias is zero. Indices stay unchanged."""
     if not value.is_floating_point():
         return value.contiguous()
     noise = torch.randn(value.shape, generator=generator)
@@ -72,8 +72,8 @@ def full_widths(backbone: Backbone, *, first: int = 0) -> list[int]:
 def pruned_widths(initial: Widths, kept: int, *, seed: int) -> list[int]:
     """Widths with `kept` neurons in total, as uneven as pruning leaves them: about half of the sites lose all.
 
-    Each site gets a share drawn from a beta distribution with most of its weight at the ends; the smaller half of the
-    shares are removed sites, which are filled only where the others are full.
+    Each site's share is drawn from a beta distribution with most of its weight at the ends. The smaller half of the
+    shares are removed sites; they are filled only if the others are full.
     """
     rng = np.random.default_rng(seed)
     shares = (rng.beta(0.4, 0.6, len(initial)) + 1e-3) * np.asarray(initial)

@@ -1,4 +1,4 @@
-"""What tasks cost on one backbone: adapters against none, batches that mix tasks, and many tasks about one image."""
+"""The cost of tasks on one backbone: adapters against none, batches of mixed tasks, and many tasks about one image."""
 
 import random
 from dataclasses import asdict
