@@ -20,10 +20,10 @@ from backbone.vit import LatentTail, TokenTail, VitStem, tail_of
 
 
 def flatten(model: Eva) -> tuple[VitStem, list[SubLayer], TokenTail | LatentTail]:
-    """Stem, sub-layers and tail of timm's EVA; its modules are taken over, so `model` is spent.
+    """Stem, sub-layers and tail of timm's EVA. They take over the modules of `model`: do not use it afterwards.
 
     Raises:
-        UnsupportedBackbone: a variant with parts that the sub-layers here do not compute.
+        UnsupportedBackbone: the variant has parts that the sub-layers here do not compute.
     """
     rotations = _rotations(model)
     sites: list[SubLayer] = []

@@ -1,8 +1,8 @@
-"""The residual branches that sub-layers are made of: attention and MLP, built from timm's own layers.
+"""The residual branches of sub-layers: attention and MLP, built from timm's own layers.
 
-The weights are timm's modules, moved and not copied. The forward passes are ours, because timm gathers the relative
-position bias anew in every forward and expands the shift mask over the batch. Each branch normalises its input
-first and knows its own FLOPs (2 per multiply-accumulate; matrix products only, attention products included).
+A branch takes over timm's modules without a copy. The forward passes are ours: timm's gather the relative position
+bias in every call and expand the shift mask over the batch. Each branch normalises its input first. It knows its
+FLOPs: 2 for each multiply-accumulate of a matrix product, those of attention included.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 
 class Branch(nn.Module):
-    """One residual branch: the tokens of one image in, its contribution to the residual stream out."""
+    """One residual branch: from tokens to the output that is added to the residual stream."""
 
     def flops(self, tokens: int) -> int:
         """FLOPs for one image of `tokens` tokens."""
@@ -26,7 +26,7 @@ class Mlp(Branch):
     def __init__(
         self, norm: nn.Module, fc1: nn.Linear, act: nn.Module, fc2: nn.Linear, *, scale: nn.Module | None = None
     ) -> None:
-        """Take over the given modules; `scale` is ViT's LayerScale where there is one."""
+        """Take over the given modules; `scale` is ViT's LayerScale if there is one."""
         super().__init__()
         self.norm, self.fc1, self.act, self.fc2 = norm, fc1, act, fc2
         self.scale = scale or nn.Identity()
@@ -161,7 +161,7 @@ class WindowAttention(Branch):
     """LayerNorm, attention inside (shifted) windows with a relative position bias, projection (Swin).
 
     Swin Transformer, Liu et al. 2021, section 3.2. While the bias table is frozen, bias and shift mask are summed
-    once; when it trains, the sum is made in every forward so that gradients reach the table.
+    once. If the table trains, every forward pass makes the sum, so that gradients reach the table.
     """
 
     index: Tensor
@@ -186,7 +186,7 @@ class WindowAttention(Branch):
             proj: linear (C -> C).
             position: bias table (offsets, heads) and index (T, T) into it, T tokens a window.
             window: height and width of a window, in tokens.
-            shift: cyclic shift (rows, columns) and its mask (windows, T, T), None where nothing is shifted.
+            shift: cyclic shift (rows, columns) and its mask (windows, T, T), None if nothing is shifted.
         """
         super().__init__()
         self.norm, self.qkv, self.proj = norm, qkv, proj
@@ -222,7 +222,7 @@ class WindowAttention(Branch):
         windows, tokens, _ = x.shape
         groups = bias.shape[1] // self.heads
         qkv = self.qkv(x).view(windows // groups, groups, tokens, 3, self.heads, -1)
-        # Windows with masks of their own sit beside the heads: the bias then needs no copy per image.
+        # Windows with masks of their own are placed beside the heads: the bias then needs no copy per image.
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3).unbind(0)  # each (B·windows/G, G·heads, T, d)
         h = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         h = h.view(windows // groups, groups, self.heads, tokens, -1).transpose(2, 3)

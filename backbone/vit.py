@@ -114,10 +114,10 @@ def tail_of(model: VisionTransformer | Eva) -> TokenTail | LatentTail:
 
 
 def flatten(model: VisionTransformer) -> tuple[VitStem, list[SubLayer], TokenTail | LatentTail]:
-    """Stem, sub-layers and tail of timm's ViT; its modules are taken over, so `model` is spent.
+    """Stem, sub-layers and tail of timm's ViT. They take over the modules of `model`: do not use it afterwards.
 
     Raises:
-        UnsupportedBackbone: a variant with parts that the sub-layers here do not compute.
+        UnsupportedBackbone: the variant has parts that the sub-layers here do not compute.
     """
     if type(model.patch_embed) is not PatchEmbed or model.pos_embed is None or model.dynamic_img_size:
         raise UnsupportedBackbone("only plain patch embedding with a learned position embedding is supported")

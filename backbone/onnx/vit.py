@@ -1,4 +1,4 @@
-"""What only ViT has, as operators: prefix tokens, position embedding, pooling of a sequence."""
+"""ONNX operators for the modules of ViT: prefix tokens, position embedding, pooling of a sequence."""
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ def _stem(stem: VitStem, graph: Graph, image: Value) -> Value:
 
 
 def _prefix(stem: VitStem, positioned: int) -> Tensor | None:
-    """Class and register tokens (1, P, C), with their position embedding where they have one."""
+    """Class and register tokens (1, P, C), with their position embedding if they have one."""
     if not len(stem.prefix):
         return None
     tokens = torch.cat(list(stem.prefix), 1)
@@ -28,12 +28,12 @@ def _prefix(stem: VitStem, positioned: int) -> Tensor | None:
 
 
 def len_of(stem: VitStem) -> int:
-    """How many prefix tokens there are."""
+    """The number of prefix tokens."""
     return sum(token.shape[1] for token in stem.prefix)
 
 
 def prepend(graph: Graph, prefix: Tensor, x: Value) -> Value:
-    """The same tokens `prefix` (1, P, C) in front of those of every image, as a sequence."""
+    """Put the tokens `prefix` (1, P, C) in front of the tokens of every image."""
     count = prefix.shape[1]
     batch = graph.op("Shape", [x.name], {"start": 0, "end": 1})
     shape = graph.op("Concat", [batch, graph.ints(prefix.shape[1:])], {"axis": 0})
@@ -67,13 +67,13 @@ def _latent_tail(tail: LatentTail, graph: Graph, x: Value) -> Value:
 
 
 def tokens_from(graph: Graph, x: Value, start: int) -> Value:
-    """The tokens of a sequence from number `start` on."""
+    """The tokens of a sequence from index `start` on."""
     bounds = [graph.ints([start]), graph.ints([x.tokens]), graph.ints([1])]
     return Value(graph.op("Slice", [x.name, *bounds]), (x.tokens - start,), x.channels) if start else x
 
 
 def first_token(graph: Graph, x: Value) -> Value:
     """The class token: (B, C)."""
-    # A scalar index takes the axis away, a vector of one would keep it.
+    # A scalar index removes the axis; a vector of one element would keep it.
     index = graph.op("Squeeze", [graph.ints([0])])
     return Value(graph.op("Gather", [x.name, index], {"axis": 1}), (), x.channels)

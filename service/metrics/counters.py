@@ -1,7 +1,7 @@
 """Counters and histograms of events, in a Prometheus registry of our own.
 
-Labels name only what exists, their number is bounded, and the series of a deleted task are removed. What can be read
-at any time is read when Prometheus scrapes: see collectors.py.
+Labels name only what exists, their number is bounded, and the series of a deleted task are removed. Values that can be
+read at any time are gauges: see collectors.py.
 """
 
 from collections import deque
@@ -35,7 +35,7 @@ _TENTHS = tuple(tenths / 10 for tenths in range(11))
 
 
 class Kind(Enum):
-    """What a request is to the metrics."""
+    """The kind of a request, for the metrics."""
 
     PREDICTION = "prediction"
     UPLOAD = "upload"
@@ -52,7 +52,7 @@ class AskedTask:
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What is known of one request; the routes fill it in, and `Metrics.finished` counts it.
+    """The record of one request. The routes fill it in, and `Metrics.finished` counts it.
 
     Attributes:
         started: when it began, on the clock of `perf_counter`.

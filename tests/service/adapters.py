@@ -30,7 +30,7 @@ class Made:
         return digest(self.data)
 
     def logits(self, image: np.ndarray) -> np.ndarray:
-        """What the reference forward gives for an image uint8 (h, w, 3)."""
+        """The reference forward's logits for an image uint8 (h, w, 3)."""
         return _reference(self.adapter.sites, self.adapter.head_weight, self.adapter.head_bias, image)
 
 

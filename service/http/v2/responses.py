@@ -82,7 +82,7 @@ def tensor(spec: OutputSpec, served: LoadedVersion, results: Sequence[RowResult]
 
 
 def classify(values: np.ndarray, labels: Sequence[str], count: int) -> list[str]:
-    """The largest values (K,) as "value:index:label", without the label where there is none."""
+    """The largest values (K,) as "value:index:label", without the label if there is none."""
     best = np.argsort(-values, kind="stable")[:count].tolist()
     return [f"{values[i]:f}:{i}" + (f":{labels[i]}" if labels else "") for i in best]
 
@@ -127,8 +127,8 @@ def server_metadata() -> ServerMetadata:
 def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:
     """A task by one of its versions.
 
-    The one input named is the one that every client has: encoded images. It may be UINT8 [-1, H, W, 3] as well, and
-    `pixels` may stand in its place; named here, clients would send them all.
+    It names one input, encoded images, because every client has those. UINT8 [-1, H, W, 3] and the input `pixels` are
+    accepted too. They are not named, because clients send every input that is named.
     """
     classes = len(served.manifest.labels)
     sizes = {LOGITS: classes, PROBABILITIES: classes, FEATURES: backbone.feature_dim}

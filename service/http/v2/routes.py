@@ -1,7 +1,7 @@
 """The routes of the Open Inference Protocol: inference, the server and its models (our tasks), and the repository.
 
-A task that is unloaded is unloaded on this server only: the store and other servers do not hear of it. That lasts,
-whatever is published meanwhile, until the task is loaded again or the process ends.
+A task is unloaded on this server only: nothing is written to the store. It stays unloaded, also when a new version is
+published, until it is loaded again or the process ends.
 
 Sources: inference_rest.md; Triton, docs/protocol/extension_model_repository.md.
 """
@@ -57,7 +57,7 @@ async def infer(task: Task, service: Running, request: Request, length: _Length 
 
     The input is `image`, BYTES [N] of JPEG, PNG or WebP files (in JSON as base64), or UINT8 [N, H, W, 3]; or `pixels`,
     FP32 [N, 3, H, W], normalised already. Outputs are `logits`, `probabilities` and `features`, all of them unless
-    some are named; with the parameter `classification` the best so many as "value:index:label". `timeout`
+    some are named; with the parameter `classification` the largest values as "value:index:label". `timeout`
     (microseconds) and `priority` (1 is the highest) are honoured, `id` is given back.
     """
     return await _infer(service, request, Target(task), length)
@@ -177,7 +177,7 @@ def _json(answer: BaseModel, status: int = 200) -> Response:
 
 
 class IndexRequest(Strict):
-    """What to list."""
+    """The body of a request to list models."""
 
     ready: bool = False
 

@@ -1,4 +1,4 @@
-"""What is used of a folder of libraries, and what is refused; how libraries are made."""
+"""Libraries that are loaded from a folder or refused, and their compilation."""
 
 import pwd
 import subprocess
