@@ -1,4 +1,4 @@
-"""The contract between training and serving: what a task adapter file is, and where its versions live."""
+"""The contract between training and serving: the task adapter file, and the store of its versions."""
 
 from adapters_store.answers import Answers, Known, KnownArrays, Validation
 from adapters_store.artifact import SiteArrays, TaskAdapter, digest, pack, unpack

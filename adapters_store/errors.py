@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose: bad task adapter files, and stores that cannot do what was asked.
+"""Every error that this package raises on purpose, about task adapter files and about stores.
 
 Each class has a stable `code` for APIs, logs and tests, and a `title`: one sentence that is safe to show to anybody.
 The message of an instance may show a piece of the file, so it is for the operator. Nothing here knows HTTP.
@@ -306,7 +306,7 @@ class StaleGeneration(Conflict):
     """The task is at another generation than the caller expects: read it again.
 
     Attributes:
-        actual: the task's generation now, 0 where it does not exist.
+        actual: the task's generation now, 0 if it does not exist.
     """
 
     title = "The task is at another generation than the caller expects: read it again."

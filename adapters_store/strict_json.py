@@ -93,7 +93,7 @@ def _check_depth(text: str, max_depth: int) -> None:
 
 
 class Outside(NamedTuple):
-    """What of a JSON text is not in strings, and the characters of the longest string."""
+    """The parts of a JSON text outside of strings, and the length of its longest string."""
 
     text: str
     longest: int

@@ -12,7 +12,7 @@ from backbone.adapter import (
 )
 from backbone.errors import BackboneError, ImageError
 from backbone.images import ImageLimits, decode, from_pixels
-from backbone.known import KnownFeatures, unknown_scores
+from backbone.known import KnownFeatures, known_features, unknown_scores
 from backbone.loading import BUNDLED, flatten, load_backbone
 from backbone.network import Adapt, Backbone, SubLayer
 from backbone.preprocessing import Preprocessing
@@ -35,6 +35,7 @@ __all__ = [
     "flatten",
     "flops_of",
     "from_pixels",
+    "known_features",
     "load_backbone",
     "neuron_flops",
     "reference_logits",

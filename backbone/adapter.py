@@ -29,7 +29,7 @@ def adapt(h: Tensor, weights: SiteWeights) -> Tensor:
 
 
 def neuron_flops(site: SubLayer) -> int:
-    """FLOPs that one hidden neuron at `site` adds to the forward of one image: its row and its column, every token."""
+    """FLOPs that one neuron at `site` adds to the forward pass of one image: its row and its column, for each token."""
     return 4 * site.dim * site.tokens
 
 

@@ -11,7 +11,8 @@ for all classes. Across them it is the squared residual in units of its mean var
 A score above 1 means unknown. Nothing here needs PyTorch: it comes after the forward pass, and is small.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,14 @@ class KnownFeatures(NamedTuple):
     centres: Floats  # (C, r)
     residual_variance: float
     threshold: float
+
+
+def known_features(
+    arrays: Iterable[NDArray[np.floating[Any]]], residual_variance: float, threshold: float
+) -> KnownFeatures:
+    """The description from the four arrays, in any floating dtype, and its two numbers."""
+    mean, basis, factor, centres = (array.astype(np.float32) for array in arrays)
+    return KnownFeatures(mean, basis, factor, centres, residual_variance, threshold)
 
 
 def unknown_scores(features: Floats, known: KnownFeatures) -> Floats:

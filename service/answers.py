@@ -45,7 +45,8 @@ def given(probabilities: np.ndarray, manifest: Manifest, threshold: float | None
         return reached
     best = np.zeros_like(reached)
     np.put_along_axis(best, probabilities.argmax(-1)[..., None], True, -1)
-    return reached & best
+    found: np.ndarray = reached & best
+    return found
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ class Answer(BaseModel):
 
 
 class Problem(Answer):
-    """What went wrong (RFC 9457); `code` is stable, the texts are for people."""
+    """An error (RFC 9457). `code` is stable; the texts are for people."""
 
     type: str
     title: str
@@ -82,7 +82,7 @@ class ImageResult(Answer):
 
 
 class Timings(Answer):
-    """Where the time of a request went, in milliseconds; the longest over its images."""
+    """The time of each stage of a request, in milliseconds; of its slowest image."""
 
     decode_ms: float = Field(ge=0, description="decoding and preparing the images")
     queue_ms: float = Field(ge=0, description="waiting for the engine")
@@ -177,7 +177,7 @@ class TaskList(Answer):
 
 
 class TaskProvenance(Answer):
-    """How the adapter was made, as its file says."""
+    """The provenance of the adapter, from its file."""
 
     method: str
     dataset: str
@@ -254,7 +254,7 @@ class CheckReport(Answer):
 
 
 class UploadAnswer(Answer):
-    """What an upload led to, or would lead to."""
+    """The result of an upload, or of a dry run."""
 
     task: TaskId
     version: int = Field(ge=1)
@@ -296,14 +296,14 @@ class VersionDetail(VersionSummary, Description):
 
 
 class AliasDetail(Answer):
-    """Where an alias points."""
+    """The target of an alias."""
 
     alias: Alias
     weights: Shares
 
 
 class AliasAnswer(AliasDetail):
-    """Where an alias points, and since which generation of its task at the latest."""
+    """The target of an alias, and the generation of its task."""
 
     task: TaskId
     generation: Generation
@@ -338,7 +338,7 @@ class TaskDetail(Description):
 
 
 class TaskChange(BaseModel):
-    """What can be changed of a task itself."""
+    """The properties of a task that can be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

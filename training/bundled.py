@@ -4,8 +4,8 @@
     python -m training.bundled --data DIR --calibrate [--only TASK …]
 
 `DIR` holds one folder of Parquet files per data set; the digits come with scikit-learn. Options and seed are below;
-the table is written from the files themselves. All but one are pruned for serving: neurons are scored by how far
-training has moved them, and stand behind a trunk of bare sites that tasks share.
+the table is written from the files themselves. All but one are pruned for serving: a neuron's score is how far training
+has moved it, and the first sites stay bare as a trunk that tasks share.
 """
 
 import argparse
@@ -33,7 +33,7 @@ RESULTS = Path("docs/results/bundled")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one bundled task is trained: what differs from the others."""
+    """The training settings of one bundled task that differ from those of the others."""
 
     data: str  # a built-in set, or the folder of Parquet files
     epochs: int  # of one cycle

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from adapters_store import Answers, Known, KnownArrays, Validation
 from adapters_store.answers import MOST_CELLS, SIGMOID, SOFTMAX
-from backbone import KnownFeatures, unknown_scores
+from backbone import known_features, unknown_scores
 from training.frozen import autocast
 from training.metrics import Flags, Floats, average_precision, best_threshold, precision_and_recall
 from training.model import TaskModel
@@ -95,8 +95,9 @@ def sample(images: PixelSet) -> PixelSet:
     if len(images) <= MOST_TRAINING:
         return images
     rows = np.random.RandomState(0).permutation(len(images))[:MOST_TRAINING]
-    first = [] if images.targets.ndim > 1 else np.unique(images.targets.cpu().numpy(), return_index=True)[1]
-    chosen = torch.from_numpy(np.union1d(rows, np.asarray(first, np.int64))).to(images.targets.device)
+    if images.targets.ndim == 1:
+        rows = np.union1d(rows, np.unique(images.targets.cpu().numpy(), return_index=True)[1])
+    chosen = torch.from_numpy(rows).to(images.targets.device)
     return PixelSet(images.pixels[chosen.to(images.pixels.device)], images.targets[chosen])
 
 
@@ -160,13 +161,9 @@ def known_of(train: Outputs, held: Outputs, activation: str, rules: Rules) -> tu
     within = apart.T @ apart / len(apart) + _FLOOR * residual * np.eye(rank)
     factor = np.linalg.cholesky(np.linalg.inv(within))
     arrays = KnownArrays(*(_half(array) for array in (mean, basis, np.tril(factor), centres @ factor)))
-    distances = unknown_scores(held.features, _known_features(arrays, residual, 1.0))
+    distances = unknown_scores(held.features, known_features(arrays, residual, 1.0))
     threshold = float(np.quantile(distances, rules.true_positive_rate, method="higher"))
     return arrays, Known(max(threshold, 1e-9), rules.true_positive_rate, residual)
-
-
-def _known_features(arrays: KnownArrays, residual: float, threshold: float) -> KnownFeatures:
-    return KnownFeatures(*(array.astype(np.float32) for array in arrays), residual, threshold)
 
 
 def _centres(along: Floats, members: Flags) -> Floats:

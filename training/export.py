@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from adapters_store import BackboneRef, KnownArrays, Manifest, Provenance, SiteArrays, TaskAdapter, pack, unpack
-from backbone import Backbone, KnownFeatures, Reference, SiteWeights, flops_of, reference_outputs, unknown_scores
+from backbone import Backbone, Reference, SiteWeights, flops_of, known_features, reference_outputs, unknown_scores
 from training.calibrate import Reading
 from training.errors import Diverged
 from training.frozen import FrozenBackbone
@@ -62,7 +62,7 @@ def with_answers(data: bytes, reading: Reading | None, backbone: Backbone) -> by
     known, score = answers and answers.known, None
     if known and arrays:
         arrays = KnownArrays(*(array.astype(adapter.head_weight.dtype) for array in arrays))
-        rules = KnownFeatures(*(_single(array) for array in arrays), known.residual_variance, known.threshold)
+        rules = known_features(arrays, known.residual_variance, known.threshold)
         score = unknown_scores(golden_outputs(_on_cpu(backbone), adapter).features[None], rules)
     manifest = replace(adapter.manifest, answers=answers)
     return pack(replace(adapter, manifest=manifest, known=arrays, golden_score=score))
@@ -127,10 +127,6 @@ def _half(parameter: nn.Parameter) -> np.ndarray:
     if not half.isfinite().all():
         raise Diverged("a weight grew beyond float16, the numbers of the file: choose a smaller learning rate")
     return half.numpy()
-
-
-def _single(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float32)
 
 
 def _torch(values: np.ndarray) -> torch.Tensor:

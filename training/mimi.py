@@ -4,7 +4,7 @@
     while run.cycle < cycles:  fit_cycle -> close_cycle (score, write the size, prune)
     finish: the test split is looked at once, for the sizes already written
 
-Every epoch ends in a checkpoint; a run that is started again in the same folder continues and ends in the same result.
+Every epoch ends with a checkpoint. A run that is started again in the same folder continues, and gives the same result.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ NOISE = 0.5  # rank correlation with the initial scores above which pruning is m
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to train, how, and where.
+    """A run's data, backbone, options and folder.
 
     Attributes:
         prepared: the data set.
@@ -92,7 +92,7 @@ def train_mimi(job: Job) -> Outcome:
 
 
 def _check_file(job: Job) -> None:
-    """Write the file of the untrained model, and drop it: labels that no file can hold are refused before training.
+    """Make the file of the untrained model, to refuse labels that a file cannot hold before the training starts.
 
     Raises:
         ArtifactError: as `adapters_store.pack`.
@@ -106,7 +106,7 @@ def _check_file(job: Job) -> None:
 
 @contextmanager
 def _alone(job: Job) -> Iterator[None]:
-    """Hold the lock of the job's folder; of several processes that train together the first holds it.
+    """Hold the lock of the job's folder. If several processes train together, the first one holds it.
 
     Raises:
         FolderInUse: another process trains there.
@@ -125,7 +125,7 @@ def _alone(job: Job) -> Iterator[None]:
 
 
 def choose_rate(job: Job) -> tuple[Job, int]:
-    """Train the first cycle at each rate of `options.learning_rates`: the job of the best on validation, rates tried.
+    """Train the first cycle at each rate of `options.learning_rates`; the job at the best rate, and the rates tried.
 
     Rates beyond the grid are tried too, as long as the best is at its edge: `options.extra_rates` at most.
 
@@ -145,7 +145,7 @@ def choose_rate(job: Job) -> tuple[Job, int]:
 
 
 def _first_validation(candidate: Job, number: int, rates: int) -> float | None:
-    """Validation top-1 in [0, 1] after the first cycle; None where it diverges."""
+    """Validation top-1 in [0, 1] after the first cycle; None if it diverges."""
     rate, reporter = candidate.options.fit.learning_rate, candidate.reporter
     run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, candidate.world)
     if run.cycle == 0:
@@ -222,7 +222,7 @@ def finish(run: Run, job: Job) -> Outcome:
 
 
 def exported_size(validation: Sequence[float], tolerance: float) -> int:
-    """The smallest size, which is the last, whose accuracy is at most `tolerance` below the best.
+    """The last, and so smallest, size whose validation accuracy is at most `tolerance` below the best.
 
     Without validation (NaN) it is the last.
     """

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from adapters_store import TaskAdapter, unpack
 from adapters_store.answers import SOFTMAX
-from backbone import Backbone, KnownFeatures, load_backbone, unknown_scores
+from backbone import Backbone, known_features, load_backbone, unknown_scores
 from training.bundled import RECIPES, STORE, prepared_of
 from training.calibrate import Outputs, Rules, known_of, outputs_of, probabilities_of, sample
 from training.checkpoint import write_atomic
@@ -63,15 +63,14 @@ def scores_of(task: Task) -> dict[str, Score]:
     for rank in (4, 8, 16, 32, 64):
         found[f"rank {rank} and residual"] = _projected(task.train, rank)
     if known and arrays:
-        parts = (array.astype(np.float32) for array in arrays)
-        rules = KnownFeatures(*parts, known.residual_variance, known.threshold)
+        rules = known_features(arrays, known.residual_variance, known.threshold)
         found["file"] = lambda x: unknown_scores(x.features, rules)
     return found
 
 
 def _projected(train: Outputs, rank: int) -> Score:
     arrays, known = known_of(train, train, SOFTMAX, Rules(rank=rank))
-    rules = KnownFeatures(*(array.astype(np.float32) for array in arrays), known.residual_variance, known.threshold)
+    rules = known_features(arrays, known.residual_variance, known.threshold)
     return lambda x: unknown_scores(x.features, rules)
 
 

@@ -105,7 +105,7 @@ def alias_list(task: str, state: TaskState) -> AliasList:
 
 
 def alias_answer(task: str, alias: str, split: splits.Split, generation: int) -> AliasAnswer:
-    """Where one alias points."""
+    """The versions that one alias points at."""
     return AliasAnswer(task=task, generation=generation, **_alias(alias, split).model_dump())
 
 
@@ -186,7 +186,7 @@ def fanout_answer(outputs: Outputs, wish: Wish) -> FanoutAnswer:
 
 
 def timings(outputs: Outputs) -> Timings:
-    """Where the time went; 0 if no task was asked."""
+    """The time of each stage; 0 if no task was asked."""
     results = [result.timing for task in outputs.tasks for result in task.results]
     return Timings(
         decode_ms=_milliseconds(outputs.decode_seconds),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backbone import KnownFeatures, unknown_scores
+from backbone import KnownFeatures, known_features, unknown_scores
 
 FEATURES, RANK, CLASSES = 12, 3, 4
 
@@ -13,7 +13,7 @@ def description(seed: int, threshold: float = 5.0) -> KnownFeatures:
     basis = np.linalg.qr(random.normal(size=(FEATURES, RANK)))[0].T
     factor = np.tril(random.normal(size=(RANK, RANK))) + 3 * np.eye(RANK)
     arrays = random.normal(size=FEATURES), basis, factor, random.normal(size=(CLASSES, RANK))
-    return KnownFeatures(*(array.astype(np.float32) for array in arrays), 0.25, threshold)
+    return known_features(arrays, 0.25, threshold)
 
 
 def by_definition(feature: np.ndarray, known: KnownFeatures) -> float:
@@ -22,7 +22,7 @@ def by_definition(feature: np.ndarray, known: KnownFeatures) -> float:
     outside = np.eye(FEATURES) - basis.T @ basis
     precision = basis.T @ factor @ factor.T @ basis + outside / known.residual_variance
     means = mean + centres @ np.linalg.inv(factor) @ basis
-    return min((feature - each) @ precision @ (feature - each) for each in means) / known.threshold
+    return float(min((feature - each) @ precision @ (feature - each) for each in means) / known.threshold)
 
 
 @pytest.mark.parametrize("seed", range(3))

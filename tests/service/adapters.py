@@ -22,10 +22,10 @@ from adapters_store import (
 from adapters_store.answers import SOFTMAX
 from backbone import (
     Backbone,
-    KnownFeatures,
     SiteWeights,
     adapter_flops,
     flops_of,
+    known_features,
     load_backbone,
     reference_logits,
     unknown_scores,
@@ -51,7 +51,7 @@ class Made:
         return digest(self.data)
 
     def logits(self, image: np.ndarray) -> np.ndarray:
-        """What the reference forward gives for an image uint8 (h, w, 3)."""
+        """The reference forward's logits for an image uint8 (h, w, 3)."""
         return _reference(self.adapter.sites, self.adapter.head_weight, self.adapter.head_bias, image)
 
 
@@ -96,7 +96,7 @@ def with_answers(adapter: TaskAdapter, activation: str, threshold: float) -> Tas
     arrays = KnownArrays(
         mean=random.normal(size=size).astype(np.float32),
         basis=np.eye(rank, size, dtype=np.float32),
-        factor=np.tril(np.full((rank, rank), 0.5, np.float32)),
+        factor=np.eye(rank, dtype=np.float32) / 2,
         centres=random.normal(size=(classes if activation == SOFTMAX else 1, rank)).astype(np.float32),
     )
     known = Known(threshold, 0.95, residual_variance=0.5)
@@ -104,7 +104,7 @@ def with_answers(adapter: TaskAdapter, activation: str, threshold: float) -> Tas
     features = _reference(
         adapter.sites, np.eye(size, dtype=np.float32), np.zeros(size, np.float32), adapter.golden_image
     )
-    scores = unknown_scores(features[None], KnownFeatures(*arrays, known.residual_variance, known.threshold))
+    scores = unknown_scores(features[None], known_features(arrays, known.residual_variance, known.threshold))
     return replace(adapter, manifest=replace(adapter.manifest, answers=answers), known=arrays, golden_score=scores)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a prediction that cannot be made; and probabilities."""
+"""Predictions that cannot be computed, and probabilities."""
 
 import asyncio
 import threading

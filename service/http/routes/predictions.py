@@ -34,13 +34,13 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class DirectRoute(APIRoute):
     """Answers the most frequent request with a third of the event loop's work of FastAPI's own route.
 
-    FastAPI evaluates a route's parameters anew for every request, which is much of what a prediction costs the event
-    loop. This class evaluates them itself for a valid task and simple query options. All other requests take FastAPI's
-    way, which alone knows how to refuse them and how to document the route.
+    FastAPI evaluates a route's parameters anew for every request: much of a prediction's time on the event loop. This
+    class evaluates them itself for a valid task and simple query options. FastAPI handles all other requests and
+    documents the route.
     """
 
     def get_route_handler(self) -> Handler:
-        """What FastAPI calls for each request."""
+        """The function that FastAPI calls for each request."""
         fastapi_way, endpoint = super().get_route_handler(), self.endpoint
 
         async def handle(request: Request) -> Response:
@@ -58,7 +58,7 @@ async def _answer(endpoint: Endpoint, task: str, options: PredictOptions, reques
 
 
 def simple_options(query: bytes) -> PredictOptions | None:
-    """The options of an unambiguous query string; None where FastAPI shall read it."""
+    """The options of a simple query string; None if FastAPI must parse it."""
     return _options(query) if len(query) <= _LONGEST_QUERY else None
 
 
@@ -162,7 +162,7 @@ async def _resolve(service: Service, names: Sequence[str]) -> list[TaskVersion]:
 
 
 async def _predict(service: Service, request: Request, record: RequestRecord, payload: Payload) -> Outputs:
-    """Ask the versions of a record about the images of a body, and note what that executed."""
+    """Ask the versions of a record about the images of a body, and note the results in the record."""
     tasks = await service.targets.ready([asked.named for asked in record.asked])
     work = service.predictor.predict(tasks, payload.images, client=record.client)
     outputs = await while_connected(request, work)

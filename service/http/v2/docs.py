@@ -1,4 +1,4 @@
-"""What the OpenAPI document says about the bodies of the Open Inference Protocol, with examples."""
+"""The OpenAPI document's description of the bodies of the Open Inference Protocol, with examples."""
 
 from typing import Any
 

@@ -1,7 +1,6 @@
 """Parses an inference request: its images, the outputs it wants, its timeout and its priority.
 
-With the binary tensor data extension a body is a JSON object followed by the raw bytes of tensors, in the order in
-which the JSON names them.
+With the binary tensor data extension, a body is a JSON object and then the raw bytes of its tensors in their order.
 
 Inputs are `image`, BYTES [N] (or [N, 1]) of encoded images or UINT8 [N, H, W, 3] of decoded ones, and `pixels`,
 FP32 [N, 3, H, W], normalised already, of exactly the size that the backbone reads.
@@ -94,7 +93,7 @@ _CHANNELS = 3
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One output: as binary data or not; with `classification`, the best so many instead of the tensor."""
+    """One output: as binary data or not; with `classification`, its largest values instead of the tensor."""
 
     name: str
     binary: bool
@@ -114,8 +113,8 @@ class ParsedRequest:
 
     Attributes:
         images: in their order.
-        outputs: what to answer with.
-        id: the client's name for the request, to be given back.
+        outputs: those that the client wants.
+        id: the client's name for the request; the answer repeats it.
         seconds: its timeout; None: the server's.
         priority: as of `Batcher.submit`.
         threshold: for all labels, in the place of those in the task's file.
@@ -179,7 +178,7 @@ def _images(request: InferenceRequest, binary: memoryview, limits: InputLimits) 
 
 
 def _binary(tensor: Input, binary: memoryview) -> memoryview | None:
-    """The bytes behind the JSON that belong to the input; None where its data is in the JSON."""
+    """The bytes behind the JSON that belong to the input; None if its data is in the JSON."""
     size = int_parameter(tensor.parameters, "binary_data_size", most=_LARGEST)
     if (size is None) == (tensor.data is None):
         raise InvalidInference("an input has either data or binary_data_size")

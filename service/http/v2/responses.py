@@ -123,7 +123,7 @@ def tensor(
 
 
 def classify(values: np.ndarray, labels: Sequence[str], count: int) -> list[str]:
-    """The largest values (K,) as "value:index:label", without the label where there is none."""
+    """The largest values (K,) as "value:index:label", without the label if there is none."""
     best = np.argsort(-values, kind="stable")[:count].tolist()
     return [f"{values[i]:f}:{i}" + (f":{labels[i]}" if labels else "") for i in best]
 
@@ -180,8 +180,8 @@ def server_metadata() -> ServerMetadata:
 def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:
     """A task by one of its versions.
 
-    The one input named is the one that every client has: encoded images. It may be UINT8 [-1, H, W, 3] as well, and
-    `pixels` may stand in its place; named here, clients would send them all.
+    It names one input, encoded images, because every client has those. UINT8 [-1, H, W, 3] and the input `pixels` are
+    accepted too. They are not named, because clients send every input that is named.
     """
     sizes = {**_outputs_of(served.manifest), FEATURES: ("FP32", backbone.feature_dim)}
     return ModelMetadata(

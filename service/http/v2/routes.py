@@ -1,7 +1,7 @@
 """The routes of the Open Inference Protocol: inference, the server and its models (our tasks), and the repository.
 
-A task that is unloaded is unloaded on this server only: the store and other servers do not hear of it. That lasts,
-whatever is published meanwhile, until the task is loaded again or the process ends.
+A task is unloaded on this server only: nothing is written to the store. It stays unloaded, also when a new version is
+published, until it is loaded again or the process ends.
 
 Sources: inference_rest.md; Triton, docs/protocol/extension_model_repository.md.
 """
@@ -59,8 +59,8 @@ async def infer(task: Task, service: Running, request: Request, length: _Length 
     FP32 [N, 3, H, W], normalised already. Outputs are `logits`, `probabilities` and `features`, all of them unless
     some are named. Tasks whose files say how answers are read have more: `given`, BOOL [N, K], the labels that reach
     their threshold (or the parameter `threshold`); `known`, BOOL [N], false for images like none of the task's; and
-    `unknown_score`, FP32 [N], above 1 for those. With the parameter `classification` an output is the best so many as
-    "value:index:label". `timeout` (microseconds) and `priority` (1 is the highest) are honoured, `id` is given back.
+    `unknown_score`, FP32 [N], above 1 for those. With the parameter `classification` the largest
+    values as "value:index:label". `timeout` (microseconds) and `priority` (1 is the highest) are honoured, `id` is given back.
     """
     return await _infer(service, request, Target(task), length)
 
@@ -180,7 +180,7 @@ def _json(answer: BaseModel, status: int = 200) -> Response:
 
 
 class IndexRequest(Strict):
-    """What to list."""
+    """The body of a request to list models."""
 
     ready: bool = False
 

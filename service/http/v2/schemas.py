@@ -27,7 +27,7 @@ class Strict(BaseModel):
 
 
 class Input(Strict):
-    """One input tensor; its data lies here, or behind the JSON where `binary_data_size` is among the parameters."""
+    """One input tensor. Its data is here, or behind the JSON if `binary_data_size` is among the parameters."""
 
     name: _Name
     shape: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=8)
@@ -44,7 +44,7 @@ class RequestedOutput(Strict):
 
 
 class InferenceRequest(Strict):
-    """A request for inference; `model_name` and `model_version` are sent by some clients, the URL decides."""
+    """A request for inference. Some clients send `model_name` and `model_version`, but the URL decides."""
 
     id: Annotated[str, Field(max_length=1024)] | None = None
     model_name: str | None = None
@@ -79,7 +79,7 @@ def _place(where: tuple[int | str, ...]) -> str:
 
 
 def int_parameter(parameters: Parameters | None, name: str, *, most: int) -> int | None:
-    """A parameter that is a number from 0 to `most`; None where it is not given.
+    """A parameter that is a number from 0 to `most`; None if it is not given.
 
     Raises:
         InvalidInference: it is something else.
@@ -107,7 +107,7 @@ def share_parameter(parameters: Parameters | None, name: str) -> float | None:
 
 
 def bool_parameter(parameters: Parameters | None, name: str) -> bool | None:
-    """A parameter that is true or false; None where it is not given.
+    """A parameter that is true or false; None if it is not given.
 
     Raises:
         InvalidInference: it is something else.
@@ -125,7 +125,7 @@ class V2Answer(BaseModel):
 
 
 class InferenceError(V2Answer):
-    """What went wrong."""
+    """The error text."""
 
     error: str
 
@@ -177,7 +177,7 @@ class ModelReady(V2Answer):
 
 
 class OutputTensor(V2Answer):
-    """One output; its data lies behind the JSON where `binary_data_size` is among the parameters."""
+    """One output. Its data is behind the JSON if `binary_data_size` is among the parameters."""
 
     name: str
     datatype: Literal["FP32", "BYTES", "BOOL"]
