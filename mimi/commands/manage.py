@@ -73,7 +73,7 @@ def tasks(
     json: Json = False,
 ) -> int:
     """List the tasks of a server, or show one of them."""
-    from mimi.terminal import Cell, Column, format_table, print_json
+    from mimi.terminal import Column, format_table, print_json
 
     with server.client() as client:
         if task is not None:
@@ -145,7 +145,7 @@ def alias(
     json: Json = False,
 ) -> int:
     """List the aliases of a task, or show one; point one at a version, split its traffic (a canary), or delete it."""
-    from mimi.terminal import Cell, Column, format_table, print_json
+    from mimi.terminal import Column, format_table, print_json
 
     if delete and (name is None or target):
         raise BadOption("--delete takes the name of an alias, and no target")
