@@ -73,7 +73,7 @@ def tasks(
     json: Json = False,
 ) -> int:
     """List the tasks of a server, or show one of them."""
-    from mimi.terminal import Column, format_table, print_json
+    from mimi.terminal import Cell, Column, format_table, print_json
 
     with server.client() as client:
         if task is not None:
