@@ -14,6 +14,7 @@ from service.client import predict_calls, task_calls, version_calls, wire
 from service.client.calls import Call, Reply, described
 from service.client.errors import ClientError
 from service.client.retries import Attempts, RetryPolicy
+from service.schemas import TaskList, VersionList
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -113,6 +114,24 @@ class AsyncClient:
         """Whether the server takes work now."""
         return await self._whether(task_calls.ready())
 
+    async def tasks(self, *, prefix: str = "") -> TaskList:
+        """All published tasks whose id begins so, page by page; each page has the time of a call."""
+        page = await self.task_page(prefix=prefix)
+        found = page.tasks
+        while page.next is not None:
+            page = await self.task_page(prefix=prefix, cursor=page.next)
+            found = [*found, *page.tasks]
+        return page.model_copy(update={"tasks": found})
+
+    async def versions(self, task: str) -> VersionList:
+        """All versions of a task, newest first, page by page; raises InvalidArgument where this is no task id."""
+        page = await self.version_page(task)
+        found = page.versions
+        while page.next is not None:
+            page = await self.version_page(task, cursor=page.next)
+            found = [*found, *page.versions]
+        return page.model_copy(update={"versions": found})
+
     async def _whether(self, call: Call[object]) -> bool:
         try:
             await self.send(call)
@@ -122,12 +141,12 @@ class AsyncClient:
 
     predict = _sent(predict_calls.predict)
     predict_many = _sent(predict_calls.predict_many)
-    tasks = _sent(task_calls.tasks)
+    task_page = _sent(task_calls.task_page)
     task = _sent(task_calls.task)
     upload = _sent(task_calls.upload)
     describe = _sent(task_calls.describe)
     delete_task = _sent(task_calls.delete_task)
-    versions = _sent(version_calls.versions)
+    version_page = _sent(version_calls.version_page)
     version = _sent(version_calls.version)
     download = _sent(version_calls.download)
     delete_version = _sent(version_calls.delete_version)

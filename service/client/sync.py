@@ -15,6 +15,7 @@ from service.client import predict_calls, task_calls, version_calls, wire
 from service.client.calls import Call, Reply, described
 from service.client.errors import ClientError
 from service.client.retries import Attempts, RetryPolicy
+from service.schemas import TaskList, VersionList
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -116,6 +117,24 @@ class Client:
         """Whether the server takes work now."""
         return self._whether(task_calls.ready())
 
+    def tasks(self, *, prefix: str = "") -> TaskList:
+        """All published tasks whose id begins so, page by page; each page has the time of a call."""
+        page = self.task_page(prefix=prefix)
+        found = page.tasks
+        while page.next is not None:
+            page = self.task_page(prefix=prefix, cursor=page.next)
+            found = [*found, *page.tasks]
+        return page.model_copy(update={"tasks": found})
+
+    def versions(self, task: str) -> VersionList:
+        """All versions of a task, newest first, page by page; raises InvalidArgument where this is no task id."""
+        page = self.version_page(task)
+        found = page.versions
+        while page.next is not None:
+            page = self.version_page(task, cursor=page.next)
+            found = [*found, *page.versions]
+        return page.model_copy(update={"versions": found})
+
     def _whether(self, call: Call[object]) -> bool:
         try:
             self.send(call)
@@ -125,12 +144,12 @@ class Client:
 
     predict = _sent(predict_calls.predict)
     predict_many = _sent(predict_calls.predict_many)
-    tasks = _sent(task_calls.tasks)
+    task_page = _sent(task_calls.task_page)
     task = _sent(task_calls.task)
     upload = _sent(task_calls.upload)
     describe = _sent(task_calls.describe)
     delete_task = _sent(task_calls.delete_task)
-    versions = _sent(version_calls.versions)
+    version_page = _sent(version_calls.version_page)
     version = _sent(version_calls.version)
     download = _sent(version_calls.download)
     delete_version = _sent(version_calls.delete_version)

@@ -2,7 +2,7 @@
 
 A page of any site can make a browser send requests to loopback. By name it would send its own (rebinding: refused by
 Host), by address it would say so (refused by Origin, unless keys protect the server or CORS allows the page).
-Also what the layers inside need not know: targets in absolute form, and HEAD.
+Also what the layers inside need not know: targets in absolute form.
 """
 
 import re
@@ -25,7 +25,7 @@ _HEALTH = ("/health/", "/v2/health/")  # for probes, which ask by address; it te
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "Repr-Digest", "Content-Digest", "Digest",
          "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
-_SHOWN = ("ETag", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "Inference-Header-Content-Length")
+_SHOWN = ("ETag", "Link", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "Inference-Header-Content-Length")
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -106,20 +106,6 @@ class TargetMiddleware:
             scope["headers"] = [(b"host", found[1]), *rest]
             scope["raw_path"] = found[2] or b"/"
             scope["path"] = unquote(scope["raw_path"].decode("ascii"))
-        await self._app(scope, receive, send)
-
-
-class HeadMiddleware:
-    """Answers HEAD wherever GET is answered: as GET, without the body, which uvicorn leaves out."""
-
-    def __init__(self, app: ASGIApp, *, has_own: Callable[[Scope], bool]) -> None:
-        """`has_own` tells whether a route answers this HEAD itself."""
-        self._app, self._has_own = app, has_own
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if scope["type"] == "http" and scope["method"] == "HEAD" and not self._has_own(scope):
-            scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send)
 
 
