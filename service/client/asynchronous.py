@@ -4,7 +4,7 @@ import asyncio
 import copy
 import dataclasses
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -61,6 +61,7 @@ class AsyncClient:
             InvalidArgument: the address or the key is none.
         """
         self._policy, self._sleep = policy or RetryPolicy(), sleep
+        self._headers: Mapping[str, str] = {}  # of every call
         self._http = httpx.AsyncClient(transport=transport, **wire.options(url, key, tls))
 
     async def __aenter__(self) -> Self:
@@ -85,12 +86,19 @@ class AsyncClient:
         other._policy = dataclasses.replace(self._policy, seconds=seconds)
         return other
 
+    def sticking_to(self, key: str) -> Self:
+        """The same client over the same connections, whose predictions get one version of a canary for this key."""
+        other = copy.copy(self)
+        other._headers = {"X-Canary-Key": key}
+        return other
+
     async def send(self, call: Call[T]) -> T:
         """Carry out a call, again where that is safe and may help.
 
         Raises:
             ClientError: of the last attempt.
         """
+        call = dataclasses.replace(call, headers={**self._headers, **call.headers})
         attempts = Attempts(call, self._policy)
         while True:
             attempts.begin()

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
@@ -61,6 +61,7 @@ class Client:
             InvalidArgument: the address or the key is none.
         """
         self._policy, self._sleep = policy or RetryPolicy(), sleep
+        self._headers: Mapping[str, str] = {}  # of every call
         self._http = httpx.Client(transport=transport, **wire.options(url, key, tls))
 
     def __enter__(self) -> Self:
@@ -85,12 +86,19 @@ class Client:
         other._policy = dataclasses.replace(self._policy, seconds=seconds)
         return other
 
+    def sticking_to(self, key: str) -> Self:
+        """The same client over the same connections, whose predictions get one version of a canary for this key."""
+        other = copy.copy(self)
+        other._headers = {"X-Canary-Key": key}
+        return other
+
     def send(self, call: Call[T]) -> T:
         """Carry out a call, again where that is safe and may help.
 
         Raises:
             ClientError: of the last attempt.
         """
+        call = dataclasses.replace(call, headers={**self._headers, **call.headers})
         attempts = Attempts(call, self._policy)
         while True:
             attempts.begin()

@@ -24,7 +24,7 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}  # change nothing; what they answer, a page o
 _HEALTH = ("/health/", "/v2/health/")  # for probes, which ask by address; it tells nothing
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "Repr-Digest", "Content-Digest", "Digest",
-         "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
+         "X-Canary-By", "X-Canary-Key", "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
 _SHOWN = ("ETag", "Link", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "Inference-Header-Content-Length")
 
 Headers = Sequence[tuple[bytes, bytes]]

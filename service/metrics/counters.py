@@ -87,6 +87,7 @@ class Metrics:
         self.busiest = self._tasks = HeavyHitters(tasks, on_out=self._remove)
         self._keys = HeavyHitters(tasks, on_out=lambda key: self._refused.remove_by_labels({"key": key}))
         self._versions = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
+        self._canaries = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_canary)
 
         def counter(name: str, what: str, *labels: str) -> Counter:
             return Counter(name, what, labels, registry=registry)
@@ -97,6 +98,12 @@ class Metrics:
         self._requests = counter("mimi_requests", "Predictions answered or refused.", "task", "version", "code")
         self._duration = histogram(
             "mimi_request_duration_seconds", "A prediction as the client sees it, body included.", "task"
+        )
+        self._canary = histogram(
+            "mimi_canary_duration_seconds",
+            "As mimi_request_duration_seconds, by version, while several versions are live.",
+            "task",
+            "version",
         )
         self._running = Gauge("mimi_requests_in_progress", "Predictions under way.", registry=registry)
         self._rejected = counter("mimi_rejected", "Requests refused, by problem code.", "reason")
@@ -177,6 +184,14 @@ class Metrics:
         self._forget_deleted()
         live = {(named.task, str(named.info.version)) for entry in self._table.values() for named in entry.aliased()}
         self._versions.expire(live)
+        self._canaries.expire(
+            {
+                (named.task, str(named.info.version))
+                for entry in self._table.values()
+                if len(entry.split) > 1
+                for named, _ in entry.split
+            }
+        )
         return generate_latest(self._registry)
 
     def _forget_deleted(self) -> None:
@@ -191,11 +206,20 @@ class Metrics:
         results = asked.results if asked else ()
         self._requests.labels(task, version, code).inc()
         self._duration.labels(task).observe(seconds)
+        if asked and task == asked.named.task:
+            self._count_canary(asked.named, seconds)
         self._spent.labels(task).inc(sum(result.flops_spent for result in results) / _GIGA)
         self._saved.labels(task).inc(max(0.0, sum(result.flops_saved for result in results) / _GIGA))
         self._shared.labels(task).inc(sum(result.flops_shared for result in results) / _GIGA)
         for result in results:
             self._share.observe(result.flops_shared / (result.flops_spent + result.flops_shared))
+
+    def _count_canary(self, named: TaskVersion, seconds: float) -> None:
+        """Compare versions that share the traffic of a task; only these, so that the series stay few."""
+        split = self._table[named.task].split
+        if len(split) > 1 and any(each.info.version == named.info.version for each, _ in split):
+            version = self._canaries.label(named.task, str(named.info.version))
+            self._canary.labels(named.task, version).observe(seconds)
 
     def _labels(self, named: TaskVersion | None) -> tuple[str, str]:
         if named is None or named.task not in self._table:  # the series of a deleted task would stay for ever
@@ -206,8 +230,12 @@ class Metrics:
 
     def _remove(self, task: str) -> None:
         self._versions.forget(task)
-        for metric in (self._requests, self._duration, self._spent, self._saved, self._shared):
+        self._canaries.forget(task)
+        for metric in (self._requests, self._duration, self._canary, self._spent, self._saved, self._shared):
             metric.remove_by_labels({"task": task})
+
+    def _remove_canary(self, task: str, version: str) -> None:
+        self._canary.remove_by_labels({"task": task, "version": version})
 
     def _remove_version(self, task: str, version: str) -> None:
         self._requests.remove_by_labels({"task": task, "version": version})
