@@ -89,12 +89,20 @@ class Metrics:
         self._versions = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
         self._canaries = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_canary)
 
-        def counter(name: str, what: str, *labels: str) -> Counter:
-            return Counter(name, what, labels, registry=registry)
+        self._measure_requests()
+        self._measure_batches()
+        self._measure_uploads()
+        ProcessCollector(registry=registry)
+        self.loads = LoadMetrics(registry)
 
-        def histogram(name: str, what: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
-            return Histogram(name, what, labels, buckets=buckets, registry=registry)
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, registry=self._registry)
 
+    def _histogram(self, name: str, what: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
+        return Histogram(name, what, labels, buckets=buckets, registry=self._registry)
+
+    def _measure_requests(self) -> None:
+        counter, histogram = self._counter, self._histogram
         self._requests = counter("mimi_requests", "Predictions answered or refused.", "task", "version", "code")
         self._duration = histogram(
             "mimi_request_duration_seconds", "A prediction as the client sees it, body included.", "task"
@@ -105,9 +113,12 @@ class Metrics:
             "task",
             "version",
         )
-        self._running = Gauge("mimi_requests_in_progress", "Predictions under way.", registry=registry)
+        self._running = Gauge("mimi_requests_in_progress", "Predictions under way.", registry=self._registry)
         self._rejected = counter("mimi_rejected", "Requests refused, by problem code.", "reason")
         self._refused = counter("mimi_key_refusals", "Refused for their key, by its name.", "key", "reason")
+
+    def _measure_batches(self) -> None:
+        counter, histogram = self._counter, self._histogram
         self._decode = histogram("mimi_decode_seconds", "One image decoded and resized, waiting not included.")
         self._wait = histogram("mimi_queue_wait_seconds", "An image's time in the queue.")
         self._forward = histogram("mimi_forward_seconds", "One forward pass of a batch.")
@@ -119,13 +130,17 @@ class Metrics:
         self._share = histogram(
             "mimi_trunk_share_ratio", "Part of an answer's FLOPs that it shared with others.", buckets=_TENTHS
         )
-        self._uploads = counter("mimi_uploads", "Uploads of task adapter files, by what they came to.", "outcome")
-        self._upload = histogram("mimi_upload_duration_seconds", "An upload as the client sees it, body included.")
-        self._swaps = counter("mimi_swaps", "Times that another version began to answer for a task on this server.")
+
+    def _measure_uploads(self) -> None:
+        self._uploads = self._counter("mimi_uploads", "Uploads of task adapter files, by what they came to.", "outcome")
+        self._upload = self._histogram(
+            "mimi_upload_duration_seconds", "An upload as the client sees it, body included."
+        )
+        self._swaps = self._counter(
+            "mimi_swaps", "Times that another version began to answer for a task on this server."
+        )
         for outcome in OUTCOMES:
             self._uploads.labels(outcome)  # a series that begins at 0 shows its first event as an increase
-        ProcessCollector(registry=registry)
-        self.loads = LoadMetrics(registry)
 
     def register(self, collector: Collector) -> None:
         """Ask a collector at each scrape."""

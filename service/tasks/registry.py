@@ -86,13 +86,14 @@ class Registry:
             raise UnknownAlias("the task has no such alias")
         if target.must_wait:
             raise target.unavailable()
-        if len(target.split) == 1:
+        weights = {named.info.version: weight for named, weight in target.split}
+        if len(weights) == 1:
             return target.split[0][0]
-        named, weights = zip(*target.split, strict=True)
         if key is None:
-            return random.choices(named, weights)[0]
-        versions = {each.info.version: each for each in named}
-        return versions[sticky(task, dict(zip(versions, weights, strict=True)), key)]
+            choice: TaskVersion = random.choices([named for named, _ in target.split], list(weights.values()))[0]
+            return choice
+        number = sticky(task, weights, key)
+        return next(named for named, _ in target.split if named.info.version == number)
 
     def version(self, task: str, number: int) -> TaskVersion:
         """One version of a task, whether an alias points at it or not.
