@@ -39,7 +39,7 @@ async def list_aliases(task: Task, service: Running, request: Request, _tag: Kno
     responses={**openapi.documented(404, 422), 200: examples.answer("alias"), 304: examples.NOT_MODIFIED},
 )
 async def get_alias(task: Task, alias: Alias, service: Running, request: Request, _tag: Known = None) -> Response:
-    """Where an alias points."""
+    """The versions that an alias points at."""
     state, split = await service.reads.run(lambda: service.catalogue.split(task, alias))
     return document(request, views.alias_answer(task, alias, split, state.generation), tag=tag(state.generation))
 
