@@ -59,8 +59,8 @@ async def infer(task: Task, service: Running, request: Request, length: _Length 
     FP32 [N, 3, H, W], normalised already. Outputs are `logits`, `probabilities` and `features`, all of them unless
     some are named. Tasks whose files say how answers are read have more: `given`, BOOL [N, K], the labels that reach
     their threshold (or the parameter `threshold`); `known`, BOOL [N], false for images like none of the task's; and
-    `unknown_score`, FP32 [N], above 1 for those. With the parameter `classification` the largest
-    values as "value:index:label". `timeout` (microseconds) and `priority` (1 is the highest) are honoured, `id` is given back.
+    `unknown_score`, FP32 [N], above 1 for those. With the parameter `classification` the largest values as
+    "value:index:label". `timeout` (microseconds) and `priority` (1 is the highest) are honoured, `id` is given back.
     """
     return await _infer(service, request, Target(task), length)
 
