@@ -1,7 +1,7 @@
 """Who answers about images: an engine in this process, or a server. Both keep the order of the images.
 
-An image that cannot be read or is refused becomes an answer with an error. What would fail for every image is raised: a
-server that is gone, a key that is wrong.
+An image that cannot be read or is refused becomes an answer with an error. An error that concerns every image is
+raised, such as a lost server or a wrong key.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """What to ask, and where answers go.
+    """Options of the questions, and of the output.
 
     Attributes:
         output: write answers into this file; a run that finds it goes on where it stopped.
@@ -202,14 +202,14 @@ class Here:
     def _row(self, image: Loaded, task: str, resident: "Resident", result: "RowResult | str") -> Answer:
         import numpy as np
 
-        from service.predict import softmax
+        from service.answers import probabilities_of
 
         origin = {"adapter": resident.sha256}
         if isinstance(result, str):
             return answered(image.name, image.sha256, task, **origin, error=result)
         if not np.isfinite(result.logits).all():
             return answered(image.name, image.sha256, task, **origin, error="the answer is no finite number")
-        shares, labels = softmax(result.logits), resident.manifest.labels
+        shares, labels = probabilities_of(result.logits, resident.manifest), resident.manifest.labels
         best = np.argsort(-result.logits, kind="stable")[: self._asking.top_k].tolist()
         named = [{"label": labels[i], "index": i, "probability": round(float(shares[i]), 6)} for i in best]
         costs = {"gflops_spent": result.flops_spent / _GIGA, "gflops_saved": result.flops_saved / _GIGA}

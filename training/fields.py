@@ -1,8 +1,8 @@
 """One reader and validator of options: the type and the rule of a field, for code, for TOML and for the command line.
 
 A rule is part of the field's type: `epochs: Annotated[int, at_least(1)]`. A record calls `validate` when it is made, so
-every record that exists has been checked. pydantic would do this too. It is not used because training
-also runs where no web stack is installed, and pydantic comes with ours.
+every record that exists has been checked. pydantic would do this too. It is not used because it comes with the web
+stack, and training runs without that.
 """
 
 import re
@@ -91,7 +91,7 @@ def require(condition: bool, name: str, value: object, rule: str) -> None:
 
 
 def checked(table: Mapping[str, object], kinds: Kinds, where: str) -> dict[str, Any]:
-    """The values of a TOML table: arrays as tuples, and whole numbers as floats where a float is meant.
+    """The values of a TOML table: arrays as tuples, and whole numbers as floats for fields of floats.
 
     Raises:
         BadConfig: an unknown key, or a value of another type or against its rule; the message begins with `where`.
