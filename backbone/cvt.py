@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from backbone.cvt_model import SIDE, ConvEmbed, ConvNorm, Cvt, CvtAttention, CvtBlock, CvtStage, QuickGelu
 from backbone.layers import Branch, Mlp
-from backbone.network import Stem, SubLayer
+from backbone.network import Stem, SubLayer, Tail
 
 NAME = "cvt_13"
 Grid = tuple[int, int]  # height and width, in tokens
@@ -113,7 +113,7 @@ class ConvAttention(Branch):
         return 2 * self.proj.in_features * (convolved + linear + products)
 
 
-class ClassTail(nn.Module):
+class ClassTail(Tail):
     """Final norm of the class token: (B, L, C) -> (B, C)."""
 
     def __init__(self, norm: nn.Module) -> None:

@@ -5,6 +5,8 @@ bias in every call and expand the shift mask over the batch. Each branch normali
 FLOPs: 2 for each multiply-accumulate of a matrix product, those of attention included.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -63,6 +65,96 @@ class GlobalAttention(Branch):
         """FLOPs for one image of `tokens` tokens."""
         products = 2 * tokens * tokens * self.proj.in_features  # q·kᵀ and weights·v
         return 2 * (tokens * (self.qkv.weight.numel() + self.proj.weight.numel()) + products)
+
+
+class Rotation(NamedTuple):
+    """Rotary positions of T patches.
+
+    Attributes:
+        cosine, sine: (T, d), or (heads, T, d) where every head has its own.
+        halves: pairs that rotate are channels i and i + d/2, as DINOv3 has them, instead of 2i and 2i + 1.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+    halves: bool
+
+
+class RotaryAttention(GlobalAttention):
+    """Attention over all tokens whose queries and keys are rotated by the positions of their patches (EVA-02, DINOv3).
+
+    RoFormer, Su et al. 2021, section 3.2. The last tokens of a sequence are the patches; those before have no
+    position. `inner` is EVA-02's norm before the projection.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(
+        self,
+        norm: nn.Module,
+        qkv: nn.Linear,
+        proj: nn.Linear,
+        *,
+        rotation: Rotation,
+        scale: nn.Module | None = None,
+        inner: nn.Module | None = None,
+    ) -> None:
+        """Take over the given modules.
+
+        Args:
+            norm: LayerNorm before the attention.
+            qkv: linear (C -> 3C).
+            proj: linear (C -> C).
+            rotation: of each head's queries and keys; its length gives the number of heads.
+            scale: LayerScale where there is one.
+            inner: norm before the projection.
+        """
+        super().__init__(norm, qkv, proj, heads=proj.in_features // rotation.cosine.shape[-1], scale=scale)
+        self.inner, self.halves = inner or nn.Identity(), rotation.halves
+        self.register_buffer("cosine", rotation.cosine, persistent=False)
+        self.register_buffer("sine", rotation.sine, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B, L, C)."""
+        batch, tokens, _ = x.shape
+        qkv = self.qkv(self.norm(x)).view(batch, tokens, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, L, d)
+        h = functional.scaled_dot_product_attention(self.rotated(q), self.rotated(k), v)
+        out: Tensor = self.scale(self.proj(self.inner(h.transpose(1, 2).reshape(batch, tokens, -1))))
+        return out
+
+    def rotated(self, x: Tensor) -> Tensor:
+        """Queries or keys, their patches rotated: (B, heads, L, d) -> (B, heads, L, d)."""
+        prefix = x.shape[2] - self.cosine.shape[-2]
+        patches = x[:, :, prefix:]
+        turned = patches * self.cosine + self.quarter(patches) * self.sine
+        return torch.cat([x[:, :, :prefix], turned.to(x.dtype)], 2)
+
+    def quarter(self, x: Tensor) -> Tensor:
+        """Each pair (a, b) of channels becomes (-b, a): (..., d) -> (..., d)."""
+        if self.halves:
+            a, b = x.chunk(2, -1)
+            return torch.cat([-b, a], -1)
+        return torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(-2)
+
+
+class SwiGlu(nn.Module):
+    """silu(a) * b of the two halves a and b of the channels, then a norm if there is one: (..., 2C) -> (..., C).
+
+    Shazeer 2020, arXiv 2002.05202; the activation of a gated MLP.
+    """
+
+    def __init__(self, norm: nn.Module | None = None) -> None:
+        """Take over the norm inside EVA-02's MLP."""
+        super().__init__()
+        self.norm = norm or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., 2C) -> (..., C)."""
+        gate, value = x.chunk(2, -1)
+        out: Tensor = self.norm(functional.silu(gate) * value)
+        return out
 
 
 class WindowAttention(Branch):

@@ -14,18 +14,18 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from backbone import cvt, swin
 from backbone.cvt_model import Cvt, public_name
 from backbone.errors import WeightsInvalid, WeightsUnavailable
-from backbone.network import Backbone, Stem, SubLayer
+from backbone.network import Backbone, Stem, SubLayer, Tail
 from backbone.preprocessing import Preprocessing
 from backbone.swin_model import Swin, timm_names
 
 BUNDLED = "swin_nano_patch4_window4_64"
 TimmModel = Any  # timm is untyped for us
-Parts = tuple[Stem, list[SubLayer], nn.Module]
+Parts = tuple[Stem, list[SubLayer], Tail]
 _WRAPPERS = ("module.", "model.", "state_dict.", "_orig_mod.")
 
 
@@ -33,8 +33,8 @@ def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretraine
     """A frozen backbone in float32 on the CPU.
 
     Args:
-        name: `BUNDLED`, a timm architecture such as "swin_tiny_patch4_window7_224", or "cvt_13". A ViT may be given
-            another side in pixels, "vit_small_patch14_dinov2@98": its position embedding is resampled.
+        name: `BUNDLED`, a timm architecture such as "swin_tiny_patch4_window7_224", or "cvt_13". A ViT or EVA may be
+            given another side in pixels, "vit_small_patch14_dinov2@98": its position embedding is resampled.
         weights: a safetensors file with timm's parameter names, for CvT with Microsoft's or Hugging Face's (any float
             dtype; a classifier in it is ignored).
         pretrained: without `weights`: load the bundled file, or let timm download; False gives random weights.

@@ -7,7 +7,7 @@
         x = x + adapt(site.index, h)           # h itself where the task has no adapter
     features = backbone.pool(x)                # (B, F)
 
-This file knows no architecture: swin.py, vit.py and cvt.py make the list.
+This file knows no architecture: swin.py, vit.py, eva.py and cvt.py make the list.
 """
 
 from collections.abc import Callable, Iterator
@@ -61,6 +61,12 @@ class Stem(nn.Module):
     flops: int
 
 
+class Tail(nn.Module):
+    """From the tokens behind the last site to the features. `flops` are for one image."""
+
+    flops: int = 0  # norms and means are not counted
+
+
 class Backbone(nn.Module):
     """The frozen network without its classifier.
 
@@ -75,7 +81,7 @@ class Backbone(nn.Module):
     def __init__(
         self,
         name: str,
-        parts: tuple[Stem, list[SubLayer], nn.Module],
+        parts: tuple[Stem, list[SubLayer], Tail],
         *,
         feature_dim: int,
         preprocessing: Preprocessing,
@@ -88,7 +94,7 @@ class Backbone(nn.Module):
         self.requires_grad_(False)
         self.eval()
         self.fingerprint = fingerprint_of(self)
-        self.flops = self.stem.flops + sum(site.enter_flops + site.flops for site in sites)
+        self.flops = self.stem.flops + sum(site.enter_flops + site.flops for site in sites) + self.tail.flops
 
     @property
     def sites(self) -> tuple[SubLayer, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from backbone.errors import UnsupportedBackbone
 from backbone.layers import Merge, Mlp, WindowAttention
-from backbone.network import Stem, SubLayer
+from backbone.network import Stem, SubLayer, Tail
 from backbone.swin_model import PatchEmbed, Swin
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class SwinStem(Stem):
         return x
 
 
-class MapTail(nn.Module):
+class MapTail(Tail):
     """Final norm and the mean over all positions: (B, H, W, C) -> (B, C)."""
 
     def __init__(self, norm: nn.Module) -> None:

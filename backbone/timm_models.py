@@ -10,14 +10,16 @@ from typing import Any
 
 import timm
 import timm.data
+from timm.models.eva import Eva
+from timm.models.eva import checkpoint_filter_fn as eva_names
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer import checkpoint_filter_fn as vit_names
-from torch import Tensor, nn
+from torch import Tensor
 
-from backbone import swin, vit
+from backbone import eva, swin, vit
 from backbone.errors import UnknownBackbone, UnsupportedBackbone, WeightsUnavailable
-from backbone.network import Stem, SubLayer
+from backbone.network import Stem, SubLayer, Tail
 from backbone.swin_model import timm_names
 
 TimmModel = Any  # timm is untyped for us
@@ -54,7 +56,7 @@ def create(name: str, *, pretrained: bool, own: Sequence[str]) -> TimmModel:
 
 
 def _sized(name: str, side: str, *, pretrained: bool) -> TimmModel:
-    """A ViT for square images of another side, with the preprocessing for that side.
+    """A ViT or EVA for square images of another side, with the preprocessing for that side.
 
     Raises:
         UnsupportedBackbone: another architecture, or a side that is not a multiple of the patch size.
@@ -62,8 +64,10 @@ def _sized(name: str, side: str, *, pretrained: bool) -> TimmModel:
     if not side.isdecimal() or not int(side):
         raise UnsupportedBackbone(f"{name}@{side}: the side behind @ is a number of pixels")
     model = timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=int(side))
-    if type(model) is not VisionTransformer:
-        raise UnsupportedBackbone(f"{name} is a {type(model).__name__}: only a VisionTransformer has another side")
+    if type(model) not in (VisionTransformer, Eva):
+        raise UnsupportedBackbone(
+            f"{name} is a {type(model).__name__}: only a VisionTransformer or an Eva has another side"
+        )
     patch = model.patch_embed.patch_size[0]
     if int(side) % patch:
         raise UnsupportedBackbone(f"{name}@{side}: the side must be a multiple of the patch size, {patch}")
@@ -71,17 +75,17 @@ def _sized(name: str, side: str, *, pretrained: bool) -> TimmModel:
     return model
 
 
-def flatten(name: str, model: TimmModel) -> tuple[Stem, list[SubLayer], nn.Module]:
+def flatten(name: str, model: TimmModel) -> tuple[Stem, list[SubLayer], Tail]:
     """Stem, sub-layers and tail of a model. They take over its modules: do not use it afterwards.
 
     Raises:
         UnsupportedBackbone: no file here makes the flat list of this class.
     """
-    build = {SwinTransformer: swin.flatten, VisionTransformer: vit.flatten}.get(type(model))
+    build = {SwinTransformer: swin.flatten, VisionTransformer: vit.flatten, Eva: eva.flatten}.get(type(model))
     if build is None:
-        known = "SwinTransformer, VisionTransformer, Cvt"
+        known = "SwinTransformer, VisionTransformer, Eva, Cvt"
         raise UnsupportedBackbone(f"{name} is a {type(model).__name__}; supported are {known}")
-    parts: tuple[Stem, list[SubLayer], nn.Module] = build(model)
+    parts: tuple[Stem, list[SubLayer], Tail] = build(model)
     return parts
 
 
@@ -90,7 +94,7 @@ def renamed(model: TimmModel, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     if isinstance(model, SwinTransformer):
         return timm_names(tensors)
     try:
-        found: dict[str, Tensor] = vit_names(tensors, model)
+        found: dict[str, Tensor] = (eva_names if isinstance(model, Eva) else vit_names)(tensors, model)
     except (AttributeError, KeyError, RuntimeError, ValueError):  # of another architecture: the caller says how
         return tensors
     return found

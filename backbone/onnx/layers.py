@@ -5,7 +5,7 @@ The operations are those of `backbone.layers`. Every activation is (batch, token
 windows, shifts and merges are permutations of tokens, one operator each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import singledispatch
 from math import prod
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from backbone.cvt_model import QuickGelu
 from backbone.errors import UnsupportedBackbone
-from backbone.layers import GlobalAttention, Mlp, WindowAttention
+from backbone.layers import GlobalAttention, Mlp, RotaryAttention, SwiGlu, WindowAttention
 from backbone.onnx.builder import FLOAT, Graph
 
 SelfAttention = GlobalAttention | WindowAttention
@@ -100,6 +100,38 @@ def _global_attention(branch: GlobalAttention, graph: Graph, x: Value) -> Value:
     return emit(branch.scale, graph, emit(branch.proj, graph, mixed))
 
 
+@emit.register
+def _rotary_attention(branch: RotaryAttention, graph: Graph, x: Value) -> Value:
+    def rotated(name: str) -> str:
+        return _rotated(branch, graph, name, x.tokens)
+
+    mixed = self_attention(graph, emit(branch.norm, graph, x), branch, blocks=(x.tokens,), rotated=rotated)
+    return emit(branch.scale, graph, emit(branch.proj, graph, emit(branch.inner, graph, mixed)))
+
+
+def _rotated(branch: RotaryAttention, graph: Graph, x: str, tokens: int) -> str:
+    """Queries or keys (B, heads, L, d): x · cos + (x · R) · sin, where R turns each pair of channels by a quarter."""
+    patches, head = branch.cosine.shape[-2:]
+    outer = branch.cosine.shape[:-2]
+    still = torch.ones(*outer, tokens - patches, head)  # tokens before the patches have no position
+    cosine = torch.cat([still, branch.cosine], -2)
+    sine = torch.cat([torch.zeros_like(still), branch.sine], -2)
+    quarter = branch.quarter(torch.eye(head))
+    turned = graph.op("Mul", [graph.op("MatMul", [x, graph.weight(quarter)]), graph.weight(sine)])
+    return graph.op("Add", [graph.op("Mul", [x, graph.weight(cosine)]), turned])
+
+
+@emit.register
+def _swiglu(module: SwiGlu, graph: Graph, x: Value) -> Value:
+    half = x.channels // 2
+    gate, value = (
+        graph.op("Slice", [x.name, graph.ints([start]), graph.ints([start + half]), graph.ints([2])])
+        for start in (0, half)
+    )
+    silu = graph.op("Mul", [gate, graph.op("Sigmoid", [gate])])
+    return emit(module.norm, graph, Value(graph.op("Mul", [silu, value]), x.grid, half))
+
+
 def linear(graph: Graph, x: Value, weight: Tensor, bias: Tensor | None) -> Value:
     """(B, L, C) -> (B, L, K) by `weight` (K, C) and `bias` (K)."""
     channels = len(weight)
@@ -131,7 +163,13 @@ def int8_product(graph: Graph, x: str, weight: Tensor, bias: Tensor | None) -> s
 
 
 def self_attention(
-    graph: Graph, x: Value, branch: SelfAttention, *, blocks: Sequence[int], bias: Tensor | None = None
+    graph: Graph,
+    x: Value,
+    branch: SelfAttention,
+    *,
+    blocks: Sequence[int],
+    bias: Tensor | None = None,
+    rotated: Callable[[str], str] = str,
 ) -> Value:
     """Multi-head attention inside blocks of tokens, up to the projection: (B, L, C) -> (B, L, C).
 
@@ -141,6 +179,7 @@ def self_attention(
         branch: holds the weights.
         blocks: (windows, T), or (T,) for one block of all tokens.
         bias: (windows or 1, heads, T, T), added to the scores.
+        rotated: queries and keys (B, …, heads, T, d) by the positions of their tokens.
     """
     head = x.channels // branch.heads
     weights = branch.qkv.weight.chunk(3)
@@ -148,7 +187,7 @@ def self_attention(
     # Three products: the result of a single one would have to be split by copies.
     parts = [linear(graph, x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
     q, k, v = (split_heads(graph, part.name, (*blocks, branch.heads, head)) for part in parts)
-    mixed = attend(graph, (q, k, v), rank=len(blocks) + 3, scale=head**-0.5, bias=bias)
+    mixed = attend(graph, (rotated(q), rotated(k), v), rank=len(blocks) + 3, scale=head**-0.5, bias=bias)
     return x._replace(name=graph.op("Reshape", [mixed, graph.ints([0, x.tokens, x.channels])]))
 
 

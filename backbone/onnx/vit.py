@@ -4,17 +4,18 @@ import torch
 from torch import Tensor
 
 from backbone.onnx.builder import Graph
-from backbone.onnx.layers import Value, emit, mean, patches
-from backbone.vit import TokenTail, VitStem
+from backbone.onnx.layers import Value, attend, emit, linear, mean, patches, split_heads
+from backbone.vit import LatentTail, TokenTail, VitStem
 
 
 @emit.register
 def _stem(stem: VitStem, graph: Graph, image: Value) -> Value:
     x = patches(graph, stem.patch.proj, image.name, (stem.patch.num_patches,))
     x = emit(stem.patch.norm, graph, x)
-    skipped = 0 if stem.skip_prefix else len_of(stem)
-    prefix, position = _prefix(stem, skipped), stem.position[:, skipped:]
-    x = x._replace(name=graph.op("Add", [x.name, graph.weight(position)]))
+    skipped = 0 if stem.skip_prefix or stem.position is None else len_of(stem)
+    prefix = _prefix(stem, skipped)
+    if stem.position is not None:
+        x = x._replace(name=graph.op("Add", [x.name, graph.weight(stem.position[:, skipped:])]))
     return emit(stem.norm, graph, prepend(graph, prefix, x) if prefix is not None else x)
 
 
@@ -45,6 +46,24 @@ def _tail(tail: TokenTail, graph: Graph, x: Value) -> Value:
     x = emit(tail.norm, graph, x)
     pooled = mean(graph, tokens_from(graph, x, tail.skip)) if tail.average else first_token(graph, x)
     return emit(tail.feature_norm, graph, pooled)
+
+
+@emit.register
+def _latent_tail(tail: LatentTail, graph: Graph, x: Value) -> Value:
+    head = x.channels // tail.heads
+    shape = (x.tokens, tail.heads, head)
+    x = emit(tail.norm, graph, x)
+    parts = zip(tail.kv.weight.chunk(2), tail.kv.bias.chunk(2), strict=True)
+    keys, values = (split_heads(graph, linear(graph, x, *part).name, shape) for part in parts)
+    query = graph.weight(tail.query.view(1, 1, tail.heads, head).transpose(1, 2))  # (1, heads, 1, d)
+    mixed = attend(graph, (query, keys, values), rank=4, scale=head**-0.5)  # (B, 1, heads, d)
+    name = graph.op("Reshape", [mixed, graph.ints([0, 1, x.channels])])
+    pooled = emit(tail.proj, graph, Value(name, (1,), x.channels))
+    h = pooled
+    for module in (tail.mlp_norm, tail.fc1, tail.act, tail.fc2):
+        h = emit(module, graph, h)
+    pooled = pooled._replace(name=graph.op("Add", [pooled.name, h.name]))
+    return emit(tail.feature_norm, graph, first_token(graph, pooled))
 
 
 def tokens_from(graph: Graph, x: Value, start: int) -> Value:
