@@ -89,12 +89,13 @@ class Backbone(nn.Module):
         """Assemble and freeze `parts`: stem, sub-layers, and the pooling tail."""
         super().__init__()
         self.name, self.feature_dim, self.preprocessing = name, feature_dim, preprocessing
-        self.stem, sites, self.tail = parts
+        self.stem, sites, tail = parts
+        self.tail: nn.Module = tail  # a training method may put a part around it
         self.layers = nn.ModuleList(sites)
         self.requires_grad_(False)
         self.eval()
         self.fingerprint = fingerprint_of(self)
-        self.flops = self.stem.flops + sum(site.enter_flops + site.flops for site in sites) + self.tail.flops
+        self.flops = self.stem.flops + sum(site.enter_flops + site.flops for site in sites) + tail.flops
 
     @property
     def sites(self) -> tuple[SubLayer, ...]:

@@ -29,6 +29,7 @@ from service.settings import PREFIX, Settings
 logger = logging.getLogger(__name__)
 
 FILE_VARIABLE = f"{PREFIX}CONFIG"  # names the file where no option does
+URL_VARIABLE = f"{PREFIX}URL"  # names the server that the command line asks; no setting of a server
 DEFAULT = "default"
 
 Values = Mapping[str, object]
@@ -154,7 +155,7 @@ def _refuse_unknown(in_file: Iterable[str], environment: Iterable[str], path: Pa
     wrong = [_unknown(name, str(path), Settings.model_fields) for name in in_file if name not in Settings.model_fields]
     known = {variable(name): name for name in Settings.model_fields}
     for name in sorted(environment):
-        if name not in known and name != FILE_VARIABLE:
+        if name not in known and name not in (FILE_VARIABLE, URL_VARIABLE):
             wrong.append(_unknown(name.removeprefix(PREFIX).lower(), shown(name), known.values()))
     if wrong:
         raise SettingsError("; ".join(wrong))

@@ -8,6 +8,7 @@ the ranking of neurons is still random, and pruning is noise.
 import re
 from dataclasses import asdict, dataclass, field, fields
 from math import ceil, log
+from pathlib import Path
 from typing import Annotated, Literal
 
 from training.fields import FRACTION, POSITIVE, SHARE, Rule, at_least, require, validate, within
@@ -237,3 +238,58 @@ class MiMiOptions:
     def as_dict(self) -> dict[str, object]:
         """JSON values: what a checkpoint and a report carry."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """What a training reads, where it writes, and on what it computes.
+
+    Attributes:
+        image_column: of a Parquet file or hub data set.
+        label_column: of a Parquet file or hub data set.
+        group_by: keep images together that share a column, a pattern of the path, or look-alike.
+        resize: images' proportions.
+        out: where to write the task adapter file; none: in the run's folder.
+        folder: the run's folder, where a run is continued; none: runs/DATA.
+        backbone: a timm architecture; none: the bundled backbone.
+        weights: a safetensors file with the backbone's weights.
+        device: cpu, cuda or cuda:NUMBER; none: cuda where there is one.
+        tensorboard: write what TensorBoard shows into this folder.
+        preset: what the options below start from.
+    """
+
+    image_column: str = "image"
+    label_column: str = "label"
+    group_by: str = ""
+    resize: Literal["crop", "squash"] = "crop"
+    out: Path | None = None
+    folder: Path | None = None
+    backbone: str | None = None
+    weights: Path | None = None
+    device: str | None = None
+    tensorboard: Path | None = None
+    preset: Literal["short", "paper"] = "short"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareRequest:
+    """Which part of a comparison to do, with which data.
+
+    Attributes:
+        data: folder that the data sets lie under.
+        only: do these methods of the file alone, between commas.
+        dry_run: list finished and open cells, and train nothing.
+        plan: print what would train, its cost, and what data is missing.
+        device: cpu, cuda or cuda:NUMBER; none: cuda where there is one.
+    """
+
+    data: Path = Path()
+    only: tuple[str, ...] = ()
+    dry_run: bool = False
+    plan: bool = False
+    device: str | None = None
+
+
+def slug(name: str) -> str:
+    """A task id, or a folder's name, made of a data set's name: without what neither may have."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_").lower() or "run"
