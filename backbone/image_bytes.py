@@ -1,7 +1,7 @@
-"""What an encoded image says about itself, read from its bytes before any decoder sees them.
+"""Reads an encoded image's format, size and metadata from its bytes, before any decoder sees them.
 
 A container is walked piece by piece, and the walk is bounded: more pieces than any camera or tool writes are refused.
-Metadata is taken out on the way, so that no decoder parses it. What is left for the decoder are the pixels.
+Metadata is removed on the way, so that no decoder parses it. The decoder gets only the pixels.
 """
 
 import re
@@ -157,14 +157,14 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _png_metadata(kind: bytes, start: bytes) -> str:
-    """What a chunk with these first bytes tells of orientation or colours; empty: nothing."""
+    """The kind of metadata in a chunk with these first bytes; empty if it has none that is used."""
     if kind in (b"eXIf", b"iCCP"):
         return "exif" if kind == b"eXIf" else "icc"
     return _PNG_TEXTS.get(start.partition(b"\0")[0], "") if kind in (b"tEXt", b"zTXt", b"iTXt") else ""
 
 
 def _png_text(kind: bytes, data: bytes) -> bytes:
-    """What such a chunk holds, inflated where it is packed."""
+    """The contents of such a chunk, inflated if they are compressed."""
     if kind == b"eXIf":
         return data[:MOST_METADATA]
     text = data.partition(b"\0")[2]
@@ -189,7 +189,7 @@ def _hex_exif(text: bytes) -> bytes:
 
 @dataclass(slots=True)
 class _Jpeg:
-    """What a walk over a JPEG has seen so far."""
+    """The state of a walk over a JPEG."""
 
     size: tuple[int, int] = (0, 0)
     stored: bool = False
@@ -260,7 +260,7 @@ _ENDS_SCAN = np.array([code not in {0, _FILL, *range(0xD0, 0xD8)} for code in ra
 
 
 def _marker(data: bytes, at: int, *, scanned: bool) -> int:
-    """Where the next marker begins; -1: there is none.
+    """The position of the next marker; -1 if there is none.
 
     Passed over are fill bytes and strays and, behind a scan's header, stuffed bytes and restart markers. There may be
     millions of them, so they are looked at many at a time.

@@ -38,7 +38,7 @@ _EOI = b"\xff\xd9"
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What an image may cost before it is decoded.
+    """Limits of an image, checked before it is decoded.
 
     Attributes:
         max_bytes: size of the encoded image, in bytes.
@@ -108,7 +108,7 @@ def inspect(data: bytes, limits: ImageLimits | None = None) -> Encoded:
 
 
 def work(encoded: Encoded) -> int:
-    """What decoding costs, in pixels of a PNG: a rough upper estimate by format, size, scans and bytes."""
+    """The cost of decoding, in pixels of a PNG: a rough upper estimate by format, size, scans and bytes."""
     width, height = encoded.size
     if encoded.format == "PNG":
         return width * height

@@ -138,7 +138,7 @@ class Output:
 
 
 def key_of(answer: Answer) -> Key:
-    """What makes an answer the same: the task, and the image's name and content."""
+    """The identity of an answer: the task, and the image's name and content."""
     return answer["task"], answer["image"], answer["sha256"]
 
 

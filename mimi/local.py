@@ -1,6 +1,7 @@
 """An engine in this process, and the task adapter files it answers for.
 
-`mimi predict` and `mimi bench` compute with it. It is the server's own engine, with the server's own kernels, so the answers are the same.
+`mimi predict` and `mimi bench` compute with it. It is the server's engine with the server's kernels, so the answers are
+the same.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computing:
-    """What computes, as for a server.
+    """Options of the engine, as for a server.
 
     Attributes:
         engine: torch, or onnx for ONNX Runtime.

@@ -27,7 +27,7 @@ _METAVARS = {int: "NUMBER", float: "NUMBER", Path: "PATH", str: "TEXT"}
 
 
 class _Nothing:
-    """What `none` on the command line becomes, because typer takes None for an option that was not given."""
+    """The value for `none` on the command line: for typer, None means an option that was not given."""
 
 
 class Group(Protocol):
@@ -37,7 +37,7 @@ class Group(Protocol):
         """One for each option, as typer reads it; the default of each is None."""
 
     def value(self, given: Fields) -> object:
-        """What the command receives, from the options that were given."""
+        """The value that the command receives, made from the given options."""
 
 
 class Record:

@@ -37,7 +37,7 @@ _STUCK_SECONDS = 10.0  # no image within the limits takes a fifth of this
 
 
 def image_limits(settings: Settings) -> ImageLimits:
-    """What the images of a request may be.
+    """The limits of the images of a request.
 
     Raises:
         SettingsError: a format is unknown, or nothing installed decodes it.

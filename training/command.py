@@ -193,7 +193,7 @@ def _probe(job: Job) -> Mapping[str, float]:
 
 
 def _nothing(text: str) -> None:
-    """What the other processes say."""
+    """The output of all processes but the first: nothing."""
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from training.prepare import Prepared
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a task was made, for its manifest."""
+    """The provenance of a task, for its manifest."""
 
     method: str
     options: MiMiOptions
@@ -69,7 +69,7 @@ def from_file(data: bytes, backbone: Backbone | FrozenBackbone) -> AdaptedModel:
 
 
 def golden_logits(backbone: Backbone, adapter: TaskAdapter) -> np.ndarray:
-    """What the reference forward gives for the adapter's golden image: float32 (K,)."""
+    """The reference forward's logits for the adapter's golden image: float32 (K,)."""
     sites = {i: SiteWeights(_torch(arrays.down), _torch(arrays.up)) for i, arrays in adapter.sites.items()}
     head = (_torch(adapter.head_weight), _torch(adapter.head_bias))
     return reference_logits(backbone, sites, head, adapter.golden_image)

@@ -242,7 +242,7 @@ class MiMiOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
-    """What a training reads, where it writes, and on what it computes.
+    """The data, the output and the device of a training.
 
     Attributes:
         image_column: of a Parquet file or hub data set.

@@ -1,7 +1,7 @@
 """Learning rates to choose from: one rule for every method, and a search that goes on if the best is at an edge.
 
-All rates belong to the 1-2-5 series, … 1e-3, 2e-3, 5e-3, 1e-2 …. A grid is a method's published rate and its two neighbours.
-If the best rate on validation is the first or last of its grid, the next one is tried too.
+All rates belong to the 1-2-5 series, … 1e-3, 2e-3, 5e-3, 1e-2 …. A grid is a method's published rate and its two
+neighbours. If the best rate on validation is the first or last of its grid, the next one is tried too.
 """
 
 from collections.abc import Callable, Sequence

@@ -38,7 +38,7 @@ class Compiled(ModuleBackend):
 
     @property
     def compiled(self) -> int:
-        """How many sub-layers the library computes."""
+        """The number of sub-layers that the library computes."""
         return sum(step is not None for step in self._steps)
 
     def enter(self, site: int, x: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Compiled(ModuleBackend):
 
 
 def path_in(folder: Path) -> Path:
-    """Where this machine's library lies, or would."""
+    """The path of this machine's library, whether it exists or not."""
     return folder / library_name(level())
 
 

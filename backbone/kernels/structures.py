@@ -75,7 +75,7 @@ class Adapter(ctypes.Structure):
 
 
 class Ending(ctypes.Structure):
-    """What is done to a branch's output; see `sum_of`."""
+    """The last operations on a branch's output; see `sum_of`."""
 
     _fields_ = [("adapters", ctypes.POINTER(Adapter)), ("count", NUMBER), ("added", ctypes.c_bool)]
 

@@ -86,7 +86,7 @@ def serve(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = No
 def config(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = None, json: Json = False) -> int:
     """Print the settings that `mimi serve` would run with, and where each came from; 2 if it would refuse them.
 
-    What is printed is a file that `--config` reads. Secrets are masked and commented out.
+    The output is a file that `--config` reads. Secrets are masked and commented out.
     """
     from service.errors import SettingsError
 

@@ -1,17 +1,17 @@
-"""The one owner of resident weights: a cache of task adapters by SHA-256, within a budget of bytes.
+"""The owner of all resident weights: a cache of task adapters by SHA-256, within a budget of bytes.
 
-`get` gives what is there, `load` brings what is not, and S3-FIFO decides what leaves. A row of a batch holds its
-task's `Resident` itself. So an evicted task stays whole while work in flight points to it, no pin can leak, and the
-task comes back without a read if it is asked for meanwhile. Knows bytes and hashes; knows neither task names nor
-versions, nor where weights are read from.
+`get` looks a content up, `load` adds it, and S3-FIFO decides which content is evicted. A row of a batch refers to its
+task's `Resident` itself. So an evicted task stays in memory while a row in flight refers to it, and no pin can leak.
+If the task is requested again meanwhile, it comes back without a read. This file knows bytes and hashes. It knows
+neither task names, nor versions, nor the source of weights.
 
-There is no second tier below this one. On the CPU it would lie in the same memory: the same bytes keep more tasks
-ready in a larger budget of one tier, and a read from the store takes 2 ms in a thread of its own. On a GPU this cache
-is itself the tier on the host, and the runtime's bank of slots is the tier on the device (see padded/bank.py).
+There is no second tier below this one. On the CPU it would be in the same memory, where one tier with a larger budget
+keeps more tasks. A read from the store takes 2 ms in a thread of its own. On a GPU this cache is the tier on the host,
+and the runtime's bank is the tier on the device (see padded/bank.py).
 
-Why S3-FIFO: of the policies in cachetools, LRU, FIFO and random replacement lose the whole working set to a scan, and
-LFU keeps yesterday's tasks for ever (hit rate 0.09 after demand moved to other tasks, S3-FIFO 0.91; a scan leaves
-S3-FIFO 0.99 of its working set, and a working set that is one task too large hits 0.93).
+Why S3-FIFO? Of the policies in cachetools, LRU, FIFO and random replacement lose the whole working set to a scan. LFU
+keeps yesterday's tasks for ever: its hit rate is 0.09 after demand moved to other tasks, that of S3-FIFO 0.91. After a
+scan S3-FIFO still has 0.99 of its working set. If the working set is one task too large, 0.93 of its lookups hit.
 Source: Yang et al., FIFO queues are all you need for cache eviction, SOSP 2023.
 """
 
@@ -33,7 +33,7 @@ _PROMOTING_USES = 2  # uses in the small queue that lead to the main queue
 
 @dataclass(frozen=True, slots=True)
 class TierUsage:
-    """What one kind of memory holds now, and what happened in it since the start.
+    """The contents of one kind of memory now, and its hits, misses and evictions since the start.
 
     Attributes:
         tasks: contents held.
@@ -56,7 +56,7 @@ class TierUsage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What is resident: `tasks` and their `nbytes`, and what evicted tasks still occupy for work in flight."""
+    """Resident `tasks` and their `nbytes`, and the memory of evicted tasks that work in flight still uses."""
 
     tasks: int
     nbytes: int
@@ -131,7 +131,7 @@ class Cache:
             self._policy.pin(hashes)
 
     def usage(self) -> TierUsage:
-        """What is held, and what happened."""
+        """The contents now, and the counts since the start."""
         with self._lock:
             pinned = sum(name in self._held for name in self._policy.pinned)
             counts = (self._hits, self._misses, self._evictions)

@@ -204,7 +204,7 @@ class Engine:
         return Usage(device.tasks, device.nbytes, len(lingering), sum(resident.nbytes for resident in lingering))
 
     def tiers(self) -> Mapping[str, TierUsage]:
-        """What each kind of memory holds: "device", where batches are computed, and "host" where that is another."""
+        """The usage of each kind of memory: "device", where batches are computed, and "host" if that is another."""
         host, device = self._cache.usage(), self._runtime.usage()
         return {"device": host} if device is None else {"device": device, "host": host}
 

@@ -1,9 +1,9 @@
-"""Rows that wait: the requests they belong to, and which row is next.
+"""Queued rows and their requests, and the choice of the next row.
 
 The next row is found by priority, then by deficit round robin between tasks, then by the earliest deadline. In a round
-each task may spend one quantum: the price in FLOPs of the dearest row seen. What a task does not spend it keeps while
-it has rows waiting. So a task gets its share however many rows it sends and whatever they cost, and a task that comes
-late waits for at most one round. Rounds are ranks in a heap here, so that taking a row needs no walk over all tasks.
+each task may spend one quantum: the cost in FLOPs of the most expensive row seen. A task keeps the rest of its quantum
+while it has rows waiting. So each task gets its share, for any number and cost of its rows. A task that arrives late
+waits for at most one round. Rounds are ranks in a heap here, so taking a row needs no walk over all tasks.
 Source: M. Shreedhar and G. Varghese, Efficient fair queuing using deficit round robin, SIGCOMM 1995.
 
 Plain data structures without locks, threads or clocks of their own; the worker guards them.

@@ -53,8 +53,7 @@ class Runner(Protocol):
 def run_isolated(engine: Runner, rows: Sequence[Row], *, halved: bool = False) -> list[RowResult | RowFailed]:
     """Answer rows; a batch that fails is halved until the rows that fail alone are found.
 
-    A batch that does not fit into memory is halved once. Who tries again and again with less memory only keeps others
-    waiting.
+    A batch that does not fit into memory is halved once. Further attempts would only keep other requests waiting.
 
     Args:
         engine: computes.

@@ -53,7 +53,7 @@ _NAME = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECA
 
 @dataclass(slots=True)
 class Guard:
-    """What all connections of a server share.
+    """Shared by all connections of a server.
 
     Attributes:
         settings: the limits.

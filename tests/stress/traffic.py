@@ -28,7 +28,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to send.
+    """The requests to send, and their timing.
 
     Attributes:
         requests: a file of prepared requests, as `benchmarks.serving.load.save` writes it.

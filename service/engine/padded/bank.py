@@ -1,14 +1,14 @@
 """Adapter weights in a device's own memory: a slab allocator with a budget of bytes.
 
-Weights are padded to size classes of width, and each class of each site has a slab: tensors of equal slots (Bonwick,
-The slab allocator, USENIX 1994). A task occupies one slot in each of its classes, so a swap writes a slot and what a
-recorded graph reads stays where it is. A slab that runs out of slots moves to a larger place; `generation` tells that
-to whoever recorded the old one.
+Weights are padded to size classes of width. Each class of each site has a slab: tensors of equal slots (Bonwick, The
+slab allocator, USENIX 1994). A task occupies one slot in each of its classes. So a swap writes a slot, and the tensors
+that a recorded graph reads stay in place. A slab that runs out of slots moves to larger tensors. Then `generation`
+changes, and recordings of the old tensors are dropped.
 
-The bank reports the bytes its tensors occupy, padding and free slots included, and holds its budget on them: past it,
-the least recently used tasks leave the bank. They stay in the host's memory and are copied again when they are asked
-for. Only the tasks of one batch, and pinned ones, may exceed the budget. LRU is enough here, since a miss costs one
-copy of some 100 KB from the host's memory, and the cache above already decides which tasks are worth keeping.
+The budget counts all bytes of the bank's tensors, padding and free slots included. Beyond it, the least recently used
+tasks leave the bank. They stay in the host's memory and are copied again when they are needed. Only the tasks of one
+batch, and pinned ones, may exceed the budget. LRU is enough here. A miss costs one copy of some 100 KB from the host's
+memory, and the cache above already decides which tasks are worth keeping.
 
 Weights may be copied ahead (`prepare`) while a batch is computed: no batch reads a free slot.
 """
@@ -179,7 +179,7 @@ class Bank:
         return sum(slab.nbytes for slab in list(self._slabs.values()))
 
     def usage(self) -> TierUsage:
-        """What lies on the device, and what happened there."""
+        """The contents of the device, and the counts since the start."""
         with self._lock:
             pinned = sum(resident.sha256 in self._pinned for resident in list(self._placed))
             counts = (self._hits, self._misses, self._evictions)
@@ -205,7 +205,7 @@ class Bank:
     def slots(self, residents: Sequence[Resident]) -> list[Mapping[Key, int]]:
         """For each task of a batch its slots, by class; weights that are not there are copied.
 
-        Whatever the calling thread launches next waits for the copies.
+        Later launches of the calling thread wait for the copies.
         """
         with self._lock:
             self._reclaim()
@@ -336,7 +336,7 @@ def _parts(resident: Resident) -> dict[Key, tuple[Tensor, Tensor]]:
 
 
 def _same_part(part: Tensor, block: Tensor, copy: Tensor) -> Tensor:
-    """What `part` is of `block`, taken from a copy of that block."""
+    """The same part of a copy of `block` as `part` is of the block itself."""
     return copy.as_strided(part.shape, part.stride(), part.storage_offset() - block.storage_offset())
 
 

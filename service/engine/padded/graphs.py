@@ -1,7 +1,7 @@
 """Launches recorded once and replayed: on a GPU a small batch costs mostly the launches of its kernels.
 
-A recording reads and writes fixed places, so inputs are copied into those of the recording; an input that lies there
-already, because the recording before wrote it there, is not copied.
+A recording reads and writes fixed tensors, so inputs are copied into its own. An input is not copied if the recording
+before wrote it there.
 """
 
 from collections import OrderedDict

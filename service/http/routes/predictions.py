@@ -86,8 +86,8 @@ _DOCUMENTED: dict[str, Any] = {
 async def predict(task: Task, options: _Options, service: Running, request: Request) -> Response:
     """Classify one or more images by the labels of a task.
 
-    The body is one raw image (JPEG, PNG or WebP, judged by its bytes), a multipart form with images as files, or
-    JSON with base64 images. `top_k` and `output` may stand in the query, the form or the JSON; the body's win.
+    The body is one raw image, a multipart form with images as files, or JSON with base64 images. Images are JPEG, PNG
+    or WebP, recognised by their bytes. `top_k` and `output` may be in the query or in the body; the body's win.
     """
     return await _one(service, request, Target(task), options)
 

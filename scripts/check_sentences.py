@@ -1,9 +1,7 @@
 """Fails when a docstring or a document has a sentence that is hard to read.
 
-Two rules of CONTRIBUTING.md are checked. A sentence, or its part before a colon or a semicolon, has at most 25 words.
-No statement begins with a clause as its subject ("What is deleted leaves no series").
-
-Examples, tables, lists in columns and history are left out. Words in code style count, as readers read them too.
+Two rules of CONTRIBUTING.md are checked. A sentence, or its part up to a colon or a semicolon, has at most 25 words. No
+statement begins with a clause such as "What is deleted". Examples, tables, lists in columns and history are left out.
 """
 
 import ast
@@ -14,12 +12,13 @@ from pathlib import Path
 
 MAX_WORDS = 25
 PACKAGES = ("backbone", "adapters_store", "training", "service", "mimi", "benchmarks", "scripts", "tests")
-HISTORY = ("CHANGELOG.md", "lab", "results", "reliability.md")  # files and folders that tell what was, or are written by runs
+LEFT_OUT = ("CHANGELOG.md", "lab", "results", "reliability.md")  # history, and files that runs write
 
 _CLAUSE = re.compile(r"(What|Whatever|Who|Whoever)\b(?!.*\?)", re.DOTALL)
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
-_PART = re.compile(r"(?<=[:;])\s+")
-_NEW = re.compile(r"\s*(?:[-*] |\d+\. |\w+(?:, \w+)*: |(?:Args|Attributes|Raises|Returns|Yields):$)")  # begins a text of its own
+_SENTENCE = re.compile(r"(?<=[.!?])\**\s+")  # also behind an abbreviation, which only makes the check milder
+_PART = re.compile(r"(?<=[:;])\**\s+")
+_ITEM = re.compile(r"\s*(?:[-*] |\d+\. |\w+(?:, \w+)*:(?: |$))")  # of a list, or of `Args:` and its kin
+_MARK = re.compile(r"\s*(?:[-*]|\d+\.) ")
 _COLUMNS = re.compile(r"\S {2,}\S|[├└│]|^ {4,}|^\s*[|#<!]")  # examples, trees, tables, headings
 _TARGET = re.compile(r"(?<=\])\([^()\s]*\)")
 
@@ -29,12 +28,12 @@ def paragraphs(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     number, words = 0, list[str]()
     for at, line in [*lines, (0, "")]:
         ends = not line.strip() or bool(_COLUMNS.search(line))
-        if words and (ends or _NEW.match(line)):
+        if words and (ends or _ITEM.match(line)):
             yield number, " ".join(words)
             words = []
         if not ends:
             number = number if words else at
-            words.append(_TARGET.sub("", line).strip())
+            words.append(_TARGET.sub("", _MARK.sub("", line)).strip())
 
 
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
@@ -43,9 +42,8 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node)
             if text is not None:
-                first = node.body[0].lineno
-                unit = [(first + at, line.removeprefix("    ") if at else line) for at, line in enumerate(text.split("\n"))]
-                yield from paragraphs(unit)
+                lines = enumerate(text.split("\n"), node.body[0].lineno)
+                yield from paragraphs([(number, line.removeprefix("    ")) for number, line in lines])
 
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:
@@ -58,22 +56,26 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
     yield from paragraphs(lines)
 
 
+def faults(text: str) -> Iterator[str]:
+    """The faults of the sentences of a paragraph."""
+    for sentence in _SENTENCE.split(text):
+        if _CLAUSE.match(sentence):
+            yield f"begins with a clause: {sentence[:60]}"
+        counts = ((len(part.split()), part) for part in _PART.split(sentence))
+        yield from (f"{count} words, at most {MAX_WORDS}: {part[:60]}" for count, part in counts if count > MAX_WORDS)
+
+
 def problems(path: Path) -> Iterator[str]:
     """One line of text for each sentence that breaks a rule."""
     for number, text in docstrings(path) if path.suffix == ".py" else prose(path):
-        for sentence in _SENTENCE.split(text):
-            if _CLAUSE.match(sentence):
-                yield f"{path}:{number}: begins with a clause: {sentence[:60]}"
-            for part in _PART.split(sentence):
-                if len(part.split()) > MAX_WORDS:
-                    yield f"{path}:{number}: {len(part.split())} words, at most {MAX_WORDS}: {part[:60]}"
+        yield from (f"{path}:{number}: {fault}" for fault in faults(text))
 
 
 def texts(root: Path) -> list[Path]:
     """The Python and Markdown files of the project."""
     code = [file for package in PACKAGES for file in (root / package).rglob("*.py")]
     documents = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("adapters_store/*.md")]
-    return sorted([*code, *(file for file in documents if not set(file.parts) & set(HISTORY))])
+    return sorted([*code, *(file for file in documents if not set(file.parts) & set(LEFT_OUT))])
 
 
 def main(arguments: list[str]) -> int:
