@@ -18,7 +18,7 @@ _CLAUSE = re.compile(r"(What|Whatever|Who|Whoever)\b(?!.*\?)", re.DOTALL)
 _SENTENCE = re.compile(r"(?<=[.!?])\**\s+")  # also behind an abbreviation, which only makes the check milder
 _PART = re.compile(r"(?<=[:;])\**\s+")
 _ITEM = re.compile(r"\s*(?:[-*] |\d+\. |\w+(?:, \w+)*:(?: |$))")  # of a list, or of `Args:` and its kin
-_MARK = re.compile(r"\s*(?:[-*]|\d+\.) ")
+_MARK = re.compile(r"^\s*(?:[-*]|\d+\.) ")
 _COLUMNS = re.compile(r"\S {2,}\S|[├└│]|^ {4,}|^\s*[|#<!]")  # examples, trees, tables, headings
 _TARGET = re.compile(r"(?<=\])\([^()\s]*\)")
 
