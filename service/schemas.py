@@ -17,6 +17,13 @@ TaskId = Annotated[str, Field(pattern=TASK_PATTERN, examples=["digits"])]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the task adapter file")]
 TopK = Annotated[int, Field(ge=1, le=10_000, description="how many labels to name; capped at the task's number")]
 
+Threshold = Annotated[
+    float,
+    Field(
+        ge=0, le=1, description="probability from which on a label is given, in the place of the thresholds in the file"
+    ),
+]
+
 
 class Answer(BaseModel):
     """Base of every body: no field but the declared ones."""
@@ -39,13 +46,30 @@ class Prediction(Answer):
 
     label: str
     index: int = Field(ge=0)
-    probability: float = Field(ge=0, le=1)
+    probability: float = Field(ge=0, le=1, description="calibrated where the task's file has a temperature")
 
 
 class ImageResult(Answer):
     """The answer to one image: predictions, logits or features, as the request asked."""
 
-    predictions: list[Prediction] | None = Field(default=None, description="most probable label first")
+    predictions: list[Prediction] | None = Field(
+        default=None,
+        description="most probable label first; of a task with independent labels those that are given, unless top_k "
+        "says how many",
+    )
+    labels: list[str] | None = Field(
+        default=None,
+        description="labels that are given: those whose probability reaches their threshold; absent where there is no "
+        "threshold",
+    )
+    known: bool | None = Field(
+        default=None,
+        description="false: the image is like none that the task was trained on, so its labels mean nothing; absent "
+        "where the task's file does not say",
+    )
+    unknown_score: float | None = Field(
+        default=None, ge=0, description="above 1: not known; how far the image is from those of the task"
+    )
     logits: list[float] | None = Field(default=None, description="one for each label of the task")
     features: list[float] | None = Field(default=None, description="what the task's head reads")
     gflops_spent: float = Field(
@@ -97,6 +121,7 @@ class PredictOptions(BaseModel):
 
     top_k: TopK | None = None
     output: Output | None = Field(default=None, description="what to answer with; probabilities if not said")
+    threshold: Threshold | None = None
 
 
 class FanoutOptions(PredictOptions):
@@ -190,6 +215,9 @@ class GoldenReport(Answer):
     reference: float = Field(description="reference forward against the file")
     engine: float = Field(description="this server's engine against the file")
     tolerance: float = Field(description="what the reference was allowed")
+    score: float | None = Field(
+        default=None, description="unknown score of the reference against the file; null: it says nothing of that"
+    )
 
 
 class Health(Answer):

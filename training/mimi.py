@@ -16,10 +16,11 @@ from pathlib import Path
 
 from adapters_store import unpack
 from backbone import Backbone
+from training.calibrate import calibrate
 from training.checkpoint import locked
 from training.cycles import CycleResult, result_of
 from training.errors import Diverged, FolderInUse, UnwritableFile
-from training.export import Origin, from_file, to_file, with_metrics
+from training.export import Origin, from_file, to_file, with_answers, with_metrics
 from training.fit import Fitting, evaluate, or_none, train_epoch
 from training.model import AdaptedModel
 from training.options import MiMiOptions
@@ -214,8 +215,10 @@ def finish(run: Run, job: Job) -> Outcome:
     exported = exported_size([result.validation for result in results], run.options.size_tolerance)
     if exported < len(files) - 1:
         job.reporter.say(_why_larger(results, exported, run.options.size_tolerance))
-    job.world.write(done, lambda: files[exported])
-    return Outcome(files[exported], results, run.options, exported)
+    adapter = _read_back(files[exported], run)
+    job.world.write(run.files[exported], lambda: adapter)
+    job.world.write(done, lambda: adapter)
+    return Outcome(adapter, results, run.options, exported)
 
 
 def exported_size(validation: Sequence[float], tolerance: float) -> int:
@@ -235,6 +238,14 @@ def _why_larger(results: Sequence[CycleResult], exported: int, tolerance: float)
         f"warning: {last.neurons} neurons validate at {last.validation:.4f}, the best size at {best:.4f}: exported are "
         f"{chosen.neurons} neurons at {chosen.validation:.4f}, the smallest size within --size-tolerance {tolerance:g}"
     )
+
+
+def _read_back(data: bytes, run: Run) -> bytes:
+    """The file `data` with how its answers are read, measured with the weights of the file."""
+    answers = unpack(data).manifest.answers
+    if answers is not None and answers.validation is not None:
+        return data
+    return with_answers(data, calibrate(from_file(data, run.frozen), run.prepared), run.frozen.original)
 
 
 def _tested(path: Path, data: bytes, run: Run) -> bytes:

@@ -102,8 +102,13 @@ class TaskModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of normalised images (B, 3, H, W)."""
-        logits: Tensor = self.head(self.backbone(images, self._branch))
+        logits: Tensor = self.head(self.features(images))
         return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the head reads (B, F), of normalised images (B, 3, H, W)."""
+        features: Tensor = self.backbone(images, self._branch)
+        return features
 
     def forward_from(self, x: Tensor, cut: Cut) -> Tensor:
         """Logits (B, K) of the output at `cut`, as `training.prefix.advanced` gives it; not of pixels."""

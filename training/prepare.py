@@ -51,6 +51,11 @@ class Prepared:
                 kept[name] = images.to(torch.device(device))
         return replace(self, **kept)  # type: ignore[arg-type]
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether an image has any number of labels, and targets are (n, K)."""
+        return self.train.targets.ndim > 1
+
     @cached_property
     def identity(self) -> dict[str, object]:
         """JSON values that differ where anything differs that a run reads: name, labels, images or their classes."""

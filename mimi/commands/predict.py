@@ -255,14 +255,14 @@ class _Here:
     def _row(self, image: _Loaded, task: str, resident: "Resident", result: "RowResult | str") -> Answer:
         import numpy as np
 
-        from service.predict import softmax
+        from service.answers import probabilities_of
 
         origin = {"adapter": resident.sha256}
         if isinstance(result, str):
             return answered(image.name, image.sha256, task, **origin, error=result)
         if not np.isfinite(result.logits).all():
             return answered(image.name, image.sha256, task, **origin, error="the answer is no finite number")
-        shares, labels = softmax(result.logits), resident.manifest.labels
+        shares, labels = probabilities_of(result.logits, resident.manifest), resident.manifest.labels
         best = np.argsort(-result.logits, kind="stable")[: self._asking.top_k].tolist()
         named = [{"label": labels[i], "index": i, "probability": round(float(shares[i]), 6)} for i in best]
         costs = {"gflops_spent": result.flops_spent / _GIGA, "gflops_saved": result.flops_saved / _GIGA}

@@ -16,7 +16,7 @@ from service.http.payload import MANY_TASKS, ONE_TASK, Payload, PredictSchema, r
 from service.http.routes.aliases import Alias
 from service.http.routes.common import Running, Task, begin, body_of, may_predict, service_of, while_connected
 from service.http.routes.versions import Number
-from service.http.views import fanout_answer, predict_answer
+from service.http.views import Wish, fanout_answer, predict_answer
 from service.metrics.counters import AskedTask, Kind, RequestRecord
 from service.predict import Outputs
 from service.schemas import ALL_TASKS, TASK_PATTERN, FanoutAnswer, FanoutOptions, PredictAnswer, PredictOptions
@@ -86,8 +86,14 @@ _DOCUMENTED: dict[str, Any] = {
 async def predict(task: Task, options: _Options, service: Running, request: Request) -> Response:
     """Classify one or more images by the labels of a task.
 
+<<<<<<< HEAD
     The body is one raw image, a multipart form with images as files, or JSON with base64 images. Images are JPEG, PNG
     or WebP, recognised by their bytes. `top_k` and `output` may be in the query or in the body; the body's win.
+=======
+    The body is one raw image (JPEG, PNG or WebP, judged by its bytes), a multipart form with images as files, or
+    JSON with base64 images. `top_k`, `output` and `threshold` may stand in the query, the form or the JSON; the body's
+    win. An answer says whether the image is `known` at all, where the task's file can tell.
+>>>>>>> main
     """
     return await _one(service, request, Target(task), options)
 
@@ -131,8 +137,7 @@ async def predict_by_many(options: Annotated[FanoutOptions, Query()], service: R
         versions = await _resolve(service, payload.tasks)
     record.asked = [AskedTask(version) for version in versions]
     outputs = await _predict(service, request, record, payload)
-    output = payload.output or options.output or "probabilities"
-    return _json(fanout_answer(outputs, output, payload.top_k or options.top_k))
+    return _json(fanout_answer(outputs, _wish(payload, options)))
 
 
 async def _one(service: Service, request: Request, target: Target, options: PredictOptions) -> Response:
@@ -140,8 +145,16 @@ async def _one(service: Service, request: Request, target: Target, options: Pred
     record.asked = [AskedTask(await service.targets.named(target))]  # before the images travel
     payload = await _read(service, request, ONE_TASK)
     outputs = await _predict(service, request, record, payload)
-    output = payload.output or options.output or "probabilities"
-    return _json(predict_answer(outputs, output, payload.top_k or options.top_k))
+    return _json(predict_answer(outputs, _wish(payload, options)))
+
+
+def _wish(payload: Payload, options: PredictOptions) -> Wish:
+    """What the answer shall hold: what the body says, or else the query."""
+    return Wish(
+        output=payload.output or options.output or "probabilities",
+        top_k=payload.top_k or options.top_k,
+        threshold=options.threshold if payload.threshold is None else payload.threshold,
+    )
 
 
 async def _resolve(service: Service, names: Sequence[str]) -> list[TaskVersion]:

@@ -22,15 +22,19 @@ from service.http.payload import bounded_text, read_object
 from service.http.v2 import tensors
 from service.http.v2.schemas import (
     FEATURES,
+    GIVEN,
     IMAGE,
+    KNOWN,
     LOGITS,
     PIXELS,
     PROBABILITIES,
+    UNKNOWN_SCORE,
     InferenceRequest,
     Input,
     RequestedOutput,
     bool_parameter,
     int_parameter,
+    share_parameter,
     validated,
 )
 
@@ -79,6 +83,8 @@ def _length(header: str, most: int) -> int:
 
 
 OUTPUTS = (LOGITS, PROBABILITIES, FEATURES)
+_ALL_OUTPUTS = (*OUTPUTS, GIVEN, KNOWN, UNKNOWN_SCORE)
+_NOT_RANKED = (GIVEN, KNOWN, UNKNOWN_SCORE)
 _MICRO = 1e-6
 _LARGEST = 2**63 - 1
 _MOST_CLASSES = 10_000
@@ -94,6 +100,13 @@ class OutputSpec:
     classification: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """How outputs come that the client did not name: as binary data or not."""
+
+    binary: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ParsedRequest:
     """A validated request.
@@ -104,6 +117,8 @@ class ParsedRequest:
         id: the client's name for the request; the answer repeats it.
         seconds: its timeout; None: the server's.
         priority: as of `Batcher.submit`.
+        threshold: for all labels, in the place of those in the task's file.
+        others: how to answer with the outputs that only some tasks have; None where the client names its outputs.
     """
 
     images: Sequence[Picture]
@@ -111,6 +126,8 @@ class ParsedRequest:
     id: str | None = None
     seconds: float | None = None
     priority: int = DEFAULT_PRIORITY
+    threshold: float | None = None
+    others: Others | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +145,9 @@ def parse_request(body: SplitBody, limits: InputLimits) -> ParsedRequest:
         InvalidInference: this server cannot answer it; the message says why.
     """
     if body.document is None:  # the whole body is the single element of the single input, and all outputs are binary
-        return ParsedRequest([bytes(body.binary)], [OutputSpec(name, binary=True) for name in OUTPUTS])
+        return ParsedRequest(
+            [bytes(body.binary)], [OutputSpec(name, binary=True) for name in OUTPUTS], others=Others(binary=True)
+        )
     request = validated(body.document)
     parameters = request.parameters
     timeout = int_parameter(parameters, "timeout", most=_LARGEST)
@@ -139,6 +158,8 @@ def parse_request(body: SplitBody, limits: InputLimits) -> ParsedRequest:
         id=request.id,
         seconds=timeout * _MICRO if timeout else None,
         priority=min(priority, LOWEST_PRIORITY) if priority else DEFAULT_PRIORITY,
+        threshold=share_parameter(parameters, "threshold"),
+        others=None if request.outputs else Others(_all_binary(request)),
     )
 
 
@@ -195,7 +216,7 @@ def _numbers(tensor: Input, data: memoryview | None) -> np.ndarray:
 
 
 def _outputs(request: InferenceRequest) -> list[OutputSpec]:
-    binary = bool_parameter(request.parameters, "binary_data_output") or False
+    binary = _all_binary(request)
     if not request.outputs:
         return [OutputSpec(name, binary) for name in OUTPUTS]
     if len({output.name for output in request.outputs}) != len(request.outputs):
@@ -203,9 +224,15 @@ def _outputs(request: InferenceRequest) -> list[OutputSpec]:
     return [_output_spec(output, binary) for output in request.outputs]
 
 
+def _all_binary(request: InferenceRequest) -> bool:
+    return bool_parameter(request.parameters, "binary_data_output") or False
+
+
 def _output_spec(output: RequestedOutput, binary: bool) -> OutputSpec:
-    if output.name not in OUTPUTS:
-        raise InvalidInference(f"outputs are {', '.join(OUTPUTS)}")
+    if output.name not in _ALL_OUTPUTS:
+        raise InvalidInference(f"outputs are {', '.join(_ALL_OUTPUTS)}")
     own = bool_parameter(output.parameters, "binary_data")
     count = int_parameter(output.parameters, "classification", most=_MOST_CLASSES)
+    if count and output.name in _NOT_RANKED:
+        raise InvalidInference(f"the output {output.name} has no best classes")
     return OutputSpec(output.name, binary if own is None else own, count or None)

@@ -19,7 +19,7 @@ from service.http.routes.common import Running, Task, begin, body_of, may_manage
 from service.http.routes.versions import Number
 from service.http.v2 import docs
 from service.http.v2.requests import HEADER, InputLimits, parse_request, split_body
-from service.http.v2.responses import model_metadata, render, repository_index, server_metadata
+from service.http.v2.responses import chosen, model_metadata, render, repository_index, server_metadata
 from service.http.v2.schemas import (
     InferenceResponse,
     ModelMetadata,
@@ -57,8 +57,10 @@ async def infer(task: Task, service: Running, request: Request, length: _Length 
 
     The input is `image`, BYTES [N] of JPEG, PNG or WebP files (in JSON as base64), or UINT8 [N, H, W, 3]; or `pixels`,
     FP32 [N, 3, H, W], normalised already. Outputs are `logits`, `probabilities` and `features`, all of them unless
-    some are named; with the parameter `classification` the largest values as "value:index:label". `timeout`
-    (microseconds) and `priority` (1 is the highest) are honoured, `id` is given back.
+    some are named. Tasks whose files say how answers are read have more: `given`, BOOL [N, K], the labels that reach
+    their threshold (or the parameter `threshold`); `known`, BOOL [N], false for images like none of the task's; and
+    `unknown_score`, FP32 [N], above 1 for those. With the parameter `classification` the largest values come as
+    "value:index:label". `timeout` (microseconds) and `priority` (1 is the highest) are honoured. `id` is given back.
     """
     return await _infer(service, request, Target(task), length)
 
@@ -78,6 +80,7 @@ async def _infer(service: Service, request: Request, target: Target, length: str
     body = await read_file(Body("", body_of(request).stream), most_bytes=settings.body_bytes)
     parsed = await service.decoder.offload(lambda: parse_request(split_body(body, length), limits))
     served = await service.targets.ready([asked.named])
+    chosen(parsed, served[0].manifest)  # an output that the task does not have is refused before anything is computed
     work = service.predictor.predict(
         served, parsed.images, seconds=parsed.seconds, priority=parsed.priority, client=record.client
     )

@@ -11,7 +11,8 @@ from adapters_store.strict_json import Json
 from service.errors import InvalidInference
 
 IMAGE, PIXELS = "image", "pixels"  # the inputs
-LOGITS, PROBABILITIES, FEATURES = "logits", "probabilities", "features"  # the outputs
+LOGITS, PROBABILITIES, FEATURES = "logits", "probabilities", "features"  # the outputs of every task
+GIVEN, KNOWN, UNKNOWN_SCORE = "given", "known", "unknown_score"  # of tasks whose files say how answers are read
 
 _FOREIGN = ("sequence_id", "sequence_start", "sequence_end", "shared_memory_region")
 
@@ -91,6 +92,20 @@ def int_parameter(parameters: Parameters | None, name: str, *, most: int) -> int
     return value
 
 
+def share_parameter(parameters: Parameters | None, name: str) -> float | None:
+    """A parameter that is a number from 0 to 1; None where it is not given.
+
+    Raises:
+        InvalidInference: it is something else.
+    """
+    value = (parameters or {}).get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise InvalidInference(f"the parameter {name} must be a number from 0 to 1")
+    return float(value)
+
+
 def bool_parameter(parameters: Parameters | None, name: str) -> bool | None:
     """A parameter that is true or false; None if it is not given.
 
@@ -165,10 +180,10 @@ class OutputTensor(V2Answer):
     """One output. Its data is behind the JSON if `binary_data_size` is among the parameters."""
 
     name: str
-    datatype: Literal["FP32", "BYTES"]
+    datatype: Literal["FP32", "BYTES", "BOOL"]
     shape: list[int]
     parameters: dict[str, int] | None = None
-    data: list[float | str] | None = None
+    data: list[bool | float | str] | None = None
 
 
 class InferenceResponse(V2Answer):
