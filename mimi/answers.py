@@ -1,4 +1,4 @@
-"""Where answers go: a table, JSON Lines, CSV or Parquet; on standard output, or in a file that a later run continues.
+"""Output of answers: a table, JSON Lines, CSV or Parquet; on standard output, or in a file that a later run continues.
 
 A file grows while answers come: JSON Lines in itself, the others in a journal beside it (`.FILE.part`), from which the
 file is made at the end. A run that finds either keeps its answers, and asks again for images that failed.

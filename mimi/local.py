@@ -1,12 +1,7 @@
 """An engine in this process, and the task adapter files it answers for.
 
-<<<<<<< HEAD
 `mimi predict` and `mimi bench` compute with it. It is the server's engine with the server's kernels, so the answers are
 the same.
-=======
-`mimi predict` and `mimi bench` compute with it. It is the server's own engine, with the server's own kernels, so the
-answers are the same.
->>>>>>> main
 """
 
 from collections.abc import Sequence

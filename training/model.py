@@ -106,7 +106,7 @@ class TaskModel(nn.Module):
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """What the head reads (B, F), of normalised images (B, 3, H, W)."""
+        """The features (B, F) that the head reads, of normalised images (B, 3, H, W)."""
         features: Tensor = self.backbone(images, self._branch)
         return features
 

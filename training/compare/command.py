@@ -78,21 +78,16 @@ def cells(file: Path, request: CompareRequest) -> list[Row]:
     return rows
 
 
-<<<<<<< HEAD
-def plans(file: Path, request: CompareRequest) -> Iterator[BackbonePlan]:
-    """The trainings of every backbone with their cost; raises BadConfig as `work`."""
-=======
 def plans(
     file: Path, request: CompareRequest, say: Callable[[str], None] = lambda text: None
 ) -> Iterator[BackbonePlan]:
-    """What would train on every backbone and what that costs; raises BadConfig as `work`.
+    """The trainings of every backbone with their cost; raises BadConfig as `work`.
 
     Args:
         file: the comparison.
-        request: what is wanted of it.
-        say: told what is measured, before it is.
+        request: its options.
+        say: is called with a line before each measurement.
     """
->>>>>>> main
     device = chosen_device(request.device)
     for config, backbone in _parts(file, request, weights=False):
         entries = entries_of(config, catalogue(len(backbone.sites)), only=request.only)
