@@ -97,10 +97,10 @@ class Cache:
         Args:
             sha256: hash of the content.
             read: provides it; may raise whatever it likes.
-            evicting: whether other contents may be evicted for it; if not, it is kept only where there is room.
+            evicting: whether other contents may be evicted for it; if not, it is kept only if there is room.
 
         Returns:
-            The content, and whether it is kept here. Of two threads that read it, both get the first one's.
+            The content, and whether it is kept here. If two threads read it, both get the first one's.
         """
         if (found := self.peek(sha256)) is not None:
             return found, True
@@ -113,7 +113,7 @@ class Cache:
             return fresh, self._hold(fresh)
 
     def evict(self, sha256: str) -> int:
-        """Let go of a content on request; returns its bytes, 0 where it is not here.
+        """Evict a content on request; returns its bytes, 0 if it is not here.
 
         Its memory is free once the last row in flight that points to it is answered.
         """
@@ -143,7 +143,7 @@ class Cache:
             return [resident for name, resident in self._evicted.items() if name not in self._held]
 
     def _hold(self, resident: Resident) -> bool:
-        """Keep a content, whatever must go for it; False where it is larger than the whole budget."""
+        """Keep a content, and evict others for it; False if it is larger than the whole budget."""
         self._held[resident.sha256] = resident
         for name in self._policy.add(resident.sha256, resident.nbytes):
             self._evicted[name] = self._held.pop(name)
@@ -179,7 +179,7 @@ class S3Fifo:
         return name in self._uses
 
     def room_for(self, size: int) -> bool:
-        """Whether so many more bytes fit without an eviction."""
+        """Whether this many more bytes fit without an eviction."""
         return self.nbytes + size <= self.budget
 
     def use(self, name: str) -> None:
@@ -187,7 +187,7 @@ class S3Fifo:
         self._uses[name] = min(_MAX_USES, self._uses[name] + 1)
 
     def add(self, name: str, size: int) -> list[str]:
-        """Keep a new name; returns what is evicted for it: the name itself if it is larger than the whole budget."""
+        """Keep a new name; returns the names evicted for it, or the name itself if it is larger than the budget."""
         if size > self.budget and name not in self.pinned:
             return [name]
         evicted = self._make_room(size)

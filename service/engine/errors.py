@@ -1,4 +1,4 @@
-"""Everything the engine can refuse or fail at.
+"""All errors of the engine.
 
     EngineError
     ├── AdmissionError            the task adapter was made for something else than this engine
