@@ -55,7 +55,7 @@ class Manifest:
     """Everything about a task adapter except its tensors."""
 
     backbone: BackboneRef
-    widths: tuple[int, ...]  # N_i for all sites, 0 where removed
+    widths: tuple[int, ...]  # N_i for all sites, 0 if removed
     labels: tuple[str, ...]
     preprocessing: Mapping[str, Json]
     preprocessing_sha256: str

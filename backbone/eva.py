@@ -37,7 +37,7 @@ def _rotations(model: Eva) -> list[Rotation]:
     """The rotary positions of every block, computed once.
 
     Raises:
-        UnsupportedBackbone: there is none.
+        UnsupportedBackbone: a block has no rotary positions.
     """
     if model.rope is None:
         raise UnsupportedBackbone("an EVA without rotary positions is not supported")

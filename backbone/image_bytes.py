@@ -67,9 +67,9 @@ def read(data: bytes) -> Encoded:
     """Walk the container.
 
     Raises:
-        UnsupportedFormat: it is none that is known here.
+        UnsupportedFormat: the format is not known here.
         ImageTooCostly: it has more pieces than any image needs.
-        BadImage: it does not hold together.
+        BadImage: the container is damaged.
     """
     form = _format(data)
     reader = _READERS.get(form) if form else None
@@ -101,7 +101,7 @@ def _be32(data: bytes, at: int) -> int:
 
 
 def inflated(data: bytes) -> bytes:
-    """Text or a profile that was compressed; empty where it is damaged or longer than `MOST_METADATA`."""
+    """Text or a profile that was compressed; empty if it is damaged or longer than `MOST_METADATA`."""
     stream = zlib.decompressobj()
     try:
         text = stream.decompress(data, MOST_METADATA)
@@ -137,7 +137,7 @@ def _read_png(data: bytes) -> Encoded:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, and where the contents begin and end; ends with IEND, with the bytes, or with what is no chunk."""
+    """The kind, begin and end of each chunk; stops at IEND, or at bytes that are not a chunk."""
     at = len(_PNG)
     for _ in range(MOST_PIECES):
         if at + 8 > len(data):

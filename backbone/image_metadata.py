@@ -46,7 +46,7 @@ def turn(exif: bytes, xmp: bytes) -> Image.Transpose | None:
 
 
 def _exif_orientation(exif: bytes) -> int | None:
-    """The value of EXIF's first directory; None where there is none, 0 where it is no whole number."""
+    """The value of EXIF's first directory; None if there is none, 0 if it is no whole number."""
     while exif.startswith(b"Exif\0\0"):
         exif = exif[6:]
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])

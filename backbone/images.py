@@ -158,7 +158,7 @@ def draft_size(size: tuple[int, int], enough: int) -> tuple[int, int]:
 
 @contextmanager
 def _decoding(pixels: int) -> Iterator[None]:
-    """Inside, whatever a decoder raises becomes one of our errors.
+    """A context that turns errors of decoders into ours.
 
     Args:
         pixels: that are decoded; decoders report a lack of memory for them as if the bytes were wrong.
@@ -193,7 +193,7 @@ def _pixels(encoded: Encoded, limits: ImageLimits, enough: int | None) -> Image.
 def _loaded(encoded: Encoded, limits: ImageLimits, enough: int | None) -> Image.Image:
     """The pixels as they are stored.
 
-    A JPEG without its end is taken if all its rows are there. They are if whatever follows makes no difference.
+    A JPEG without its end is taken if all its rows are there. They are if bytes after them make no difference.
     """
     if encoded.format != "JPEG" or encoded.whole:
         return _load(encoded, limits, enough)

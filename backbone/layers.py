@@ -107,7 +107,7 @@ class RotaryAttention(GlobalAttention):
             qkv: linear (C -> 3C).
             proj: linear (C -> C).
             rotation: of each head's queries and keys; its length gives the number of heads.
-            scale: LayerScale where there is one.
+            scale: LayerScale if there is one.
             inner: norm before the projection.
         """
         super().__init__(norm, qkv, proj, heads=proj.in_features // rotation.cosine.shape[-1], scale=scale)

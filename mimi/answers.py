@@ -147,7 +147,7 @@ def _line(answer: Answer) -> str:
 
 
 def _read(path: Path, chosen: Format) -> list[Answer]:
-    """The answers in a file of an earlier run; none where there is no file.
+    """The answers in a file of an earlier run; none if there is no file.
 
     Raises:
         UnreadableFile: it holds something else.

@@ -24,7 +24,7 @@ class Item:
     Attributes:
         name: with its values: "--port VALUE".
         text: what it is.
-        default: what holds where it is not given; empty: nothing, or the text says so.
+        default: what holds if it is not given; empty: nothing, or the text says so.
     """
 
     name: str

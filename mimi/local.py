@@ -25,7 +25,7 @@ class Computing:
 
     Attributes:
         engine: torch, or onnx for ONNX Runtime.
-        device: cpu or cuda; auto: cuda where there is such a device.
+        device: cpu or cuda; auto: cuda if there is such a device.
         precision: of the forward pass; auto: bf16 with torch on cuda, else fp32.
         kernels: the CPU's compiled kernels: none, those that `mimi compile` has made, or compiled now if missing.
         backbone: a timm architecture; none: the one that the task adapter file names.

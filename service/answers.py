@@ -32,7 +32,7 @@ def given(probabilities: np.ndarray, manifest: Manifest, threshold: float | None
         threshold: for all labels, in the place of those in the file.
 
     Returns:
-        None where neither the file nor the request has a threshold.
+        None if neither the file nor the request has a threshold.
     """
     limits: float | np.ndarray
     if threshold is not None:

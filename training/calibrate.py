@@ -202,7 +202,7 @@ def _figures(probabilities: Floats, given: Flags, truth: Flags, activation: str)
 
 
 def _confusion(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
-    """The cells that are not zero; none where they are too many for a file."""
+    """The cells that are not zero; none if they are too many for a file."""
     cells, counts = np.unique(np.stack([true, predicted], 1), axis=0, return_counts=True)
     found = tuple((*cell, count) for cell, count in zip(cells.tolist(), counts.tolist(), strict=True))
     return found if len(found) <= MOST_CELLS else ()

@@ -38,7 +38,7 @@ class Trained:
     Attributes:
         task: a task id made of the data set's name.
         outcome: sizes and the exported file.
-        probe: the linear probe on the same images: top-1 on "validation", and on "test" where there is such a split.
+        probe: the linear probe on the same images: top-1 on "validation", and on "test" if there is such a split.
         out: the task adapter file.
         report: the page about the run.
     """
@@ -95,7 +95,7 @@ def choose(preset: str, algorithm: Given, pruning: Given, fit: Given) -> MiMiOpt
 
 
 def chosen_device(name: str | None) -> str:
-    """`name`, or CUDA where there is a device and the CPU elsewhere.
+    """`name`, or CUDA if there is a device and the CPU elsewhere.
 
     Raises:
         BadConfig: nothing here computes on such a device, or this machine has none.

@@ -252,7 +252,7 @@ class _Tally:
 
 @torch.no_grad()
 def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 64, cache: PrefixCache | None = None) -> float:
-    """Top-1 accuracy in [0, 1] without augmentation, NaN where there are no images.
+    """Top-1 accuracy in [0, 1] without augmentation, NaN if there are no images.
 
     `cache`, of these images, spares their prefix the next time.
     """

@@ -161,7 +161,7 @@ class AdaptedModel(TaskModel):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """N_i for all sites, 0 where removed."""
+        """N_i for all sites, 0 if removed."""
         live = self.live
         return tuple(live[site.index].width if site.index in live else 0 for site in self.backbone.sites)
 

@@ -253,7 +253,7 @@ class TrainRequest:
         folder: the run's folder, where a run is continued; none: runs/DATA.
         backbone: a timm architecture; none: the bundled backbone.
         weights: a safetensors file with the backbone's weights.
-        device: cpu, cuda or cuda:NUMBER; none: cuda where there is one.
+        device: cpu, cuda or cuda:NUMBER; none: cuda if there is one.
         tensorboard: write what TensorBoard shows into this folder.
         preset: what the options below start from.
     """
@@ -280,7 +280,7 @@ class CompareRequest:
         only: do these methods of the file alone, between commas.
         dry_run: list finished and open cells, and train nothing.
         plan: print what would train, its cost, and what data is missing.
-        device: cpu, cuda or cuda:NUMBER; none: cuda where there is one.
+        device: cpu, cuda or cuda:NUMBER; none: cuda if there is one.
     """
 
     data: Path = Path()

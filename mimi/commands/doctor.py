@@ -43,7 +43,7 @@ class Finding:
 
     Attributes:
         verdict: ok; note: it works, but could be better; wrong: something does not work.
-        next_step: a command or an action; empty where nothing is to be done.
+        next_step: a command or an action; empty if nothing is to be done.
     """
 
     topic: str

@@ -1,4 +1,4 @@
-"""The commands of whoever runs a server: `mimi serve`, `mimi config` and `mimi compile`.
+"""The commands for operators: `mimi serve`, `mimi config` and `mimi compile`.
 
 Serve and config take an option for each setting; the options are made from `service.settings`. Keys have no option,
 because other users of a machine can read its command lines.
@@ -166,7 +166,7 @@ def secret(field: "FieldInfo") -> bool:
 
 
 def unit(field: "FieldInfo") -> str:
-    """The unit of a setting; empty where it has none."""
+    """The unit of a setting; empty if it has none."""
     from service.settings import Unit
 
     return next((item.name for item in field.metadata if isinstance(item, Unit)), "")

@@ -62,7 +62,7 @@ class RowResult:
         flops_saved: spared by pruning, against the same task at its initial widths.
         flops_shared: spared by sharing: spent + shared is the cost of the row alone.
         timing: filled in by the batcher.
-        unknown: the unknown score, above 1 where the task does not know such images; None where its file has no rule.
+        unknown: the unknown score, above 1 where the task does not know such images; None if its file has no rule.
     """
 
     logits: np.ndarray
@@ -93,7 +93,7 @@ class SoundThreads:
         """The result of a job.
 
         Raises:
-            MemoryError: oneDNN had none; or whatever the job raises.
+            MemoryError: oneDNN had no memory. Errors of the job are raised too.
         """
         stand_in: ThreadPoolExecutor | None = getattr(self._own, "stand_in", None)
         try:

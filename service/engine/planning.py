@@ -40,7 +40,7 @@ class Plan:
         places: for each given row, where its answer lies when those of all groups are put behind each other.
         groups: one for each task, in the order of their slices.
         live: adapters that act, by site; a site where no row is live is absent.
-        forks: by site, the places of the batch that go on from its output, in their new order; absent where the order
+        forks: by site, the places of the batch that go on from its output, in their new order; absent if the order
             stays. Forks at a site behind the last one are forks of the features.
     """
 

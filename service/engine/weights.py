@@ -41,7 +41,7 @@ class Resident:
         head: weight (K, F) and bias (K).
         first_site: the first live site, at which its rows leave the trunk; the number of sites if none is live.
         cost: FLOPs of one image, alone.
-        known: which features belong to images that the task knows; None where its file does not say.
+        known: which features belong to images that the task knows; None if its file does not say.
         block: one-dimensional; all tensors above are views of it.
     """
 
@@ -149,7 +149,7 @@ class GoldenCheck:
         reference: of the reference forward, recomputed here.
         engine: of this engine's own forward; reported, not limited.
         tolerance: upper limit of `reference`.
-        score: of the unknown score, by the reference forward; None where the file does not say what is known.
+        score: of the unknown score, by the reference forward; None if the file does not say what is known.
     """
 
     reference: float
@@ -186,7 +186,7 @@ def verify(
 
 
 def _check_score(adapter: TaskAdapter, resident: Resident, outputs: Reference) -> float | None:
-    """How far the unknown score is from the file's; None where it has none."""
+    """How far the unknown score is from the file's; None if it has none."""
     if resident.known is None or adapter.golden_score is None:
         return None
     score = _distance(unknown_scores(outputs.features[None], resident.known), adapter.golden_score)

@@ -220,7 +220,7 @@ def may_have_answered(seen: Seen, when: Spans) -> bool:
 
 
 def latencies(seen: Sequence[Seen]) -> dict[str, float]:
-    """Times from sending to answer in milliseconds; empty where there was no answer."""
+    """Times from sending to answer in milliseconds; empty if there was no answer."""
     if not seen:
         return {}
     taken = np.array([each.answered - each.sent for each in seen]) * _MILLI

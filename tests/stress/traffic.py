@@ -72,7 +72,7 @@ class Log:
             self.refusals.append(seconds)
 
     def figures(self, job: Job) -> dict[str, Any]:
-        """Everything as JSON values; times in milliseconds, None where there is no value."""
+        """Everything as JSON values; times in milliseconds, None if there is no value."""
         every = [value for values in self.latencies.values() for value in values]
         sent = sum(self.statuses.values())
         return {

@@ -44,7 +44,7 @@ class Transfer(Protocol):
         """Copy a `block` from the host to the device, and let `write` copy it into its slots there.
 
         Returns:
-            A function: whatever the calling thread launches after calling it waits until the slots are written.
+            A function: launches of the calling thread after a call of it wait until the slots are written.
         """
         ...
 

@@ -142,7 +142,7 @@ class PaddedRuntime:
 
     @torch.inference_mode()
     def prepare(self, resident: Resident) -> None:
-        """Start to copy a task's weights, beside the batch that is being computed, where there are free slots."""
+        """Start to copy a task's weights, beside the batch that is being computed, if there are free slots."""
         self._bank.prepare(resident)
 
     def pin(self, hashes: Collection[str]) -> None:

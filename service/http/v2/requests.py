@@ -118,7 +118,7 @@ class ParsedRequest:
         seconds: its timeout; None: the server's.
         priority: as of `Batcher.submit`.
         threshold: for all labels, in the place of those in the task's file.
-        others: how to answer with the outputs that only some tasks have; None where the client names its outputs.
+        others: how to answer with the outputs that only some tasks have; None if the client names its outputs.
     """
 
     images: Sequence[Picture]
