@@ -35,7 +35,7 @@ def known_features(
     arrays: Iterable[NDArray[np.floating[Any]]], residual_variance: float, threshold: float
 ) -> KnownFeatures:
     """The description from the four arrays, in any floating dtype, and its two numbers."""
-    mean, basis, factor, centres = (array.astype(np.float32) for array in arrays)
+    mean, basis, factor, centres = (np.ascontiguousarray(array, np.float32) for array in arrays)
     return KnownFeatures(mean, basis, factor, centres, residual_variance, threshold)
 
 

@@ -168,10 +168,42 @@ class TaskSummary(Answer):
     reason: str | None = None
 
 
+DEFAULT_LIMIT, MOST_LISTED = 100, 1000  # entries of a page
+
+_Limit = Annotated[int, Field(ge=1, le=MOST_LISTED, description="most entries of the page")]
+_Cursor = Annotated[
+    str | None, Field(max_length=128, description="`next` of the page before; valid while entries come and go")
+]
+Next = Annotated[str | None, Field(description="the cursor of the next page; null: this is the last one")]
+
+
+class TaskListOptions(BaseModel):
+    """Which tasks to list, as query parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: _Limit = DEFAULT_LIMIT
+    cursor: _Cursor = None
+    prefix: str = Field(default="", max_length=64, description="only tasks whose id begins so", examples=["digits-"])
+
+
+class VersionListOptions(BaseModel):
+    """Which versions to list, as query parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: _Limit = DEFAULT_LIMIT
+    cursor: _Cursor = None
+    prefix: str = Field(
+        default="", max_length=64, description="only versions whose SHA-256 begins so, in hex", examples=["3f7c"]
+    )
+
+
 class TaskList(Answer):
-    """All published tasks, by name."""
+    """A page of the published tasks, by name."""
 
     tasks: list[TaskSummary]
+    next: Next = None
     backbone: str
     backbone_fingerprint: str
 
@@ -278,11 +310,12 @@ class VersionSummary(Answer):
 
 
 class VersionList(Answer):
-    """All versions of a task, newest first."""
+    """A page of the versions of a task, newest first."""
 
     task: TaskId
     generation: Generation
     versions: list[VersionSummary]
+    next: Next = None
 
 
 class VersionDetail(VersionSummary, Description):

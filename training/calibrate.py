@@ -67,9 +67,14 @@ def calibrate(model: TaskModel, prepared: Prepared, rules: Rules | None = None) 
     if not len(prepared.validation):
         if activation == SOFTMAX:
             return None
-        return Reading(Answers(SIGMOID, 1.0, (0.5,) * len(prepared.labels), None, None), None)
+        return Reading(unmeasured(len(prepared.labels)), None)
     train = outputs_of(model, sample(prepared.train))
     return reading_of(train, outputs_of(model, prepared.validation), activation, rules or Rules())
+
+
+def unmeasured(labels: int) -> Answers:
+    """How the answers of independent labels are read where nothing was measured."""
+    return Answers(SIGMOID, 1.0, (0.5,) * labels, None, None)
 
 
 def reading_of(train: Outputs, held: Outputs, activation: str, rules: Rules) -> Reading:

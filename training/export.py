@@ -10,7 +10,7 @@ from torch import nn
 
 from adapters_store import BackboneRef, KnownArrays, Manifest, Provenance, SiteArrays, TaskAdapter, pack, unpack
 from backbone import Backbone, Reference, SiteWeights, flops_of, known_features, reference_outputs, unknown_scores
-from training.calibrate import Reading
+from training.calibrate import Reading, unmeasured
 from training.errors import Diverged
 from training.frozen import FrozenBackbone
 from training.model import AdaptedModel
@@ -114,6 +114,7 @@ def _manifest(model: AdaptedModel, prepared: Prepared, origin: Origin) -> Manife
         preprocessing=backbone.preprocessing.as_dict(),  # type: ignore[arg-type]
         preprocessing_sha256=backbone.preprocessing.sha256,
         provenance=provenance,
+        answers=unmeasured(len(prepared.labels)) if prepared.multilabel else None,
     )
 
 

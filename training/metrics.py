@@ -41,6 +41,12 @@ def average_precision(scores: Floats, truth: Flags) -> float:
     return float((gained * true / (ends + 1)).sum() / true[-1])
 
 
+def mean_average_precision(scores: Floats, truth: Flags) -> float:
+    """Mean over the labels that any image has (mAP); scores and truth are (n, K)."""
+    found = [average_precision(*column) for column in zip(scores.T, truth.T, strict=True) if column[1].any()]
+    return float(np.mean(found)) if found else 0.0
+
+
 def area_under_roc(own: Floats, foreign: Floats) -> float:
     """The chance that a foreign image scores above an own one; equal scores count half."""
     both = np.concatenate([own, foreign])
