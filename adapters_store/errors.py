@@ -275,7 +275,7 @@ class NotExtensible(AdaptersStoreError):
 class NoStatistics(NotExtensible):
     title = (
         "The file has no statistics of its features: add them with `mimi statistics FILE DATA`, "
-        "or train with --statistics, and publish that file"
+        "or train with --statistics, and publish that file."
     )
 
 

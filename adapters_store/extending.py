@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from adapters_store import errors
 from adapters_store.answers import SIGMOID, Answers, Known, KnownArrays
 from adapters_store.artifact import TaskAdapter
-from adapters_store.statistics import Array, StatisticsArrays, closed_head, with_class
+from adapters_store.statistics import Array, StatisticsArrays, bounded, closed_head, with_class
 
 FEWEST_IMAGES = 2  # of a new class
 _SUFFIX = " + classes in closed form"
@@ -52,16 +52,14 @@ def extended(adapter: TaskAdapter, label: str, features: Floats, golden: Floats)
     Raises:
         NoStatistics, NotExclusive, LabelExists: see `check_extensible`.
         TooFewImages: fewer than `FEWEST_IMAGES`.
-        NonFiniteValue: a weight of the new head is beyond the numbers of the file.
     """
     found, statistics = check_extensible(adapter, label), adapter.manifest.statistics
     if len(features) < FEWEST_IMAGES or statistics is None:
         raise errors.TooFewImages(f"a class needs {FEWEST_IMAGES} images at least")
     counts, arrays = with_class(statistics.counts, found, features)
-    head = closed_head(counts, arrays, statistics.penalty, statistics.scale)
+    head = bounded(closed_head(counts, arrays, statistics.penalty, statistics.scale))
     dtype = adapter.head_weight.dtype
-    with np.errstate(over="ignore"):  # `pack` refuses infinity
-        weight, bias = head.weight.astype(dtype), head.bias.astype(dtype)
+    weight, bias = head.weight.astype(dtype), head.bias.astype(dtype)
     answers, known = _answers(adapter, features)
     made = adapter.manifest.provenance
     provenance = replace(

@@ -20,6 +20,7 @@ from adapters_store import errors
 MOST_FEATURES = 2048  # of a head with statistics: the scatter then has 8 MiB
 LARGEST_PENALTY = 1e6
 LARGEST_SCALE = 1e6
+LARGEST_WEIGHT = 1e4
 _SLACK = 1e-4  # by which float32 may make a scatter less than positive, in units of its mean variance
 
 _LEAST = 1e-12  # variance
@@ -110,6 +111,12 @@ def closed_head(counts: tuple[int, ...], arrays: StatisticsArrays, penalty: floa
     apart = means - centre
     weight = scale * np.linalg.solve(covariance, apart.T).T
     return Head(weight, -np.einsum("kf,kf->k", weight, apart / 2 + centre))
+
+
+def bounded(head: Head) -> Head:
+    """The same head; with smaller logits where float16 could not hold it, as where the scatter is almost nothing."""
+    share = min(1.0, LARGEST_WEIGHT / max(_LEAST, *(float(np.abs(values).max()) for values in head)))
+    return Head(share * head.weight, share * head.bias)
 
 
 def check_statistics(statistics: Statistics, classes: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from adapters_store import Head, Statistics, StatisticsArrays, pack, unpack
 from adapters_store.answers import SOFTMAX
 from adapters_store.extending import extended
-from adapters_store.statistics import MOST_FEATURES, closed_head, statistics_of
+from adapters_store.statistics import MOST_FEATURES, bounded, closed_head, statistics_of
 from backbone import Backbone
 from training.calibrate import Outputs, calibrate, fitted_temperature, outputs_of
 from training.errors import BadConfig
@@ -58,7 +58,7 @@ def fit_outputs(train: Outputs, held: Outputs | None) -> ClosedForm:
         first = fitted_temperature(scores[chosen], held.truth, SOFTMAX)  # within a range, hence twice
         scale = 1 / (first * fitted_temperature(scores[chosen] / first, held.truth, SOFTMAX))
     found = Statistics(counts, chosen, round(scale, 6))
-    return ClosedForm(closed_head(counts, arrays, chosen, found.scale), found, arrays)
+    return ClosedForm(bounded(closed_head(counts, arrays, chosen, found.scale)), found, arrays)
 
 
 def head_file(prepared: Prepared, backbone: Backbone, options: MiMiOptions) -> bytes:
@@ -79,9 +79,7 @@ def head_file(prepared: Prepared, backbone: Backbone, options: MiMiOptions) -> b
     data = to_file(model, prepared, origin, backbone)
     data = with_answers(data, calibrate(from_file(data, backbone), prepared), backbone)
     adapter = unpack(data)
-    made = replace(
-        adapter.manifest.provenance, initial_compression=0.0, target_compression=0.0, pruning_fraction=0.0
-    )
+    made = replace(adapter.manifest.provenance, initial_compression=0.0, target_compression=0.0, pruning_fraction=0.0)
     manifest = replace(adapter.manifest, provenance=made, statistics=found.statistics)
     return pack(replace(adapter, manifest=manifest, statistics=found.arrays))
 
