@@ -256,6 +256,8 @@ class TrainRequest:
         device: cpu, cuda or cuda:NUMBER; none: cuda if there is one.
         tensorboard: write what TensorBoard shows into this folder.
         preset: what the options below start from.
+        method: mimi trains adapters; head computes a head on the bare backbone in closed form, in seconds.
+        statistics: put those of the features into the file, so that a class can be added later; head always does.
     """
 
     image_column: str = "image"
@@ -269,6 +271,8 @@ class TrainRequest:
     device: str | None = None
     tensorboard: Path | None = None
     preset: Literal["short", "paper"] = "short"
+    method: Literal["mimi", "head"] = "mimi"
+    statistics: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
