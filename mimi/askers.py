@@ -1,4 +1,4 @@
-"""Who answers about images: an engine in this process, or a server. Both keep the order of the images.
+"""Answers about images, by an engine in this process or by a server. Both keep the order of the images.
 
 An image that cannot be read or is refused becomes an answer with an error. An error that concerns every image is
 raised, such as a lost server or a wrong key.

@@ -1,6 +1,6 @@
 """Writes the reference part of docs/cli.md from the commands themselves, so that it says what `--help` says.
 
-What stands before the mark is written by hand.
+The part before the mark is written by hand.
 
     python scripts/make_cli_reference.py            # write
     python scripts/make_cli_reference.py --check    # exit status 1 if the page is out of date

@@ -25,7 +25,7 @@ def mimi_process(*words: str, **variables: str) -> subprocess.CompletedProcess[s
 
 
 def on_a_terminal(*words: str, **variables: str) -> str:
-    """What `mimi` writes to a terminal."""
+    """The output of `mimi` on a terminal."""
     leader, follower = pty.openpty()
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM", "COLUMNS")}
     command = [sys.executable, "-m", "mimi", *words]

@@ -20,7 +20,7 @@ class Person:
         self._url, self._capsys = url, capsys
 
     def types(self, *words: str, status: int = 0) -> str:
-        """What a command prints; on standard error where it fails."""
+        """The output of a command; that on standard error if it fails."""
         assert main([*words, "--url", self._url]) == status
         out, err = self._capsys.readouterr()
         return err if status else out

@@ -23,7 +23,7 @@ class Chosen(Exception):
 
 
 def chosen(*arguments: str) -> MiMiOptions:
-    """What `mimi train` would train by; nothing is trained."""
+    """The options that `mimi train` would use; nothing is trained."""
 
     def stop(_data: str, _request: TrainRequest, options: MiMiOptions, **_rest: object) -> None:
         raise Chosen(options)
