@@ -33,6 +33,8 @@ FIELDS = {
     "label": str,
     "probability": float,
     "predictions": list,  # of label, index, probability; best first
+    "labels": tuple,  # names that reach their threshold; None: the task's file has no thresholds
+    "known": bool,  # False: the image is like none that the task was trained on; None: the file does not say
     "gflops_spent": float,
     "gflops_saved": float,
     "error": str,
@@ -218,7 +220,8 @@ def _schema() -> "pa.Schema":
     import pyarrow as pa
 
     prediction = pa.struct([("label", pa.string()), ("index", pa.int32()), ("probability", pa.float64())])
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), list: pa.list_(prediction)}
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    kinds |= {list: pa.list_(prediction), tuple: pa.list_(pa.string())}
     return pa.schema([(name, kinds[kind]) for name, kind in FIELDS.items()])
 
 
@@ -241,7 +244,9 @@ def _to_cell(value: object) -> object:
 def _from_cell(text: str, kind: type) -> object:
     if text == "" and kind is not str:
         return None
-    return json.loads(text) if kind is list else (text or None) if kind is str else kind(text)
+    if kind in (list, tuple):
+        return json.loads(text)
+    return (text or None) if kind is str else text == "True" if kind is bool else kind(text)
 
 
 def table_of(answers: Sequence[Answer]) -> str:
@@ -253,6 +258,7 @@ def table_of(answers: Sequence[Answer]) -> str:
         task = [answer["task"]] if several else []
         failed = answer["error"] is not None
         label = f"failed: {answer['error']}" if failed else answer["label"]
+        label += " (not a known kind of image)" if answer["known"] is False else ""
         rest = ", ".join(f"{each['label']}={each['probability']:.3f}" for each in (answer["predictions"] or [])[1:])
         rows.append([answer["image"], *task, label, answer["probability"], rest])
     return format_table([*columns, Column("then")], rows)

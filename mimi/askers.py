@@ -202,7 +202,8 @@ class Here:
     def _row(self, image: Loaded, task: str, resident: "Resident", result: "RowResult | str") -> Answer:
         import numpy as np
 
-        from service.answers import probabilities_of
+        from service.answers import given, probabilities_of
+        from service.engine.core import is_known
 
         origin = {"adapter": resident.sha256}
         if isinstance(result, str):
@@ -213,7 +214,12 @@ class Here:
         best = np.argsort(-result.logits, kind="stable")[: self._asking.top_k].tolist()
         named = [{"label": labels[i], "index": i, "probability": round(float(shares[i]), 6)} for i in best]
         costs = {"gflops_spent": result.flops_spent / _GIGA, "gflops_saved": result.flops_saved / _GIGA}
-        return answered(image.name, image.sha256, task, **origin, predictions=named, **costs)
+        reached = given(shares, resident.manifest)
+        rest = {
+            "labels": None if reached is None else [labels[i] for i in np.flatnonzero(reached).tolist()],
+            "known": None if result.unknown is None else is_known(result.unknown),
+        }
+        return answered(image.name, image.sha256, task, **origin, predictions=named, **rest, **costs)
 
 
 class Remote:
@@ -314,6 +320,8 @@ class Remote:
             version=answer.version,
             adapter=answer.sha256,
             predictions=[each.model_dump() for each in result.predictions or []],
+            labels=result.labels,
+            known=result.known,
             gflops_spent=result.gflops_spent,
             gflops_saved=result.gflops_saved,
         )

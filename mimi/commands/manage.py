@@ -70,6 +70,7 @@ def publish(
 def tasks(
     server: Server,
     task: Annotated[str | None, typer.Argument(metavar="TASK", help="show this one, with its neurons")] = None,
+    prefix: Annotated[str, typer.Option("--prefix", metavar="TEXT", help="list those whose id begins so")] = "",
     json: Json = False,
 ) -> int:
     """List the tasks of a server, or show one of them."""
@@ -78,7 +79,7 @@ def tasks(
     with server.client() as client:
         if task is not None:
             return _show_task(client.task(task), json=json)
-        found = client.tasks()
+        found = client.tasks(prefix=prefix)
     if json:
         print_json(found.model_dump(mode="json"))
         return 0

@@ -113,9 +113,11 @@ def test_wrong_usage_ends_with_2_and_names_the_nearest(
     assert err.startswith("Usage: ") or err.splitlines()[-1].startswith("next:  mimi ")
 
 
-def test_a_domain_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_domain_error_is_one_line_and_the_next_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert failing(monkeypatch, UnreadableFile("file: is a folder")) == 1
-    assert capsys.readouterr().err == "error: file: is a folder\n"
+    assert capsys.readouterr().err == "error: file: is a folder\nnext:  check the path, and who may read it\n"
 
 
 def test_a_bug_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:

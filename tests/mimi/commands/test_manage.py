@@ -80,6 +80,7 @@ def test_the_tasks_of_a_server_are_a_table_and_a_document(person: Person) -> Non
     assert any(line.split()[:3] == ["digits", "ready", "1"] for line in lines)
     assert lines[-1].endswith("127.0.0.1:" + lines[-1].rpartition(":")[2])
     assert "digits" in {task["task"] for task in person.reads("tasks")["tasks"]}
+    assert {task["task"] for task in person.reads("tasks", "--prefix", "digits-p")["tasks"]} == {"digits-parity"}
 
 
 def test_one_task_shows_its_neurons(person: Person) -> None:
