@@ -4,14 +4,19 @@ A connection is known when its client has shown a valid key on it, or where no k
 strangers. Strangers share a few places, and those of one address share fewer, so that nobody without a key can keep
 others out. A new connection takes the place of a stranger's that waits for its next request, the longest waiting
 first; then of a known one that waits. This is what nginx does with kept connections. Turns bound how often those go on
-together who send more than they wait for. Knows no HTTP.
+together who send more than they wait for, or much. Knows no HTTP.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.settings import Settings
+
+_MOST_REST_SECONDS = 2.0  # less than any patience with a client
+_TURN_SECONDS = 0.01  # between requests that were sent ahead of their answers, on all connections together
+_REFUSAL_SECONDS = 0.05  # between refusals of unread bodies to those without a key: each costs a connection
 
 
 class Connection(Protocol):
@@ -30,6 +35,10 @@ class Connection(Protocol):
     @property
     def waiting(self) -> bool:
         """Whether no request of it is being answered."""
+        ...
+
+    def leave_now(self) -> None:
+        """Close, after `give_way`."""
         ...
 
     def give_way(self) -> None:
@@ -118,8 +127,42 @@ class Turns:
         """`seconds` lie between two turns; nobody waits longer than `most` seconds."""
         self._seconds, self._most, self._next = seconds, most, 0.0
 
-    def wait(self, now: float) -> float:
-        """Take the next turn; the seconds until then."""
-        self._next = max(now, self._next) + self._seconds
+    def wait(self, now: float, turns: int = 1) -> float:
+        """Take the next turn, or some; the seconds until then."""
+        self._next = max(now, self._next) + turns * self._seconds
         self._next = min(self._next, now + self._most)
         return self._next - now
+
+
+def turns_of_bytes(settings: Settings) -> Turns:
+    """One turn for each byte that is read of a large body."""
+    return Turns(1 / settings.large_body_rate if settings.large_body_rate else 0.0, _MOST_REST_SECONDS)
+
+
+@dataclass(slots=True)
+class Guard:
+    """What all connections of a server share.
+
+    Attributes:
+        settings: the limits.
+        places: of the connections.
+        refused: told about each refusal outside the application.
+        check_room: raises EngineError where a prediction would be refused now for want of room.
+        lingering: connections whose last answer is on its way.
+        discards: turns of bytes that are thrown away.
+    """
+
+    settings: Settings
+    places: Places
+    refused: Callable[[Exception], None]
+    check_room: Callable[[], None]
+    lingering: int = 0
+    leaving: dict[Connection, None] = field(default_factory=dict)  # open without a place
+    turns: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))
+    turns_of_strangers: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))
+    turns_of_refusals: Turns = field(default_factory=lambda: Turns(_REFUSAL_SECONDS, _MOST_REST_SECONDS))
+    discards: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bound what is thrown away as what is read."""
+        self.discards = turns_of_bytes(self.settings)
