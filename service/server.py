@@ -34,6 +34,7 @@ from service.access.keyring import Keyring
 from service.engines import make_engine
 from service.errors import SettingsError
 from service.http.app import create_app
+from service.http.places import Pressure
 from service.http.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
@@ -48,6 +49,8 @@ _STANDARD_ERROR = 2
 _OTHER_DESCRIPTORS = 1536  # for the store, libraries, and connections that are about to be closed
 _LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
 _UNSENT_BYTES = 128 * 1024
+_ACCEPTED = 16  # connections at once
+_TICK_SECONDS = 0.1  # as uvicorn has it
 
 
 def main(settings: Settings) -> int:
@@ -150,7 +153,8 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, service: Service, *, started: float) -> None:
-        super().__init__(_config(service))
+        self._pressure = Pressure()
+        super().__init__(_config(service, self._pressure))
         self._service, self._started = service, started
         self._leaves_at: float | None = None  # monotonic seconds
 
@@ -166,12 +170,14 @@ class Server(uvicorn.Server):
             except OSError as error:  # two may bind a port, but only one may listen
                 host, port, *_ = listener.getsockname()
                 raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        await super().startup(sockets)
+        once = sockets or ()  # uvloop accepts one connection a turn on each; a flood would wait in the kernel, unseen
+        await super().startup([*once, *(each.dup() for each in once for _ in range(_ACCEPTED - 1))])
         for listener in sockets or ():
             _announce(self._service, listener, time.perf_counter() - self._started)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to end."""
+        """Ten times a second: whether to end. How late it comes says whether more requests come than can be read."""
+        self._pressure.tick(time.monotonic(), _TICK_SECONDS)
         leaves = self._leaves_at is not None and time.monotonic() >= self._leaves_at
         return await super().on_tick(counter) or leaves or self._service.readiness.failure is not None
 
@@ -224,12 +230,17 @@ def _end_for_certain() -> None:
         timer.start()
 
 
-def _config(service: Service) -> uvicorn.Config:
+def _config(service: Service, pressure: Pressure) -> uvicorn.Config:
     settings = service.settings
+
+    def check_room() -> None:
+        pressure.check()
+        service.batcher.check_room()
+
     return uvicorn.Config(
         create_app(service),
         loop="uvloop" if find_spec("uvloop") else "asyncio",  # there is none for Windows
-        http=protocol_class(settings, service.metrics.rejected, check_room=service.batcher.check_room),
+        http=protocol_class(settings, service.metrics.rejected, check_room=check_room),
         ws="none",
         lifespan="on",
         log_config=None,

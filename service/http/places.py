@@ -4,18 +4,23 @@ A connection is known when its client has shown a valid key on it, or where no k
 strangers. Strangers share a few places, and those of one address share fewer, so that nobody without a key can keep
 others out. A new connection takes the place of a stranger's that waits for its next request, the longest waiting
 first; then of a known one that waits. This is what nginx does with kept connections. Turns bound how often those go on
-together who send more than they wait for, or much. Knows no HTTP.
+together who send more than they wait for, or much. Pressure is measured by how late the event loop is. Knows no HTTP.
 """
 
-from collections import Counter
+import random
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from service.errors import TooManyRequests
 from service.settings import Settings
 
 _MOST_REST_SECONDS = 2.0  # less than any patience with a client
 _TURN_SECONDS = 0.01  # between requests that were sent ahead of their answers, on all connections together
+_LATE_SECONDS, _TOO_LATE_SECONDS = 0.03, 0.08  # of the event loop: from here on some are refused, from there on all
+_TICKS = 3  # in a row: a single delay is no overload
+_FREE = 16  # predictions that come in between two ticks, however late the loop is
 _REFUSAL_SECONDS = 0.05  # between refusals of unread bodies to those without a key: each costs a connection
 
 
@@ -134,6 +139,41 @@ class Turns:
         return self._next - now
 
 
+class Pressure:
+    """Which share of predictions is refused at once, because many come and the event loop is late all the time.
+
+    A queue has a bound, but what waits in the kernel and in the loop itself before it has none.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._late: deque[float] = deque(maxlen=_TICKS)
+        self._due: float | None = None
+        self._came = 0
+
+    def tick(self, now: float, seconds: float) -> None:
+        """Note how late this call is; the next one is due in so many seconds."""
+        if self._due is not None:
+            self._late.append(now - self._due)
+        self._due, self._came = now + seconds, 0
+
+    @property
+    def share(self) -> float:
+        """Of predictions that are refused, beyond a few."""
+        late = min(self._late) if len(self._late) == _TICKS else 0.0
+        return min(1.0, max(0.0, (late - _LATE_SECONDS) / (_TOO_LATE_SECONDS - _LATE_SECONDS)))
+
+    def check(self) -> None:
+        """See whether one more prediction may come in.
+
+        Raises:
+            TooManyRequests: it may not.
+        """
+        self._came += 1
+        if self._came > _FREE and random.random() < self.share:
+            raise TooManyRequests("requests come faster than this server can look at them")
+
+
 def turns_of_bytes(settings: Settings) -> Turns:
     """One turn for each byte that is read of a large body."""
     return Turns(1 / settings.large_body_rate if settings.large_body_rate else 0.0, _MOST_REST_SECONDS)
@@ -147,7 +187,7 @@ class Guard:
         settings: the limits.
         places: of the connections.
         refused: told about each refusal outside the application.
-        check_room: raises EngineError where a prediction would be refused now for want of room.
+        check_room: raises EngineError or Overloaded where a prediction would be refused now for want of room.
         lingering: connections whose last answer is on its way.
         discards: turns of bytes that are thrown away.
     """

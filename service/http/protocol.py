@@ -30,7 +30,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from service.engine import EngineError
-from service.errors import HeadersTooLarge, MalformedRequest, RequestTimeout, TooManyConnections, TooManyWrongKeys
+from service.errors import (
+    HeadersTooLarge,
+    MalformedRequest,
+    Overloaded,
+    RequestTimeout,
+    TooManyConnections,
+    TooManyWrongKeys,
+)
 from service.http.parsing import Flow, Pieces
 from service.http.places import Guard, Places
 from service.http.record import HEADER, find_record, request_id
@@ -153,7 +160,7 @@ class _Protocol(H11Protocol):
         if self._begins_prediction(data):
             try:
                 self.guard.check_room()
-            except EngineError as error:
+            except (EngineError, Overloaded) as error:
                 self._refuse_unread(error, data)
                 return
         if self._resting or (self.conn.their_state is h11.DONE and self._in_request()):
