@@ -16,11 +16,12 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import cast
+from typing import Any, cast
 
 import torch
 import uvicorn
@@ -34,7 +35,7 @@ from service.access.keyring import Keyring
 from service.engines import make_engine
 from service.errors import SettingsError
 from service.http.app import create_app
-from service.http.places import Pressure
+from service.http.places import Guard, Places, Pressure
 from service.http.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
@@ -49,7 +50,7 @@ _STANDARD_ERROR = 2
 _OTHER_DESCRIPTORS = 1536  # for the store, libraries, and connections that are about to be closed
 _LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
 _UNSENT_BYTES = 128 * 1024
-_ACCEPTED = 16  # connections at once
+_ACCEPTED = 64  # connections at once
 _TICK_SECONDS = 0.1  # as uvicorn has it
 
 
@@ -154,7 +155,10 @@ class Server(uvicorn.Server):
 
     def __init__(self, service: Service, *, started: float) -> None:
         self._pressure = Pressure()
-        super().__init__(_config(service, self._pressure))
+        super().__init__(_config(service, self._pressure, self._look_for_more))
+        self._listeners: Sequence[socket.socket] = ()
+        self._looking = False  # whether `_accept_more` will be called soon
+        self._opening: set[asyncio.Task[Any]] = set()
         self._service, self._started = service, started
         self._leaves_at: float | None = None  # monotonic seconds
 
@@ -170,8 +174,8 @@ class Server(uvicorn.Server):
             except OSError as error:  # two may bind a port, but only one may listen
                 host, port, *_ = listener.getsockname()
                 raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        once = sockets or ()  # uvloop accepts one connection a turn on each; a flood would wait in the kernel, unseen
-        await super().startup([*once, *(each.dup() for each in once for _ in range(_ACCEPTED - 1))])
+        await super().startup(sockets)
+        self._listeners = sockets or ()
         for listener in sockets or ():
             _announce(self._service, listener, time.perf_counter() - self._started)
 
@@ -203,6 +207,22 @@ class Server(uvicorn.Server):
             await self._accept_rest(listener)
         await super().shutdown(sockets)
 
+    def _look_for_more(self) -> None:
+        """A connection was opened: see soon whether more wait."""
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_soon(self._accept_more)
+
+    def _accept_more(self) -> None:
+        """Accept what waits: uvloop takes one connection a turn, and a flood would wait in the kernel, unseen."""
+        self._looking, loop = False, asyncio.get_running_loop()
+        with suppress(OSError):  # there are none any more, or no descriptors: uvloop knows what to do then
+            for _ in range(_ACCEPTED if self._leaves_at is None and not self.should_exit else 0):
+                connection, _address = self._listeners[0].accept()
+                task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
+                self._opening.add(task)
+                task.add_done_callback(self._opening.discard)
+
     async def _accept_rest(self, listener: socket.socket) -> None:
         """Take the connections that wait in the kernel: it would reset them when the listener is closed.
 
@@ -230,7 +250,7 @@ def _end_for_certain() -> None:
         timer.start()
 
 
-def _config(service: Service, pressure: Pressure) -> uvicorn.Config:
+def _config(service: Service, pressure: Pressure, opened: Callable[[], None]) -> uvicorn.Config:
     settings = service.settings
 
     def check_room() -> None:
@@ -240,7 +260,7 @@ def _config(service: Service, pressure: Pressure) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(service),
         loop="uvloop" if find_spec("uvloop") else "asyncio",  # there is none for Windows
-        http=protocol_class(settings, service.metrics.rejected, check_room=check_room),
+        http=protocol_class(Guard(settings, Places(settings), service.metrics.rejected, check_room, opened)),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -188,6 +188,7 @@ class Guard:
         places: of the connections.
         refused: told about each refusal outside the application.
         check_room: raises EngineError or Overloaded where a prediction would be refused now for want of room.
+        opened: called when a connection was opened.
         lingering: connections whose last answer is on its way.
         discards: turns of bytes that are thrown away.
     """
@@ -196,6 +197,7 @@ class Guard:
     places: Places
     refused: Callable[[Exception], None]
     check_room: Callable[[], None]
+    opened: Callable[[], None]
     lingering: int = 0
     leaving: dict[Connection, None] = field(default_factory=dict)  # open without a place
     turns: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))

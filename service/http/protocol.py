@@ -18,7 +18,7 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -39,10 +39,9 @@ from service.errors import (
     TooManyWrongKeys,
 )
 from service.http.parsing import Flow, Pieces
-from service.http.places import Guard, Places
+from service.http.places import Guard
 from service.http.record import HEADER, find_record, request_id
 from service.problems import response_to
-from service.settings import Settings
 
 _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
@@ -58,13 +57,11 @@ _ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
 _NAME = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 
 
-def protocol_class(
-    settings: Settings, on_refused: Callable[[Exception], None], *, check_room: Callable[[], None] = lambda: None
-) -> type[H11Protocol]:
+def protocol_class(shared: Guard) -> type[H11Protocol]:
     """uvicorn takes a class, so what it needs to know is bound here."""
 
     class Protocol(_Protocol):
-        guard = Guard(settings, Places(settings), on_refused, check_room)
+        guard = shared
 
     return Protocol
 
@@ -143,6 +140,7 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a place, or refuse before anything is read."""
         super().connection_made(transport)
+        self.guard.opened()
         self.flow, self._used_at = Flow(transport), self.loop.time()
         self.address = str(self.client[0]) if self.client else ""
         if self._take_place():
