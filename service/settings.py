@@ -197,6 +197,10 @@ class Settings(BaseSettings):
         description="least rate at which a client sends a body after body_seconds, and reads an answer",
     )
     write_seconds: Seconds = Field(default=10.0, description="time between checks that a client reads its answer")
+    large_body_rate: Annotated[int, Field(ge=0), Unit("bytes per second")] = Field(
+        default=64 * MEBIBYTE,
+        description="rate at which all large bodies together are read, of each what is beyond 2 MiB; 0: no limit",
+    )
     idle_seconds: Annotated[Count, Unit("seconds")] = Field(
         default=75, description="time that an idle connection stays open; a proxy in front must close it sooner"
     )

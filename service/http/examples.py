@@ -223,7 +223,10 @@ SAMPLES = (
     Sample(own.NoLiveVersion("this task cannot be served here: no version is live"), f"{_ASKS}|post .*/load"),
     Sample(own.TaskUnloaded("this task cannot be served here: unloaded on this server"), _ASKS),
     Sample(own.ConfirmationRequired("without live the task answers nothing: confirm it"), "delete .*{alias}"),
-    Sample(own.TaskUnavailable("this task cannot be served here: its bytes are damaged"), f"{_ASKS}|post .*/load"),
+    Sample(
+        own.TaskRefused("this task cannot be served here: it was made for another network"), f"{_ASKS}|post .*/load"
+    ),
+    Sample(own.TaskDamaged("this task cannot be served here: its bytes are damaged"), f"{_ASKS}|post .*/load"),
     Sample(engine.QueueFull("250 of 256 images wait already", seconds=1.2), _ASKS),
     Sample(own.UploadBacklog("too many uploads wait to be checked"), _CHANGES),
     Sample(store.StoreUnavailable(), f"{_CHANGES}|get /v1/tasks/.*"),
