@@ -65,6 +65,8 @@ STATUS: Mapping[type[Exception], int] = {
     store.NotSafetensors: 415,
     store.FileTooLarge: 413,
     store.ArtifactError: 422,
+    store.NotExtensible: 409,
+    store.TooFewImages: 422,
     store.StoreError: 503,
     store.InvalidName: 422,
     store.InvalidSplit: 422,

@@ -21,6 +21,7 @@ from service.predict import Predictor
 from service.readiness import Readiness
 from service.settings import Settings
 from service.tasks.catalogue import Catalogue
+from service.tasks.classes import ClassAdder
 from service.tasks.lifecycle import Lifecycle
 from service.tasks.loads import Loads
 from service.tasks.prefetch import Prefetch
@@ -58,6 +59,7 @@ class Service:
         self.uploader = Uploader(store, engine, self.registry)
         self.lifecycle = Lifecycle(store, self.registry)
         self.catalogue = Catalogue(store, engine)
+        self.classes = ClassAdder(self.catalogue, engine, self.uploader)
         self.targets = Targets(self.registry, self.registrar, self.loads, seconds=settings.request_seconds)
 
     def _answer_images(self) -> None:

@@ -148,6 +148,7 @@ class Settings(BaseSettings):
         default=100, description="most of these from one address"
     )
     images_per_request: Images = Field(default=16, description="most images in one request")
+    class_images: Images = Field(default=512, description="most images of a class that one request adds to a task")
 
     queue_images: Images = Field(
         default=256, description="most images that may wait for the engine, those being decoded included"

@@ -172,8 +172,9 @@ ALIAS_BODY: Document = {
     },
 }
 
-_ANY, _WITH_BODY, _CHANGES = ".*", "(post|put|patch) .*", "(put|patch|delete) .*|post .*/(rollback|load|unload)"
-_ASKS, _UPLOADS = "post .*/(predict|infer)", "put /v1/tasks/{task}"
+_ANY, _WITH_BODY, _CHANGES = ".*", "(post|put|patch) .*", "(put|patch|delete) .*|post .*/(rollback|load|unload|classes)"
+_ASKS, _UPLOADS = "post .*/(predict|infer|classes)", "put /v1/tasks/{task}"
+_CLASSES = "post .*/classes"
 
 
 class Sample(NamedTuple):
@@ -200,7 +201,10 @@ SAMPLES = (
     Sample(store.UnknownAlias(), ".*({alias}|rollback).*"),
     Sample(own.RequestTimeout("the body must arrive within 10 seconds"), _WITH_BODY),
     Sample(store.StaleGeneration("digits", 17, 18), _CHANGES),
-    Sample(own.ChangedMeanwhile("somebody changed the task at the same time"), "post .*/rollback"),
+    Sample(own.ChangedMeanwhile("somebody changed the task at the same time"), "post .*/(rollback|classes)"),
+    Sample(store.NoStatistics(), _CLASSES),
+    Sample(store.LabelExists(), _CLASSES),
+    Sample(store.TooFewImages(), _CLASSES),
     Sample(store.VersionInUse(), "delete .*{version}"),
     Sample(own.NothingToRollBack("the alias never pointed anywhere else"), "post .*/rollback"),
     Sample(
@@ -263,6 +267,21 @@ _OPTIONS: Document = {
 _TASKS: Document = {"type": "array", "items": {"type": "string", "pattern": TASK_PATTERN}, "maxItems": MAX_TASKS}
 # a PNG of 8 x 8 pixels
 _DOT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGM8wQABTAwUMQA6AADYhMgK6QAAAABJRU5ErkJggg=="
+
+
+CLASS_BODY: Document = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"images": {**_OPTIONS["images"], "minItems": 2}, "label": {"type": "string"}},
+                "required": ["images"],
+            }
+        }
+    },
+}
 
 
 def _body(schema: type[BaseModel], fields: Document, examples: Document) -> Document:

@@ -84,6 +84,7 @@ def _describe_errors(responses: Mapping[str, Document], method: str, path: str) 
 
 _SAMPLES: Sequence[tuple[str, Sequence[str]]] = (  # a pattern of "method path", and what to type
     ("put /v1/tasks/{task}", ["-T digits.safetensors"]),
+    (".*/classes", ["-F label=ten -F images=@ten-1.png -F images=@ten-2.png"]),
     ("get .*/file", ["-o digits.safetensors"]),
     ("head .*/file", ["-I"]),
     (".*/predict", ["--data-binary @three.png", "-F image=@three.png -F image=@eight.png -F top_k=1"]),
