@@ -277,14 +277,6 @@ class UploadOptions(BaseModel):
     activate: bool = Field(default=True, description="point the live alias at it; false: publish the version only")
 
 
-class ClassOptions(UploadOptions):
-    """Options of a class that is added, as query parameters."""
-
-    label: str | None = Field(
-        default=None, min_length=1, max_length=256, description="of the class, if the form does not say it"
-    )
-
-
 class CheckReport(Answer):
     """One check of an upload; a check that fails refuses the upload, and the problem names it."""
 

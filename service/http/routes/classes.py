@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
 
 from service.engine import LOWEST_PRIORITY
 from service.errors import InvalidRequest
@@ -13,7 +14,7 @@ from service.http.payload import FORM
 from service.http.routes.common import Expected, Running, Task, begin, body_of, may_manage, while_connected
 from service.http.routes.tasks import uploaded
 from service.metrics.counters import Kind, RequestRecord
-from service.schemas import ClassOptions, UploadAnswer
+from service.schemas import UploadAnswer, UploadOptions
 from service.service import Service
 from service.tasks.classes import NewClass
 from service.tasks.table import LoadedVersion
@@ -31,6 +32,14 @@ _DOCUMENTED: dict[str, Any] = {
     },
     "openapi_extra": {"requestBody": examples.CLASS_BODY},
 }
+
+
+class ClassOptions(UploadOptions):
+    """Options of a class that is added, as query parameters."""
+
+    label: str | None = Field(
+        default=None, min_length=1, max_length=256, description="of the class, if the form does not say it"
+    )
 
 
 @router.post("/classes", dependencies=[Depends(may_manage)], **_DOCUMENTED)
