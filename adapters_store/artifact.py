@@ -1,7 +1,7 @@
 """The task adapter file: one safetensors container with one manifest, and tensors that fit it exactly.
 
 `pack` and `unpack` mirror each other. `pack` calls `unpack` before it returns bytes, so the writer refuses what the
-reader would refuse. Nothing here runs a network: whoever has the backbone checks that the golden logits are right.
+reader would refuse. Nothing here runs a network: a process with the backbone checks the golden logits.
 """
 
 import hashlib

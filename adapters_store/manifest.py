@@ -1,4 +1,4 @@
-"""What a task adapter says about itself: immutable records, written as canonical JSON and read back strictly."""
+"""The manifest of a task adapter: immutable records, written as canonical JSON and read back strictly."""
 
 import hashlib
 import re
@@ -32,7 +32,7 @@ class BackboneRef:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How the adapter was made and what it costs.
+    """The provenance of the adapter, and its cost.
 
     Compression is sigma = 4M/N in the paper's convention, `pruning_fraction` its rho; `epochs` is the total over all
     cycles; `flops` count this task's whole forward pass for one image.
@@ -58,7 +58,7 @@ class Manifest:
     """Everything about a task adapter except its tensors."""
 
     backbone: BackboneRef
-    widths: tuple[int, ...]  # N_i for all sites, 0 where removed
+    widths: tuple[int, ...]  # N_i for all sites, 0 if removed
     labels: tuple[str, ...]
     preprocessing: Mapping[str, Json]
     preprocessing_sha256: str

@@ -33,7 +33,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer publishes 
 
 
 class Entry(NamedTuple):
-    """Where a command is, and its line in the list of commands."""
+    """The module of a command, and its line in the list of commands."""
 
     module: str  # below mimi.commands; the function there has the command's name, with _ for -
     help: str

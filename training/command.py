@@ -42,7 +42,7 @@ class Trained:
     Attributes:
         task: a task id made of the data set's name.
         outcome: sizes and the exported file.
-        probe: the linear probe on the same images: top-1 on "validation", and on "test" where there is such a split.
+        probe: the linear probe on the same images: top-1 on "validation", and on "test" if there is such a split.
         out: the task adapter file.
         report: the page about the run; None for a head in closed form, which has no run.
     """
@@ -99,7 +99,7 @@ def choose(preset: str, algorithm: Given, pruning: Given, fit: Given) -> MiMiOpt
 
 
 def chosen_device(name: str | None) -> str:
-    """`name`, or CUDA where there is a device and the CPU elsewhere.
+    """`name`, or CUDA if there is a device and the CPU elsewhere.
 
     Raises:
         BadConfig: nothing here computes on such a device, or this machine has none.
@@ -220,7 +220,7 @@ def _probe(job: Job) -> Mapping[str, float]:
 
 
 def _nothing(text: str) -> None:
-    """What the other processes say."""
+    """The output of all processes but the first: nothing."""
 
 
 @contextmanager

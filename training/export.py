@@ -20,7 +20,7 @@ from training.prepare import Prepared
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a task was made, for its manifest."""
+    """The provenance of a task, for its manifest."""
 
     method: str
     options: MiMiOptions
@@ -83,7 +83,7 @@ def from_file(data: bytes, backbone: Backbone | FrozenBackbone) -> AdaptedModel:
 
 
 def golden_outputs(backbone: Backbone, adapter: TaskAdapter) -> Reference:
-    """What the reference forward gives for the adapter's golden image."""
+    """The reference forward's outputs for the adapter's golden image."""
     sites = {i: SiteWeights(_torch(arrays.down), _torch(arrays.up)) for i, arrays in adapter.sites.items()}
     head = (_torch(adapter.head_weight), _torch(adapter.head_bias))
     return reference_outputs(backbone, sites, head, adapter.golden_image)

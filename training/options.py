@@ -242,7 +242,7 @@ class MiMiOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
-    """What a training reads, where it writes, and on what it computes.
+    """The data, the output and the device of a training.
 
     Attributes:
         image_column: of a Parquet file or hub data set.
@@ -253,7 +253,7 @@ class TrainRequest:
         folder: the run's folder, where a run is continued; none: runs/DATA.
         backbone: a timm architecture; none: the bundled backbone.
         weights: a safetensors file with the backbone's weights.
-        device: cpu, cuda or cuda:NUMBER; none: cuda where there is one.
+        device: cpu, cuda or cuda:NUMBER; none: cuda if there is one.
         tensorboard: write what TensorBoard shows into this folder.
         preset: what the options below start from.
         method: mimi trains adapters; head computes a head on the bare backbone in closed form, in seconds.
@@ -284,7 +284,7 @@ class CompareRequest:
         only: do these methods of the file alone, between commas.
         dry_run: list finished and open cells, and train nothing.
         plan: print what would train, its cost, and what data is missing.
-        device: cpu, cuda or cuda:NUMBER; none: cuda where there is one.
+        device: cpu, cuda or cuda:NUMBER; none: cuda if there is one.
     """
 
     data: Path = Path()
