@@ -14,6 +14,7 @@ from service.engine import Batcher, Engine, Limits
 from service.engines import Kernels
 from service.errors import ReadBacklog
 from service.executor import BoundedExecutor, Slots
+from service.feedback.desk import FeedbackDesk
 from service.metrics.collectors import BuildCollector, EngineCollector, TasksCollector
 from service.metrics.counters import Metrics
 from service.metrics.tiers import TierMetrics
@@ -80,6 +81,7 @@ class Service:
         self.readiness.require("the engine is not running", lambda: self.batcher.healthy)
         self.readiness.require("images are not being decoded", lambda: self.decoder.healthy)
         self.predictor = Predictor(self.decoder, self.batcher, seconds=settings.request_seconds)
+        self.feedback = FeedbackDesk(settings)
 
     def _register_collectors(self) -> None:
         settings, register = self.settings, self.metrics.register
@@ -122,6 +124,7 @@ class Service:
         if self._kernels:
             self._kernels.close()
         self.decoder.close()
+        self.feedback.close()
         self.store.close()
 
 
