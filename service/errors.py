@@ -26,6 +26,12 @@
     │           ├── TooManyUnderWay   it has more concurrent requests than it may
     │           └── TooManyWrongKeys  its address has sent too many wrong ones
     ├── UnknownTask               no task of this name
+    ├── FeedbackError             about corrections
+    │   ├── FeedbackOff           the task takes none here
+    │   ├── UnknownFeedback       there is no such correction
+    │   ├── UnknownRequest        no image of this request is remembered
+    │   ├── FeedbackFull          there is no room for another one
+    │   └── FeedbackUnavailable   the file of corrections cannot be used
     ├── NothingToRollBack         the alias never pointed anywhere else, or the earlier version is deleted
     ├── ChangedMeanwhile          somebody else changed the task while this request was about to
     ├── ConfirmationRequired      a change that stops a task, without If-Match
@@ -161,6 +167,30 @@ class TooManyWrongKeys(QuotaExceeded):
 
 class UnknownTask(ServiceError):
     """No task of this name is published."""
+
+
+class FeedbackError(ServiceError):
+    """Base of errors about corrections."""
+
+
+class FeedbackOff(FeedbackError):
+    """The task takes no corrections on this server."""
+
+
+class UnknownFeedback(FeedbackError):
+    """There is no such correction."""
+
+
+class UnknownRequest(FeedbackError):
+    """No image of this request is remembered."""
+
+
+class FeedbackFull(FeedbackError):
+    """There is no room for another correction."""
+
+
+class FeedbackUnavailable(FeedbackError):
+    """The file of corrections cannot be used."""
 
 
 class NothingToRollBack(ServiceError):
