@@ -1,4 +1,4 @@
-"""Backends: what computes a frozen network between its stem and its pooling.
+"""Backends: what computes a frozen network up to its pooling.
 
 `ModuleBackend` runs the network's own modules; `backbone.kernels` holds a faster one. Adapters act on slices of a
 batch; rows outside of all slices have no adapter.
@@ -28,6 +28,10 @@ class Backend(Protocol):
         """How many of the sub-layers are computed by compiled kernels instead of modules."""
         ...
 
+    def embed(self, images: Tensor) -> Tensor:
+        """Tokens that enter the first site, of images (B, 3, H, W) float32, normalised."""
+        ...
+
     def enter(self, site: int, x: Tensor) -> Tensor:
         """The input of a site's branch, from the output of the site before."""
         ...
@@ -46,12 +50,16 @@ class ModuleBackend:
 
     def __init__(self, backbone: Backbone) -> None:
         """Compute `backbone`."""
-        self._sites = backbone.sites
+        self._backbone, self._sites = backbone, backbone.sites
 
     @property
     def compiled(self) -> int:
         """Always 0."""
         return 0
+
+    def embed(self, images: Tensor) -> Tensor:
+        """As `Backend.embed`."""
+        return self._backbone.embed(images)
 
     def enter(self, site: int, x: Tensor) -> Tensor:
         """As `Backend.enter`."""

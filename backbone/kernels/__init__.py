@@ -8,7 +8,7 @@ Products in bfloat16 are twice as fast, on request, on processors that have the 
 `structures`, `loading` makes a backend of them and decides whether it is used.
 """
 
-from backbone.kernels.build import PLAIN, build, default_folder, level, multiplies_bf16
+from backbone.kernels.build import PLAIN, build, default_folder, level, multiplies
 from backbone.kernels.errors import CompilerMissing, KernelError, KernelsUnusable
 from backbone.kernels.loading import best, build_missing, load, path_in
 
@@ -23,6 +23,6 @@ __all__ = [
     "default_folder",
     "level",
     "load",
-    "multiplies_bf16",
+    "multiplies",
     "path_in",
 ]
