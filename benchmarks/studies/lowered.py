@@ -23,7 +23,7 @@ from torch import Tensor
 from adapters_store.bundled import bundled_tasks
 from backbone import Backbone, load_backbone
 from backbone.backend import Backend, ModuleBackend
-from backbone.kernels import build_missing, default_folder, load, multiplies_bf16
+from backbone.kernels import build_missing, default_folder, load, multiplies
 from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.studies.int8 import accuracy, images_of, parsed
 from training.export import from_file
@@ -41,7 +41,7 @@ def ways(backbone: Backbone) -> dict[str, Backend]:
     return {
         MODULES: ModuleBackend(backbone),
         FP32: load(backbone, folder),
-        BF16: load(backbone, folder, bf16=True),
+        BF16: load(backbone, folder, precision="bf16"),
     }
 
 
@@ -50,7 +50,7 @@ def logits_of(model: AdaptedModel, way: Backend, images: Tensor) -> Tensor:
     """(B, K) of normalised images (B, 3, H, W)."""
     rows, backbone = slice(0, len(images)), model.backbone
     live = {site: [(adapter.weights, rows)] for site, adapter in model.live.items()}
-    x = way.advance(backbone.embed(images), 0, len(backbone.sites), live)
+    x = way.advance(way.embed(images), 0, len(backbone.sites), live)
     logits: Tensor = model.head(backbone.pool(x))
     return logits
 
@@ -129,7 +129,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write the JSON file, print the tables; 1 where the processor does not multiply bfloat16."""
     options = parse(arguments)
-    if not multiplies_bf16():
+    if not multiplies("bf16"):
         print("this processor has no AVX-512 BF16", file=sys.stderr)
         return 1
     result = run(options)

@@ -83,7 +83,7 @@ class TorchRuntime(HostMemory):
     @torch.inference_mode()
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
         """As `Runtime.forward`; the trunk that rows share is computed once."""
-        x, sites = self._backbone.embed(images), len(self._backbone.sites)
+        x, sites = self._backend.embed(images), len(self._backbone.sites)
         for start, stop in _stretches(plan, sites):
             x = (
                 self._forked(start, x, plan)

@@ -8,7 +8,7 @@ import torch
 
 from backbone import Backbone, load_backbone
 from backbone.backend import Backend
-from backbone.kernels import multiplies_bf16, path_in
+from backbone.kernels import multiplies, path_in
 from service.engines import Kernels
 
 
@@ -46,10 +46,10 @@ def test_what_is_missing_is_compiled_once_and_used(network: Backbone, tmp_path: 
     assert len(used.given) == 2  # `load` alone handed something over
 
 
-@pytest.mark.skipif(not multiplies_bf16(), reason="needs a processor with AVX-512 BF16")
+@pytest.mark.skipif(not multiplies("bf16"), reason="needs a processor with AVX-512 BF16")
 def test_in_bf16_it_hands_over_what_rounds(network: Backbone, tmp_path: Path) -> None:
     used = Used()
-    kernels = Kernels(network, tmp_path, used, compiles=True, bf16=True)
+    kernels = Kernels(network, tmp_path, used, compiles=True, precision="bf16")
     kernels.start()
     kernels.close()
     (compiled,) = used.given

@@ -9,36 +9,57 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from backbone.kernels import KernelsUnusable, load, multiplies_bf16, path_in
+from backbone.kernels import KernelsUnusable, load, path_in
+from backbone.kernels import multiplies as known
 from backbone.kernels.bindings import Library
 from backbone.kernels.build import AMX, BF16, PLAIN, build, level
 from backbone.layers import Mlp, WindowAttention
 from tests.backbone.kernels.computing import THREADS, output, torch_threads
 from tests.backbone.kernels.networks import mlp, swin, vit
 
-multiplies = pytest.mark.skipif(not multiplies_bf16(), reason="needs a processor with AVX-512 BF16")
+multiplies = pytest.mark.skipif(not known("bf16"), reason="needs a processor with AVX-512 BF16")
 
 
 @pytest.fixture(scope="session")
 def lowered(folder: Path) -> Library:
     """This machine's library, which multiplies in bfloat16."""
-    return Library(path_in(folder), bf16=True)
+    return Library(path_in(folder), precision="bf16")
 
 
 @pytest.fixture(scope="session")
 def by_vectors(tmp_path_factory: pytest.TempPathFactory) -> Library:
     """The library of a processor without AMX."""
-    return Library(build(tmp_path_factory.mktemp("vectors"), BF16), bf16=True)
+    return Library(build(tmp_path_factory.mktemp("vectors"), BF16), precision="bf16")
 
 
 def rounded(x: Tensor) -> Tensor:
     return x.to(torch.bfloat16).float()
 
 
+def rough_gelu(x: Tensor) -> Tensor:
+    """As the kernels compute what they round afterwards: see rows.h."""
+    z = x.clamp(-4, 4)
+    coefficients = (
+        3.97870272397995e-01,
+        -6.455440074205399e-02,
+        8.763683959841728e-03,
+        -8.121857536025345e-04,
+        4.776371133630164e-05,
+        -1.5888188045209972e-06,
+        2.2588055870187418e-08,
+    )
+    return x * (0.5 + z * sum(c * z ** (2 * power) for power, c in enumerate(coefficients)))
+
+
+def test_gelu_before_rounding_is_as_near_as_it_says() -> None:
+    x = torch.linspace(-20, 20, 100_001)
+    assert float((rough_gelu(x) - functional.gelu(x)).abs().max()) < 2e-4
+
+
 def by_rounding(module: Mlp, x: Tensor) -> Tensor:
     """The MLP in float32, with every factor of its products rounded."""
     up, down = module.fc1, module.fc2
-    hidden = functional.gelu(functional.linear(rounded(module.norm(x)), rounded(up.weight), up.bias))
+    hidden = rough_gelu(functional.linear(rounded(module.norm(x)), rounded(up.weight), up.bias))
     return functional.linear(rounded(hidden), rounded(down.weight), down.bias)
 
 
@@ -84,7 +105,7 @@ def test_tiles_give_what_vectors_give(
 @multiplies
 def test_a_network_in_bfloat16_is_near_itself_in_float32(folder: Path) -> None:
     for network, shape in ((swin(depths=(2, 2), num_heads=(2, 4)), (3, 8, 8, 16)), (vit(), (3, 17, 32))):
-        exact, near = load(network, folder), load(network, folder, bf16=True)
+        exact, near = load(network, folder), load(network, folder, precision="bf16")
         assert near.compiled == exact.compiled > 0
         x, sites = torch.randn(shape), len(network.sites)
         with torch.inference_mode():
@@ -98,7 +119,7 @@ def test_what_is_further_away_than_rounding_explains_is_refused(folder: Path) ->
     assert isinstance(branch, WindowAttention)
     branch.forward = lambda x: 1.1 * WindowAttention.forward(branch, x)  # type: ignore[method-assign]
     with pytest.raises(KernelsUnusable, match="what sub-layer 0 gives"):
-        load(network, folder, bf16=True)
+        load(network, folder, precision="bf16")
 
 
 @multiplies
@@ -111,5 +132,5 @@ def test_numbers_that_are_none_stay_where_they_are(lowered: Library) -> None:
 
 
 def test_a_library_without_such_products_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KernelsUnusable, match="does not multiply bfloat16"):
-        Library(build(tmp_path, PLAIN), bf16=True)
+    with pytest.raises(KernelsUnusable, match="does not multiply in bf16"):
+        Library(build(tmp_path, PLAIN), precision="bf16")
