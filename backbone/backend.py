@@ -28,6 +28,11 @@ class Backend(Protocol):
         """How many of the sub-layers are computed by compiled kernels instead of modules."""
         ...
 
+    @property
+    def precision(self) -> str:
+        """Of the factors of products with frozen weights: "fp32", "bf16" or "int8"."""
+        ...
+
     def embed(self, images: Tensor) -> Tensor:
         """Tokens that enter the first site, of images (B, 3, H, W) float32, normalised."""
         ...
@@ -56,6 +61,11 @@ class ModuleBackend:
     def compiled(self) -> int:
         """Always 0."""
         return 0
+
+    @property
+    def precision(self) -> str:
+        """Always "fp32"."""
+        return "fp32"
 
     def embed(self, images: Tensor) -> Tensor:
         """As `Backend.embed`."""

@@ -19,7 +19,6 @@ from backbone.kernels.build import Precision
 from backbone.kernels.errors import KernelsUnusable
 from backbone.kernels.structures import NUMBER, POINTER, Adapter, Ending, Linear, Stem, Step, described
 
-
 FORMATS: dict[Precision, int] = {"fp32": 0, "bf16": 1, "int8": 2}  # as in numbers.h
 _NUMBERS: dict[Precision, tuple[torch.dtype, int]] = {  # and how many of them have 32 bits
     "fp32": (torch.float32, 1),
@@ -38,7 +37,7 @@ class Library:
             KernelsUnusable: it is not a library that this process can load, its structures are laid out in another way
                 than ours, PyTorch has no BLAS that it could call, or it does not multiply such factors.
         """
-        self._precision = precision
+        self.precision = precision
         self._memory: list[Tensor] = []  # that layers point into
         try:
             library = ctypes.CDLL(str(path))
@@ -69,13 +68,13 @@ class Library:
         outputs, inputs = weight.shape
         wide = next(w for w in range(self._vectors * self.lanes, 0, -self.lanes) if outputs % w == 0)
         scales = offsets = None
-        if self._precision == "int8":
+        if self.precision == "int8":
             weight, scales = rounded(weight.detach())
             offsets = (-128 * weight.sum(1)).to(torch.int32)  # x is shifted by 128, see numbers.h
-        panels = _panels(weight.detach(), wide, factors=self._factors, precision=self._precision)
+        panels = _panels(weight.detach(), wide, factors=self._factors, precision=self.precision)
         self._memory += [memory for memory in (panels, scales, offsets) if memory is not None]
         pointers = (memory.data_ptr() if memory is not None else None for memory in (panels, bias, scales, offsets))
-        return Linear(*pointers, inputs, outputs, wide, FORMATS[self._precision])
+        return Linear(*pointers, inputs, outputs, wide, FORMATS[self.precision])
 
     def embed(self, stem: Stem, images: Tensor) -> Tensor:
         """Tokens (B, H / side, W / side, C) of images (B, planes, H, W), whose sides are multiples of a patch's."""
