@@ -7,6 +7,7 @@ batches. If anything fails, the network's own modules go on answering.
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -73,9 +74,7 @@ class Kernels:
         if self._precision != "auto":
             return
         try:
-            found = measure(
-                self._backbone, self._folder, accepts=lambda lowered: keeps_answers(self._backbone, lowered)
-            )
+            found = measure(self._backbone, self._folder, accepts=partial(keeps_answers, self._backbone))
         except KernelError as error:
             _log.warning("precision: fp32, because it cannot be measured: %s", error)
             return

@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 
 from adapters_store import SiteArrays, TaskAdapter
 from backbone import Backbone
-from benchmarks.engine.pipe import FULL, IMAGES, QUICK, SWIN, VIT, VIT_WEIGHTS, WEIGHTS
+from benchmarks.engine.pipe import FULL, IMAGES, NANO_WEIGHTS, QUICK, SIDE, SWIN, VIT, VIT_WEIGHTS, WEIGHTS
 from benchmarks.synthetic import SCALE, manifest_of
 from service.engine import Engine, Resident
 
-SIDE, MOST_IMAGES = 224, 64
+MOST_IMAGES = 64
 CLASSES = 10
 NOISE = 0.05  # added to all weights: a bias of zero would hide that it was not copied
 
@@ -31,6 +31,7 @@ def make(folder: Path, *, quick: bool) -> None:
     generator, sizes = torch.Generator().manual_seed(0), QUICK if quick else FULL
     networks: dict[str, tuple[str, dict[str, Any]]] = {
         WEIGHTS: (SWIN, sizes.swin),
+        NANO_WEIGHTS: (SWIN, sizes.nano),
         VIT_WEIGHTS: (VIT, {"depth": sizes.vit_depth}),
     }
     for file, (name, size) in networks.items():

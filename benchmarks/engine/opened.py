@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -34,20 +35,24 @@ class Opened:
 
 def open_engine(job: Job) -> Opened:
     """An engine over Swin with the shared weights and this job's threads."""
-    return open_over(plain_backbone(job))
+    return open_over(plain_backbone(job), job)
 
 
 def open_vit(job: Job) -> Opened:
     """An engine over the ViT, likewise."""
-    return open_over(flatten(VIT, load_vit(job)))
+    return open_over(flatten(VIT, load_vit(job)), job)
 
 
-def open_over(backbone: Backbone) -> Opened:
-    """An engine over a network, with our kernels and a process that keeps its memory, as in the server."""
+def open_over(backbone: Backbone, job: Job) -> Opened:
+    """An engine over a network, with our kernels and a process that keeps its memory, as in the server.
+
+    It computes in the job's precision, which is fp32 unless the job names another.
+    """
+    precision = next(each for each in get_args(kernels.Precision) if each == job.text("precision", "fp32"))
     keep_large_blocks()
     folder = kernels.default_folder()
     kernels.build_missing(folder)  # as the server does
-    runtime, compiled = TorchRuntime(backbone), kernels.load(backbone, folder)
+    runtime, compiled = TorchRuntime(backbone), kernels.load(backbone, folder, precision=precision)
     runtime.use(compiled)
     return Opened(Engine(backbone, runtime), runtime, compiled.compiled)
 

@@ -30,7 +30,7 @@ from training.export import from_file
 from training.model import AdaptedModel
 
 PACKAGES = ("torch", "numpy")
-MODULES, FP32, BF16 = "operators", "fp32", "bf16"
+MODULES, FP32, BF16, INT8 = "operators", "fp32", "bf16", "int8"
 BATCH = 64  # images, where labels are compared
 
 
@@ -42,6 +42,7 @@ def ways(backbone: Backbone) -> dict[str, Backend]:
         MODULES: ModuleBackend(backbone),
         FP32: load(backbone, folder),
         BF16: load(backbone, folder, precision="bf16"),
+        INT8: load(backbone, folder, precision="int8"),
     }
 
 
@@ -73,7 +74,7 @@ def latency(
     torch.set_num_threads(threads)
     calls = {name: partial(logits_of, model, way, images) for name, way in found.items()}
     times = interleave(calls, rounds=rounds)
-    against = {name: asdict(ratios(times[name].seconds, times[MODULES].seconds)) for name in (FP32, BF16)}
+    against = {name: asdict(ratios(times[name].seconds, times[MODULES].seconds)) for name in (FP32, BF16, INT8)}
     raw = {name: asdict(each) for name, each in times.items()}
     return {"threads": threads, "batch": len(images), "against_operators": against, "times": raw}
 
@@ -114,7 +115,8 @@ def report(result: Mapping[str, Any]) -> Iterator[str]:
     yield "|---:|---:|---:|---:|---:|"
     for it in result["latency"]:
         cells = (
-            "{median:.2f} ({low:.2f} … {high:.2f})".format(**it["against_operators"][name]) for name in (FP32, BF16)
+            "{median:.2f} ({low:.2f} … {high:.2f})".format(**it["against_operators"][name])
+            for name in (FP32, BF16, INT8)
         )
         milliseconds = 1e3 * float(np.median(it["times"][MODULES]["seconds"]))
         yield f"| {it['threads']} | {it['batch']} | {milliseconds:.1f} | {' | '.join(cells)} |"

@@ -5,6 +5,7 @@ from pathlib import Path
 from shutil import copy
 
 import pytest
+import torch
 
 from backbone.backend import Backend
 from backbone.kernels import Measurement, kept, measure, multiplies, path_in, precision_in_force
@@ -80,11 +81,11 @@ def test_bf16_must_be_faster_and_near_enough(found: Measurement, precision: str)
 
 
 def test_without_such_products_fp32_is_in_force(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a processor without such products, and where nothing is compiled, fp32 is in force, and the reason says so."""
     network = swin()
     path_in(own).unlink()
     assert precision_in_force(network, own)[0] == "fp32"
-    monkeypatch.setattr("backbone.kernels.build.level", lambda: "x86-64-v3")
+    for name in ("_is_avx512_bf16_supported", "_is_vnni_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
     assert precision_in_force(network, own) == ("fp32", "the kernels do not multiply bf16 here")
     assert measure(network, own, accepts=anything).precision == "fp32"
     assert files(own) == []
