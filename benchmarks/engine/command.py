@@ -70,9 +70,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, object], Found]:
     found, chosen, where = Found(), options.only or EXPERIMENTS, context(PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder), quick=options.quick)
-        bench = Bench(
-            Path(folder), options.rounds, options.threads, options.quick, dict(options.peer_python), options.data
-        )
+        pythons = dict(options.peer_python)
+        bench = Bench(Path(folder), options.rounds, options.threads, options.quick, pythons, options.data)
         for name in chosen:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
             try:

@@ -1,7 +1,7 @@
-"""What products in bfloat16 cost in accuracy and give in time on this processor, for every task that ships.
+"""What products in bfloat16 and int8 cost in accuracy and give in time on this processor, for every task that ships.
 
-The same sub-layers and adapters three ways, as `mimi serve` computes them on a CPU: by PyTorch's operators, by our
-kernels, and by these with `--precision bf16`, where the factors of products with the backbone's weights are rounded.
+The same network and adapters four ways, as `mimi serve` computes them on a CPU: by PyTorch's operators, by our kernels,
+and by these with `--precision bf16` and `int8`, where the factors of products with the backbone's weights are rounded.
 
     python -m benchmarks studies.lowered --data DIR --json lowered.json
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,25 +100,41 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     return {"benchmark": "lowered", "quick": options.quick, **context(PACKAGES), "tasks": tasks, "latency": timed}
 
 
+def losses(data: Path, *, quick: bool) -> dict[str, dict[str, float]]:
+    """By task and precision: percentage points of accuracy against fp32 that the bundled tasks lose on test images.
+
+    Args:
+        data: one folder for each data set, as for `training.bundled`.
+        quick: some of the images are enough.
+    """
+    backbone, lost = load_backbone(), {}
+    found = ways(backbone)
+    for task, adapter in bundled_tasks().items():
+        _, test = images_of(task, data, backbone, quick)
+        images = backbone.preprocessing.normalize(test.pixels)
+        judged = judge(task, from_file(adapter, backbone).eval(), found, images, test.targets)
+        top1 = {name: variant["top1"] for name, variant in judged["variants"].items()}
+        lost[task] = {name: 100 * (top1[FP32] - top1[name]) for name in (BF16, INT8)}
+    return lost
+
+
 def report(result: Mapping[str, Any]) -> Iterator[str]:
     """The figures as lines of two tables."""
-    yield f"| task | images | {FP32} | {BF16} | same label | largest difference of a logit |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for each in result["tasks"]:
-        lowered = each["variants"][BF16]
+    yield f"| task | images | {FP32} | in | top-1 | same label | largest difference of a logit |"
+    yield "|---|---:|---:|---|---:|---:|---:|"
+    for each, name in product(result["tasks"], (BF16, INT8)):
+        lowered = each["variants"][name]
         yield (
-            f"| {each['task']} | {each['images']} | {each['variants'][FP32]['top1']:.4f} | {lowered['top1']:.4f} "
-            f"(-{lowered['lost']} +{lowered['won']}) | {lowered['same_label']:.4f} "
-            f"| {each['largest_difference'][BF16]:.2g} |"
+            f"| {each['task']} | {each['images']} | {each['variants'][FP32]['top1']:.4f} | {name} "
+            f"| {lowered['top1']:.4f} (-{lowered['lost']} +{lowered['won']}) | {lowered['same_label']:.4f} "
+            f"| {each['largest_difference'][name]:.2g} |"
         )
     yield ""
-    yield f"| threads | images | {MODULES}, ms | {FP32} | {BF16} |"
-    yield "|---:|---:|---:|---:|---:|"
+    yield f"| threads | images | {MODULES}, ms | {FP32} | {BF16} | {INT8} |"
+    yield "|---:|---:|---:|---:|---:|---:|"
     for it in result["latency"]:
-        cells = (
-            "{median:.2f} ({low:.2f} … {high:.2f})".format(**it["against_operators"][name])
-            for name in (FP32, BF16, INT8)
-        )
+        ratios_of = it["against_operators"]
+        cells = ("{median:.2f} ({low:.2f} … {high:.2f})".format(**ratios_of[name]) for name in (FP32, BF16, INT8))
         milliseconds = 1e3 * float(np.median(it["times"][MODULES]["seconds"]))
         yield f"| {it['threads']} | {it['batch']} | {milliseconds:.1f} | {' | '.join(cells)} |"
 
