@@ -6,16 +6,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from backbone.kernels import KernelsUnusable, load, path_in
 from backbone.kernels import multiplies as known
 from backbone.kernels.bindings import Library
 from backbone.kernels.build import AMX, BF16, PLAIN, build, level
-from backbone.layers import Mlp, WindowAttention
-from tests.backbone.kernels.computing import THREADS, output, torch_threads
+from backbone.layers import GlobalAttention, Mlp, WindowAttention
+from tests.backbone.kernels.computing import THREADS, added, output, torch_threads
 from tests.backbone.kernels.networks import mlp, swin, vit
+from tests.backbone.kernels.test_branches import attentions
 
 multiplies = pytest.mark.skipif(not known("bf16"), reason="needs a processor with AVX-512 BF16")
 
@@ -100,6 +101,49 @@ def test_tiles_give_what_vectors_give(
     module, x = mlp(16 * sixteens, 16 * hidden), torch.randn(tokens, 16 * sixteens)
     with torch_threads(threads):
         assert away(output(lowered, module, x), output(by_vectors, module, x)) < 1e-3
+
+
+@multiplies
+@given(attentions(), THREADS)
+@settings(deadline=None, max_examples=60)
+def test_attention_is_near_the_modules_whatever_its_shape(
+    lowered: Library, by_vectors: Library, case: tuple[WindowAttention, Tensor], threads: int
+) -> None:
+    """On a processor with AMX the first library computes the attention's products by tiles, the second never does."""
+    module, x = case
+    module.position_table.mul_(0.1)  # else one key has all the weight
+    module.bias.copy_(module._sum_bias())
+    with torch_threads(threads):
+        for library in (lowered, by_vectors):
+            assert away(output(library, module, x), module(x)) < 2e-2
+            assert away(added(library, module, x), x + module(x)) < 2e-2
+
+
+@multiplies
+def test_attention_over_a_whole_map_is_near_the_modules(lowered: Library) -> None:
+    for tokens in (1, 16, 17, 197, 577):
+        module, x = (
+            GlobalAttention(nn.LayerNorm(64), nn.Linear(64, 192), nn.Linear(64, 64), heads=2),
+            torch.randn(2, tokens, 64),
+        )
+        module.requires_grad_(requires_grad=False)
+        assert away(output(lowered, module, x), module(x)) < 2e-2
+
+
+@multiplies
+def test_scores_far_apart_and_not_finite_are_a_choice_and_stay_in_their_image(lowered: Library) -> None:
+    module = swin(img_size=32, embed_dim=16).sites[0].branch
+    assert isinstance(module, WindowAttention)
+    module.qkv.weight[16:32].mul_(100)
+    module.qkv.weight[:16].mul_(100)  # keys and queries
+    x = torch.randn(2, 8, 8, 16)
+    expected, given = module(x), output(lowered, module, x)
+    assert given.isfinite().all()
+    assert float((given - expected).abs().median()) < 0.05
+    x[1, 1, 2, 3] = torch.nan
+    given = output(lowered, module, x)
+    assert given[0].isfinite().all()
+    assert given[1].isnan().any()
 
 
 @multiplies
