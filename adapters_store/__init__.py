@@ -1,5 +1,6 @@
-"""The contract between training and serving: what a task adapter file is, and where its versions live."""
+"""The contract between training and serving: the task adapter file, and the store of its versions."""
 
+from adapters_store.answers import Answers, Known, KnownArrays, Validation
 from adapters_store.artifact import SiteArrays, TaskAdapter, digest, pack, unpack
 from adapters_store.errors import AdaptersStoreError, ArtifactError, StoreError
 from adapters_store.events import Change, Event
@@ -7,24 +8,32 @@ from adapters_store.limits import ArtifactLimits
 from adapters_store.manifest import BackboneRef, Manifest, Provenance, hash_preprocessing
 from adapters_store.opening import open_store
 from adapters_store.state import State, TaskState, VersionInfo
+from adapters_store.statistics import Head, Statistics, StatisticsArrays
 from adapters_store.store import Published, Store
 
 __all__ = [
     "AdaptersStoreError",
+    "Answers",
     "ArtifactError",
     "ArtifactLimits",
     "BackboneRef",
     "Change",
     "Event",
+    "Head",
+    "Known",
+    "KnownArrays",
     "Manifest",
     "Provenance",
     "Published",
     "SiteArrays",
     "State",
+    "Statistics",
+    "StatisticsArrays",
     "Store",
     "StoreError",
     "TaskAdapter",
     "TaskState",
+    "Validation",
     "VersionInfo",
     "digest",
     "hash_preprocessing",

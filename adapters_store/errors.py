@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose: bad task adapter files, and stores that cannot do what was asked.
+"""Every error that this package raises on purpose, about task adapter files and about stores.
 
 Each class has a stable `code` for APIs, logs and tests, and a `title`: one sentence that is safe to show to anybody.
 The message of an instance may show a piece of the file, so it is for the operator. Nothing here knows HTTP.
@@ -29,6 +29,8 @@ The message of an instance may show a piece of the file, so it is for the operat
     │   │   ├── UnknownField
     │   │   ├── InvalidField
     │   │   ├── InvalidLabels
+    │   │   ├── InvalidAnswers
+    │   │   ├── InvalidStatistics
     │   │   ├── UnsupportedFormatVersion
     │   │   ├── UnsupportedPlacement
     │   │   ├── UnsupportedActivation
@@ -40,7 +42,14 @@ The message of an instance may show a piece of the file, so it is for the operat
     │       ├── WrongDtype
     │       ├── MixedDtypes
     │       ├── WrongShape
-    │       └── NonFiniteValue
+    │       ├── NonFiniteValue
+    │       ├── NotOrthonormal
+    │       └── NotPositiveDefinite
+    ├── NotExtensible
+    │   ├── NoStatistics
+    │   ├── NotExclusive
+    │   ├── LabelExists
+    │   └── TooFewImages
     └── StoreError
         ├── InvalidName
         ├── InvalidSplit
@@ -192,6 +201,14 @@ class InvalidLabels(BadManifest):
     title = "Labels are too few, repeated, empty or unprintable."
 
 
+class InvalidAnswers(BadManifest):
+    title = "The record of how answers are read has a value out of range, or does not fit the labels."
+
+
+class InvalidStatistics(BadManifest):
+    title = "The record of the statistics has a value out of range, or does not fit the labels."
+
+
 class UnsupportedFormatVersion(BadManifest):
     title = "The file was written for another version of this format."
 
@@ -238,6 +255,34 @@ class WrongShape(BadTensors):
 
 class NonFiniteValue(BadTensors):
     title = "A tensor holds NaN or infinity."
+
+
+class NotOrthonormal(BadTensors):
+    title = "The directions of the known features are not unit vectors at right angles."
+
+
+class NotPositiveDefinite(BadTensors):
+    title = "A matrix cannot be what it is said to be: the factor of a precision, or the scatter of features."
+
+
+class NotExtensible(AdaptersStoreError):
+    title = "The task adapter cannot take this class."
+
+
+class NoStatistics(NotExtensible):
+    title = "The file has no statistics of its features: add them with `mimi statistics FILE DATA`, or --statistics."
+
+
+class NotExclusive(NotExtensible):
+    title = "The labels of the task are independent of each other; only a task of exclusive classes takes a new one."
+
+
+class LabelExists(NotExtensible):
+    title = "The task has a class of this label already."
+
+
+class TooFewImages(NotExtensible):
+    title = "A new class needs two images at least."
 
 
 # ---------------------------------------------------------------- stores
@@ -291,7 +336,7 @@ class StaleGeneration(Conflict):
     """The task is at another generation than the caller expects: read it again.
 
     Attributes:
-        actual: the task's generation now, 0 where it does not exist.
+        actual: the task's generation now, 0 if it does not exist.
     """
 
     title = "The task is at another generation than the caller expects: read it again."

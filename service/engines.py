@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Kernels:
-    """Looks after the kernels of one backbone."""
+    """Loads the kernels of one backbone, and compiles them if they are missing."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class Kernels:
         compiles: bool,
         precision: "Precision | Literal['auto']" = "fp32",
     ) -> None:
-        """Nothing happens before `load` or `start`.
+        """Do nothing before `load` or `start`.
 
         Args:
             backbone: what is served.
             folder: where libraries lie.
-            use: takes the backend that computes the network, from any thread.
+            use: is called with the new kernel backend, from any thread.
             compiles: whether `start` has a missing library made.
             precision: of products with the backbone's weights; auto: bf16 where it was measured to be faster, and
                 leaves the answers of the bundled tasks near their golden ones. Until that is known: fp32.
@@ -65,7 +65,7 @@ class Kernels:
             self._thread.start()
 
     def close(self) -> None:
-        """Wait for what `start` began: a second or two."""
+        """Wait for the compiler that `start` began: one or two seconds."""
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -121,7 +121,7 @@ _INSTRUCTIONS: Final = {"bf16": "AVX-512 BF16", "int8": "AVX-512 VNNI"}
 
 
 def make_engine(settings: Settings, backbone: Backbone) -> tuple[Engine, Kernels | None]:
-    """An engine over `backbone`, and what looks after its kernels where it has such.
+    """An engine over `backbone`, and its `Kernels` if it uses any.
 
     Raises:
         SettingsError: the chosen library or device is not there, or does not know the chosen precision.

@@ -1,8 +1,9 @@
-"""The one table from errors to HTTP, and the one error body (RFC 9457, application/problem+json); below /v2 it is that
-of the Open Inference Protocol.
+"""The table from errors to HTTP status codes, and the error body (RFC 9457, application/problem+json).
 
-Every layer raises errors in its own words; only this file knows status codes. A class that is not in the table
-takes the status of its nearest base; what is in no table at all is our own bug: 500, without a word of detail.
+Below /v2 the error body is that of the Open Inference Protocol.
+
+Every layer raises its own classes of errors; only this file knows status codes. A class that is not in the table takes
+the status of its nearest base class. Any other exception is our own bug: 500, without details.
 """
 
 import json
@@ -40,6 +41,7 @@ STATUS: Mapping[type[Exception], int] = {
     own.BodyTooLarge: 413,
     own.UnsupportedEncoding: 415,
     own.NothingToRollBack: 409,
+    own.ChangedMeanwhile: 409,
     own.InvalidRequest: 422,
     own.ChecksumMismatch: 422,
     own.NonFiniteOutput: 422,
@@ -69,6 +71,7 @@ STATUS: Mapping[type[Exception], int] = {
     store.InvalidDescription: 422,
     store.NotFound: 404,
     store.Conflict: 409,
+    store.StaleGeneration: 412,  # raised for preconditions alone
     store.StoreFull: 507,
     engine.AdmissionError: 409,
     engine.GoldenError: 422,

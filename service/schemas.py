@@ -16,6 +16,9 @@ MAX_TASKS = 256  # in one request
 TaskId = Annotated[str, Field(pattern=TASK_PATTERN, examples=["digits"])]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the task adapter file")]
 TopK = Annotated[int, Field(ge=1, le=10_000, description="how many labels to name; capped at the task's number")]
+Threshold = Annotated[
+    float, Field(ge=0, le=1, description="probability from which on a label is given, instead of the file's thresholds")
+]
 
 
 class Answer(BaseModel):
@@ -25,7 +28,7 @@ class Answer(BaseModel):
 
 
 class Problem(Answer):
-    """What went wrong (RFC 9457); `code` is stable, the texts are for people."""
+    """An error (RFC 9457). `code` is stable; the texts are for people."""
 
     type: str
     title: str
@@ -39,13 +42,26 @@ class Prediction(Answer):
 
     label: str
     index: int = Field(ge=0)
-    probability: float = Field(ge=0, le=1)
+    probability: float = Field(ge=0, le=1, description="calibrated where the task's file has a temperature")
 
 
 class ImageResult(Answer):
     """The answer to one image: predictions, logits or features, as the request asked."""
 
-    predictions: list[Prediction] | None = Field(default=None, description="most probable label first")
+    predictions: list[Prediction] | None = Field(
+        default=None, description="most probable first; of independent labels those given, unless top_k says how many"
+    )
+    labels: list[str] | None = Field(
+        default=None, description="labels whose probability reaches their threshold; absent where there is no threshold"
+    )
+    known: bool | None = Field(
+        default=None,
+        description="false: the image is like none that the task was trained on, so its labels mean nothing; absent "
+        "where the task's file does not say",
+    )
+    unknown_score: float | None = Field(
+        default=None, ge=0, description="above 1: not known; how far the image is from those of the task"
+    )
     logits: list[float] | None = Field(default=None, description="one for each label of the task")
     features: list[float] | None = Field(default=None, description="what the task's head reads")
     gflops_spent: float = Field(
@@ -58,7 +74,7 @@ class ImageResult(Answer):
 
 
 class Timings(Answer):
-    """Where the time of a request went, in milliseconds; the longest over its images."""
+    """The time of each stage of a request, in milliseconds; of its slowest image."""
 
     decode_ms: float = Field(ge=0, description="decoding and preparing the images")
     queue_ms: float = Field(ge=0, description="waiting for the engine")
@@ -97,6 +113,7 @@ class PredictOptions(BaseModel):
 
     top_k: TopK | None = None
     output: Output | None = Field(default=None, description="what to answer with; probabilities if not said")
+    threshold: Threshold | None = None
 
 
 class FanoutOptions(PredictOptions):
@@ -143,16 +160,48 @@ class TaskSummary(Answer):
     reason: str | None = None
 
 
+DEFAULT_LIMIT, MOST_LISTED = 100, 1000  # entries of a page
+
+_Limit = Annotated[int, Field(ge=1, le=MOST_LISTED, description="most entries of the page")]
+_Cursor = Annotated[
+    str | None, Field(max_length=128, description="`next` of the page before; valid while entries come and go")
+]
+Next = Annotated[str | None, Field(description="the cursor of the next page; null: this is the last one")]
+
+
+class TaskListOptions(BaseModel):
+    """Which tasks to list, as query parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: _Limit = DEFAULT_LIMIT
+    cursor: _Cursor = None
+    prefix: str = Field(default="", max_length=64, description="only tasks whose id begins so", examples=["digits-"])
+
+
+class VersionListOptions(BaseModel):
+    """Which versions to list, as query parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: _Limit = DEFAULT_LIMIT
+    cursor: _Cursor = None
+    prefix: str = Field(
+        default="", max_length=64, description="only versions whose SHA-256 begins so, in hex", examples=["3f7c"]
+    )
+
+
 class TaskList(Answer):
-    """All published tasks, by name."""
+    """A page of the published tasks, by name."""
 
     tasks: list[TaskSummary]
+    next: Next = None
     backbone: str
     backbone_fingerprint: str
 
 
 class TaskProvenance(Answer):
-    """How the adapter was made, as its file says."""
+    """The provenance of the adapter, from its file."""
 
     method: str
     dataset: str
@@ -190,6 +239,9 @@ class GoldenReport(Answer):
     reference: float = Field(description="reference forward against the file")
     engine: float = Field(description="this server's engine against the file")
     tolerance: float = Field(description="what the reference was allowed")
+    score: float | None = Field(
+        default=None, description="unknown score of the reference against the file; null: it says nothing of that"
+    )
 
 
 class Health(Answer):
@@ -226,7 +278,7 @@ class CheckReport(Answer):
 
 
 class UploadAnswer(Answer):
-    """What an upload led to, or would lead to."""
+    """The result of an upload, or of a dry run."""
 
     task: TaskId
     version: int = Field(ge=1)
@@ -250,11 +302,12 @@ class VersionSummary(Answer):
 
 
 class VersionList(Answer):
-    """All versions of a task, newest first."""
+    """A page of the versions of a task, newest first."""
 
     task: TaskId
     generation: Generation
     versions: list[VersionSummary]
+    next: Next = None
 
 
 class VersionDetail(VersionSummary, Description):
@@ -268,14 +321,14 @@ class VersionDetail(VersionSummary, Description):
 
 
 class AliasDetail(Answer):
-    """Where an alias points."""
+    """The target of an alias."""
 
     alias: Alias
     weights: Shares
 
 
 class AliasAnswer(AliasDetail):
-    """Where an alias points, and since which generation of its task at the latest."""
+    """The target of an alias, and the generation of its task."""
 
     task: TaskId
     generation: Generation
@@ -310,7 +363,7 @@ class TaskDetail(Description):
 
 
 class TaskChange(BaseModel):
-    """What can be changed of a task itself."""
+    """The properties of a task that can be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -62,7 +62,7 @@ def locked(path: Path, *, patient: bool) -> Iterator[bool]:
 
     Args:
         path: of the lock's file; its folder is made.
-        patient: wait for the lock; else give False where another process holds it.
+        patient: wait for the lock; else give False if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -87,7 +87,7 @@ def checkpoint_bytes(checkpoint: Checkpoint, identity: Mapping[str, object]) -> 
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, object]) -> Checkpoint | None:
-    """The checkpoint at `path`, None where there is none.
+    """The checkpoint at `path`, None if there is none.
 
     Raises:
         CheckpointMismatch: it is damaged, or was written by a run with another identity.

@@ -1,6 +1,6 @@
 """The linear probe: a head on frozen features.
 
-A convex problem, so it is solved to convergence instead of being trained for some epochs, with its penalty chosen on
+The problem is convex, so it is solved to convergence instead of being trained for some epochs. Its penalty is chosen on
 validation.
 """
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backbone import Backbone
-from training.fit import evaluate
+from training.fit import evaluate, multilabel_loss
 from training.model import AdaptedModel
 from training.pixels import PixelSet
 from training.prepare import Prepared
@@ -43,14 +43,15 @@ def train_linear_probe(prepared: Prepared, backbone: Backbone) -> tuple[AdaptedM
 
 
 def _solve(features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
-    """Multinomial logistic regression: weight (K, F) and bias (K)."""
+    """Multinomial logistic regression, or one logistic regression for each label: weight (K, F) and bias (K)."""
     weight = torch.zeros(classes, features.shape[1], device=features.device, requires_grad=True)
     bias = torch.zeros(classes, device=features.device, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=300, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = functional.cross_entropy(functional.linear(features, weight, bias), targets)
+        logits = functional.linear(features, weight, bias)
+        value = multilabel_loss(logits, targets) if targets.ndim > 1 else functional.cross_entropy(logits, targets)
         value = value + penalty * weight.square().sum()
         value.backward()
         return value

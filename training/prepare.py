@@ -30,9 +30,9 @@ class Prepared:
         name: of the data set.
         labels: class names, in the order of the targets.
         train: images to train on.
-        validation: images to choose by; empty where all are trained on.
-        test: images for the final figures only; None where the set has none.
-        golden: uint8 (h, w, 3), one validation image, or one training image where there is none.
+        validation: images to choose by; empty if all are trained on.
+        test: images for the final figures only; None if the set has none.
+        golden: uint8 (h, w, 3), one validation image, or one training image if there is none.
     """
 
     name: str
@@ -51,6 +51,11 @@ class Prepared:
                 kept[name] = images.to(torch.device(device))
         return replace(self, **kept)  # type: ignore[arg-type]
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether an image has any number of labels, and targets are (n, K)."""
+        return self.train.targets.ndim > 1
+
     @cached_property
     def identity(self) -> dict[str, object]:
         """JSON values that differ where anything differs that a run reads: name, labels, images or their classes."""
@@ -62,13 +67,13 @@ class Prepared:
 def prepare(
     data: Data, preprocessing: Preprocessing, *, validation: float, seed: int, say: Callable[[str], None] | None = None
 ) -> Prepared:
-    """Check every image, take a stratified validation split out of train where there is none, and decode all.
+    """Check every image, take a stratified validation split out of train if there is none, and decode all.
 
     Args:
         data: the data set.
         preprocessing: of the backbone.
-        validation: share of the training images to choose by, where the set has no validation images; 0: train on all
-            images, those of its validation split too.
+        validation: share of the training images to hold out if the set has no validation images. 0: train on all
+            images, also on those of its validation split.
         seed: of this share.
         say: receives a line every few seconds, and one for images that occur twice.
 
@@ -86,8 +91,8 @@ def prepare(
     prepared = Prepared(
         name=public_name(data.name),
         labels=data.labels,
-        train=_decoded(learnt, preprocessing, tick),
-        validation=_decoded(chosen, preprocessing, tick),
+        train=_decoded(learnt, data.train, preprocessing, tick),
+        validation=_decoded(chosen, data.train, preprocessing, tick),
         test=decode_all(test, preprocessing, range(len(test)), on_image=tick) if test is not None else None,
         golden=np.asarray(golden),
     )
@@ -113,6 +118,8 @@ def repeated(prepared: Prepared) -> list[str]:
     for first, second in combinations(hashes, 2):
         if both := len(set(hashes[first]) & set(hashes[second])):
             found.append(f"warning: {both} images are in the {first} split and in the {second} split too")
+    if prepared.multilabel:
+        return found
     labels: dict[bytes, set[int]] = {}
     for name, each in hashes.items():
         images = sets[name]
@@ -153,12 +160,13 @@ def _cut(data: Data, fraction: float, seed: int) -> tuple[list[Part], list[Part]
     return [(data.train, train.tolist())], [(data.train, held_back.tolist())]
 
 
-def _decoded(parts: Sequence[Part], preprocessing: Preprocessing, tick: Callable[[], None]) -> PixelSet:
-    """The images of all parts, one after another."""
+def _decoded(parts: Sequence[Part], like: ImageSet, preprocessing: Preprocessing, tick: Callable[[], None]) -> PixelSet:
+    """The images of all parts, one after another; targets are `like` those of a set, also if there is no image."""
     found = [decode_all(images, preprocessing, rows, on_image=tick) for images, rows in parts]
     if len(found) == 1:
         return found[0]
-    nothing = torch.empty((0, *preprocessing.size, 3), dtype=torch.uint8), torch.empty(0, dtype=torch.int64)
+    shape = like.targets.shape[1:]
+    nothing = torch.empty((0, *preprocessing.size, 3), dtype=torch.uint8), torch.empty((0, *shape), dtype=torch.int64)
     pixels = torch.cat([nothing[0], *(each.pixels for each in found)])
     return PixelSet(pixels, torch.cat([nothing[1], *(each.targets for each in found)]))
 

@@ -33,7 +33,7 @@ def stem_of(stem: nn.Module, library: Library) -> Stem | None:
 
 
 def step_of(site: SubLayer, library: Library) -> Step | None:
-    """A frozen sub-layer with its entry; None where the kernels do not support it."""
+    """A frozen sub-layer with its entry; None if the kernels do not support it."""
     step = branch_step(site.branch, site.tokens, library)
     if step is None or isinstance(site.enter, nn.Identity):
         return step
@@ -44,10 +44,10 @@ def step_of(site: SubLayer, library: Library) -> Step | None:
 
 
 def branch_step(branch: Branch, tokens: int, library: Library) -> Step | None:
-    """A frozen branch for so many tokens of an image, whose input is added; None likewise."""
+    """A frozen branch for this many tokens of an image, whose input is added; None if the kernels do not support it."""
     if isinstance(branch, WindowAttention) and _knows_attention(branch, prod(branch.window), library):
         return _window_attention(branch, library)
-    if isinstance(branch, GlobalAttention) and _knows_attention(branch, tokens, library):
+    if type(branch) is GlobalAttention and _knows_attention(branch, tokens, library):
         return _global_attention(branch, library)
     if isinstance(branch, MlpModule) and _knows_mlp(branch, library):
         return _mlp(branch, library)

@@ -11,8 +11,7 @@ from statistics import median
 import torch
 
 from benchmarks.engine.bench import Bench, Found, compare, is_equal, measured, peers, reason
-from benchmarks.engine.material import task_of
-from benchmarks.engine.opened import bare_plan, open_engine
+from benchmarks.engine.material import bare_plan, open_engine, task_of
 from benchmarks.engine.pipe import Calls, Job, Worker, repeated
 from benchmarks.measure import Estimate, Times, check_equal
 from benchmarks.studies import lowered

@@ -1,14 +1,15 @@
-"""The engine: task adapters in, answers to mixed batches out. Owns no thread, knows no queue and no task names.
+"""The engine: it holds task adapters and answers mixed batches. It owns no thread, and knows neither queue nor task
+names.
 
-This file also makes the input of a batch: equal images are found by content, checked, counted once and normalised. An
-image is uint8 (H, W, 3) as preprocessing gives it, or float32 (3, H, W) that a client has normalised.
+This file also makes the input of a batch: it checks images, finds equal ones by content, and normalises them. An image
+is uint8 (H, W, 3) as preprocessing gives it, or float32 (3, H, W) that a client has normalised.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Lock, local
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from adapters_store import TaskAdapter
 from adapters_store.artifact import Step, unrecorded
-from backbone import Backbone, Preprocessing
+from backbone import Backbone, Preprocessing, unknown_scores
 from service.engine.accounting import Cost, cost_of, spent_by, trunk_flops
 from service.engine.cache import DEFAULT_BUDGET, Cache, TierUsage, Usage
 from service.engine.errors import GoldenMoved
@@ -59,10 +60,11 @@ class RowResult:
     Attributes:
         logits: float32 (K,).
         features: float32 (F,), the input of the head.
-        flops_spent: executed for this row; what several rows share is divided among them.
-        flops_saved: what pruning saved: against the same task at its initial widths.
-        flops_shared: what sharing saved: spent + shared is what the row costs alone.
+        flops_spent: executed for this row; shared work is divided among the rows that share it.
+        flops_saved: spared by pruning, against the same task at its initial widths.
+        flops_shared: spared by sharing: spent + shared is the cost of the row alone.
         timing: filled in by the batcher.
+        unknown: the unknown score, above 1 where the task does not know such images; None if its file has no rule.
     """
 
     logits: np.ndarray
@@ -71,13 +73,19 @@ class RowResult:
     flops_saved: int
     flops_shared: int
     timing: Timing = Timing()
+    unknown: float | None = None
+
+
+def is_known(score: float) -> bool:
+    """Whether an image of this unknown score is like those that its task was trained on."""
+    return score <= 1
 
 
 class SoundThreads:
     """Runs jobs in the thread that asks, until a lack of memory has spoiled that thread for oneDNN.
 
-    A thread in which oneDNN once had no memory for generated code never gets new code again, although there is memory:
-    the error stays set in the thread. Another thread then computes in its place, and a new one when that is spoiled.
+    If oneDNN once had no memory for generated code, it never generates code in that thread again, even with free
+    memory: the error stays set. Another thread then computes instead, and is replaced when it is spoiled too.
     """
 
     def __init__(self) -> None:
@@ -87,7 +95,7 @@ class SoundThreads:
         """The result of a job.
 
         Raises:
-            MemoryError: oneDNN had none; or whatever the job raises.
+            MemoryError: oneDNN had no memory. Errors of the job are raised too.
         """
         stand_in: ThreadPoolExecutor | None = getattr(self._own, "stand_in", None)
         try:
@@ -112,7 +120,7 @@ class Engine:
 
         Args:
             backbone: float32, on the CPU.
-            runtime: computes the batches; PyTorch on the CPU where None.
+            runtime: computes the batches; None: PyTorch on the CPU.
             budget: most bytes of adapters and heads in the host's memory; a runtime whose device has memory of its own
                 holds a budget there by itself.
         """
@@ -136,8 +144,8 @@ class Engine:
 
         Args:
             sha256: hash of the content.
-            read: gives its weights, as `weights_of` makes them; called only where they are not resident.
-            evicting: whether others may be evicted for it; if not, it becomes resident only where there is room.
+            read: returns its weights, from `weights_of`; called only if they are not resident.
+            evicting: whether others may be evicted for it; if not, it becomes resident only if there is room.
 
         Returns:
             Its weights, and whether they are kept.
@@ -148,7 +156,7 @@ class Engine:
         return resident, kept
 
     def admit(self, adapter: TaskAdapter, sha256: str) -> Resident:
-        """Make a task adapter resident; the one already there is returned where the content is not new.
+        """Make a task adapter resident. If its content is resident already, that one is returned.
 
         Raises:
             AdmissionError: as `weights_of`.
@@ -177,7 +185,7 @@ class Engine:
         `step` runs this check as "golden sample".
 
         Raises:
-            GoldenError: the answer is not the promised one, or `judge` refuses it.
+            GoldenError: the answer differs from the golden logits, or `judge` refuses it.
         """
 
         def recompute() -> GoldenCheck:
@@ -216,7 +224,7 @@ class Engine:
         return self.run([Row(resident, pixels)])[0].logits
 
     def evict(self, sha256: str) -> int:
-        """Let go of a task adapter; returns its bytes (0: not resident). Rows in flight keep its weights."""
+        """Evict a task adapter; returns its bytes (0: not resident). Rows in flight keep its weights."""
         return self._cache.evict(sha256)
 
     def pin(self, hashes: Collection[str]) -> None:
@@ -225,12 +233,12 @@ class Engine:
         self._runtime.pin(hashes)
 
     def usage(self) -> Usage:
-        """Tasks and bytes where batches are computed, and what lingers for work in flight."""
+        """Tasks and bytes on the device, and the memory of evicted tasks that rows in flight still use."""
         device, lingering = self.tiers()["device"], self._cache.lingering()
         return Usage(device.tasks, device.nbytes, len(lingering), sum(resident.nbytes for resident in lingering))
 
     def tiers(self) -> Mapping[str, TierUsage]:
-        """What each kind of memory holds: "device", where batches are computed, and "host" where that is another."""
+        """The usage of each kind of memory: "device", where batches are computed, and "host" if that is another."""
         host, device = self._cache.usage(), self._runtime.usage()
         return {"device": host} if device is None else {"device": device, "host": host}
 
@@ -249,14 +257,41 @@ class Engine:
         staged = stage(self.backbone.preprocessing, [rows[index].pixels for index in batch.images])
         with self._computing:
             groups = self._threads.run(lambda: self._runtime.forward(staged, batch))
-        answers = [pair for logits, features in groups for pair in zip(logits.numpy(), features.numpy(), strict=True)]
+        answers = [
+            answer
+            for group, outputs in zip(batch.groups, groups, strict=True)
+            for answer in _answers(group.resident, *(part.numpy() for part in outputs))
+        ]
         spent = spent_by(residents, images, self._trunk)
         places = zip(rows, batch.places, spent, strict=True)
         return [_result(row.resident.cost, answers[place], flops) for row, place, flops in places]
 
 
-def _result(alone: Cost, answer: tuple[np.ndarray, np.ndarray], spent: int) -> RowResult:
-    return RowResult(*answer, flops_spent=spent, flops_saved=alone.saved, flops_shared=alone.spent - spent)
+class _Answer(NamedTuple):
+    """Logits, features and unknown score of one row."""
+
+    logits: np.ndarray
+    features: np.ndarray
+    unknown: float | None
+
+
+def _answers(resident: Resident, logits: np.ndarray, features: np.ndarray) -> list[_Answer]:
+    """The rows of one task; the score comes after the features, so it needs nothing of a runtime."""
+    scores: list[None] | list[float] = [None] * len(logits)
+    if resident.known is not None:
+        scores = unknown_scores(features, resident.known).tolist()
+    return list(map(_Answer, logits, features, scores))
+
+
+def _result(alone: Cost, answer: _Answer, spent: int) -> RowResult:
+    return RowResult(
+        answer.logits,
+        answer.features,
+        flops_spent=spent,
+        flops_saved=alone.saved,
+        flops_shared=alone.spent - spent,
+        unknown=answer.unknown,
+    )
 
 
 def number(images: Sequence[np.ndarray]) -> list[int]:
@@ -280,7 +315,7 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def stage(preprocessing: Preprocessing, images: Sequence[np.ndarray]) -> Tensor:
-    """Normalise what is not normalised yet -> float32 (B, 3, H, W).
+    """Normalise images that are not normalised yet -> float32 (B, 3, H, W).
 
     Raises:
         ValueError: no image, or one of another shape or dtype than the backbone reads, or not finite.
@@ -301,7 +336,7 @@ def _normalized(preprocessing: Preprocessing, images: Sequence[np.ndarray]) -> T
 
 
 def _placeholder(image: np.ndarray) -> np.ndarray:
-    """A normalised image as it is; for a raw one, empty room of its normalised shape."""
+    """A normalised image itself; for a raw one, an empty array of its normalised shape."""
     return image if image.dtype == np.float32 else np.empty((3, *image.shape[:2]), np.float32)
 
 

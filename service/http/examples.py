@@ -68,7 +68,7 @@ _UPLOAD: Document = {
     "dry_run": False,
     "generation": 17,
     "checks": _CHECKS,
-    "golden": {"reference": 2.4e-7, "engine": 2.4e-7, "tolerance": 0.0041},
+    "golden": {"reference": 2.4e-7, "engine": 2.4e-7, "tolerance": 0.0041, "score": 1.2e-7},
 }
 _SCRAPED = '# TYPE mimi_requests_total counter\nmimi_requests_total{outcome="ok",task="digits"} 3.0\n'
 _ALIAS: Document = {"alias": "live", "weights": _CANARY}
@@ -87,7 +87,7 @@ _SUMMARY: Document = {
 }
 
 EXAMPLES: dict[str, Document] = {
-    "tasks": {"tasks": [_SUMMARY], "backbone": "mimi_swin", "backbone_fingerprint": _SHA},
+    "tasks": {"tasks": [_SUMMARY], "next": "ZGlnaXRz", "backbone": "mimi_swin", "backbone_fingerprint": _SHA},
     "alive": {"status": "alive"},
     "ready": {"status": "ready"},
     "upload": _UPLOAD,
@@ -105,7 +105,7 @@ EXAMPLES: dict[str, Document] = {
         "aliases": [_ALIAS],
         "versions": _VERSIONS,
     },
-    "versions": {"task": "digits", "generation": 17, "versions": _VERSIONS},
+    "versions": {"task": "digits", "generation": 17, "versions": _VERSIONS, "next": None},
     "version": {
         **_VERSION,
         **_DESCRIPTION,
@@ -126,6 +126,13 @@ _ETAG: Document = {"ETag": {"description": "the task's generation, in quotes", "
 def answer(name: str) -> Document:
     """An answer about one task with its example, for FastAPI's `responses`; the task's generation is its ETag."""
     return {"headers": _ETAG, **plain(name)}
+
+
+def listing(name: str) -> Document:
+    """A page of a list with its example."""
+    link = {"description": 'the next page, rel="next"; absent on the last one', "schema": {"type": "string"}}
+    tag = {"description": "changes with the page", "schema": {"type": "string"}}
+    return {"headers": {"ETag": tag, "Link": link}, **plain(name)}
 
 
 def plain(name: str) -> Document:
@@ -180,7 +187,10 @@ SAMPLES = (
     Sample(own.MalformedRequest("give Content-Length once, or Transfer-Encoding, never both")),
     Sample(own.MalformedJson("JSON must be UTF-8"), _WITH_BODY),
     Sample(own.InvalidInference("the shape [2] and the data do not agree"), "post .*/infer"),
-    Sample(own.MalformedHeader("an entity tag stands in double quotes; several are separated by commas"), _CHANGES),
+    Sample(
+        own.MalformedHeader("an entity tag stands in double quotes; several are separated by commas"),
+        f"{_CHANGES}|get /v1/tasks.*",
+    ),
     Sample(own.Unauthorized("this server needs a key: Authorization: Bearer <key>")),
     Sample(own.Forbidden("this key may not upload, download, change or delete"), f"{_CHANGES}|.*/file"),
     Sample(own.Forbidden("this key may not read or predict")),
@@ -190,9 +200,13 @@ SAMPLES = (
     Sample(store.UnknownAlias(), ".*({alias}|rollback).*"),
     Sample(own.RequestTimeout("the body must arrive within 10 seconds"), _WITH_BODY),
     Sample(store.StaleGeneration("digits", 17, 18), _CHANGES),
+    Sample(own.ChangedMeanwhile("somebody changed the task at the same time"), "post .*/rollback"),
     Sample(store.VersionInUse(), "delete .*{version}"),
     Sample(own.NothingToRollBack("the alias never pointed anywhere else"), "post .*/rollback"),
-    Sample(engine.BackboneMismatch("backbone", expected="swin a5ef…", found="swin 07c1…"), f"{_UPLOADS}|post .*/load"),
+    Sample(
+        engine.BackboneMismatch("backbone", expected="swin a5ef…", found="swin 07c1…"),
+        f"{_UPLOADS}|post .*/load|.*{{alias}}",
+    ),
     Sample(own.BodyTooLarge("a request body has at most 34603008 bytes")),
     Sample(images.ImageTooLarge("the image has more than 50000000 pixels"), _ASKS),
     Sample(own.UnsupportedEncoding("send the body without a Content-Encoding"), _WITH_BODY),
@@ -244,6 +258,7 @@ _OPTIONS: Document = {
     "images": {"type": "array", "items": _BINARY, "minItems": 1},
     "top_k": {"type": "integer", "minimum": 1, "maximum": 10_000},
     "output": {"enum": ["probabilities", "logits", "features"]},
+    "threshold": {"type": "number", "minimum": 0, "maximum": 1},
 }
 _TASKS: Document = {"type": "array", "items": {"type": "string", "pattern": TASK_PATTERN}, "maxItems": MAX_TASKS}
 # a PNG of 8 x 8 pixels
@@ -268,6 +283,7 @@ PREDICT_BODY = _body(
     _OPTIONS,
     {
         "the best two": {"value": {"images": [_DOT], "top_k": 2}},
+        "labels from 0.9 on": {"value": {"images": [_DOT], "threshold": 0.9}},
         "logits": {"value": {"images": [f"data:image/png;base64,{_DOT}"], "output": "logits"}},
     },
 )
@@ -282,6 +298,9 @@ FANOUT_BODY = _body(
 
 _RESULT: Document = {
     "predictions": [{"label": "3", "index": 3, "probability": 0.96}],
+    "labels": ["3"],
+    "known": True,
+    "unknown_score": 0.62,
     "gflops_spent": 0.1022,
     "gflops_saved": 0.0066,
     "gflops_shared": 0.08,

@@ -1,8 +1,8 @@
-"""What any request may cost before a route sees it: bytes counted while they arrive, a least rate, unambiguous framing.
+"""Limits that every request must keep before a route sees it: bytes, a minimum rate, and unambiguous framing.
 
-Pure ASGI, outside every parser: Content-Length may lie or be absent, and no parser caps what it spools. An answer
-that goes out before the body was read closes the connection, so that nobody can go on sending for ever. A route is
-not done before its client has read the answer, so that what it holds meanwhile is bounded by the route's own limits.
+This is pure ASGI, in front of every parser: Content-Length may be wrong or absent, and parsers do not limit what they
+buffer. An answer before the end of the body closes the connection, so that nobody can send for ever. A route ends
+only when its client has read the answer. So the route's own limits also bound the memory that it holds meanwhile.
 """
 
 import asyncio
@@ -127,11 +127,11 @@ class _Exchange:
         self.received = 0
 
     def distrust(self) -> None:
-        """Where this request ends is not certain: the connection must end with it."""
+        """The end of this request is not certain, so the connection is closed after it."""
         self._complete = False
 
     async def receive(self) -> Message:
-        """The next piece of the body, counted; once it is complete, whatever the server says."""
+        """The next piece of the body, counted; after its end, the server's own messages."""
         if self._complete:
             return await self._receive()
         try:
@@ -163,7 +163,7 @@ class _Exchange:
         self.received += size
 
     async def send(self, message: Message) -> None:
-        """Send the answer as fast as the client reads it; where the body was not read, the connection ends with it."""
+        """Send the answer as fast as the client reads it. If the body was not read, close the connection afterwards."""
         if message["type"] == "http.response.start":
             close = [] if self._complete else [(b"connection", b"close")]
             await self._send({**message, "headers": [*message.get("headers", []), *close]})

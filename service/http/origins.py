@@ -1,8 +1,10 @@
-"""Which web pages may talk to this server: the Host header against DNS rebinding, the Origin header against others.
+"""Decides which web pages may call this server: the Host header stops DNS rebinding, the Origin header other sites.
 
-A page of any site can make a browser send requests to loopback. By name it would send its own (rebinding: refused by
-Host), by address it would say so (refused by Origin, unless keys protect the server or CORS allows the page).
-Also what the layers inside need not know: targets in absolute form, and HEAD.
+A page of any site can make a browser send requests to loopback. If the page uses a name, the Host header carries the
+foreign name (DNS rebinding) and is refused. If it uses the address, its Origin header is foreign and is refused, unless
+keys protect the server or CORS allows the page.
+
+This layer also handles targets in absolute form, so that the layers inside need not.
 """
 
 import re
@@ -24,8 +26,8 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}  # change nothing; what they answer, a page o
 _HEALTH = ("/health/", "/v2/health/")  # for probes, which ask by address; it tells nothing
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "Repr-Digest", "Content-Digest", "Digest",
-         "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
-_SHOWN = ("ETag", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "Inference-Header-Content-Length")
+         "X-Canary-By", "X-Canary-Key", "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
+_SHOWN = ("ETag", "Link", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "Inference-Header-Content-Length")
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -51,7 +53,7 @@ class OriginsMiddleware:
 
 
 class SharedAnswers(CORSMiddleware):
-    """Outside of the limits: lets the pages that may call read every answer, refusals included."""
+    """Outside of the limits: lets allowed pages read every answer, refusals included."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and mark its answer; a preflight is answered, and marked, inside."""
@@ -62,7 +64,7 @@ class SharedAnswers(CORSMiddleware):
 
 
 class Preflights(CORSMiddleware):
-    """Inside of the limits: answers what browsers ask before they send a page's request."""
+    """Inside of the limits: answers a browser's preflight requests."""
 
     async def simple_response(
         self, scope: Scope, receive: Receive, send: Send, request_headers: RequestHeaders
@@ -72,7 +74,7 @@ class Preflights(CORSMiddleware):
 
 
 def with_cors(kind: type[CORSMiddleware], app: ASGIApp, settings: Settings) -> ASGIApp:
-    """The application behind one of the layers above; itself where no pages may call."""
+    """The application inside one of the layers above; unchanged if no foreign pages may call."""
     if not settings.cors_origins:
         return app
     return kind(
@@ -90,7 +92,7 @@ def _is_preflight(scope: Scope) -> bool:
 
 
 class TargetMiddleware:
-    """Brings a request into its usual form, outside of everything that reads it.
+    """Brings a request's target into its usual form before any other layer reads it.
 
     A target in absolute form, as to a proxy, names the host instead of the Host header (RFC 9112, section 3.2.2).
     """
@@ -109,25 +111,11 @@ class TargetMiddleware:
         await self._app(scope, receive, send)
 
 
-class HeadMiddleware:
-    """Answers HEAD wherever GET is answered: as GET, without the body, which uvicorn leaves out."""
-
-    def __init__(self, app: ASGIApp, *, has_own: Callable[[Scope], bool]) -> None:
-        """`has_own` tells whether a route answers this HEAD itself."""
-        self._app, self._has_own = app, has_own
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if scope["type"] == "http" and scope["method"] == "HEAD" and not self._has_own(scope):
-            scope = {**scope, "method": "GET"}
-        await self._app(scope, receive, send)
-
-
 def check(method: str, path: str, headers: Headers, settings: Settings) -> None:
-    """Judge a request by where it says it goes, and where it comes from.
+    """Judge a request by its Host and its Origin.
 
     Raises:
-        MisdirectedRequest: its Host is none of ours; health is answered under any name.
+        MisdirectedRequest: its Host names another server. Requests for health may name any.
         ForeignOrigin: a page of another site would change something, and no key is needed.
     """
     host, origin = _value(headers, b"host"), _value(headers, b"origin")
@@ -151,7 +139,7 @@ def is_ours(host: str, settings: Settings) -> bool:
 
 
 def name_in(host: str) -> str | None:
-    """The name or address in a Host header, in lower case, without port and final dot; None where there is none."""
+    """The name or address in a Host header, in lower case, without port and final dot; None if there is none."""
     found = _HOST.fullmatch(host.lower())
     return found[1].removesuffix(".") or None if found else None
 

@@ -53,7 +53,7 @@ _JSON_WORDS: Mapping[type[Exception], str] = {
 
 
 class PredictSchema(NamedTuple):
-    """What a prediction may say beside its images: as form fields, as JSON, in how many strings, and in words."""
+    """The options of a prediction: as form fields, as JSON, the most strings in it, and in words."""
 
     fields: type[PredictOptions]
     document: type[PredictJson]
@@ -61,9 +61,11 @@ class PredictSchema(NamedTuple):
     words: str
 
 
-ONE_TASK = PredictSchema(PredictOptions, PredictJson, _OTHER_STRINGS, "top_k (1 to 10000) and output")
+ONE_TASK = PredictSchema(
+    PredictOptions, PredictJson, _OTHER_STRINGS, "top_k (1 to 10000), output and threshold (0 to 1)"
+)
 MANY_TASKS = PredictSchema(
-    FanoutOptions, FanoutJson, _OTHER_STRINGS + MAX_TASKS, f"top_k, output and up to {MAX_TASKS} tasks"
+    FanoutOptions, FanoutJson, _OTHER_STRINGS + MAX_TASKS, f"top_k, output, threshold and up to {MAX_TASKS} tasks"
 )
 
 
@@ -74,6 +76,7 @@ class Payload:
     images: tuple[bytes, ...]
     top_k: int | None = None
     output: Output | None = None
+    threshold: float | None = None
     tasks: tuple[str, ...] = ()
 
 
@@ -170,7 +173,8 @@ def _from_form(parts: list[Part], limits: FormLimits, schema: PredictSchema) -> 
 
 def _payload(images: tuple[bytes, ...], options: PredictOptions) -> Payload:
     tasks: Sequence[str] = getattr(options, "tasks", ())
-    return Payload(images, options.top_k, options.output, (ALL_TASKS,) if tasks == ALL_TASKS else tuple(tasks))
+    named = (ALL_TASKS,) if tasks == ALL_TASKS else tuple(tasks)
+    return Payload(images, options.top_k, options.output, options.threshold, named)
 
 
 def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK, longest: int | None = None) -> Payload:
@@ -249,7 +253,7 @@ def _decode(text: str, index: int) -> bytes:
 
 
 def from_base64(text: str) -> bytes | None:
-    """The bytes of base64, or of a data URI of it; None where it is neither.
+    """The bytes of base64, or of a data URI of it; None if it is neither.
 
     Both alphabets are read (RFC 4648, sections 4 and 5), with line ends or without, padded or not.
     """

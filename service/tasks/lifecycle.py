@@ -8,9 +8,9 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from adapters_store import Change, Store, TaskState, VersionInfo
-from adapters_store.errors import UnknownAlias, UnknownTask, UnknownVersion
+from adapters_store.errors import StaleGeneration, UnknownAlias, UnknownTask, UnknownVersion
 from adapters_store.events import AliasDeleted, AliasMoved, Event, Seeded, TaskDeleted, VersionAdded
-from service.errors import ConfirmationRequired, NothingToRollBack
+from service.errors import ChangedMeanwhile, ConfirmationRequired, NothingToRollBack
 from service.tasks import splits
 from service.tasks.conditions import Condition, tag
 from service.tasks.registry import Registry
@@ -52,15 +52,15 @@ class Lifecycle:
         return generation
 
     def roll_back(self, task: str, alias: str = ALIAS, condition: Condition = ANYWAY) -> tuple[Split, int]:
-        """Return an alias to what it pointed at before its last move; doing it twice returns to where one was.
+        """Point an alias at its earlier target again. A second call undoes the first.
 
         Returns:
-            Where it points now, and the task's generation.
+            Its target now, and the task's generation.
 
         Raises:
             UnknownAlias: the task has no such alias.
             NothingToRollBack: it never pointed anywhere else, or to what is deleted.
-            StaleGeneration: somebody was faster; also without a condition. And as `move_alias`.
+            ChangedMeanwhile: somebody was faster, and there is no condition. And as `move_alias`.
         """
         state, _ = self._look(task, condition)
         if alias not in state.aliases:
@@ -71,7 +71,12 @@ class Lifecycle:
         if not target.keys() <= state.versions.keys():
             raise NothingToRollBack("a version that the alias pointed at before is deleted")
         as_seen = Condition(frozenset({state.generation}))
-        return target, self.move_alias(task, alias, target, as_seen)
+        try:
+            return target, self.move_alias(task, alias, target, as_seen)
+        except StaleGeneration:
+            if condition.given:
+                raise
+            raise ChangedMeanwhile("somebody changed the task at the same time") from None
 
     def delete_alias(self, task: str, alias: str, condition: Condition = ANYWAY) -> int:
         """Delete an alias; without `live` a task answers no more. Returns the task's generation.
@@ -127,7 +132,7 @@ class Lifecycle:
         return generation
 
     def _look(self, task: str, condition: Condition) -> tuple[TaskState, int | None]:
-        """A task as it is now, and what to expect of it when it is changed."""
+        """A task as it is now, and the generation that the store must find when it is changed."""
         state = self._store.snapshot()
         if task not in state.tasks:
             raise UnknownTask("there is no such task")
@@ -141,7 +146,7 @@ def _version(state: TaskState, number: int) -> VersionInfo:
 
 
 def target_before(store: Store, task: str, alias: str, *, generation: int) -> PastSplit:
-    """What an alias pointed at before its last move; None where there was nothing.
+    """The target of an alias before its last move; None if it did not exist.
 
     Args:
         store: whose log is read.
@@ -164,7 +169,7 @@ def target_before(store: Store, task: str, alias: str, *, generation: int) -> Pa
 
 
 def targets(changes: Iterable[Change], task: str, alias: str) -> list[PastSplit]:
-    """What an alias pointed at after each change that concerned it, oldest first."""
+    """The targets of an alias after each of its changes, oldest first."""
     return [target for change in changes for target in _targets(change.event, task, alias)]
 
 

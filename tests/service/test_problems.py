@@ -1,4 +1,4 @@
-"""The one table: every error of every layer has its status, and none tells what it should not."""
+"""The table of errors: every error of every layer has its status, and none reveals secrets."""
 
 import inspect
 from collections.abc import Iterator
@@ -72,7 +72,8 @@ def test_files_and_paths_are_never_shown(kind: type[Exception]) -> None:
         (engine.DeadlineExceeded("x"), 504, "deadline_exceeded"),
         (engine.BackboneMismatch("x", expected=1, found=2), 409, "backbone_mismatch"),
         (store.StoreFull("x"), 507, "store_full"),
-        (store.StaleGeneration("x", 1, 2), 409, "stale_generation"),
+        (store.StaleGeneration("x", 1, 2), 412, "stale_generation"),
+        (own.ChangedMeanwhile("x"), 409, "changed_meanwhile"),
         (HTTPException(405), 405, "method_not_allowed"),
         (RequestValidationError([]), 422, "invalid_request"),
     ],

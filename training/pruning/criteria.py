@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from backbone import SiteWeights
-from training.fit import logits_of
+from training.fit import logits_of, multilabel_loss
 from training.frozen import autocast
 from training.model import AdaptedModel
 from training.options import Criterion, FitOptions
@@ -36,7 +36,7 @@ class Evidence:
         fit: batch size and label smoothing of the loss.
         seed: of the random criterion and of the choice of images.
         gradients: of the cycle, summed by `add_gradients`; empty before any training.
-        images: most training images to look at, for criteria other than the mean gradient, which looks at all.
+        images: most training images to use. The mean gradient uses all of them.
     """
 
     model: AdaptedModel
@@ -189,6 +189,8 @@ def _gradients(evidence: Evidence, *, absolute: bool, everything: bool = False) 
 def _loss(evidence: Evidence, pixels: Tensor, targets: Tensor, *, temperature: float = 1.0) -> Tensor:
     logits = logits_of(evidence.model, pixels) / temperature
     smoothing = evidence.fit.label_smoothing
+    if targets.ndim > 1:
+        return multilabel_loss(logits, targets.to(logits.device), smoothing)
     return functional.cross_entropy(logits, targets.to(logits.device), label_smoothing=smoothing)
 
 

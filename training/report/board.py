@@ -1,4 +1,4 @@
-"""A reporter that writes what TensorBoard shows: loss, accuracy and rate by step, validation by epoch, sizes."""
+"""A reporter for TensorBoard: loss, accuracy and rate by step, validation by epoch, sizes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ class Board:
         writer.add_scalar("train/learning_rate", progress.rate, at)
 
     def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
-        """Validation accuracy where it was measured; what was written so far can be read."""
+        """Validation accuracy if it was measured; flush the files."""
         at, writer = self._seen(place, progress), self._writer(place)
         if validation is not None:
             writer.add_scalar("validation/top1", validation, at)

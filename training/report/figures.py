@@ -22,7 +22,7 @@ _LINES = "A line joins the sizes after each cycle, trained for as many epochs; o
 
 
 def accuracy(result: Result) -> float | None:
-    """Test top-1 in percent; on validation where there is no test split."""
+    """Test top-1 in percent; on validation if there is no test split."""
     found = result.validation if result.test is None else result.test
     return 100 * found if found is not None else None
 
@@ -35,7 +35,7 @@ def against_parameters(section: Section) -> Chart:
 
 
 def against_sigma(section: Section) -> Chart | None:
-    """The paper's Figure 4; None where no method has neurons."""
+    """The paper's Figure 4; None if no method has neurons."""
     if not _known(section, _sigma):
         return None
     draw = partial(_one, section, _sigma, "compression σ = 4 M / N")

@@ -18,6 +18,7 @@ from training.report.drawing import Chart
 from training.report.errors import MissingExtra
 from training.report.figures import against_parameters
 from training.report.groups import sections_of
+from training.report.mistakes import mistakes
 from training.report.page import Markup
 from training.report.results import Arena, Result
 from training.report.sites import neurons_by_site
@@ -43,6 +44,7 @@ def run_page(job: Job, outcome: Outcome) -> str:
         page.heading("Sizes"),
         page.figures(_sizes(outcome.results)),
         *_charts(job, outcome),
+        *mistakes(job, outcome),
         page.heading("Options of the algorithm"),
         page.facts({name: value for name, value in options.items() if not isinstance(value, dict)}),
         *_groups(options),
@@ -53,7 +55,7 @@ def run_page(job: Job, outcome: Outcome) -> str:
 
 
 def _about(job: Job, outcome: Outcome) -> dict[str, object]:
-    """What was trained on what; nothing that names the machine."""
+    """The task, data and backbone of the run; nothing that names the machine."""
     prepared, device = job.prepared, next(job.backbone.parameters()).device
     cuda = device.type == "cuda"
     return {
@@ -131,7 +133,7 @@ def _results(job: Job, outcome: Outcome) -> list[Result]:
 
 
 def _progress(job: Job, outcome: Outcome) -> Chart | None:
-    """Validation by epoch at the chosen rate; None where nothing was logged."""
+    """Validation by epoch at the chosen rate; None if nothing was logged."""
     fit = outcome.options.fit
     lines = progress_rows(job.folder / PROGRESS)
     curve = {

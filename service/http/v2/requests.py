@@ -1,10 +1,9 @@
 """Parses an inference request: its images, the outputs it wants, its timeout and its priority.
 
-With the binary tensor data extension a body is a JSON object followed by the raw bytes of tensors, in the order in
-which the JSON names them.
+With the binary tensor data extension, a body is a JSON object and then the raw bytes of its tensors in their order.
 
-Inputs are `image`, BYTES [N] (or [N, 1]) of encoded images or UINT8 [N, H, W, 3] of decoded ones, and `pixels`,
-FP32 [N, 3, H, W], normalised already, of exactly the size that the backbone reads.
+The input `image` is BYTES [N] (or [N, 1]) of encoded images, or UINT8 [N, H, W, 3] of decoded ones. The input `pixels`
+is FP32 [N, 3, H, W], already normalised, of exactly the size that the backbone reads.
 
 Source: inference_rest.md, "Inference Request JSON Object"; Triton, docs/protocol/extension_binary_data.md.
 """
@@ -23,15 +22,19 @@ from service.http.payload import bounded_text, read_object
 from service.http.v2 import tensors
 from service.http.v2.schemas import (
     FEATURES,
+    GIVEN,
     IMAGE,
+    KNOWN,
     LOGITS,
     PIXELS,
     PROBABILITIES,
+    UNKNOWN_SCORE,
     InferenceRequest,
     Input,
     RequestedOutput,
     bool_parameter,
     int_parameter,
+    share_parameter,
     validated,
 )
 
@@ -80,6 +83,8 @@ def _length(header: str, most: int) -> int:
 
 
 OUTPUTS = (LOGITS, PROBABILITIES, FEATURES)
+_ALL_OUTPUTS = (*OUTPUTS, GIVEN, KNOWN, UNKNOWN_SCORE)
+_NOT_RANKED = (GIVEN, KNOWN, UNKNOWN_SCORE)
 _MICRO = 1e-6
 _LARGEST = 2**63 - 1
 _MOST_CLASSES = 10_000
@@ -88,11 +93,18 @@ _CHANNELS = 3
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One output: as binary data or not; with `classification`, the best so many instead of the tensor."""
+    """One output: as binary data or not; with `classification`, its largest values instead of the tensor."""
 
     name: str
     binary: bool
     classification: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """How outputs come that the client did not name: as binary data or not."""
+
+    binary: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,10 +113,12 @@ class ParsedRequest:
 
     Attributes:
         images: in their order.
-        outputs: what to answer with.
-        id: the client's name for the request, to be given back.
+        outputs: those that the client wants.
+        id: the client's name for the request; the answer repeats it.
         seconds: its timeout; None: the server's.
         priority: as of `Batcher.submit`.
+        threshold: for all labels, in the place of those in the task's file.
+        others: how to answer with the outputs that only some tasks have; None if the client names its outputs.
     """
 
     images: Sequence[Picture]
@@ -112,6 +126,8 @@ class ParsedRequest:
     id: str | None = None
     seconds: float | None = None
     priority: int = DEFAULT_PRIORITY
+    threshold: float | None = None
+    others: Others | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +145,9 @@ def parse_request(body: SplitBody, limits: InputLimits) -> ParsedRequest:
         InvalidInference: this server cannot answer it; the message says why.
     """
     if body.document is None:  # the whole body is the single element of the single input, and all outputs are binary
-        return ParsedRequest([bytes(body.binary)], [OutputSpec(name, binary=True) for name in OUTPUTS])
+        return ParsedRequest(
+            [bytes(body.binary)], [OutputSpec(name, binary=True) for name in OUTPUTS], others=Others(binary=True)
+        )
     request = validated(body.document)
     parameters = request.parameters
     timeout = int_parameter(parameters, "timeout", most=_LARGEST)
@@ -140,6 +158,8 @@ def parse_request(body: SplitBody, limits: InputLimits) -> ParsedRequest:
         id=request.id,
         seconds=timeout * _MICRO if timeout else None,
         priority=min(priority, LOWEST_PRIORITY) if priority else DEFAULT_PRIORITY,
+        threshold=share_parameter(parameters, "threshold"),
+        others=None if request.outputs else Others(_all_binary(request)),
     )
 
 
@@ -158,7 +178,7 @@ def _images(request: InferenceRequest, binary: memoryview, limits: InputLimits) 
 
 
 def _binary(tensor: Input, binary: memoryview) -> memoryview | None:
-    """The bytes behind the JSON that belong to the input; None where its data is in the JSON."""
+    """The bytes behind the JSON that belong to the input; None if its data is in the JSON."""
     size = int_parameter(tensor.parameters, "binary_data_size", most=_LARGEST)
     if (size is None) == (tensor.data is None):
         raise InvalidInference("an input has either data or binary_data_size")
@@ -196,7 +216,7 @@ def _numbers(tensor: Input, data: memoryview | None) -> np.ndarray:
 
 
 def _outputs(request: InferenceRequest) -> list[OutputSpec]:
-    binary = bool_parameter(request.parameters, "binary_data_output") or False
+    binary = _all_binary(request)
     if not request.outputs:
         return [OutputSpec(name, binary) for name in OUTPUTS]
     if len({output.name for output in request.outputs}) != len(request.outputs):
@@ -204,9 +224,15 @@ def _outputs(request: InferenceRequest) -> list[OutputSpec]:
     return [_output_spec(output, binary) for output in request.outputs]
 
 
+def _all_binary(request: InferenceRequest) -> bool:
+    return bool_parameter(request.parameters, "binary_data_output") or False
+
+
 def _output_spec(output: RequestedOutput, binary: bool) -> OutputSpec:
-    if output.name not in OUTPUTS:
-        raise InvalidInference(f"outputs are {', '.join(OUTPUTS)}")
+    if output.name not in _ALL_OUTPUTS:
+        raise InvalidInference(f"outputs are {', '.join(_ALL_OUTPUTS)}")
     own = bool_parameter(output.parameters, "binary_data")
     count = int_parameter(output.parameters, "classification", most=_MOST_CLASSES)
+    if count and output.name in _NOT_RANKED:
+        raise InvalidInference(f"the output {output.name} has no best classes")
     return OutputSpec(output.name, binary if own is None else own, count or None)
