@@ -101,8 +101,8 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         default="auto",
-        description="of the forward pass; auto: bf16 with torch on cuda, else fp32; bf16 on the cpu: by kernels, on a "
-        "processor with AVX-512 BF16; int8: with onnx, on the cpu",
+        description="of the forward pass; auto: bf16 on cuda, and on the cpu where it is measured to be faster and "
+        "bundled tasks answer alike, else fp32; bf16, int8 on the cpu: AVX-512 BF16, AVX-512 VNNI, or AMX",
     )
     kernels: Literal["off", "cached", "compiled"] = Field(
         default="compiled",
