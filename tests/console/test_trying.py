@@ -4,10 +4,13 @@ import base64
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from adapters_store import pack
+from tests.service.adapters import make, with_answers
 from tests.service.live import Live
 from tests.service.processes import ROOT
 
@@ -116,3 +119,39 @@ def test_the_code_that_is_shown_asks_the_same(page: Page, console: Live, image: 
     assert f'"label":"{best}"' in answer.stdout
     snippets.get_by_role("button", name="Copy").click()
     expect(snippets.get_by_role("status")).to_have_text("Copied")
+
+
+def test_an_image_that_no_class_of_a_task_fits_is_said_plainly(page: Page, console: Live, image: Path) -> None:
+    files = {"strict": make(90, activation="softmax", threshold=1e-3), "lenient": make(91, activation="softmax")}
+    for task, made in files.items():
+        assert console.client.put(f"/v1/tasks/{task}", content=made.data).status_code == 201
+    words = re.compile("Not one of this task's classes")
+    try:
+        for task, told in (("strict", 1), ("lenient", 0)):
+            open_try(page, console, task)
+            page.set_input_files("input[type=file]", image)
+            ask(page)
+            expect(page.locator(".answer")).to_have_count(1)
+            expect(page.locator(".answer .caution").filter(has_text=words)).to_have_count(told)
+    finally:
+        for task in files:
+            console.client.delete(f"/v1/tasks/{task}")
+
+
+def test_a_task_of_several_labels_names_those_it_gives_or_says_that_there_are_none(
+    page: Page, console: Live, image: Path
+) -> None:
+    silent = replace(with_answers(make(92).adapter, "sigmoid", 1e6))
+    assert silent.manifest.answers is not None
+    answers = replace(silent.manifest.answers, thresholds=(1.0,) * 4)
+    data = pack(replace(silent, manifest=replace(silent.manifest, answers=answers)))
+    assert console.client.put("/v1/tasks/silent", content=data).status_code == 201
+    try:
+        found = console.client.post("/v1/tasks/silent/predict", content=image.read_bytes()).json()["results"][0]
+        assert (found["predictions"], found["labels"]) == ([], [])
+        open_try(page, console, "silent")
+        page.set_input_files("input[type=file]", image)
+        ask(page)
+        expect(page.locator(".answer .label")).to_have_count(3)  # the page asks for so many
+    finally:
+        console.client.delete("/v1/tasks/silent")

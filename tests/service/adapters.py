@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from adapters_store import (
     Answers,
@@ -93,8 +94,9 @@ def with_answers(adapter: TaskAdapter, activation: str, threshold: float) -> Tas
     """The adapter with a made-up description of what it knows, and its true unknown score."""
     classes, size = adapter.head_weight.shape
     random, rank = np.random.default_rng(classes), 3
+    mean: NDArray[np.float64] = random.normal(size=size)
     arrays = KnownArrays(
-        mean=random.normal(size=size).astype(np.float32),
+        mean=mean.astype(np.float32),
         basis=np.eye(rank, size, dtype=np.float32),
         factor=np.eye(rank, dtype=np.float32) / 2,
         centres=random.normal(size=(classes if activation == SOFTMAX else 1, rank)).astype(np.float32),

@@ -83,7 +83,8 @@ def strata_of(targets: NDArray[np.int64]) -> NDArray[np.int64]:
         return targets
     counts = targets.sum(0)
     rarity = np.where(targets > 0, counts, len(targets) + 1)  # (n, K)
-    return np.where(targets.any(1), rarity.argmin(1), targets.shape[1])
+    strata: NDArray[np.int64] = np.where(targets.any(1), rarity.argmin(1), targets.shape[1])
+    return strata
 
 
 def split_of(name: str) -> str | None:
