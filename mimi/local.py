@@ -1,6 +1,7 @@
 """An engine in this process, and the task adapter files it answers for.
 
-`mimi predict` and `mimi bench` compute with it. It is the server's own engine, with the server's own kernels, so the answers are the same.
+`mimi predict` and `mimi bench` compute with it. It is the server's own engine, with the server's own kernels, so the
+answers are the same.
 """
 
 from collections.abc import Sequence

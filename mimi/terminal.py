@@ -147,13 +147,13 @@ class Progress:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Shows on a terminal that something is under way whose steps cannot be counted."""
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal that something is under way whose steps cannot be counted; gives a way to say what now is."""
     if not coloured(sys.stderr):
-        yield
+        yield lambda text: None
         return
-    with console_for(sys.stderr).status(what):
-        yield
+    with console_for(sys.stderr).status(what) as status:
+        yield status.update
 
 
 @contextmanager

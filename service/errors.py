@@ -27,6 +27,7 @@
     │           └── TooManyWrongKeys  its address has sent too many wrong ones
     ├── UnknownTask               no task of this name
     ├── NothingToRollBack         the alias never pointed anywhere else, or the earlier version is deleted
+    ├── ChangedMeanwhile          somebody else changed the task while this request was about to
     ├── ConfirmationRequired      a change that stops a task, without If-Match
     ├── TaskUnavailable           the task is known, but its adapter cannot be served here; says why
     │   ├── NoLiveVersion         no version of it is live; stays so until somebody sets the alias
@@ -161,6 +162,10 @@ class UnknownTask(ServiceError):
 
 class NothingToRollBack(ServiceError):
     """There is no earlier target to which the alias could return."""
+
+
+class ChangedMeanwhile(ServiceError):
+    """Somebody else changed the task at the same time; no precondition said what it should be."""
 
 
 class TaskUnavailable(ServiceError):

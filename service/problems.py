@@ -41,6 +41,7 @@ STATUS: Mapping[type[Exception], int] = {
     own.BodyTooLarge: 413,
     own.UnsupportedEncoding: 415,
     own.NothingToRollBack: 409,
+    own.ChangedMeanwhile: 409,
     own.InvalidRequest: 422,
     own.ChecksumMismatch: 422,
     own.NonFiniteOutput: 422,
@@ -70,6 +71,7 @@ STATUS: Mapping[type[Exception], int] = {
     store.InvalidDescription: 422,
     store.NotFound: 404,
     store.Conflict: 409,
+    store.StaleGeneration: 412,  # raised for preconditions alone
     store.StoreFull: 507,
     engine.AdmissionError: 409,
     engine.GoldenError: 422,

@@ -101,7 +101,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     request = CompareRequest(**given(options, CompareRequest))
     if request.plan:
-        for part in plans(options.config, request):
+        for part in plans(options.config, request, lambda text: print(text, file=sys.stderr)):
             print(json.dumps({"backbone": part.backbone, "seconds": part.seconds, "missing": part.missing}))
         return 0
     if request.dry_run:

@@ -32,7 +32,9 @@ def compare(
     from training.compare.command import cells, plans, work
 
     if request.plan:
-        _print_plan(list(plans(config, request)), request, json=json)
+        with working("measuring") as say:
+            found = list(plans(config, request, say))
+        _print_plan(found, request, json=json)
         return 0
     if request.dry_run:
         _print_cells(cells(config, request), json=json)

@@ -111,7 +111,7 @@ def versions(
 ) -> int:
     """List the versions of a task, newest first; show one of them, or download its file."""
     from mimi.files import write_file
-    from mimi.terminal import Column, format_table, print_json
+    from mimi.terminal import Cell, Column, format_table, print_json
 
     if out is not None and version is None:
         raise BadOption("--out writes one version: name it after the task")
@@ -125,7 +125,7 @@ def versions(
         print_json(found.model_dump(mode="json"))
         return 0
     columns = [Column("version"), Column("aliases"), Column("created"), Column("bytes", ","), Column("sha256")]
-    rows = [
+    rows: list[list[Cell]] = [
         [each.version, " ".join(each.aliases), f"{each.created_at:%Y-%m-%d %H:%M}", each.bytes, each.sha256]
         for each in found.versions
     ]

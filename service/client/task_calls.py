@@ -4,12 +4,24 @@ import json
 
 from service.client.calls import Call, Repeat, Reply, document
 from service.client.inputs import File, checksum, precondition, read_file, task_path
-from service.schemas import Health, TaskDetail, TaskList, UploadAnswer
+from service.schemas import MOST_LISTED, Health, TaskDetail, TaskList, UploadAnswer
 
 
-def tasks() -> Call[TaskList]:
-    """All published tasks; those that cannot be served have a reason."""
-    return Call("GET", "/v1/tasks", document(TaskList))
+def task_page(*, prefix: str = "", limit: int = MOST_LISTED, cursor: str | None = None) -> Call[TaskList]:
+    """A page of the published tasks by name, those that cannot be served with the reason.
+
+    Args:
+        prefix: only tasks whose id begins so.
+        limit: most tasks of the page.
+        cursor: `next` of the page before; None: the first page.
+    """
+    return Call("GET", "/v1/tasks", document(TaskList), query=paging(prefix, limit, cursor))
+
+
+def paging(prefix: str, limit: int, cursor: str | None) -> tuple[tuple[str, str], ...]:
+    """The query parameters of a page."""
+    chosen = (("prefix", prefix), ("cursor", cursor or ""))
+    return (("limit", str(limit)), *((name, value) for name, value in chosen if value))
 
 
 def task(name: str) -> Call[TaskDetail]:

@@ -87,7 +87,7 @@ _SUMMARY: Document = {
 }
 
 EXAMPLES: dict[str, Document] = {
-    "tasks": {"tasks": [_SUMMARY], "backbone": "mimi_swin", "backbone_fingerprint": _SHA},
+    "tasks": {"tasks": [_SUMMARY], "next": "ZGlnaXRz", "backbone": "mimi_swin", "backbone_fingerprint": _SHA},
     "alive": {"status": "alive"},
     "ready": {"status": "ready"},
     "upload": _UPLOAD,
@@ -105,7 +105,7 @@ EXAMPLES: dict[str, Document] = {
         "aliases": [_ALIAS],
         "versions": _VERSIONS,
     },
-    "versions": {"task": "digits", "generation": 17, "versions": _VERSIONS},
+    "versions": {"task": "digits", "generation": 17, "versions": _VERSIONS, "next": None},
     "version": {
         **_VERSION,
         **_DESCRIPTION,
@@ -126,6 +126,13 @@ _ETAG: Document = {"ETag": {"description": "the task's generation, in quotes", "
 def answer(name: str) -> Document:
     """An answer about one task with its example, for FastAPI's `responses`; the task's generation is its ETag."""
     return {"headers": _ETAG, **plain(name)}
+
+
+def listing(name: str) -> Document:
+    """A page of a list with its example."""
+    link = {"description": 'the next page, rel="next"; absent on the last one', "schema": {"type": "string"}}
+    tag = {"description": "changes with the page", "schema": {"type": "string"}}
+    return {"headers": {"ETag": tag, "Link": link}, **plain(name)}
 
 
 def plain(name: str) -> Document:
@@ -180,7 +187,10 @@ SAMPLES = (
     Sample(own.MalformedRequest("give Content-Length once, or Transfer-Encoding, never both")),
     Sample(own.MalformedJson("JSON must be UTF-8"), _WITH_BODY),
     Sample(own.InvalidInference("the shape [2] and the data do not agree"), "post .*/infer"),
-    Sample(own.MalformedHeader("an entity tag stands in double quotes; several are separated by commas"), _CHANGES),
+    Sample(
+        own.MalformedHeader("an entity tag stands in double quotes; several are separated by commas"),
+        f"{_CHANGES}|get /v1/tasks.*",
+    ),
     Sample(own.Unauthorized("this server needs a key: Authorization: Bearer <key>")),
     Sample(own.Forbidden("this key may not upload, download, change or delete"), f"{_CHANGES}|.*/file"),
     Sample(own.Forbidden("this key may not read or predict")),
@@ -190,9 +200,13 @@ SAMPLES = (
     Sample(store.UnknownAlias(), ".*({alias}|rollback).*"),
     Sample(own.RequestTimeout("the body must arrive within 10 seconds"), _WITH_BODY),
     Sample(store.StaleGeneration("digits", 17, 18), _CHANGES),
+    Sample(own.ChangedMeanwhile("somebody changed the task at the same time"), "post .*/rollback"),
     Sample(store.VersionInUse(), "delete .*{version}"),
     Sample(own.NothingToRollBack("the alias never pointed anywhere else"), "post .*/rollback"),
-    Sample(engine.BackboneMismatch("backbone", expected="swin a5ef…", found="swin 07c1…"), f"{_UPLOADS}|post .*/load"),
+    Sample(
+        engine.BackboneMismatch("backbone", expected="swin a5ef…", found="swin 07c1…"),
+        f"{_UPLOADS}|post .*/load|.*{{alias}}",
+    ),
     Sample(own.BodyTooLarge("a request body has at most 34603008 bytes")),
     Sample(images.ImageTooLarge("the image has more than 50000000 pixels"), _ASKS),
     Sample(own.UnsupportedEncoding("send the body without a Content-Encoding"), _WITH_BODY),

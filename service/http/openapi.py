@@ -3,8 +3,10 @@
 FastAPI documents errors as plain JSON; here they get the schemas of the real error bodies.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -52,6 +54,15 @@ def document(api: FastAPI, *, needs_key: bool) -> Document:
             if not needs_key:
                 operation.pop("security", None)
     return api.openapi_schema or {}
+
+
+def encoded(api: FastAPI, *, needs_key: bool) -> tuple[bytes, str]:
+    """The document as JSON, and its entity tag; made once."""
+    if not hasattr(api.state, "document"):
+        data = json.dumps(document(api, needs_key=needs_key), separators=(",", ":")).encode()
+        api.state.document = data, f'"{sha256(data).hexdigest()}"'
+    found: tuple[bytes, str] = api.state.document
+    return found
 
 
 def _operations(schema: Document) -> Iterator[tuple[str, str, Document]]:

@@ -13,6 +13,7 @@ from service.answers import given, is_sigmoid, probabilities_of
 from service.engine import RowResult
 from service.engine.accounting import Cost
 from service.engine.core import is_known
+from service.http.pages import page_of_tasks, page_of_versions
 from service.predict import Outputs, TaskOutput
 from service.schemas import (
     DEFAULT_TOP_K,
@@ -30,12 +31,14 @@ from service.schemas import (
     TaskAnswer,
     TaskDetail,
     TaskList,
+    TaskListOptions,
     TaskProvenance,
     TaskSummary,
     Timings,
     UploadAnswer,
     VersionDetail,
     VersionList,
+    VersionListOptions,
     VersionSummary,
 )
 from service.tasks import splits
@@ -80,9 +83,11 @@ def task_detail(task: str, state: TaskState, described: Described, entry: TaskEn
     )
 
 
-def version_list(task: str, state: TaskState) -> VersionList:
-    """All versions, newest first."""
-    return VersionList(task=task, generation=state.generation, versions=_versions(state))
+def version_list(task: str, state: TaskState, asked: VersionListOptions) -> VersionList:
+    """A page of the versions, newest first."""
+    page = page_of_versions((n for n, info in state.versions.items() if info.sha256.startswith(asked.prefix)), asked)
+    listed = [_version(state.versions[int(number)], state) for number in page.entries]
+    return VersionList(task=task, generation=state.generation, versions=listed, next=page.next)
 
 
 def version_detail(task: str, state: TaskState, described: Described) -> VersionDetail:
@@ -239,10 +244,11 @@ def _named(logits: np.ndarray, manifest: Manifest, wish: Wish) -> _Named:
     )
 
 
-def listing(table: Mapping[str, TaskEntry], backbone: Backbone) -> TaskList:
-    """All tasks by name; a split task shows the version with the largest share."""
-    tasks = [_summary(task, entry) for task, entry in sorted(table.items())]
-    return TaskList(tasks=tasks, backbone=backbone.name, backbone_fingerprint=backbone.fingerprint)
+def listing(table: Mapping[str, TaskEntry], backbone: Backbone, asked: TaskListOptions) -> TaskList:
+    """A page of the tasks by name; a split task shows the version with the largest share."""
+    page = page_of_tasks(table, asked)
+    tasks = [_summary(task, table[task]) for task in page.entries]
+    return TaskList(tasks=tasks, next=page.next, backbone=backbone.name, backbone_fingerprint=backbone.fingerprint)
 
 
 def _summary(task: str, entry: TaskEntry) -> TaskSummary:

@@ -18,6 +18,7 @@ from adapters_store.errors import StoreReplaced, UnknownAlias, UnknownVersion
 from service.engine import Engine, EngineError
 from service.errors import TaskUnavailable, UnknownTask
 from service.tasks.loads import Loads
+from service.tasks.splits import sticky
 from service.tasks.table import (
     ALIAS,
     SUSPENDED,
@@ -72,8 +73,8 @@ class Registry:
         self.generation, self._head = -1, ""
         self._faults: tuple[object, ...] = ()
 
-    def resolve(self, task: str, alias: str = ALIAS) -> TaskVersion:
-        """The version that answers for a task now, drawn by weight where the alias is split.
+    def resolve(self, task: str, alias: str = ALIAS, *, key: str | None = None) -> TaskVersion:
+        """The version that answers for a task now, where the alias is split drawn by weight, or chosen by the key.
 
         Raises:
             UnknownTask, TaskUnavailable: see errors.py.
@@ -85,9 +86,14 @@ class Registry:
             raise UnknownAlias("the task has no such alias")
         if target.must_wait:
             raise target.unavailable()
-        named, weights = zip(*target.split, strict=True)
-        choice: TaskVersion = named[0] if len(named) == 1 else random.choices(named, weights)[0]
-        return choice
+        weights = {named.info.version: weight for named, weight in target.split}
+        if len(weights) == 1:
+            return target.split[0][0]
+        if key is None:
+            choice: TaskVersion = random.choices([named for named, _ in target.split], list(weights.values()))[0]
+            return choice
+        number = sticky(task, weights, key)
+        return next(named for named, _ in target.split if named.info.version == number)
 
     def version(self, task: str, number: int) -> TaskVersion:
         """One version of a task, whether an alias points at it or not.

@@ -20,11 +20,19 @@ from service.tasks.table import ALIAS, SUSPENDED, LoadedVersion, TaskVersion
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A task, and which version of it: the one that an alias points at, or the one with this number."""
+    """A task, and which version of it: the one that an alias points at, or the one with this number.
+
+    Attributes:
+        task: its id.
+        alias: asked unless there is a version.
+        version: its number.
+        key: what always gets the same version of a split alias; None: each request is drawn anew.
+    """
 
     task: str
     alias: str = ALIAS
     version: int | None = None
+    key: str | None = None
 
 
 class Targets:
@@ -43,7 +51,7 @@ class Targets:
             StoreError, UploadBacklog: it may be too new for this server, and the store cannot be asked.
         """
         if target.version is None:
-            return self._registry.resolve(target.task, target.alias)
+            return self._registry.resolve(target.task, target.alias, key=target.key)
         entry = self._registry.table.get(target.task)
         if entry is not None and entry.live is not SUSPENDED and target.version not in entry.versions:
             await self._registrar.change(self._registry.sync)  # another server may have published it a moment ago
@@ -59,9 +67,9 @@ class Targets:
         """
         return await asyncio.gather(*map(self._ready, versions))
 
-    def everything(self) -> list[Target]:
+    def everything(self, key: str | None = None) -> list[Target]:
         """Every task that can be served now, as far as is known, by name."""
-        return [Target(task) for task, entry in sorted(self._registry.table.items()) if entry.reason is None]
+        return [Target(task, key=key) for task, entry in sorted(self._registry.table.items()) if entry.reason is None]
 
     async def _ready(self, named: TaskVersion) -> LoadedVersion:
         content = named.content

@@ -78,8 +78,16 @@ def cells(file: Path, request: CompareRequest) -> list[Row]:
     return rows
 
 
-def plans(file: Path, request: CompareRequest) -> Iterator[BackbonePlan]:
-    """What would train on every backbone and what that costs; raises BadConfig as `work`."""
+def plans(
+    file: Path, request: CompareRequest, say: Callable[[str], None] = lambda text: None
+) -> Iterator[BackbonePlan]:
+    """What would train on every backbone and what that costs; raises BadConfig as `work`.
+
+    Args:
+        file: the comparison.
+        request: what is wanted of it.
+        say: told what is measured, before it is.
+    """
     device = chosen_device(request.device)
     for config, backbone in _parts(file, request, weights=False):
         entries = entries_of(config, catalogue(len(backbone.sites)), only=request.only)
@@ -87,7 +95,7 @@ def plans(file: Path, request: CompareRequest) -> Iterator[BackbonePlan]:
         missing = [f"{name}: {size.missing}" for name, size in sizes.items() if size.missing]
         if config.weights and not (request.data / config.weights).is_file():
             missing.insert(0, f"weights {request.data / config.weights}")
-        cells = tuple(plan(config, entries, backbone.to(device), sizes))
+        cells = tuple(plan(config, entries, backbone.to(device), sizes, say))
         yield BackbonePlan(backbone.name, cells, tuple(missing))
 
 

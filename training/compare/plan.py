@@ -134,13 +134,20 @@ def _cut(size: Size, data: DataConfig, validation: float) -> Size:
     return replace(size, train=train, validation=held_back)
 
 
-def plan(config: Config, entries: Sequence[Entry], backbone: Backbone, sizes: Mapping[str, Size]) -> Iterator[Planned]:
-    """Every cell with its cost on the backbone's device."""
+def plan(
+    config: Config,
+    entries: Sequence[Entry],
+    backbone: Backbone,
+    sizes: Mapping[str, Size],
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[Planned]:
+    """Every cell with its cost on the backbone's device; `say` is told what is measured, before it is."""
     done = finished(config.runs)
 
     @cache
     def speed(place: int, name: str) -> Speed | str:
         entry, data = entries[place], next(each for each in config.data if each.name == name)
+        say(f"measuring {entry.method.label} on {backbone.name}")
         try:
             return measured(entry, backbone, data.fit, sizes[name].classes or 2)
         except (UnsupportedBackbone, BadConfig) as error:

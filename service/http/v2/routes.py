@@ -7,6 +7,7 @@ Sources: inference_rest.md; Triton, docs/protocol/extension_model_repository.md.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -15,6 +16,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from service.errors import InvalidInference, NotReady, TaskUnavailable
 from service.http import openapi
 from service.http.payload import Body, read_document, read_file
+from service.http.routes.canaries import StickyHeaders, key_of_images, stickiness
 from service.http.routes.common import Running, Task, begin, body_of, may_manage, may_predict, while_connected
 from service.http.routes.versions import Number
 from service.http.v2 import docs
@@ -52,15 +54,17 @@ _INFER: dict[str, Any] = {
 
 
 @router.post("/models/{task}/infer", **_INFER)
-async def infer(task: Task, service: Running, request: Request, length: _Length = None) -> Response:
+async def infer(
+    task: Task, service: Running, request: Request, length: _Length = None, _sticky: StickyHeaders = None
+) -> Response:
     """Ask a task about images.
 
     The input is `image`, BYTES [N] of JPEG, PNG or WebP files (in JSON as base64), or UINT8 [N, H, W, 3]; or `pixels`,
     FP32 [N, 3, H, W], normalised already. Outputs are `logits`, `probabilities` and `features`, all of them unless
     some are named. Tasks whose files say how answers are read have more: `given`, BOOL [N, K], the labels that reach
     their threshold (or the parameter `threshold`); `known`, BOOL [N], false for images like none of the task's; and
-    `unknown_score`, FP32 [N], above 1 for those. With the parameter `classification` the largest values as
-    "value:index:label". `timeout` (microseconds) and `priority` (1 is the highest) are honoured, `id` is given back.
+    `unknown_score`, FP32 [N], above 1 for those. With the parameter `classification` the largest values come as
+    "value:index:label". `timeout` (microseconds) and `priority` (1 is the highest) are honoured. `id` is given back.
     """
     return await _infer(service, request, Target(task), length)
 
@@ -74,11 +78,15 @@ async def infer_version(
 
 
 async def _infer(service: Service, request: Request, target: Target, length: str | None) -> Response:
-    settings, record = service.settings, begin(request, service, Kind.PREDICTION)
+    settings, record, sticky = service.settings, begin(request, service, Kind.PREDICTION), stickiness(request)
     limits = InputLimits(settings.images_per_request, service.engine.backbone.preprocessing.size)
+    target = replace(target, key=sticky.key)
     record.asked = [asked := AskedTask(await service.targets.named(target))]  # before its images travel
     body = await read_file(Body("", body_of(request).stream), most_bytes=settings.body_bytes)
     parsed = await service.decoder.offload(lambda: parse_request(split_body(body, length), limits))
+    if sticky.by_image:
+        target = replace(target, key=await key_of_images(service, parsed.images))
+        record.asked = [asked := AskedTask(await service.targets.named(target))]
     served = await service.targets.ready([asked.named])
     chosen(parsed, served[0].manifest)  # an output that the task does not have is refused before anything is computed
     work = service.predictor.predict(
