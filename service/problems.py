@@ -54,6 +54,7 @@ STATUS: Mapping[type[Exception], int] = {
     own.NoLiveVersion: 404,  # this one and the next are permanent: 503 would have clients ask again in vain
     own.TaskUnloaded: 409,
     own.ConfirmationRequired: 428,
+    own.RefusedByWarnings: 409,
     own.Overloaded: 503,
     ClientDisconnect: CLIENT_CLOSED_REQUEST,
     RequestValidationError: 422,

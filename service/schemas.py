@@ -267,6 +267,7 @@ class UploadOptions(BaseModel):
 
     dry_run: bool = Field(default=False, description="check everything, publish nothing")
     activate: bool = Field(default=True, description="point the live alias at it; false: publish the version only")
+    strict: bool = Field(default=False, description="refuse a file about which there is a warning, with 409")
 
 
 class CheckReport(Answer):
@@ -288,6 +289,11 @@ class UploadAnswer(Answer):
     dry_run: bool = Field(description="true: nothing was published; the rest says what would have been")
     generation: Generation
     checks: list[CheckReport]
+    warnings: list[str] = Field(
+        default=[],
+        description="what is worse or different than in the version that answers now, by what both files say: "
+        "accuracy, labels, how answers are read",
+    )
     golden: GoldenReport
 
 
