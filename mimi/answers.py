@@ -1,4 +1,4 @@
-"""Where answers go: a table, JSON Lines, CSV or Parquet; on standard output, or in a file that a later run continues.
+"""Output of answers: a table, JSON Lines, CSV or Parquet; on standard output, or in a file that a later run continues.
 
 A file grows while answers come: JSON Lines in itself, the others in a journal beside it (`.FILE.part`), from which the
 file is made at the end. A run that finds either keeps its answers, and asks again for images that failed.
@@ -138,7 +138,7 @@ class Output:
 
 
 def key_of(answer: Answer) -> Key:
-    """What makes an answer the same: the task, and the image's name and content."""
+    """The identity of an answer: the task, and the image's name and content."""
     return answer["task"], answer["image"], answer["sha256"]
 
 
@@ -147,7 +147,7 @@ def _line(answer: Answer) -> str:
 
 
 def _read(path: Path, chosen: Format) -> list[Answer]:
-    """The answers in a file of an earlier run; none where there is no file.
+    """The answers in a file of an earlier run; none if there is no file.
 
     Raises:
         UnreadableFile: it holds something else.

@@ -33,9 +33,9 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer publishes 
 
 
 class Entry(NamedTuple):
-    """Where a command is, and its line in the list of commands."""
+    """The module of a command, and its line in the list of commands."""
 
-    module: str  # below mimi.commands; the function there has the command's name
+    module: str  # below mimi.commands; the function there has the command's name, with _ for -
     help: str
     panel: str
 
@@ -47,6 +47,8 @@ COMMANDS = {
     "report": Entry("compare", "write tables and figures from the rows of a comparison, or from adapters", _MAKE),
     "inspect": Entry("files", "show what is in a task adapter file: neurons, cost, labels, origin", _FILES),
     "verify": Entry("files", "make every check of a server on task adapter files", _FILES),
+    "add-class": Entry("heads", "add a class to a task adapter file from its images alone, in seconds", _FILES),
+    "statistics": Entry("heads", "put into a task adapter file what adding a class to it needs", _FILES),
     "export": Entry("export", "write a task, or the backbone whose adapters are inputs, as an ONNX model", _FILES),
     "serve": Entry("serve", "serve every task of a store over one resident backbone", _ASK),
     "predict": Entry("predict", "ask a task about images, here or on a server", _ASK),
@@ -88,7 +90,8 @@ def load(name: str) -> Any:  # noqa: ANN401
     """A command of its own module."""
     from mimi.parameters import expanded
 
-    found: Callable[..., int] | typer.Typer = getattr(import_module(f"mimi.commands.{COMMANDS[name].module}"), name)
+    module = import_module(f"mimi.commands.{COMMANDS[name].module}")
+    found: Callable[..., int] | typer.Typer = getattr(module, name.replace("-", "_"))
     app = found
     if not isinstance(app, typer.Typer):
         app = typer.Typer(add_completion=False)

@@ -1,4 +1,4 @@
-"""Which server a command talks to, and as whom: the options that all such commands share."""
+"""The server and the key of a command: options that all commands with a server share."""
 
 import os
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Connection:
         return (self.named or LOCAL).rstrip("/")
 
     def client(self) -> "Client":
-        """A client that waits, with the key that may do most.
+        """A blocking client, with the key that may do most.
 
         Raises:
             InvalidArgument, BadOption: the address or a file is none.

@@ -30,7 +30,7 @@ class UnwritableFile(CommandError):
 
 
 class NoImages(CommandError):
-    """What should hold images holds none."""
+    """A file or folder that should contain images has none."""
 
 
 class ServerUnreachable(CommandError):
@@ -84,6 +84,6 @@ _NEXT = {  # by the name of a class or of one of its bases; names, because to im
 
 
 def next_step(error: Exception) -> str:
-    """What a user can do about an error; empty where its message says so, or nothing is known."""
+    """The user's next step after an error; empty if its message contains it, or if none is known."""
     names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
     return next((_NEXT[name] for name in names if name in _NEXT), "")

@@ -1,7 +1,7 @@
-"""What a command's help says, and how it looks: on a terminal, in a pipe, and as the reference in docs/cli.md.
+"""The help of commands: on a terminal, in a pipe, and as the reference in docs/cli.md.
 
-Written here instead of by typer's own help, which draws boxes with Rich: they need wide terminals, and Rich's parts for
-them take longer to import than `mimi --help` may take.
+typer's own help is not used. It draws boxes with Rich, which need wide terminals, and importing these parts of Rich
+takes longer than `mimi --help` may take.
 """
 
 import textwrap
@@ -24,7 +24,7 @@ class Item:
     Attributes:
         name: with its values: "--port VALUE".
         text: what it is.
-        default: what holds where it is not given; empty: nothing, or the text says so.
+        default: what holds if it is not given; empty: nothing, or the text says so.
     """
 
     name: str

@@ -27,7 +27,7 @@ _METAVARS = {int: "NUMBER", float: "NUMBER", Path: "PATH", str: "TEXT"}
 
 
 class _Nothing:
-    """What `none` on the command line becomes, because typer takes None for an option that was not given."""
+    """The value for `none` on the command line: for typer, None means an option that was not given."""
 
 
 class Group(Protocol):
@@ -37,7 +37,7 @@ class Group(Protocol):
         """One for each option, as typer reads it; the default of each is None."""
 
     def value(self, given: Fields) -> object:
-        """What the command receives, from the options that were given."""
+        """The value that the command receives, made from the given options."""
 
 
 class Record:
@@ -98,7 +98,7 @@ def expanded(function: Function) -> Callable[..., int]:
 
 
 def option(name: str, help_: str, *, default: str, title: str, kind: object = str) -> inspect.Parameter:
-    """One option that is None where it is not given; `default` is for help alone, and empty: none is shown."""
+    """One option that is None if it is not given; `default` is for help alone, and empty: none is shown."""
     more: dict[str, Any] = {"help": help_, "rich_help_panel": title, "show_default": default or False}
     flag = "--" + name.replace("_", "-")
     bare = plain(inside_optional(kind) or kind)
@@ -140,7 +140,7 @@ def _flag(parameter: inspect.Parameter, *, both: bool, default: bool, title: str
 
 
 def _told(default: str) -> str:
-    """A default in help: where there is none, the documentation says what that means."""
+    """A default in help: if there is none, the documentation says what that means."""
     return "" if default in ("none", "") else default
 
 

@@ -1,4 +1,4 @@
-"""What commands print with: tables, bars, JSON, progress and errors, the same on a terminal, in a pipe and in a file.
+"""Output of commands: tables, bars, JSON, progress and errors, the same on a terminal, in a pipe and in a file.
 
 Colours and other escape codes go to a terminal only, and never where NO_COLOR is set. Rich is imported by the first
 table or progress bar, so that help and errors do without it.
@@ -115,7 +115,7 @@ def warn(text: str) -> None:
 
 
 def fail(text: str, next_step: str = "") -> None:
-    """What went wrong, and what to do about it, on standard error."""
+    """Print an error and the next step on standard error."""
     say(f"{styled('error:', RED, sys.stderr)} {text}")
     if next_step:
         say(f"{styled('next:', BOLD, sys.stderr)}  {next_step}")

@@ -218,7 +218,7 @@ class Server(uvicorn.Server):
 
 
 def _end_for_certain() -> None:
-    """End the process soon, whatever its threads wait for: an engine that hangs may hold them."""
+    """End the process soon, also if its threads wait for an engine that hangs."""
     if threading.current_thread() is threading.main_thread():  # else it is not a process of its own
         timer = threading.Timer(2 * _LAST_SECONDS, os._exit, (ENGINE_DIED,))
         timer.daemon = True
@@ -268,7 +268,7 @@ def _open_standard_streams() -> None:
 
 
 def _allow_descriptors(connections: int) -> None:
-    """See that so many connections cannot use up what the process may open.
+    """Raise the limit of open files, so that this many connections cannot use it up.
 
     Raises:
         SettingsError: they could.

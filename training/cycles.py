@@ -21,8 +21,8 @@ class CycleResult:
         flops: of the whole forward for one image.
         size: bytes of the task adapter file.
         rank_correlation: Spearman's, between the scores and the scores of the same neurons at initialisation.
-        validation: top-1 accuracy (or mAP) in [0, 1]; NaN where all images are trained on.
-        test: top-1 accuracy (or mAP) in [0, 1]; None until the run is finished, or where there is no test split.
+        validation: top-1 accuracy (or mAP) in [0, 1]; NaN if all images are trained on.
+        test: top-1 accuracy (or mAP) in [0, 1]; None until the run is finished, or if there is no test split.
     """
 
     cycle: int

@@ -126,7 +126,7 @@ def plain_fields(record: type) -> list[Field[Any]]:
 
 
 def documented(record: type) -> dict[str, str]:
-    """What the docstring of a dataclass says of each field, under `Attributes:`."""
+    """The description of each field in the docstring of a dataclass, under `Attributes:`."""
     return {name: re.sub(r"\s+", " ", text) for name, text in _ATTRIBUTE.findall(record.__doc__ or "")}
 
 

@@ -270,7 +270,7 @@ class _Tally:
 
 @torch.no_grad()
 def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 64, cache: PrefixCache | None = None) -> float:
-    """Top-1 accuracy in [0, 1] without augmentation, NaN where there are no images.
+    """Top-1 accuracy in [0, 1] without augmentation, NaN if there are no images.
 
     Of images with any number of labels it is the mean over the labels of their average precision (mAP).
     `cache`, of these images, spares their prefix the next time.
@@ -288,5 +288,5 @@ def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 64, cache:
 
 
 def metric_of(images: PixelSet) -> str:
-    """What `evaluate` measures of such images, as it is named in metrics."""
+    """The name in metrics of the figure that `evaluate` measures for such images."""
     return "map" if images.targets.ndim > 1 else "top1"

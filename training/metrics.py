@@ -1,4 +1,4 @@
-"""Figures of answers: calibration error, average precision, thresholds, and how well a score tells two sets apart.
+"""Figures of answers: calibration error, average precision, thresholds, and the separation of two sets by a score.
 
 Plain NumPy on scores and truths; knows no model and no file.
 """
@@ -59,7 +59,7 @@ def best_threshold(scores: Floats, truth: Flags, precision: float = 0.0) -> floa
     """From which score on a label is given: where F1 is highest, or the lowest with at least this precision.
 
     Args:
-        scores: (n,) probabilities; 0 where the label cannot be given.
+        scores: (n,) probabilities; 0 if the label cannot be given.
         truth: (n,) whether the image has the label.
         precision: that must be reached, 0: none. F1 decides where no threshold reaches it.
 
@@ -78,7 +78,7 @@ def best_threshold(scores: Floats, truth: Flags, precision: float = 0.0) -> floa
 
 
 def precision_and_recall(given: Flags, truth: Flags) -> tuple[Floats, Floats]:
-    """Of each label, from which images (n, K) were given it and which have it; 0 where nothing was given, or there."""
+    """Of each label, from which images (n, K) were given it and which have it; 0 if nothing was given, or there."""
     both = (given & truth).sum(0)
     return both / np.maximum(1, given.sum(0)), both / np.maximum(1, truth.sum(0))
 

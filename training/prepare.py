@@ -161,7 +161,7 @@ def _cut(data: Data, fraction: float, seed: int) -> tuple[list[Part], list[Part]
 
 
 def _decoded(parts: Sequence[Part], like: ImageSet, preprocessing: Preprocessing, tick: Callable[[], None]) -> PixelSet:
-    """The images of all parts, one after another; targets are `like` those of a set, also where there is no image."""
+    """The images of all parts, one after another; targets are `like` those of a set, also if there is no image."""
     found = [decode_all(images, preprocessing, rows, on_image=tick) for images, rows in parts]
     if len(found) == 1:
         return found[0]

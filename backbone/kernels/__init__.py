@@ -4,8 +4,8 @@ A C++ compiler makes them in two seconds (`mimi compile`), for a level of x86-64
 processor. Without them PyTorch's operators compute. An image's result does not depend on what else is in its batch.
 Products in bfloat16 are twice as fast, on request, on processors that have the instruction.
 
-`kernels.cpp` and its headers compute, `build` compiles them, `bindings` calls them, `steps` translates sub-layers into
-`structures`, `loading` makes a backend of them and decides whether it is used.
+`kernels.cpp` and its headers compute; `build` compiles them and `bindings` calls them. `steps` translates sub-layers
+into `structures`. `loading` makes a backend of them and decides whether it is used.
 """
 
 from backbone.kernels.build import PLAIN, build, default_folder, level, multiplies_bf16

@@ -93,7 +93,7 @@ def _lowest_priority() -> Sequence[str]:
 
 
 def default_folder() -> Path:
-    """Where libraries are kept unless another folder is named: below the user's own cache folder.
+    """The folder of libraries unless another one is named: below the user's own cache folder.
 
     Raises:
         KernelError: this user has no home folder. A shared folder is no substitute, because others can write there.

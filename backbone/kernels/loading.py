@@ -28,7 +28,7 @@ _BF16 = 2e-2  # with products in bfloat16, as a share of its largest number; the
 
 
 class Compiled(ModuleBackend):
-    """Computes sub-layers by a library where it supports them, and by their modules elsewhere."""
+    """Computes the sub-layers that a library supports with it, and all others with their modules."""
 
     def __init__(self, backbone: Backbone, library: Library) -> None:
         """Compute `backbone`; the library keeps a copy of its layers' weights."""
@@ -38,7 +38,7 @@ class Compiled(ModuleBackend):
 
     @property
     def compiled(self) -> int:
-        """How many sub-layers the library computes."""
+        """The number of sub-layers that the library computes."""
         return sum(step is not None for step in self._steps)
 
     def enter(self, site: int, x: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Compiled(ModuleBackend):
 
 
 def path_in(folder: Path) -> Path:
-    """Where this machine's library lies, or would."""
+    """The path of this machine's library, whether it exists or not."""
     return folder / library_name(level())
 
 
@@ -85,7 +85,7 @@ def build_missing(folder: Path) -> bool:
 
 
 def load(backbone: Backbone, folder: Path, *, bf16: bool = False) -> Backend:
-    """A backend over the library in `folder`; the network's own modules where there is none.
+    """A backend over the library in `folder`; the network's own modules if there is none.
 
     Args:
         backbone: the network, in float32.

@@ -19,7 +19,7 @@ _MOST_TOKENS = (
 
 
 def step_of(site: SubLayer, library: Library) -> Step | None:
-    """A frozen sub-layer with its entry; None where the kernels do not support it."""
+    """A frozen sub-layer with its entry; None if the kernels do not support it."""
     step = branch_step(site.branch, site.tokens, library)
     if step is None or isinstance(site.enter, nn.Identity):
         return step
@@ -30,7 +30,7 @@ def step_of(site: SubLayer, library: Library) -> Step | None:
 
 
 def branch_step(branch: Branch, tokens: int, library: Library) -> Step | None:
-    """A frozen branch for so many tokens of an image, whose input is added; None likewise."""
+    """A frozen branch for this many tokens of an image, whose input is added; None if the kernels do not support it."""
     if isinstance(branch, WindowAttention) and _knows_attention(branch, prod(branch.window), library):
         return _window_attention(branch, library)
     if type(branch) is GlobalAttention and _knows_attention(branch, tokens, library):

@@ -48,7 +48,7 @@ class Windows(ctypes.Structure):
 class Attention(ctypes.Structure):
     """An attention branch; `scale` (C) may be null.
 
-    `bias` as `Library.pad` gives it, or null where nothing is added to scores; `groups` 1 or the windows of a map.
+    `bias` as `Library.pad` gives it, or null if nothing is added to scores; `groups` 1 or the windows of a map.
     """
 
     _fields_ = [
@@ -75,7 +75,7 @@ class Adapter(ctypes.Structure):
 
 
 class Ending(ctypes.Structure):
-    """What is done to a branch's output; see `sum_of`."""
+    """The last operations on a branch's output; see `sum_of`."""
 
     _fields_ = [("adapters", ctypes.POINTER(Adapter)), ("count", NUMBER), ("added", ctypes.c_bool)]
 
@@ -101,11 +101,11 @@ class Step(ctypes.Structure):
         return Step(self.merging, self.mlp, self.attention, ending)
 
     def only_branch(self, ending: Ending) -> "Step":
-        """Likewise, without the merging."""
+        """The same step without the merging."""
         return Step(None, self.mlp, self.attention, ending)
 
     def only_merging(self) -> "Step":
-        """Likewise, without the branch."""
+        """The same step without the branch."""
         return Step(self.merging, None, None, OUTPUT)
 
 

@@ -1,6 +1,6 @@
-"""What is published on a server: `mimi publish`, `tasks`, `versions`, `alias`, `rollback` and `delete`.
+"""Manages the tasks of a server: `mimi publish`, `tasks`, `versions`, `alias`, `rollback` and `delete`.
 
-A change that somebody else's change has overtaken is refused by the server: each carries the generation that was seen.
+Each change carries the generation that was seen. So the server refuses it if somebody else was faster.
 """
 
 import re

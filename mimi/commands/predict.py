@@ -1,7 +1,7 @@
 """`mimi predict TASK IMAGE...`: many images, a file's own engine or a server, and an output that a later run continues.
 
-An image that cannot be read or is refused becomes a row with an error. What would fail for every image ends the run: a
-server that is gone, a key that is wrong.
+An image that cannot be read or is refused becomes a row with an error. An error that concerns every image ends the run,
+such as a lost server or a wrong key.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """What to ask, and where answers go.
+    """Options of the questions, and of the output.
 
     Attributes:
         output: write answers into this file; a run that finds it goes on where it stopped.

@@ -1,4 +1,4 @@
-"""The commands of whoever runs a server: `mimi serve`, `mimi config` and `mimi compile`.
+"""The commands for operators: `mimi serve`, `mimi config` and `mimi compile`.
 
 Serve and config take an option for each setting; the options are made from `service.settings`. Keys have no option,
 because other users of a machine can read its command lines.
@@ -86,7 +86,7 @@ def serve(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = No
 def config(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = None, json: Json = False) -> int:
     """Print the settings that `mimi serve` would run with, and where each came from; 2 if it would refuse them.
 
-    What is printed is a file that `--config` reads. Secrets are masked and commented out.
+    The output is a file that `--config` reads. Secrets are masked and commented out.
     """
     from service.errors import SettingsError
 
@@ -166,7 +166,7 @@ def secret(field: "FieldInfo") -> bool:
 
 
 def unit(field: "FieldInfo") -> str:
-    """The unit of a setting; empty where it has none."""
+    """The unit of a setting; empty if it has none."""
     from service.settings import Unit
 
     return next((item.name for item in field.metadata if isinstance(item, Unit)), "")

@@ -1,4 +1,4 @@
-"""Everything the engine can refuse or fail at.
+"""All errors of the engine.
 
     EngineError
     ├── AdmissionError            the task adapter was made for something else than this engine
@@ -142,7 +142,7 @@ class Crowded(Unavailable):
     retry_after = 1
 
     def __init__(self, message: str, *, seconds: float = 0.0) -> None:
-        """`seconds`: until then, by the engine's measured pace; 0 where it is not known."""
+        """`seconds`: until then, by the engine's measured pace; 0 if it is not known."""
         super().__init__(message)
         self.retry_after = max(1, math.ceil(seconds))
 

@@ -1,8 +1,8 @@
 """ONNX Runtime as the engine's runtime: one session over one exported backbone, for all tasks.
 
-Adapters and head are inputs of its graph, so a batch is one run for each task, at that task's exact widths, with
-removed sites switched off. Rows of different tasks share no trunk here, and none is reported; a row that is there
-twice is computed once. Needs the packages onnx, to make the graph, and onnxruntime, to compute it.
+Adapters and head are inputs of its graph. So a batch is one run for each task, at that task's exact widths, with
+removed sites switched off. Rows of different tasks share no trunk here, and none is reported. Equal rows are computed
+once. It needs the packages onnx, to make the graph, and onnxruntime, to compute it.
 """
 
 from weakref import WeakKeyDictionary

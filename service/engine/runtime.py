@@ -1,8 +1,8 @@
-"""What computes a planned batch: the part of the engine that another device or another library replaces.
+"""Computes a planned batch: the part of the engine that another device or another library replaces.
 
-`Runtime` is what the engine asks for; `TorchRuntime` computes on the CPU. There a task's adapter is two products at its
-exact width, on the one slice where its rows lie. Rows without a live adapter at a site are not touched there; a site
-where no row is live is the bare sub-layer; a batch of one task over different images is one slice.
+`Runtime` is the interface; `TorchRuntime` computes on the CPU. There a task's adapter is two products at its exact
+width, on the slice of its rows. At a site, rows without a live adapter are left as they are. A site without live rows
+is the bare sub-layer. A batch of one task over different images is one slice.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -37,7 +37,7 @@ class Runtime(Protocol):
         ...
 
     def usage(self) -> TierUsage | None:
-        """What the device's own memory holds; None where batches read residents in the host's memory."""
+        """The contents of the device's own memory; None if batches read residents in the host's memory."""
         ...
 
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:

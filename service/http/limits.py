@@ -131,7 +131,7 @@ class _Exchange:
         self._complete = False
 
     async def receive(self) -> Message:
-        """The next piece of the body, counted; once it is complete, whatever the server says."""
+        """The next piece of the body, counted; after its end, the server's own messages."""
         if self._complete:
             return await self._receive()
         try:
@@ -163,7 +163,7 @@ class _Exchange:
         self.received += size
 
     async def send(self, message: Message) -> None:
-        """Send the answer as fast as the client reads it; where the body was not read, the connection ends with it."""
+        """Send the answer as fast as the client reads it. If the body was not read, close the connection afterwards."""
         if message["type"] == "http.response.start":
             close = [] if self._complete else [(b"connection", b"close")]
             await self._send({**message, "headers": [*message.get("headers", []), *close]})

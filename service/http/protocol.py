@@ -53,7 +53,7 @@ _NAME = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECA
 
 @dataclass(slots=True)
 class Guard:
-    """What all connections of a server share.
+    """Shared by all connections of a server.
 
     Attributes:
         settings: the limits.
@@ -348,7 +348,7 @@ class _Protocol(H11Protocol):
             self._refuse(MalformedRequest("this body is not framed as HTTP/1.1 says, or in too many tiny pieces"))
 
     def _refuse(self, error: Exception, *, path: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
-        """Answer outside the application, where it has not begun to, and close."""
+        """Answer outside the application, if it has not begun to, and close."""
         self.guard.refused(error)
         if self.cycle is not None:  # the application must not answer a second time
             self.cycle.disconnected = True

@@ -158,7 +158,7 @@ PARTS = 6  # decimals of a share
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the answer to an image shall hold."""
+    """The requested contents of the answer to an image."""
 
     output: Output = "probabilities"
     top_k: int | None = None

@@ -67,7 +67,7 @@ class Loads:
         return resident
 
     async def prefetch(self, content: Content) -> bool:
-        """Load a content where there is room in memory; returns whether it is kept there. Raises as `resident`."""
+        """Load a content if there is room in memory; returns whether it is kept there. Raises as `resident`."""
         _, kept = await asyncio.shield(asyncio.wrap_future(self.start(content, evicting=False)))
         return kept
 

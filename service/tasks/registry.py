@@ -149,7 +149,7 @@ class Registry:
         self._faults = faults
 
     def suspend(self, task: str) -> None:
-        """Stop serving a task on this server and evict its weights, whatever is published, until `resume`.
+        """Stop serving a task on this server and evict its weights until `resume`, also if a new version is published.
 
         Raises:
             UnknownTask: there is none.

@@ -95,7 +95,7 @@ def with_answers(adapter: TaskAdapter, activation: str, threshold: float) -> Tas
     random, rank = np.random.default_rng(classes), 3
     centres = (classes if activation == SOFTMAX else 1, rank)
     arrays = KnownArrays(
-        mean=random.standard_normal(size, np.float32),
+        mean=random.standard_normal((size,), np.float32),
         basis=np.eye(rank, size, dtype=np.float32),
         factor=np.eye(rank, dtype=np.float32) / 2,
         centres=random.standard_normal(centres, np.float32),

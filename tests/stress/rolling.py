@@ -2,8 +2,8 @@
 
     python -m tests.stress rolling --json rolling.json
 
-Needs nginx. It is set up as docs/deploying.md says: what a stopping server refuses goes to the other one, and a
-connection that nginx keeps is never older than the server's own patience.
+It needs nginx, with the settings of docs/deploying.md. A request that a stopping server refuses goes to the other one,
+and nginx closes an idle connection before the server does.
 """
 
 import argparse

@@ -100,7 +100,7 @@ def _ask(port: int) -> int:
 
 
 def _logits(port: int) -> list[Any]:
-    """What the server says about some images, to the last bit; not how long it took."""
+    """The server's logits for some images, to the last bit, without the timings."""
     found = []
     for kind in ("JPEG", "PNG", "WEBP"):
         data = request(

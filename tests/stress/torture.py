@@ -97,7 +97,7 @@ class Range:
 
 @dataclass(slots=True)
 class Watch:
-    """What the server's process used during a part, and whether its probes answered."""
+    """The use of the server's process during a part, and the answers to its probes."""
 
     before_mib: float = 0.0
     peak_mib: float = 0.0

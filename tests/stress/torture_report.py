@@ -50,7 +50,7 @@ def figures(run: Run) -> list[Figure]:
 
 
 def moved(attack: Run) -> float | None:
-    """p99 of good traffic under an attack as a multiple of that just before; None where good requests failed.
+    """p99 of good traffic under an attack as a multiple of that just before; None if good requests failed.
 
     Of each, the median over short windows: the machine may be shared.
     """

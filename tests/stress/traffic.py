@@ -28,7 +28,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to send.
+    """The requests to send, and their timing.
 
     Attributes:
         requests: a file of prepared requests, as `benchmarks.serving.load.save` writes it.
@@ -72,7 +72,7 @@ class Log:
             self.refusals.append(seconds)
 
     def figures(self, job: Job) -> dict[str, Any]:
-        """Everything as JSON values; times in milliseconds, None where there is no value."""
+        """Everything as JSON values; times in milliseconds, None if there is no value."""
         every = [value for values in self.latencies.values() for value in values]
         sent = sum(self.statuses.values())
         return {

@@ -1,4 +1,4 @@
-"""What a file says of its answers: measured on validation images, true of held-back ones, and never of test images."""
+"""The calibration of a file: measured on validation images, true of held-back ones, and never of test images."""
 
 from dataclasses import replace
 from pathlib import Path

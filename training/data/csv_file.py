@@ -121,7 +121,7 @@ def _read(path: Path) -> list[Line]:
 
 
 def _image_column(line: Line, named: str, path: Path) -> str:
-    """The named column, or one that usually holds paths where it is not there."""
+    """The named column, or one that usually holds paths if it is not there."""
     found = next((column for column in (named, *PATHS) if column in line), None)
     if found is None:
         raise WrongColumn(f"{path}: no column of paths; there are {', '.join(line)}: choose one with --image-column")

@@ -38,8 +38,8 @@ def load_data(spec: str, *, image_column: str = "image", label_column: str = "la
             folders, or with `train/` and `test/`; a Parquet file, or a folder with `train.parquet` and `test.parquet`;
             a CSV file of paths and labels; `hf:` and a name on the hub; the name of a published set (`PUBLISHED`), a
             colon and the folder it lies in, such as `vtab/dtd:data/vtab-1k`.
-        image_column: column of encoded images, where there are columns.
-        label_column: column of labels, where there are columns; of a CSV file also several, with commas between them.
+        image_column: column of encoded images, if there are columns.
+        label_column: column of labels, if there are columns; of a CSV file also several, with commas between them.
         group_by: what training images belong together by, see training.data.groups; empty: nothing.
 
     Raises:

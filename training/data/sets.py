@@ -75,7 +75,7 @@ class Data:
 
 
 def strata_of(targets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What a split keeps in proportion (n,): the class; of images with any number of labels the rarest of them.
+    """The strata of a split (n,): the class; for images with several labels, the rarest of them.
 
     Images without a label are a stratum of their own.
     """

@@ -1,7 +1,7 @@
-"""What a trained task gets wrong, for the page of its run: confusions, classes, calibration, and foreign images.
+"""The mistakes of a trained task, for the page of its run: confusions, classes, calibration, and foreign images.
 
 Everything is measured with the task adapter file that the run exports, on the test images, or on the validation images
-where there are none.
+if there are none.
 """
 
 import base64
@@ -46,7 +46,7 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Held-back images and what the file's model says about them.
+    """Held-back images and the outputs of the file's model for them.
 
     Attributes:
         split: "test" or "validation".
@@ -71,7 +71,7 @@ class Seen:
 
 
 def mistakes(job: Job, outcome: Outcome) -> list[Markup]:
-    """The parts of the page; none where the run has no held-back images."""
+    """The parts of the page; none if the run has no held-back images."""
     split = "test" if job.prepared.test else "validation"
     images = job.prepared.test or job.prepared.validation
     if not len(images):
@@ -124,7 +124,7 @@ def _worst(seen: Seen) -> list[Markup]:
 
 
 def _confusions(seen: Seen) -> list[Markup]:
-    """The confusion matrix where it is small enough to be read, and images of the most frequent confusions."""
+    """The confusion matrix if it is small enough to be read, and images of the most frequent confusions."""
     said, true = seen.probabilities.argmax(1), seen.outputs.truth.argmax(1)
     counts = np.zeros((len(seen.labels),) * 2, np.int64)
     np.add.at(counts, (true, said), 1)
