@@ -152,8 +152,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A domain error is a message to the user. Any other error is a bug of ours and keeps its traceback.
         if type(error).__module__.partition(".")[0] not in OURS:
             raise
+        if isinstance(error, BadOption):
+            fail(str(error), f"mimi {words[0]} --help")
+            return WRONG_USAGE
         fail(str(error), next_step(error))
-        return WRONG_USAGE if isinstance(error, BadOption) else FAILED
+        return FAILED
     return status or 0
 
 

@@ -101,8 +101,8 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         default="auto",
-        description="of the forward pass; auto: bf16 with torch on cuda, else fp32; bf16 on the cpu: by kernels, on a "
-        "processor with AVX-512 BF16; int8: with onnx, on the cpu",
+        description="of the forward pass; auto: bf16 on cuda, and on the cpu where it is measured to be faster and "
+        "bundled tasks answer alike, else fp32; bf16, int8 on the cpu: AVX-512 BF16, AVX-512 VNNI, or AMX",
     )
     kernels: Literal["off", "cached", "compiled"] = Field(
         default="compiled",
@@ -210,6 +210,10 @@ class Settings(BaseSettings):
         description="least rate at which a client sends a body after body_seconds, and reads an answer",
     )
     write_seconds: Seconds = Field(default=10.0, description="time between checks that a client reads its answer")
+    large_body_rate: Annotated[int, Field(ge=0), Unit("bytes per second")] = Field(
+        default=64 * MEBIBYTE,
+        description="rate at which all large bodies together are read, of each what is beyond 2 MiB; 0: no limit",
+    )
     idle_seconds: Annotated[Count, Unit("seconds")] = Field(
         default=75, description="time that an idle connection stays open; a proxy in front must close it sooner"
     )
