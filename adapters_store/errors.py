@@ -265,18 +265,12 @@ class NotPositiveDefinite(BadTensors):
     title = "A matrix cannot be what it is said to be: the factor of a precision, or the scatter of features."
 
 
-# ---------------------------------------------------------------- classes that are added
-
-
 class NotExtensible(AdaptersStoreError):
     title = "The task adapter cannot take this class."
 
 
 class NoStatistics(NotExtensible):
-    title = (
-        "The file has no statistics of its features: add them with `mimi statistics FILE DATA`, "
-        "or train with --statistics, and publish that file."
-    )
+    title = "The file has no statistics: `mimi statistics FILE DATA` and `mimi train --statistics` make one with them."
 
 
 class NotExclusive(NotExtensible):

@@ -1,6 +1,6 @@
 """A task adapter with one more class: the head in closed form from the statistics of its file and new features alone.
 
-The adapters stay as they are, so features that were computed before stay right. What the new file says:
+The adapters stay as they are, so features that were computed before stay right. The new file says:
 
 - temperature: 1. The scale of the head, which was fitted on validation images of the old classes, is kept.
 - thresholds, figures of validation, accuracy: dropped. They were measured with another head.
@@ -109,7 +109,8 @@ def unknown_distances(features: Array, arrays: KnownArrays, known: Known) -> NDA
     whitened = along @ factor
     apart_from = (centres**2).sum(1) - 2 * whitened @ centres.T
     nearest: NDArray[np.float64] = np.maximum((whitened**2).sum(1) + apart_from.min(1), 0)
-    return across / known.residual_variance + nearest
+    distances: NDArray[np.float64] = across / known.residual_variance + nearest
+    return distances
 
 
 def _score(golden: Floats, arrays: KnownArrays | None, answers: Answers | None) -> NDArray[np.float32] | None:

@@ -31,7 +31,7 @@ Exact = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What the manifest says about the statistics.
+    """The manifest's record of the statistics.
 
     `penalty` is added to every variance, in units of the mean variance of a feature. `scale` turns the scores of the
     head into logits of temperature 1. Both were chosen on validation images.

@@ -26,9 +26,16 @@
     │           ├── TooManyUnderWay   it has more concurrent requests than it may
     │           └── TooManyWrongKeys  its address has sent too many wrong ones
     ├── UnknownTask               no task of this name
+    ├── FeedbackError             about corrections
+    │   ├── FeedbackOff           the task takes none here
+    │   ├── UnknownFeedback       there is no such correction
+    │   ├── UnknownRequest        no image of this request is remembered
+    │   ├── FeedbackFull          there is no room for another one
+    │   └── FeedbackUnavailable   the file of corrections cannot be used
     ├── NothingToRollBack         the alias never pointed anywhere else, or the earlier version is deleted
     ├── ChangedMeanwhile          somebody else changed the task while this request was about to
     ├── ConfirmationRequired      a change that stops a task, without If-Match
+    ├── RefusedByWarnings         a sound file that is worse or different, where the upload asked for a refusal
     ├── TaskUnavailable           the task is known, but its adapter cannot be served here; says why
     │   ├── NoLiveVersion         no version of it is live; stays so until somebody sets the alias
     │   ├── TaskUnloaded          it was unloaded on this server; stays so until somebody loads it
@@ -163,6 +170,30 @@ class UnknownTask(ServiceError):
     """No task of this name is published."""
 
 
+class FeedbackError(ServiceError):
+    """Base of errors about corrections."""
+
+
+class FeedbackOff(FeedbackError):
+    """The task takes no corrections on this server."""
+
+
+class UnknownFeedback(FeedbackError):
+    """There is no such correction."""
+
+
+class UnknownRequest(FeedbackError):
+    """No image of this request is remembered."""
+
+
+class FeedbackFull(FeedbackError):
+    """There is no room for another correction."""
+
+
+class FeedbackUnavailable(FeedbackError):
+    """The file of corrections cannot be used."""
+
+
 class NothingToRollBack(ServiceError):
     """There is no earlier target to which the alias could return."""
 
@@ -193,6 +224,10 @@ class TaskDamaged(TaskUnavailable):
 
 class ConfirmationRequired(ServiceError):
     """The change stops a task, and no If-Match confirms that this is meant."""
+
+
+class RefusedByWarnings(ServiceError):
+    """The file is sound, but worse or different than the live version, and the upload asked to refuse such a file."""
 
 
 class NonFiniteOutput(ServiceError):
