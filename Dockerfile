@@ -22,7 +22,8 @@ RUN --mount=type=cache,target=/uv-cache \
     case "$DEVICE" in \
       cpu) if [ -n "$TORCH_CPU_INDEX" ]; then set -- --default-index "$TORCH_CPU_INDEX"; \
            else set -- --torch-backend cpu; fi && \
-           uv pip install --no-deps "$@" -r /locks/torch-cpu.txt ;; \
+           hashes=$(sed -n '/--hash=/{s/.*/--require-hashes/p;q}' /locks/torch-cpu.txt) && \
+           uv pip install --no-deps $hashes "$@" -r /locks/torch-cpu.txt ;; \
       cuda) ;; \
       *) echo "DEVICE is cpu or cuda, not $DEVICE" >&2; exit 1 ;; \
     esac

@@ -51,6 +51,7 @@ check: $(STAMP) ## style, types, import rules, sizes, documents
 	@echo "==> check: mypy --strict" && $(BIN)/mypy --strict
 	@echo "==> check: import rules" && PYTHONPATH=. $(BIN)/lint-imports
 	@echo "==> check: sizes" && $(BIN)/python scripts/check_sizes.py
+	@echo "==> check: pins of the image" && $(BIN)/python scripts/check_pins.py
 	@echo "==> check: documents" && $(BIN)/python scripts/check_docs.py
 	@echo "==> check: the reference of the command line" && PYTHONPATH=. $(BIN)/python scripts/make_cli_reference.py --check
 	@echo "==> check: sentences" && $(BIN)/python scripts/check_sentences.py
