@@ -101,8 +101,8 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         default="auto",
-        description="of the forward pass; auto: bf16 with torch on cuda, else fp32; bf16 on the cpu: by kernels, on a "
-        "processor with AVX-512 BF16; int8: with onnx, on the cpu",
+        description="of the forward pass; auto: bf16 on cuda, and on the cpu where it is measured to be faster and "
+        "bundled tasks answer alike, else fp32; bf16, int8 on the cpu: AVX-512 BF16, AVX-512 VNNI, or AMX",
     )
     kernels: Literal["off", "cached", "compiled"] = Field(
         default="compiled",
@@ -118,6 +118,7 @@ class Settings(BaseSettings):
     predict_key: Key | None = Field(default=None, description="key that may read and predict; at least 16 characters")
     manage_key: Key | None = Field(default=None, description="key that may do everything")
     metrics_key: Key | None = Field(default=None, description="key that may read /metrics")
+    feedback_key: Key | None = Field(default=None, description="key that may add, read and delete corrections")
     keys_file: Place | None = Field(default=None, description="more keys, in TOML or JSON; read again when it changes")
     keys_seconds: Seconds = Field(default=1.0, description="time between reads of the keys file")
     key_rate: Rate = Field(default=0.0, description="requests of one key in the long run; 0: no limit")
@@ -153,6 +154,7 @@ class Settings(BaseSettings):
         default=100, description="most of these from one address"
     )
     images_per_request: Images = Field(default=16, description="most images in one request")
+    class_images: Images = Field(default=512, description="most images of a class that one request adds to a task")
 
     queue_images: Images = Field(
         default=256, description="most images that may wait for the engine, those being decoded included"
@@ -182,6 +184,17 @@ class Settings(BaseSettings):
         default=256, description="most adapters that may wait to be loaded"
     )
 
+    feedback: Place | None = Field(
+        default=None, description="a file that corrections are kept in, with their images; unset: none are taken"
+    )
+    feedback_tasks: Words = Field(default=(), description="tasks that are open for corrections, between commas; *: all")
+    feedback_images: Images = Field(default=10_000, description="most corrections that are kept")
+    feedback_bytes: Bytes = Field(default=GIBIBYTE, description="most bytes of the images of all corrections")
+    remembered_bytes: Annotated[int, Field(ge=0), Unit("bytes")] = Field(
+        default=64 * MEBIBYTE, description="most bytes of recent images in memory that a correction can name; 0: none"
+    )
+    remembered_seconds: Seconds = Field(default=600.0, description="time for which a correction can name an image")
+
     metrics_tasks: Annotated[Count, Unit("tasks")] = Field(
         default=100, description="most tasks with series of their own in /metrics; the rest is counted as _other"
     )
@@ -197,6 +210,10 @@ class Settings(BaseSettings):
         description="least rate at which a client sends a body after body_seconds, and reads an answer",
     )
     write_seconds: Seconds = Field(default=10.0, description="time between checks that a client reads its answer")
+    large_body_rate: Annotated[int, Field(ge=0), Unit("bytes per second")] = Field(
+        default=64 * MEBIBYTE,
+        description="rate at which all large bodies together are read, of each what is beyond 2 MiB; 0: no limit",
+    )
     idle_seconds: Annotated[Count, Unit("seconds")] = Field(
         default=75, description="time that an idle connection stays open; a proxy in front must close it sooner"
     )
@@ -244,11 +261,13 @@ class Settings(BaseSettings):
     def _keys_make_sense(self) -> Self:
         if self.keys_file is None and (self.predict_key is None) != (self.manage_key is None):
             raise ValueError("predict_key and manage_key are set together or not at all, unless there is a keys_file")
-        if self.metrics_key is not None and not self.needs_key:
-            raise ValueError("metrics_key alone leaves the rest open: set predict_key and manage_key, or a keys_file")
-        keys = [key for key in (self.predict_key, self.manage_key, self.metrics_key) if key is not None]
+        for name in ("metrics_key", "feedback_key"):
+            if getattr(self, name) is not None and not self.needs_key:
+                raise ValueError(f"{name} alone leaves the rest open: set predict_key and manage_key, or a keys_file")
+        given = (self.predict_key, self.manage_key, self.metrics_key, self.feedback_key)
+        keys = [key for key in given if key is not None]
         if any(key in keys[:index] for index, key in enumerate(keys)):
-            raise ValueError("predict_key, manage_key and metrics_key must differ")
+            raise ValueError("predict_key, manage_key, metrics_key and feedback_key must differ")
         return self
 
     @model_validator(mode="after")

@@ -248,7 +248,7 @@ class TrainRequest:
         image_column: of a Parquet file or hub data set.
         label_column: of a Parquet file or hub data set.
         group_by: keep images together that share a column, a pattern of the path, or look-alike.
-        resize: images' proportions.
+        resize: crop keeps the centre of an image, squash the whole of it, whatever its proportions.
         out: where to write the task adapter file; none: in the run's folder.
         folder: the run's folder, where a run is continued; none: runs/DATA.
         backbone: a timm architecture; none: the bundled backbone.

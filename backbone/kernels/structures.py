@@ -16,16 +16,22 @@ class Norm(ctypes.Structure):
 
 
 class Linear(ctypes.Structure):
-    """Panels of the weight as `Library.linear` gives them, bias (out); the width of a panel."""
+    """Panels of the weight as `Library.linear` gives them, bias (out); the width of a panel, and its format.
+
+    Weights in int8 have a scale (out), and what is added to their sums (out), of four bytes each; both are null
+    otherwise.
+    """
 
     _fields_ = [
-        ("panels", POINTER),
-        ("bias", POINTER),
-        ("inputs", NUMBER),
-        ("outputs", NUMBER),
-        ("wide", NUMBER),
-        ("rounded", ctypes.c_bool),
+        *((name, POINTER) for name in ("panels", "bias", "scales", "offsets")),
+        *((name, NUMBER) for name in ("inputs", "outputs", "wide", "format")),
     ]
+
+
+class Stem(ctypes.Structure):
+    """A layer from the pixels of a patch to a token, a norm, and the side of a patch in pixels."""
+
+    _fields_ = [("patch", Linear), ("norm", Norm), ("side", NUMBER)]
 
 
 class Mlp(ctypes.Structure):
@@ -112,6 +118,7 @@ class Step(ctypes.Structure):
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Norm,
     Linear,
+    Stem,
     Mlp,
     Windows,
     Attention,

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from adapters_store import TaskAdapter
@@ -20,9 +21,10 @@ from adapters_store.artifact import Step, unrecorded
 from backbone import Backbone, Preprocessing, unknown_scores
 from service.engine.accounting import Cost, cost_of, spent_by, trunk_flops
 from service.engine.cache import DEFAULT_BUDGET, Cache, TierUsage, Usage
+from service.engine.errors import GoldenMoved
 from service.engine.planning import plan
 from service.engine.runtime import Runtime, TorchRuntime
-from service.engine.weights import GoldenCheck, Resident, check, resident_of, verify
+from service.engine.weights import GoldenCheck, Resident, check, moved, resident_of, verify
 
 T = TypeVar("T")
 
@@ -183,7 +185,7 @@ class Engine:
         `step` runs this check as "golden sample".
 
         Raises:
-            GoldenError: the answer differs from the golden logits.
+            GoldenError: the answer differs from the golden logits, or `judge` refuses it.
         """
 
         def recompute() -> GoldenCheck:
@@ -195,7 +197,31 @@ class Engine:
             )
 
         with step("golden sample"):
-            return self._threads.run(recompute)
+            found = self._threads.run(recompute)
+            self.judge(adapter, resident)
+        return found
+
+    @property
+    def precision(self) -> str:
+        """What products with frozen weights are computed in: "fp32", "bf16", "fp16" or "int8"."""
+        return self._runtime.precision
+
+    def judge(self, adapter: TaskAdapter, resident: Resident) -> None:
+        """In int8, compare the answer to an adapter's golden image with the golden logits; else do nothing.
+
+        Raises:
+            GoldenMoved: int8 costs this task too much.
+        """
+        if self.precision == "int8" and (why := self.moved(adapter, resident)) is not None:
+            raise GoldenMoved(f"in int8 {why}")
+
+    def moved(self, adapter: TaskAdapter, resident: Resident) -> str | None:
+        """How this engine's answer to the golden image is too far from the golden logits; None where it is not."""
+        return moved(adapter.golden_logits, self._threads.run(lambda: self._golden(adapter, resident)))
+
+    def _golden(self, adapter: TaskAdapter, resident: Resident) -> np.ndarray:
+        pixels = self.backbone.preprocessing.pixels(Image.fromarray(adapter.golden_image))
+        return self.run([Row(resident, pixels)])[0].logits
 
     def evict(self, sha256: str) -> int:
         """Evict a task adapter; returns its bytes (0: not resident). Rows in flight keep its weights."""

@@ -8,7 +8,8 @@
     │   └── FeatureMismatch       a head that does not fit the backbone's features
     ├── GoldenError               the task adapter does not give its golden logits
     │   ├── GoldenMismatch        the reference forward disagrees with the golden logits
-    │   └── GoldenNotFinite       this engine's own answer is not a number
+    │   ├── GoldenNotFinite       this engine's own answer is not a number
+    │   └── GoldenMoved           this engine computes in int8, and its answer is too far away
     ├── RequestTooLarge           more images than the queue could ever hold
     ├── DeadlineExceeded          the answer would come too late
     ├── RowFailed                 this row alone made the forward pass fail
@@ -93,6 +94,12 @@ class GoldenNotFinite(GoldenError):
     """Raised when the engine's own forward overflows."""
 
     title = "The engine's own forward gave NaN or infinity for the golden image."
+
+
+class GoldenMoved(GoldenError):
+    """Raised when int8 costs this task too much."""
+
+    title = "In int8 the engine's answer to the golden image is too far from the golden logits, or another label."
 
 
 class RequestTooLarge(EngineError):

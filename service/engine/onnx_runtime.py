@@ -29,6 +29,7 @@ class OnnxRuntime(HostMemory):
 
     Attributes:
         shares_trunk: false, as every distinct pair of task and image is a whole forward pass.
+        precision: "fp32" or "int8".
     """
 
     shares_trunk = False
@@ -45,6 +46,7 @@ class OnnxRuntime(HostMemory):
         Raises:
             UnsupportedBackbone: a part of it is not known as ONNX operators.
         """
+        self.precision = "int8" if int8 else "fp32"
         self._sites = range(len(backbone.sites))
         self._removed = {site.index: _removed(site.index, site.dim) for site in backbone.sites}
         self._feeds: WeakKeyDictionary[Resident, Feeds] = WeakKeyDictionary()  # views of the residents' own memory

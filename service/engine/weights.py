@@ -27,6 +27,7 @@ from service.engine.errors import (
     WidthMismatch,
 )
 
+_MOVED = 0.05  # the most that an engine with rounded factors may be away, likewise
 _TOLERANCE = 1e-3  # of golden outputs, relative to max(1, the largest magnitude)
 
 
@@ -198,6 +199,17 @@ def _check_score(adapter: TaskAdapter, resident: Resident, outputs: Reference) -
 
 def _tolerance(golden: np.ndarray) -> float:
     return _TOLERANCE * max(1.0, float(np.abs(golden).max()))
+
+
+def moved(golden: np.ndarray, own: np.ndarray) -> str | None:
+    """How an engine's own logits (K,) are too far from the golden ones (K,); None where they are near enough.
+
+    The label must be the same, and no logit may differ by more than a twentieth of max(1, max |golden logit|).
+    """
+    far, most = _distance(own, golden), _MOVED * max(1.0, float(np.abs(golden).max()))
+    if not far <= most:  # not `>`: NaN must fail
+        return f"golden logits move by {far:.3g}, allowed are {most:.3g}"
+    return None if own.argmax() == golden.argmax() else "the golden image gets another label"
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

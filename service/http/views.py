@@ -36,6 +36,7 @@ from service.schemas import (
     TaskSummary,
     Timings,
     UploadAnswer,
+    UploadOptions,
     VersionDetail,
     VersionList,
     VersionListOptions,
@@ -44,23 +45,24 @@ from service.schemas import (
 from service.tasks import splits
 from service.tasks.catalogue import Described
 from service.tasks.table import LoadedVersion, TaskEntry
-from service.tasks.uploads import Upload, Uploaded
+from service.tasks.uploads import Uploaded
 
 _GIGA = 1e9
 _NOT_SEEN = "this server has not loaded it yet"
 
 
-def upload(asked: Upload, done: Uploaded) -> UploadAnswer:
+def upload(task: str, options: UploadOptions, done: Uploaded) -> UploadAnswer:
     """The result of an upload."""
     return UploadAnswer(
-        task=asked.task,
+        task=task,
         version=done.version,
         sha256=done.sha256,
         created=done.created,
-        active=asked.activate,
-        dry_run=asked.dry_run,
+        active=options.activate,
+        dry_run=options.dry_run,
         generation=done.generation,
         checks=[CheckReport.model_validate(check, from_attributes=True) for check in done.checks],
+        warnings=list(done.warnings),
         golden=GoldenReport.model_validate(done.golden, from_attributes=True),
     )
 

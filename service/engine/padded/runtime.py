@@ -136,6 +136,11 @@ class PaddedRuntime:
         self._seen: Counter[object] = Counter()
 
     @property
+    def precision(self) -> str:
+        """That of products on the device."""
+        return {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(self._dtype, "fp32")
+
+    @property
     def shares_trunk(self) -> bool:
         """True: the trunk is computed once."""
         return True

@@ -149,6 +149,7 @@ class ServerMetadata(V2Answer):
     name: str
     version: str
     extensions: list[str]
+    parameters: dict[str, str] = Field(description="precision: what the backbone's products are computed in now")
 
 
 class TensorMetadata(V2Answer):
