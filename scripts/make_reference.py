@@ -1,7 +1,7 @@
 """Writes docs/reference/ from the code: the settings, the REST routes and the metrics of a server.
 
-    python scripts/make_reference.py            # write
-    python scripts/make_reference.py --check    # exit status 1 if a page is out of date
+python scripts/make_reference.py            # write
+python scripts/make_reference.py --check    # exit status 1 if a page is out of date
 """
 
 import asyncio
@@ -16,8 +16,11 @@ from typing import Any
 
 import httpx2 as httpx
 
+from adapters_store import open_store
+from backbone import load_backbone
 from mimi.commands.serve import SECTIONS, secret, unit
 from service.configuration import variable
+from service.engine import Engine
 from service.http.app import create_app
 from service.service import Service
 from service.settings import Settings
@@ -35,8 +38,8 @@ Every setting of `mimi serve`. Each is an option (`--idle-seconds`), a variable
 (`MIMI_IDLE_SECONDS`), or a key of the file that `--config` names (`idle_seconds`).
 [Settings](../operating.md#settings) explains which one wins. Keys have no option."""
 _METRICS = """\
-Every metric of `/metrics`, in Prometheus' text format. [What is measured](../deploying.md#what-is-measured) explains how they are
-used, and how many series there can be."""
+Every metric of `/metrics`, in Prometheus' text format. [What is measured](../deploying.md#what-is-measured) says
+how many series there can be, and what the units are."""
 
 
 def pages() -> Mapping[Path, str]:
@@ -88,10 +91,6 @@ def metrics(families: Sequence[tuple[str, str, tuple[str, ...], str]]) -> Iterat
 
 
 def _service(folder: Path) -> Service:
-    from adapters_store import open_store
-    from backbone import load_backbone
-    from service.engine import Engine
-
     keys = {"predict_key": _KEY + "1", "manage_key": _KEY + "2", "metrics_key": _KEY + "3"}
     chosen = Settings.model_validate({"store": str(folder / "store.db"), **keys})
     return Service(chosen, Engine(load_backbone()), open_store(chosen.store))
@@ -138,7 +137,7 @@ def _parameters(parameters: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _body(body: Mapping[str, Any] | None) -> Iterator[str]:
     if body:
-        yield from (f"Body: {'; '.join(_contents(body['content']))}.", "")
+        yield from _prose(f"Body: {'; '.join(_contents(body['content']))}.")
 
 
 def _answers(responses: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -171,7 +170,7 @@ def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
         yield f"| `{name}` | {_type(field)} | {need}{_cell(field.get('description', ''))} |"
 
 
-def _type(schema: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a row for each form of a schema
+def _type(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"

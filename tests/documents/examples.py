@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r'^```(sh|text|python)(?: title="([\w.]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _MARK = "--- example"
-_SECONDS = 280
+_SECONDS = 380
 _START = """\
 set -euo pipefail
 port=$MIMI_PORT
