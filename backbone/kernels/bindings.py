@@ -46,8 +46,8 @@ class Library:
             self.lanes: int = library.mimi_lanes()
             self._vectors: int = library.mimi_vectors()
             library.mimi_multiplies.restype = library.mimi_tiles.restype = ctypes.c_bool
-            multiplies = library.mimi_multiplies(FORMATS[precision])
             library.mimi_open(_sgemm())
+            multiplies = library.mimi_multiplies(FORMATS[precision])
             self._factors: int = library.mimi_factors()
             self.tiles: bool = precision != "fp32" and library.mimi_tiles()
         except (OSError, AttributeError) as error:
