@@ -13,7 +13,13 @@ import numpy as np
 from service.decoding import Decoder, Picture
 from service.engine import DEFAULT_PRIORITY, Batcher, DeadlineExceeded, Row, RowResult
 from service.errors import NonFiniteOutput
+from service.schemas import Timings
 from service.tasks.table import LoadedVersion
+
+PARTS = 6  # decimals of a share
+
+_MILLI = 1e3
+_MICROS = 3  # decimals of a millisecond; clocks and schedulers are not more exact
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,3 +97,17 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     exponents = np.exp(logits.astype(np.float64) - float(logits.max()))
     probabilities: np.ndarray = exponents / exponents.sum()
     return probabilities
+
+
+def timings(outputs: Outputs) -> Timings:
+    """Where the time went; 0 if no task was asked."""
+    results = [result.timing for task in outputs.tasks for result in task.results]
+    return Timings(
+        decode_ms=_milliseconds(outputs.decode_seconds),
+        queue_ms=_milliseconds(max((timing.queue for timing in results), default=0.0)),
+        compute_ms=_milliseconds(max((timing.compute for timing in results), default=0.0)),
+    )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * _MILLI, _MICROS)

@@ -1,6 +1,6 @@
 """The ASGI application: routes, the error table, and the limits around all of it. Wires, and decides nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -24,13 +24,13 @@ from service.http.origins import (
     Preflights,
     SharedAnswers,
     TargetMiddleware,
+    sender_of,
     with_cors,
 )
 from service.http.record import RecordMiddleware, record_of
 from service.http.routes import aliases, operations, predictions, tasks, versions
 from service.http.routes.console import console_routes
 from service.http.v2 import routes as v2
-from service.http.wrong_keys import WrongKeys
 from service.problems import response_to
 from service.service import Service
 
@@ -66,12 +66,16 @@ def create_app(service: Service) -> ASGIApp:
     if service.settings.console == "on":
         api.include_router(console_routes())
     settings, headed = service.settings, HeadMiddleware(api, has_own=lambda scope: _answers(api, scope))
-    wrong_keys = api.state.wrong_keys = WrongKeys(service.keyring, settings.wrong_key_rate)
-    guarded = OriginsMiddleware(with_cors(Preflights, headed, settings), settings=settings, also=wrong_keys.check)
-    limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings), settings)
+    guarded = OriginsMiddleware(with_cors(Preflights, headed, settings), settings=settings, also=_check_key(service))
+    limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings, budget=service.held), settings)
     return RecordMiddleware(
         TargetMiddleware(limited), metrics=service.metrics, stopping=lambda: service.readiness.stopping
     )
+
+
+def _check_key(service: Service) -> Callable[[Scope], None]:
+    """Refuses further wrong keys from where many came."""
+    return lambda scope: service.wrong_keys.check(*sender_of(scope))
 
 
 def _answers(api: FastAPI, scope: Scope) -> bool:
@@ -90,7 +94,7 @@ async def _handle(request: Request, error: Exception) -> Response:
     """Answer any error by the one table, and note it for the metrics."""
     record_of(request.scope).error = error
     if isinstance(error, Unauthorized):
-        request.app.state.wrong_keys.note(request.scope)
+        request.app.state.service.wrong_keys.note(*sender_of(request.scope))
     return response_to(error, request.url.path)
 
 

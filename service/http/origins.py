@@ -13,6 +13,7 @@ from starlette.datastructures import Headers as RequestHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.access.keys import bearer
 from service.errors import AccessError, ForeignOrigin, MisdirectedRequest
 from service.http.record import record_of
 from service.problems import response_to
@@ -107,6 +108,12 @@ class TargetMiddleware:
             scope["raw_path"] = found[2] or b"/"
             scope["path"] = unquote(scope["raw_path"].decode("ascii"))
         await self._app(scope, receive, send)
+
+
+def sender_of(scope: Scope) -> tuple[str | None, str | None]:
+    """Where a request comes from, and its bearer token; None for what there is not."""
+    client = scope.get("client")
+    return client[0] if client else None, bearer(_value(scope["headers"], b"authorization"))
 
 
 class HeadMiddleware:

@@ -9,7 +9,7 @@ from adapters_store import Manifest, TaskState, VersionInfo
 from backbone import Backbone
 from service.engine import RowResult
 from service.engine.accounting import Cost
-from service.predict import Outputs, TaskOutput, softmax
+from service.predict import PARTS, Outputs, TaskOutput, softmax, timings
 from service.schemas import (
     DEFAULT_TOP_K,
     AliasAnswer,
@@ -28,7 +28,6 @@ from service.schemas import (
     TaskList,
     TaskProvenance,
     TaskSummary,
-    Timings,
     UploadAnswer,
     VersionDetail,
     VersionList,
@@ -141,11 +140,6 @@ def _description(manifest: Manifest, cost: Cost | None) -> Description:
     )
 
 
-_MILLI = 1e3
-_MICROS = 3  # decimals of a millisecond; clocks and schedulers are not more exact
-PARTS = 6  # decimals of a share
-
-
 def predict_answer(outputs: Outputs, output: Output, top_k: int | None) -> PredictAnswer:
     """The answer of one task."""
     (task,) = outputs.tasks
@@ -170,20 +164,6 @@ def fanout_answer(outputs: Outputs, output: Output, top_k: int | None) -> Fanout
         for task in outputs.tasks
     ]
     return FanoutAnswer(answers=answers, timings=timings(outputs))
-
-
-def timings(outputs: Outputs) -> Timings:
-    """Where the time went; 0 if no task was asked."""
-    results = [result.timing for task in outputs.tasks for result in task.results]
-    return Timings(
-        decode_ms=_milliseconds(outputs.decode_seconds),
-        queue_ms=_milliseconds(max((timing.queue for timing in results), default=0.0)),
-        compute_ms=_milliseconds(max((timing.compute for timing in results), default=0.0)),
-    )
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * _MILLI, _MICROS)
 
 
 def _results(task: TaskOutput, output: Output, top_k: int | None) -> list[ImageResult]:

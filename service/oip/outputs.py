@@ -1,6 +1,4 @@
-"""The answers of the protocol: an inference response from a task's outputs, and the metadata of server and models.
-
-Output tensors are JSON, or bytes behind the JSON.
+"""The answers of the protocol: output tensors from a task's outputs, and the metadata of server and models.
 
 With the classification extension an output becomes BYTES [N, k] of "value:index:label", best first.
 
@@ -8,17 +6,16 @@ Source: inference_rest.md, "Inference Response JSON Object"; Triton, extension_b
 extension_classification.md.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from importlib.metadata import version
+from typing import NamedTuple
 
 import numpy as np
 
 from backbone import Backbone
 from service.engine import RowResult
-from service.http import openapi
-from service.http.v2.requests import OutputSpec, ParsedRequest
-from service.http.v2.schemas import (
+from service.oip.requests import OutputSpec
+from service.oip.schemas import (
     FEATURES,
     IMAGE,
     LOGITS,
@@ -28,9 +25,8 @@ from service.http.v2.schemas import (
     ServerMetadata,
     TensorMetadata,
 )
-from service.http.v2.tensors import bytes_of_strings
-from service.http.views import PARTS, timings
-from service.predict import Outputs, softmax
+from service.oip.tensors import bytes_of_strings
+from service.predict import PARTS, Outputs, softmax, timings
 from service.tasks.table import LoadedVersion, TaskEntry
 
 _GIGA = 1e9
@@ -43,31 +39,6 @@ class Tensor(NamedTuple):
     shape: list[int]
     elements: Sequence[object]
     data: bytes
-
-
-class EncodedResponse(NamedTuple):
-    """A response body; `header` is the length of its JSON part where bytes follow it."""
-
-    body: bytes
-    header: int | None
-
-
-def render(outputs: Outputs, parsed: ParsedRequest) -> EncodedResponse:
-    """The response to a request that asked one task."""
-    (task,) = outputs.tasks
-    tensors = [tensor(spec, task.served, task.results) for spec in parsed.outputs]
-    pairs = list(zip(parsed.outputs, tensors, strict=True))
-    document = {
-        "model_name": task.served.task,
-        "model_version": str(task.served.info.version),
-        **({} if parsed.id is None else {"id": parsed.id}),
-        "parameters": _parameters(outputs),
-        "outputs": [_output(spec, found) for spec, found in pairs],
-    }
-    head = json.dumps(document, allow_nan=False).encode()
-    if not any(spec.binary for spec in parsed.outputs):
-        return EncodedResponse(head, None)
-    return EncodedResponse(b"".join([head, *(found.data for spec, found in pairs if spec.binary)]), len(head))
 
 
 def tensor(spec: OutputSpec, served: LoadedVersion, results: Sequence[RowResult]) -> Tensor:
@@ -93,14 +64,7 @@ def _values(name: str, result: RowResult) -> np.ndarray:
     return result.features if name == FEATURES else softmax(result.logits)
 
 
-def _output(spec: OutputSpec, found: Tensor) -> dict[str, Any]:
-    described = {"name": spec.name, "datatype": found.datatype, "shape": found.shape}
-    if spec.binary:
-        return {**described, "parameters": {"binary_data_size": len(found.data)}}
-    return {**described, "data": found.elements}
-
-
-def _parameters(outputs: Outputs) -> dict[str, str | float]:
+def parameters(outputs: Outputs) -> dict[str, str | float]:
     """Timings and FLOPs, which the protocol has no other place for."""
     (task,) = outputs.tasks
     spent = sum(result.flops_spent for result in task.results)
@@ -115,13 +79,14 @@ def _parameters(outputs: Outputs) -> dict[str, str | float]:
     }
 
 
+RELEASE = version("mimi-serving")
 EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "schedule_policy"]
 PLATFORM = "mimi_safetensors"
 
 
 def server_metadata() -> ServerMetadata:
     """This server."""
-    return ServerMetadata(name="mimi-serving", version=openapi.RELEASE, extensions=EXTENSIONS)
+    return ServerMetadata(name="mimi-serving", version=RELEASE, extensions=EXTENSIONS)
 
 
 def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:
