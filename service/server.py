@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 import uvicorn
@@ -37,6 +37,9 @@ from service.http.app import create_app
 from service.http.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.grpc.server import GrpcServer
 
 if sys.platform != "win32":
     import resource
@@ -58,7 +61,8 @@ def main(settings: Settings) -> int:
     start = time.perf_counter() - process_age()
     with ExitStack() as stack:
         try:
-            _allow_descriptors(settings.connections)
+            _allow_descriptors(settings.connections * (1 if settings.grpc_port is None else 2))
+            _check_grpc(settings)
             Keyring(settings)  # a second before the backbone is loaded: what is wrong with the keys is told at once
             listener = stack.enter_context(listen(settings.host, settings.port))
             service = build(settings)
@@ -153,6 +157,7 @@ class Server(uvicorn.Server):
         super().__init__(_config(service))
         self._service, self._started = service, started
         self._leaves_at: float | None = None  # monotonic seconds
+        self.grpc: GrpcServer | None = None  # while there is such a port
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say where.
@@ -166,9 +171,12 @@ class Server(uvicorn.Server):
             except OSError as error:  # two may bind a port, but only one may listen
                 host, port, *_ = listener.getsockname()
                 raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        self.grpc = _grpc_server(self._service)
         await super().startup(sockets)
+        if self.grpc is not None:
+            await self.grpc.start()
         for listener in sockets or ():
-            _announce(self._service, listener, time.perf_counter() - self._started)
+            _announce(self._service, listener, self.grpc, time.perf_counter() - self._started)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to end."""
@@ -195,6 +203,8 @@ class Server(uvicorn.Server):
             _end_for_certain()
         for listener in sockets or ():
             await self._accept_rest(listener)
+        if self.grpc is not None:  # before the lifespan ends, which the calls under way need
+            await self.grpc.stop(self._service.readiness.drain_left(self.config.timeout_graceful_shutdown or 0))
         await super().shutdown(sockets)
 
     async def _accept_rest(self, listener: socket.socket) -> None:
@@ -242,13 +252,34 @@ def _config(service: Service) -> uvicorn.Config:
     )
 
 
-def _announce(service: Service, listener: socket.socket, seconds: float) -> None:
+def _check_grpc(settings: Settings) -> None:
+    """See that a port for gRPC can be served.
+
+    Raises:
+        SettingsError: its libraries are not installed.
+    """
+    needed = ("grpc", "grpc_health", "grpc_reflection", "tritonclient")
+    if settings.grpc_port is not None and not all(map(find_spec, needed)):
+        raise SettingsError("grpc_port needs further packages: pip install 'mimi-serving[grpc]'")
+
+
+def _grpc_server(service: Service) -> "GrpcServer | None":
+    settings = service.settings
+    if settings.grpc_port is None:
+        return None
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core prints a line for every malformed request
+    from service.grpc.server import GrpcServer  # noqa: PLC0415 - its libraries are an extra, and read the variable
+
+    return GrpcServer(service, host=settings.host, port=settings.grpc_port)
+
+
+def _announce(service: Service, listener: socket.socket, grpc: "GrpcServer | None", seconds: float) -> None:
     host, port, *_ = listener.getsockname()
     name = f"[{host}]" if ":" in host else host
     ready = sum(entry.reason is None for entry in service.registry.table.values())
     _say(
         f"serving {ready} of {len(service.registry.table)} tasks over {service.engine.backbone.name} "
-        f"at http://{name}:{port} (ready in {seconds:.1f} s)"
+        f"at http://{name}:{port}{f' and {grpc.address}' if grpc else ''} (ready in {seconds:.1f} s)"
     )
 
 

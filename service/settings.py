@@ -69,6 +69,9 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="address to listen on; another than loopback needs keys")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None, description="port for gRPC, at the same address; 0 takes a free one; unset: none"
+    )
     allowed_hosts: Words = Field(
         default=(), description="our names in Host headers, between commas, beside loopback's own; * with keys: any"
     )

@@ -3,22 +3,19 @@
 Pure ASGI, outside of everything else: refusals of the layers inside carry the name and are counted as well.
 """
 
-import random
-import re
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.logs import log_answer, request_name
+from service.logs import chosen_name, log_answer, request_name
 from service.metrics.counters import Metrics, RequestRecord
 from service.problems import response_to
 
 HEADER = b"x-request-id"
 
 _KEY = "mimi.record"  # in the ASGI scope
-_USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")  # nothing that could break a header or a log line
 _CLOSE = (b"connection", b"close")
 _NO_ANSWER = 499  # no standard status: the client was gone before its answer
 
@@ -78,7 +75,4 @@ def find_record(scope: Mapping[str, Any]) -> RequestRecord | None:
 
 def request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
     """The client's name for the request if it sent exactly one, of 1 to 128 harmless characters; else a new one."""
-    sent = [value for name, value in headers if name == HEADER]
-    if len(sent) == 1 and _USABLE.fullmatch(sent[0]):
-        return sent[0]
-    return b"%032x" % random.getrandbits(128)  # a name, not a secret: no call into the kernel for each
+    return chosen_name([value for name, value in headers if name == HEADER])

@@ -1,7 +1,7 @@
 """What every carrier of the protocol does for a request, in the same order. Knows no wire.
 
-A carrier lets the client in, then calls `begin`, brings the request's bytes, and calls `infer`. So an unknown task is
-refused before its images travel.
+A carrier lets the client in, counts the request as a prediction, and calls `resolve` as soon as it knows the task:
+over HTTP before the images travel. Then it calls `infer`.
 
 A task that is unloaded is unloaded on this server only: the store and other servers do not hear of it. That lasts,
 whatever is published meanwhile, until the task is loaded again or the process ends.
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import NotReady, TaskUnavailable
-from service.metrics.counters import AskedTask, Kind, RequestRecord
+from service.metrics.counters import AskedTask, RequestRecord
 from service.oip.outputs import model_metadata
 from service.oip.requests import InputLimits, ParsedRequest
 from service.oip.schemas import ModelMetadata
@@ -28,13 +28,12 @@ class Inference:
     outputs: Outputs
 
 
-async def begin(service: Service, record: RequestRecord, target: Target) -> None:
-    """Count a request as a prediction, and find the version that answers it.
+async def resolve(service: Service, record: RequestRecord, target: Target) -> None:
+    """Find the version that answers a request.
 
     Raises:
         UnknownTask, NotFound, TaskUnavailable, StoreError: as of `Targets.named`.
     """
-    service.metrics.begun(record, Kind.PREDICTION)
     record.asked = [AskedTask(await service.targets.named(target))]
 
 
@@ -45,11 +44,11 @@ async def infer(
     *,
     seconds: float | None = None,
 ) -> Inference:
-    """Answer a request that has begun, and note what that executed.
+    """Answer a request whose version is known, and note what that executed.
 
     Args:
         service: the running server.
-        record: as `begin` left it.
+        record: as `resolve` left it.
         parse: makes the request from its bytes; runs in a thread.
         seconds: what is left of the client's time, where the carrier knows it.
 
@@ -77,7 +76,7 @@ async def metadata(service: Service, target: Target) -> ModelMetadata:
     """A task as a model.
 
     Raises:
-        As `begin`, and as `Targets.ready`.
+        As `resolve`, and as `Targets.ready`.
     """
     (served,) = await service.targets.ready([await service.targets.named(target)])
     state = await service.reads.run(lambda: service.catalogue.task(target.task))

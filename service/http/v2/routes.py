@@ -12,11 +12,11 @@ from pydantic import BaseModel, Field, TypeAdapter
 from service.errors import InvalidInference
 from service.http import openapi
 from service.http.payload import Body, read_document, read_file
-from service.http.record import record_of
-from service.http.routes.common import Running, Task, body_of, may_manage, may_predict, while_connected
+from service.http.routes.common import Running, Task, begin, body_of, may_manage, may_predict, while_connected
 from service.http.routes.versions import Number
 from service.http.v2 import docs
 from service.http.v2.bodies import HEADER, parse_body, render, split_body
+from service.metrics.counters import Kind
 from service.oip import inference
 from service.oip.outputs import repository_index, server_metadata
 from service.oip.schemas import (
@@ -70,8 +70,8 @@ async def infer_version(
 
 
 async def _infer(service: Service, request: Request, target: Target, length: str | None) -> Response:
-    record = record_of(request.scope)
-    await inference.begin(service, record, target)  # before its images travel
+    record = begin(request, service, Kind.PREDICTION)
+    await inference.resolve(service, record, target)  # before its images travel
     body = await read_file(Body("", body_of(request).stream), most_bytes=service.settings.body_bytes)
     work = inference.infer(service, record, lambda limits: parse_body(split_body(body, length), limits))
     answer = await while_connected(request, work)
