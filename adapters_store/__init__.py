@@ -1,5 +1,6 @@
-"""The contract between training and serving: what a task adapter file is, and where its versions live."""
+"""The contract between training and serving: the task adapter file, and the store of its versions."""
 
+from adapters_store.answers import Answers, Known, KnownArrays, Validation
 from adapters_store.artifact import SiteArrays, TaskAdapter, digest, pack, unpack
 from adapters_store.errors import AdaptersStoreError, ArtifactError, StoreError
 from adapters_store.events import Change, Event
@@ -11,11 +12,14 @@ from adapters_store.store import Published, Store
 
 __all__ = [
     "AdaptersStoreError",
+    "Answers",
     "ArtifactError",
     "ArtifactLimits",
     "BackboneRef",
     "Change",
     "Event",
+    "Known",
+    "KnownArrays",
     "Manifest",
     "Provenance",
     "Published",
@@ -25,6 +29,7 @@ __all__ = [
     "StoreError",
     "TaskAdapter",
     "TaskState",
+    "Validation",
     "VersionInfo",
     "digest",
     "hash_preprocessing",

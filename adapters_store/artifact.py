@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters_store import errors
+from adapters_store.answers import SOFTMAX, KnownArrays, check_known
 from adapters_store.container import read_container, write_container
 from adapters_store.limits import DEFAULT_LIMITS, ArtifactLimits
 from adapters_store.manifest import Manifest, read_manifest, write_manifest
@@ -21,7 +22,8 @@ from adapters_store.strict_json import shown
 
 MANIFEST_KEY = "manifest"
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
-GOLDEN_IMAGE, GOLDEN_LOGITS = "golden.image", "golden.logits"
+GOLDEN_IMAGE, GOLDEN_LOGITS, GOLDEN_SCORE = "golden.image", "golden.logits", "golden.unknown_score"
+KNOWN = tuple(f"known.{name}" for name in KnownArrays._fields)
 CHANNELS = 3
 
 Step = Callable[[str], AbstractContextManager[object]]
@@ -40,7 +42,10 @@ class SiteArrays(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskAdapter:
-    """All adapters of one task, its head, its manifest, and one image with the logits it must give."""
+    """All adapters of one task, its head, its manifest, and one image with the outputs it must give.
+
+    `known` and `golden_score` are there if the manifest says what is known.
+    """
 
     manifest: Manifest
     sites: Mapping[int, SiteArrays]  # live sites only
@@ -48,6 +53,8 @@ class TaskAdapter:
     head_bias: Weights  # (K,)
     golden_image: NDArray[np.uint8]  # (h, w, 3), as decoded
     golden_logits: NDArray[np.float32]  # (K,)
+    known: KnownArrays | None = None
+    golden_score: NDArray[np.float32] | None = None  # (1,), the unknown score
 
 
 def digest(data: bytes) -> str:
@@ -71,6 +78,10 @@ def pack(adapter: TaskAdapter, *, limits: ArtifactLimits = DEFAULT_LIMITS) -> by
     }
     for site, weights in adapter.sites.items():
         tensors |= {_down_name(site): weights.down, _up_name(site): weights.up}
+    if adapter.known is not None:
+        tensors |= dict(zip(KNOWN, adapter.known, strict=True))
+    if adapter.golden_score is not None:
+        tensors[GOLDEN_SCORE] = adapter.golden_score
     data = write_container({MANIFEST_KEY: write_manifest(adapter.manifest)}, tensors)
     unpack(data, limits=limits)
     return data
@@ -106,7 +117,14 @@ def unpack(data: bytes, *, limits: ArtifactLimits = DEFAULT_LIMITS, step: Step =
         head_bias=tensors[HEAD_BIAS],
         golden_image=tensors[GOLDEN_IMAGE],
         golden_logits=tensors[GOLDEN_LOGITS],
+        known=KnownArrays(*(tensors[name] for name in KNOWN)) if says_what_is_known(manifest) else None,
+        golden_score=tensors.get(GOLDEN_SCORE),
     )
+
+
+def says_what_is_known(manifest: Manifest) -> bool:
+    """Whether answers say if an image is known, so that the file has the arrays for it."""
+    return manifest.answers is not None and manifest.answers.known is not None
 
 
 def _manifest_text(metadata: Mapping[str, str]) -> str:
@@ -134,21 +152,24 @@ def _check_tensors(manifest: Manifest, tensors: Tensors, limits: ArtifactLimits)
         BadTensors, InconsistentProvenance: They are not.
     """
     weights = _weight_names(manifest)
-    _check_names({*weights, GOLDEN_IMAGE, GOLDEN_LOGITS}, tensors)
-    _check_dtypes(weights, tensors)
+    golden = (GOLDEN_LOGITS, GOLDEN_SCORE) if says_what_is_known(manifest) else (GOLDEN_LOGITS,)
+    _check_names({*weights, GOLDEN_IMAGE, *golden}, tensors)
+    _check_dtypes(weights, golden, tensors)
     for site in manifest.live_sites:
         _check_site(site, manifest.widths[site], tensors)
     _check_head(len(manifest.labels), tensors)
     _check_golden_image(tensors[GOLDEN_IMAGE].shape, limits.golden_side)
-    for name in (*weights, GOLDEN_LOGITS):
+    for name in (*weights, *golden):
         if not np.isfinite(tensors[name]).all():
             raise errors.NonFiniteValue(f"{name} holds NaN or infinity")
+    if says_what_is_known(manifest):
+        _check_what_is_known(manifest, tensors)
     _check_counts(manifest, tensors)
 
 
 def _weight_names(manifest: Manifest) -> list[str]:
     names = [name(site) for site in manifest.live_sites for name in (_down_name, _up_name)]
-    return [*names, HEAD_WEIGHT, HEAD_BIAS]
+    return [*names, HEAD_WEIGHT, HEAD_BIAS, *(KNOWN if says_what_is_known(manifest) else ())]
 
 
 def _check_names(expected: set[str], tensors: Tensors) -> None:
@@ -158,8 +179,8 @@ def _check_names(expected: set[str], tensors: Tensors) -> None:
         raise errors.UnexpectedTensor(f"{shown(unexpected[0])} is not implied by the manifest")
 
 
-def _check_dtypes(weights: list[str], tensors: Tensors) -> None:
-    for name, dtype in ((GOLDEN_IMAGE, np.uint8), (GOLDEN_LOGITS, np.float32)):
+def _check_dtypes(weights: list[str], golden: tuple[str, ...], tensors: Tensors) -> None:
+    for name, dtype in ((GOLDEN_IMAGE, np.uint8), *((name, np.float32) for name in golden)):
         if tensors[name].dtype != dtype:
             raise errors.WrongDtype(f"{name} is {tensors[name].dtype}, not {np.dtype(dtype)}")
     found = {tensors[name].dtype for name in weights}
@@ -184,6 +205,17 @@ def _check_head(classes: int, tensors: Tensors) -> None:
     for name in (HEAD_BIAS, GOLDEN_LOGITS):
         if tensors[name].shape != (classes,):
             raise errors.WrongShape(f"{name} is {tensors[name].shape}, not ({classes},)")
+
+
+def _check_what_is_known(manifest: Manifest, tensors: Tensors) -> None:
+    if tensors[GOLDEN_SCORE].shape != (1,):
+        raise errors.WrongShape(f"{GOLDEN_SCORE} is {tensors[GOLDEN_SCORE].shape}, not (1,)")
+    for name, dimensions in zip(KNOWN, (1, 2, 2, 2), strict=True):
+        if tensors[name].ndim != dimensions:
+            raise errors.WrongShape(f"{name} has {tensors[name].ndim} dimensions, not {dimensions}")
+    classes = len(manifest.labels) if manifest.answers and manifest.answers.activation == SOFTMAX else 1
+    arrays = KnownArrays(*(tensors[name] for name in KNOWN))
+    check_known(arrays, features=tensors[HEAD_WEIGHT].shape[1], centres=classes)
 
 
 def _check_golden_image(shape: tuple[int, ...], side: int) -> None:

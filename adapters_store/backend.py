@@ -1,4 +1,4 @@
-"""What a backend must offer: named bytes that are created once and then never change. The store is built on this alone.
+"""The interface of a backend: named bytes that are created once and never change. The store needs nothing else.
 
 A backend may be slow or far away, but it must be atomic. After `create` has returned, the bytes survive the process;
 an object exists as a whole or not at all.
@@ -27,16 +27,16 @@ class Backend(Protocol):
 
     @property
     def damage(self) -> str:
-        """Why the place as such cannot be trusted, empty if it can. A damaged place is read as far as possible."""
+        """Why the backend as a whole is damaged; empty if it is not. A damaged one is read as far as possible."""
 
     def create(self, name: str, data: bytes) -> bool:
         """Write an object unless the name is taken; return whether it was written."""
 
     def replace(self, name: str, data: bytes) -> None:
-        """Write an object, over one that is no longer what it was."""
+        """Write an object over a damaged one of the same name."""
 
     def get(self, name: str) -> bytes | None:
-        """Return an object's bytes, or None where there is no such object."""
+        """Return an object's bytes, or None if there is no such object."""
 
     def list(self, folder: str) -> Iterable[ObjectInfo]:
         """Return the objects of a folder, in any order."""
@@ -48,14 +48,14 @@ class Backend(Protocol):
         """Remove what killed writers left behind, and nothing that belongs to living writers."""
 
     def verify(self) -> None:
-        """Check that the place is still the one that was opened.
+        """Check that the data is still that of the store that was opened.
 
         Raises:
             StoreReplaced: It is gone, or something else is in its place.
         """
 
     def reopen(self) -> None:
-        """Open what is in the place now. Nothing is created.
+        """Open the store that is there now. Nothing is created.
 
         Raises:
             StoreReplaced: Nothing is there.

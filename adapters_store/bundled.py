@@ -1,4 +1,4 @@
-"""The task adapters that ship with the project, and how they get into a new store."""
+"""The bundled task adapters, and their seeding into a new store."""
 
 from collections.abc import Mapping
 from pathlib import Path

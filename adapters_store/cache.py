@@ -1,7 +1,7 @@
-"""A backend far away, and a copy of what was read from it in a file nearby.
+"""A remote backend with a local file that caches the objects read from it.
 
-Objects never change, so the copy is right whenever it has an object. It lets a replica start, and load the weights
-that it knows, while the backend cannot be reached. Writes always go to the backend itself.
+Objects never change, so a cached object is always right. With the cache, a replica can start and load known weights
+while the backend cannot be reached. Writes always go to the backend itself.
 """
 
 from collections.abc import Iterable
@@ -16,14 +16,14 @@ class CachedBackend:
     """See `Backend`.
 
     Attributes:
-        offline: the backend could not be reached at the start and since; all that is read comes from the copy.
+        offline: the backend has not been reached since the start; all reads come from the cache.
     """
 
     def __init__(self, remote: Backend, local: Backend) -> None:
-        """Look whether the backend can be reached.
+        """Try to reach the backend.
 
         Raises:
-            StoreUnavailable: It cannot, and the copy is empty.
+            StoreUnavailable: It cannot be reached, and the cache is empty.
         """
         self._remote, self._local, self.offline = remote, local, False
         try:
@@ -35,7 +35,7 @@ class CachedBackend:
 
     @property
     def damage(self) -> str:
-        """See `Backend.damage`; the copy's own is of no consequence."""
+        """See `Backend.damage`; damage of the cache does not matter."""
         return self._remote.damage
 
     def create(self, name: str, data: bytes) -> bool:

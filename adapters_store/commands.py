@@ -1,4 +1,4 @@
-"""What a request means in a given state: the event to log, nothing to do, or a refusal. Pure functions.
+"""Decides a request in a given state: an event to log, nothing to do, or a refusal. Pure functions.
 
 `expected` is the generation the caller saw the task at: None for "any", 0 for "the task must not exist".
 Names are checked here as well. Case is never folded: capitals are refused.
@@ -64,7 +64,7 @@ class Upload:
 
 
 def publish(state: State, upload: Upload, expected: int | None) -> VersionAdded | AliasMoved | None:
-    """Add a version. Where the task has these bytes already, only point the alias at the version that has them."""
+    """Add a version. If the task has these bytes already, only point the alias at that version."""
     _check_generation(state, upload.task, expected)
     found = find_version(state, upload.task, upload.sha256)
     if found is None:
@@ -77,7 +77,7 @@ def publish(state: State, upload: Upload, expected: int | None) -> VersionAdded 
 
 
 def move_alias(state: State, moved: AliasMoved, expected: int | None) -> AliasMoved | None:
-    """Point an alias at one version, or split it; None where it points there already."""
+    """Point an alias at one version, or split it; None if it points there already."""
     check_alias(moved.alias)
     _check_split(moved.split)
     task = _task(state, moved.task, expected)
@@ -110,7 +110,7 @@ def delete_task(state: State, deleted: TaskDeleted, expected: int | None) -> Tas
 
 
 def describe(state: State, described: TaskDescribed, expected: int | None) -> TaskDescribed | None:
-    """Give a task another description; None where it has this one already."""
+    """Give a task another description; None if it has this one already."""
     if len(described.text) > LONGEST_DESCRIPTION or not is_printable(described.text):
         raise InvalidDescription(f"a description is one line of at most {LONGEST_DESCRIPTION} characters")
     return None if _task(state, described.task, expected).description == described.text else described

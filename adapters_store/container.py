@@ -1,7 +1,7 @@
 """The safetensors container, read and written by our own strict rules. It knows names, shapes and bytes, no adapters.
 
-Reading refuses whatever a second parser might read differently: duplicate keys, holes, overlaps, trailing bytes.
-Bytes of another format are refused by its name, before anything is parsed.
+Reading refuses every input that two parsers could read differently: duplicate keys, holes, overlaps, trailing bytes.
+Files of other formats are recognised and refused before anything is parsed.
 """
 
 import json
@@ -190,7 +190,7 @@ def _check_layout(infos: Sequence[TensorInfo], available: int) -> None:
 
 
 def _shape(name: str, value: Json, file_bytes: int) -> tuple[int, ...]:
-    """Return a shape of positive sizes with a product that fits the file: so no product can grow without bound."""
+    """Return a shape of positive sizes whose product fits the file, so that no product grows without bound."""
     shape = _naturals(value)
     if shape is None or len(shape) > HIGHEST_RANK or 0 in shape or _count(shape) > file_bytes:
         raise errors.InvalidShape(f"{shown(name)}: shape {shown(value)} is not acceptable")

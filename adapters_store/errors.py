@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose: bad task adapter files, and stores that cannot do what was asked.
+"""Every error that this package raises on purpose, about task adapter files and about stores.
 
 Each class has a stable `code` for APIs, logs and tests, and a `title`: one sentence that is safe to show to anybody.
 The message of an instance may show a piece of the file, so it is for the operator. Nothing here knows HTTP.
@@ -29,6 +29,7 @@ The message of an instance may show a piece of the file, so it is for the operat
     │   │   ├── UnknownField
     │   │   ├── InvalidField
     │   │   ├── InvalidLabels
+    │   │   ├── InvalidAnswers
     │   │   ├── UnsupportedFormatVersion
     │   │   ├── UnsupportedPlacement
     │   │   ├── UnsupportedActivation
@@ -40,7 +41,9 @@ The message of an instance may show a piece of the file, so it is for the operat
     │       ├── WrongDtype
     │       ├── MixedDtypes
     │       ├── WrongShape
-    │       └── NonFiniteValue
+    │       ├── NonFiniteValue
+    │       ├── NotOrthonormal
+    │       └── NotPositiveDefinite
     └── StoreError
         ├── InvalidName
         ├── InvalidSplit
@@ -192,6 +195,10 @@ class InvalidLabels(BadManifest):
     title = "Labels are too few, repeated, empty or unprintable."
 
 
+class InvalidAnswers(BadManifest):
+    title = "The record of how answers are read has a value out of range, or does not fit the labels."
+
+
 class UnsupportedFormatVersion(BadManifest):
     title = "The file was written for another version of this format."
 
@@ -238,6 +245,14 @@ class WrongShape(BadTensors):
 
 class NonFiniteValue(BadTensors):
     title = "A tensor holds NaN or infinity."
+
+
+class NotOrthonormal(BadTensors):
+    title = "The directions of the known features are not unit vectors at right angles."
+
+
+class NotPositiveDefinite(BadTensors):
+    title = "The factor of the known features' precision is not lower triangular with a positive diagonal."
 
 
 # ---------------------------------------------------------------- stores
@@ -291,7 +306,7 @@ class StaleGeneration(Conflict):
     """The task is at another generation than the caller expects: read it again.
 
     Attributes:
-        actual: the task's generation now, 0 where it does not exist.
+        actual: the task's generation now, 0 if it does not exist.
     """
 
     title = "The task is at another generation than the caller expects: read it again."

@@ -1,6 +1,7 @@
-"""What can happen to the store: the entries of its log, and each entry as bytes.
+"""The events of a store: the entries of its log, and their form as bytes.
 
-Events are facts, already decided; nothing here judges them. Entries are canonical JSON, read back strictly.
+Events are already decided; nothing here checks whether they are allowed. Entries are canonical JSON, read back
+strictly.
 """
 
 from collections.abc import Iterator, Mapping
@@ -73,7 +74,7 @@ class Seeded:
 
 @dataclass(frozen=True, slots=True)
 class BlobsCollected:
-    """A sweep gave up blobs that no version named. Whoever uploaded one before this entry must upload it again."""
+    """A sweep gave up blobs without a version. A writer that uploaded one before this entry must upload it again."""
 
     count: int
 
@@ -110,7 +111,7 @@ Event = (
 class Change:
     """One numbered entry of the log. `nonce` makes each entry unique, so that a writer recognises its own.
 
-    `previous` chains the entries: who knows the last entry knows whether all those before it still stand.
+    `previous` chains the entries: a reader of the last entry can check that all earlier ones are unchanged.
     """
 
     generation: int

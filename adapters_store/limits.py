@@ -1,4 +1,4 @@
-"""What a task adapter file may cost its reader. Every figure is an argument; nothing here reads a file."""
+"""Limits of a task adapter file, for its reader. Every figure is an argument; nothing here reads a file."""
 
 from dataclasses import dataclass
 

@@ -4,9 +4,9 @@ A change is decided on the newest state and written under the next free number. 
 reads what the other wrote and decides again: writers never wait for each other, and every entry follows from the one
 before.
 
-Entries are chained by their hashes. So whoever knows the last entry notices, before and after each write, that the
-store went back to an earlier state. An entry that cannot be read ends all writing, but not all reading: the state is
-then what the readable entries lead to (see `recovery`).
+Entries are chained by their hashes. So a process notices, before and after each write, that the store went back to an
+earlier state. After an unreadable entry nothing is written any more. The state is then that of the readable entries
+(see `recovery`).
 """
 
 import secrets
@@ -43,12 +43,12 @@ class Log:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """What cannot be read of the backend and of the log, as far as it was noticed."""
+        """The unreadable parts of the backend and of the log that were noticed so far."""
         damage = self._backend.damage
         return ((Fault("the store's file", damage), *self._faults)) if damage else self._faults
 
     def reload(self) -> None:
-        """Forget what was read, and read the log as it is now."""
+        """Read the whole log again."""
         with self._lock:
             self._faults, self._unreadable = (), None
             self._state = self._newest_snapshot()
@@ -85,7 +85,7 @@ class Log:
         """Write the event that a decision returns; decide again whenever another writer was faster.
 
         Returns:
-            The state afterwards, and the change that led to it, None where there was nothing to do.
+            The state afterwards, and the change that led to it, None if there was nothing to do.
 
         Raises:
             StoreDamaged: A part of the store cannot be read.
@@ -111,7 +111,7 @@ class Log:
             self._backend.delete(name)
 
     def _append(self, change: Change, before: State) -> bool:
-        """Write an entry. A taken number may hold this very entry: a backend that answers late is asked twice."""
+        """Write an entry. A taken number may hold this same entry: a backend that answers late is asked twice."""
         name, data = entry_name(change.generation), encode_change(change)
         if not self._backend.create(name, data) and self._backend.get(name) != data:
             return False

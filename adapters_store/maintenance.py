@@ -1,7 +1,7 @@
-"""Looking after stores: check, repair, copy, back up and restore them, also while servers use them.
+"""Maintenance of stores: check, repair, copy, back up and restore, also while servers use them.
 
-Every function works on whole stores of any kind and touches no service. A server that follows a store notices when it
-was restored or repaired, and reads it anew.
+Every function works on whole stores of any kind. A server that follows a store notices a restore or a repair, and reads
+the store again.
 """
 
 import os
@@ -29,7 +29,7 @@ _BLOBS_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a store holds, and what of it cannot be read.
+    """The contents of a store, and its unreadable parts.
 
     Attributes:
         log: faults that stop all changes until a repair.

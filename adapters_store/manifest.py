@@ -3,13 +3,14 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from adapters_store import errors
+from adapters_store.answers import Answers, check_answers
 from adapters_store.limits import ArtifactLimits
 from adapters_store.strict_json import Json, canonical, is_printable, parse_object, read_dataclass, shown
 
-FORMAT_VERSION = 1
+PLAIN_VERSION, FORMAT_VERSION = 1, 2  # a file of the first has no `answers`, one of the second has them
 PLACEMENT = "series"
 ACTIVATION = "gelu"
 LONGEST_NAME = 256  # characters
@@ -61,8 +62,13 @@ class Manifest:
     provenance: Provenance
     description: str = ""
     placement: str = PLACEMENT
-    activation: str = ACTIVATION
-    format_version: int = FORMAT_VERSION
+    activation: str = ACTIVATION  # of the adapters
+    answers: Answers | None = None  # None: softmax at temperature 1, and nothing is unknown
+
+    @property
+    def format_version(self) -> int:
+        """The oldest version of the format that can express this manifest."""
+        return PLAIN_VERSION if self.answers is None else FORMAT_VERSION
 
     @property
     def live_sites(self) -> tuple[int, ...]:
@@ -77,7 +83,10 @@ def hash_preprocessing(preprocessing: Mapping[str, object]) -> str:
 
 def write_manifest(manifest: Manifest) -> str:
     """Return the canonical text of a manifest. Only `read_manifest` checks whether it is acceptable."""
-    return canonical(manifest)
+    values = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
+    if manifest.answers is None:
+        del values["answers"]
+    return canonical({**values, "format_version": manifest.format_version})
 
 
 def read_manifest(text: str, limits: ArtifactLimits) -> Manifest:
@@ -87,21 +96,33 @@ def read_manifest(text: str, limits: ArtifactLimits) -> Manifest:
         ArtifactError: One subclass for each way the manifest can be bad.
     """
     values = parse_object(text, max_depth=limits.json_depth)
-    _check_version(values)
+    if _version(values) == PLAIN_VERSION:
+        if "answers" in values:
+            raise errors.UnknownField(f"manifest: 'answers' is not known in format version {PLAIN_VERSION}")
+        values["answers"] = None
+    elif values.get("answers", ...) is None:
+        raise errors.InvalidField("manifest.answers: null is not an object")
+    del values["format_version"]
     manifest = read_dataclass(Manifest, values, "manifest")
     _check_accepted(manifest)
     _check_texts(manifest)
     _check_labels(manifest.labels, limits.label_length)
     _check_preprocessing(manifest)
     _check_provenance(manifest.provenance, manifest.widths)
+    if manifest.answers is not None:
+        check_answers(manifest.answers, len(manifest.labels))
     return manifest
 
 
-def _check_version(values: Mapping[str, Json]) -> None:
+def _version(values: Mapping[str, Json]) -> int:
     """Check the version first: a later format may have other keys, and the version is the best explanation of them."""
-    version = values.get("format_version", FORMAT_VERSION)
-    if type(version) is not int or version != FORMAT_VERSION:
-        raise errors.UnsupportedFormatVersion(f"format version {shown(version)}, this release reads {FORMAT_VERSION}")
+    if "format_version" not in values:
+        raise errors.MissingField("manifest: format_version is missing")
+    version = values["format_version"]
+    if type(version) is not int or version not in (PLAIN_VERSION, FORMAT_VERSION):
+        known = f"{PLAIN_VERSION} and {FORMAT_VERSION}"
+        raise errors.UnsupportedFormatVersion(f"format version {shown(version)}, this release reads {known}")
+    return version
 
 
 def _check_accepted(manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""Opens a store by its URL. Only this module knows every kind of backend."""
+"""Opens a store by its URL. Only this module knows all kinds of backends."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ _RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=
 
 
 def open_store(url: str, *, cache: Path | None = None) -> Store:
-    """Open a store, creating it where there is none.
+    """Open a store, creating it if there is none.
 
     Args:
         url: A path or `sqlite:///path` (one more slash for an absolute path) for a SQLite file; `file:///folder` for a

@@ -1,7 +1,7 @@
-"""What can be read of a damaged log: entries that cannot be read are passed over, and each of them is named.
+"""Reads a damaged log: unreadable entries are skipped, and each of them is reported.
 
-A lost entry may have added a version, moved an alias or deleted a task. So the state is only the best that the
-readable entries lead to, and nothing may be written on top of it before a repair (`maintenance`).
+A lost entry may have added a version, moved an alias or deleted a task. So the state of the readable entries may be
+incomplete, and nothing is written before a repair (`maintenance`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ def read_entries(backend: Backend, *, after: int) -> Iterator[tuple[int, Change 
 
 
 def last_entry(backend: Backend) -> int:
-    """Return the highest number of any entry, 0 where there is none."""
+    """Return the highest number of any entry, 0 if there is none."""
     numbers = (_number(item.name) for item in backend.list(LOG))
     return max((number for number in numbers if number is not None), default=0)
 

@@ -1,9 +1,8 @@
-"""A backend in one SQLite file: atomic, durable, safe for several processes. It knows nothing of what the bytes mean.
+"""A backend in one SQLite file: atomic, durable, safe for several processes. It does not interpret the bytes.
 
-Every method is a single statement in autocommit mode, so SQLite itself makes it atomic. The rollback journal (and no
-write-ahead log) keeps everything in the one file: a copy of the file is complete, a file that is overwritten is seen
-at the next statement, and a read-only file can be read. synchronous=EXTRA means that a returned `create` has reached
-the disk.
+Every method is a single statement in autocommit mode, so SQLite itself makes it atomic. A rollback journal, and no
+write-ahead log, keeps everything in one file. So a copy of the file is complete, an overwritten file is noticed at the
+next statement, and a read-only file can be read. synchronous=EXTRA means that a returned `create` has reached the disk.
 """
 
 import errno
@@ -102,7 +101,7 @@ class SqliteBackend:
             connection.execute("DELETE FROM objects WHERE name = ?", (name,))
 
     def tidy(self) -> None:
-        """Give pages that deletions freed back to the disk; SQLite itself cleans up after killed writers."""
+        """Return freed pages to the disk. SQLite itself cleans up after killed writers."""
         with self._statement() as connection, _patient(connection):
             for _ in range(_pragma(connection, "freelist_count") // _PAGES_AT_ONCE + 1):
                 # A script runs to its end; `execute` would free one page.
@@ -110,7 +109,7 @@ class SqliteBackend:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Make everything that is written inside one transaction: it is there as a whole, and durable, at the end."""
+        """A context for one transaction: everything that is written inside becomes durable together at its end."""
         with self._statement() as connection, _patient(connection):
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -122,7 +121,7 @@ class SqliteBackend:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Read everything inside as of one moment. Writers wait, so this must not take many seconds."""
+        """A context whose reads all see the same moment. Writers wait, so keep it short."""
         with self._statement(damaged=True) as connection:
             connection.execute("BEGIN")
             try:
@@ -131,7 +130,7 @@ class SqliteBackend:
                 connection.execute("COMMIT")
 
     def examine(self) -> None:
-        """Have SQLite check every page; `damage` tells the result."""
+        """Have SQLite check every page; `damage` has the result."""
         with self._statement(damaged=True) as connection, _patient(connection):
             found = "ok" if self._damage else connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
@@ -246,7 +245,7 @@ class SqliteBackend:
 def has_room(path: Path, size: int) -> bool:
     """Return whether `size` more bytes can be written beside a database. A place that is not writable is not full.
 
-    SQLite reports a full disk, but a used-up quota or a limit on the size of files looks like any other failed write.
+    SQLite reports a full disk as such, but not a used-up quota or a limit on the size of files.
     """
     try:
         end = path.stat().st_size
@@ -346,7 +345,7 @@ def _text(data: bytes) -> str:
 
 
 def _bytes(cell: object) -> bytes:
-    """Return a cell as bytes. A cell of another type is no error here: its hash will not be right."""
+    """Return a cell as bytes. A cell of another type is not an error here: its hash will be wrong."""
     return cell if isinstance(cell, bytes) else str(cell).encode(errors="surrogateescape")
 
 
@@ -365,7 +364,7 @@ def _translated() -> Iterator[None]:
 
 
 def _code(error: BaseException | None) -> int:
-    """Return SQLite's primary result code, 0 where there is none."""
+    """Return SQLite's primary result code, 0 if there is none."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 

@@ -1,8 +1,8 @@
 """The rows of a damaged SQLite file, read from its pages without following the b-tree.
 
-A page of rows ("table leaf") describes itself, so every row on an intact page is found, whatever happened to the pages
-that should lead there. A row that does not fit its page continues on a chain of overflow pages. The format is
-described at https://www.sqlite.org/fileformat2.html. Only the table of objects is known here: name, time, body.
+A page of rows ("table leaf") describes itself. So every row on an intact page is found, also if the pages above it are
+damaged. A row that does not fit its page continues on a chain of overflow pages. The format is described at
+https://www.sqlite.org/fileformat2.html. Only the table of objects is known here: name, time, body.
 """
 
 import os
@@ -56,7 +56,7 @@ class PageReader:
         self.rows = {row.name: row for page in used for row in self._rows(page)}
 
     def body(self, row: Row) -> bytes:
-        """Return a row's body; shorter than it was, or other bytes, where its overflow pages are damaged."""
+        """Return a row's body. If its overflow pages are damaged, the body is too short or wrong."""
         payload, page, seen = bytearray(row.local), row.overflow, set[int]()
         while page and page not in seen and len(payload) < row.start + row.size:
             seen.add(page)

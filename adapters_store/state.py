@@ -1,4 +1,4 @@
-"""What the store holds at one generation, and `apply`, which turns a state and the next change into the next state.
+"""The state of the store at one generation, and `apply`, which computes the next state from a change.
 
 States are immutable. `apply` is a pure function and the log's only meaning, the same for every backend.
 """
@@ -63,7 +63,7 @@ class State:
     format: int = FORMAT
 
     def task_generation(self, task: str) -> int:
-        """Return the generation of a task, 0 where it does not exist."""
+        """Return the generation of a task, 0 if it does not exist."""
         return self.tasks[task].generation if task in self.tasks else 0
 
     def last_version(self, task: str) -> int:

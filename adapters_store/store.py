@@ -1,8 +1,8 @@
-"""The store, the same on every backend: each request becomes an event in the log, and bytes become blobs.
+"""The store over any backend: each request becomes an event in the log, and bytes become blobs.
 
 A blob's name is its hash and the generation that its writer had seen. A sweep writes an entry into the log before it
-removes anything. So a writer whose blob might be among the removed meets that entry before its own can be written, and
-uploads again under a later generation. The removal may come as late as it likes: a name given up is never used again.
+removes anything. A writer whose blob may have been removed finds that entry before it can write its own. It then
+uploads the blob again under a later generation. The removal itself may happen later: a blob's name is never used again.
 """
 
 import time
@@ -40,7 +40,7 @@ class Published(NamedTuple):
 
     version: VersionInfo
     generation: int  # of the task, afterwards
-    created: bool  # False where the task had these bytes already
+    created: bool  # False if the task had these bytes already
 
 
 class Store:
@@ -102,7 +102,7 @@ class Store:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """What was found to be unreadable, of the file and of the log. With any fault, the store takes no changes.
+        """The unreadable parts of the file and of the log. With any fault, the store takes no changes.
 
         Blobs are not among them: each is checked when it is read, and publishing its bytes again mends it.
         """
@@ -114,7 +114,7 @@ class Store:
         return isinstance(self._backend, CachedBackend) and self._backend.offline
 
     def reload(self) -> None:
-        """After StoreReplaced: open what is in the store's place now, and read all of it anew.
+        """After StoreReplaced: open the store that is there now, and read all of it.
 
         Raises:
             StoreReplaced: Nothing is there.
@@ -245,12 +245,12 @@ class Store:
         return generation
 
     def _make_readable(self, version: VersionInfo, data: bytes) -> None:
-        """Write the bytes of an acknowledged version anew where they do not read back as they are.
+        """Write the bytes of an acknowledged version again if they do not read back unchanged.
 
-        Somebody else may have deleted the version since, and a sweep its bytes: then nothing is left to be mended.
+        If the version was deleted and its bytes swept meanwhile, nothing is to be done.
 
         Raises:
-            StoreUnavailable: They do not read back even then.
+            StoreUnavailable: They do not read back after that either.
         """
         if self._backend.get(version.blob) == data:
             return

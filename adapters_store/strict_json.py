@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, TypeVar, get_args, get_origin
 
 from adapters_store.errors import (
@@ -92,7 +93,7 @@ def _check_depth(text: str, max_depth: int) -> None:
 
 
 class Outside(NamedTuple):
-    """What of a JSON text is not in strings, and the characters of the longest string."""
+    """The parts of a JSON text outside of strings, and the length of its longest string."""
 
     text: str
     longest: int
@@ -169,6 +170,9 @@ def _read(kind: Annotation, value: Json, where: str) -> Value:
             raise InvalidField(f"{where}: {shown(value)} is not {description}")
         return kind(value)
     origin: object = get_origin(kind)
+    if origin is UnionType:  # of one kind and None
+        (own,) = (each for each in get_args(kind) if each is not NoneType)
+        return None if value is None else _read(own, value, where)
     if origin is tuple:
         return tuple(_read(get_args(kind)[0], item, where) for item in _list(value, where))
     if origin is Mapping:

@@ -1,8 +1,18 @@
 """Frozen vision transformers as flat lists of sub-layers, and what training and serving share about them."""
 
-from backbone.adapter import SiteWeights, adapt, adapter_flops, flops_of, neuron_flops, reference_logits
+from backbone.adapter import (
+    Reference,
+    SiteWeights,
+    adapt,
+    adapter_flops,
+    flops_of,
+    neuron_flops,
+    reference_logits,
+    reference_outputs,
+)
 from backbone.errors import BackboneError, ImageError
 from backbone.images import ImageLimits, decode, from_pixels
+from backbone.known import KnownFeatures, known_features, unknown_scores
 from backbone.loading import BUNDLED, flatten, load_backbone
 from backbone.network import Adapt, Backbone, SubLayer
 from backbone.preprocessing import Preprocessing
@@ -14,7 +24,9 @@ __all__ = [
     "BackboneError",
     "ImageError",
     "ImageLimits",
+    "KnownFeatures",
     "Preprocessing",
+    "Reference",
     "SiteWeights",
     "SubLayer",
     "adapt",
@@ -23,7 +35,10 @@ __all__ = [
     "flatten",
     "flops_of",
     "from_pixels",
+    "known_features",
     "load_backbone",
     "neuron_flops",
     "reference_logits",
+    "reference_outputs",
+    "unknown_scores",
 ]

@@ -29,7 +29,7 @@ def adapt(h: Tensor, weights: SiteWeights) -> Tensor:
 
 
 def neuron_flops(site: SubLayer) -> int:
-    """FLOPs that one hidden neuron at `site` adds to the forward of one image: its row and its column, every token."""
+    """FLOPs that one neuron at `site` adds to the forward pass of one image: its row and its column, for each token."""
     return 4 * site.dim * site.tokens
 
 
@@ -43,20 +43,31 @@ def flops_of(backbone: Backbone, widths: Sequence[int], classes: int) -> int:
     return backbone.flops + adapter_flops(backbone, widths) + 2 * backbone.feature_dim * classes
 
 
-@torch.inference_mode()
+class Reference(NamedTuple):
+    """What the reference forward gives for one image: logits (K,) and features (F,), float32."""
+
+    logits: np.ndarray
+    features: np.ndarray
+
+
 def reference_logits(
     backbone: Backbone, sites: Mapping[int, SiteWeights], head: tuple[Tensor, Tensor], image: np.ndarray
 ) -> np.ndarray:
-    """Logits that define a task adapter's golden sample.
+    """The logits (K,) of `reference_outputs`."""
+    return reference_outputs(backbone, sites, head, image).logits
+
+
+@torch.inference_mode()
+def reference_outputs(
+    backbone: Backbone, sites: Mapping[int, SiteWeights], head: tuple[Tensor, Tensor], image: np.ndarray
+) -> Reference:
+    """The outputs that define a task adapter's golden sample, computed in float32 on the CPU for this image alone.
 
     Args:
         backbone: float32, on the CPU.
         sites: adapters of the live sites.
         head: weight (K, F) and bias (K).
         image: uint8 (h, w, 3), as decoded, before any resize.
-
-    Returns:
-        float32 (K,): computed in float32 on the CPU for this image alone.
     """
     pixels = torch.from_numpy(backbone.preprocessing.pixels(Image.fromarray(image)).copy())
     live = {index: SiteWeights(site.down.float(), site.up.float()) for index, site in sites.items()}
@@ -64,4 +75,5 @@ def reference_logits(
         backbone.preprocessing.normalize(pixels[None]),
         lambda index, h: adapt(h, live[index]) if index in live else h,
     )
-    return functional.linear(features, head[0].float(), head[1].float())[0].numpy()
+    logits = functional.linear(features, head[0].float(), head[1].float())
+    return Reference(logits[0].numpy(), features[0].numpy())

@@ -1,7 +1,7 @@
-"""Backends: what computes a frozen network between its stem and its pooling.
+"""Kernel backends: they compute a frozen network between its stem and its pooling.
 
-`ModuleBackend` runs the network's own modules; `backbone.kernels` holds a faster one. Adapters act on slices of a
-batch; rows outside of all slices have no adapter.
+`ModuleBackend` runs the network's own modules; `backbone.kernels` holds a faster one. Each adapter acts on a slice of
+the batch. Rows outside of all slices have no adapter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class Backend(Protocol):
 
     @property
     def compiled(self) -> int:
-        """How many of the sub-layers are computed by compiled kernels instead of modules."""
+        """The number of sub-layers that compiled kernels compute instead of modules."""
         ...
 
     def enter(self, site: int, x: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class Backend(Protocol):
         ...
 
     def branch(self, site: int, x: Tensor) -> Tensor:
-        """The branch's output for what `enter` returns; the caller may overwrite it."""
+        """The branch's output for an `x` that `enter` returned. The caller may overwrite the output."""
         ...
 
     def advance(self, x: Tensor, start: int, stop: int, live: Live = BARE) -> Tensor:
@@ -72,7 +72,7 @@ class ModuleBackend:
 
 
 def adapt_slices(h: Tensor, live: Sequence[Slice], x: Tensor) -> Tensor:
-    """`x` + `h` + what each adapter of `live` gives for its rows of `h`; overwrites `h`.
+    """`x` + `h` + the output of each adapter of `live` for its rows of `h`. Overwrites `h`.
 
     Both tensors are (B, ..., M). The slices are in order and do not overlap; rows outside of them have no adapter.
     """
@@ -85,7 +85,7 @@ def adapt_slices(h: Tensor, live: Sequence[Slice], x: Tensor) -> Tensor:
 
 
 def _activate(hidden: Sequence[Tensor]) -> Sequence[Tensor]:
-    """GELU of each, in one call: on the CPU a call costs as much as a small task's products."""
+    """GELU of all tensors in one call: on the CPU, one call costs as much as the products of a small task."""
     if len(hidden) <= 1:
         return [functional.gelu(a) for a in hidden]
     activated = functional.gelu(torch.cat([a.flatten() for a in hidden]))

@@ -1,12 +1,17 @@
 """CvT-13 (Wu et al. 2021, arXiv 2103.15808) as a flat list of sub-layers on (B, L, C) sequences.
 
-13 blocks give 26 sites. In the last stage a class token leads the sequence, and adapters see it as any other token.
-Three things are as in Microsoft's code rather than as one would guess: attention is scaled by the whole width,
-C**-0.5, not by that of a head; the MLP's activation is QuickGELU, x·sigmoid(1.702·x) (Hugging Face's port computes
-the exact GELU with the same weights, so its features differ); and batch norm uses its stored statistics, always.
+It has 13 blocks, so 26 sites. In the last stage the sequence begins with a class token. An adapter treats this token
+like any other.
 
-MiMi's released code hands CvT's QuickGELU to the adapters as well. Here adapters are GELU on every backbone, since
-that is the one activation a task adapter file can name: a deviation from that code on CvT alone.
+Three details follow Microsoft's code and may surprise:
+
+- Attention is scaled by C**-0.5, where C is the width of all heads together.
+- The MLP's activation is QuickGELU, x·sigmoid(1.702·x). Hugging Face's port computes the exact GELU with the same
+  weights, so its features differ.
+- Batch norm always uses its stored statistics.
+
+MiMi's released code gives the adapters on CvT a QuickGELU too. Here adapters use the exact GELU on every backbone,
+because a task adapter file can name no other activation.
 """
 
 from collections.abc import Iterator
@@ -18,7 +23,7 @@ from torch.nn import functional
 
 from backbone.cvt_model import SIDE, ConvEmbed, ConvNorm, Cvt, CvtAttention, CvtBlock, CvtStage, QuickGelu
 from backbone.layers import Branch, Mlp
-from backbone.network import Stem, SubLayer
+from backbone.network import Stem, SubLayer, Tail
 
 NAME = "cvt_13"
 Grid = tuple[int, int]  # height and width, in tokens
@@ -40,10 +45,10 @@ class CvtStem(Stem):
 
 
 class StageEntry(nn.Module):
-    """Token embedding between stages, and the class token where the stage has one: (B, L, C) -> (B, L', C')."""
+    """Token embedding between stages, and the stage's class token if it has one: (B, L, C) -> (B, L', C')."""
 
     def __init__(self, embed: ConvEmbed, cls_token: nn.Parameter | None, grid: Grid) -> None:
-        """Take over the weights; `grid` is that of the tokens that enter."""
+        """Take over the weights. `grid` is the grid of the incoming tokens."""
         super().__init__()
         self.embed, self.cls_token, self.grid = embed, cls_token, grid
 
@@ -54,7 +59,10 @@ class StageEntry(nn.Module):
 
 
 class ConvLinear(nn.Module):
-    """Convolutional projection, section 3.2: the map is convolved, the class token is not, and both pass one linear."""
+    """Convolutional projection (section 3.2): a depthwise convolution of the map, then a linear layer.
+
+    The class token skips the convolution.
+    """
 
     def __init__(self, conv: ConvNorm, linear: nn.Linear) -> None:
         """Take over the weights."""
@@ -69,7 +77,10 @@ class ConvLinear(nn.Module):
 
 
 class ConvAttention(Branch):
-    """LayerNorm, attention over convolutional projections with a quarter of the keys and values, projection."""
+    """LayerNorm, attention over convolutional projections, output projection.
+
+    The projections of keys and values have stride 2, so they give a quarter as many tokens.
+    """
 
     def __init__(self, norm: nn.Module, attn: CvtAttention, *, heads: int, prefix: int, grid: Grid) -> None:
         """Take over the weights, for `prefix` class tokens in front of a grid of tokens."""
@@ -93,7 +104,7 @@ class ConvAttention(Branch):
         return out
 
     def flops(self, tokens: int) -> int:
-        """FLOPs for one image of `tokens` tokens, class token included."""
+        """FLOPs for one image of `tokens` tokens, including the class token."""
         small = _halved(self.grid[0]) * _halved(self.grid[1])
         keys = self.prefix + small
         convolved = 9 * (tokens - self.prefix + 2 * small)  # depthwise 3x3: query, key and value
@@ -102,7 +113,7 @@ class ConvAttention(Branch):
         return 2 * self.proj.in_features * (convolved + linear + products)
 
 
-class ClassTail(nn.Module):
+class ClassTail(Tail):
     """Final norm of the class token: (B, L, C) -> (B, C)."""
 
     def __init__(self, norm: nn.Module) -> None:
@@ -117,18 +128,18 @@ class ClassTail(nn.Module):
 
 
 def to_map(x: Tensor, grid: Grid) -> Tensor:
-    """(B, H·W, C) -> (B, C, H, W), a view whose channels stay innermost in memory."""
+    """(B, H·W, C) -> (B, C, H, W): a view in the memory format channels-last."""
     channels_last: Tensor = x.transpose(1, 2).unflatten(2, grid)
     return channels_last
 
 
 def embed_flops(embed: ConvEmbed, grid: Grid) -> int:
-    """FLOPs of a token embedding that gives a grid of tokens, for one image."""
+    """FLOPs of a token embedding for one image; `grid` is its output."""
     return 2 * grid[0] * grid[1] * embed.proj.weight.numel()
 
 
 def flatten(model: Cvt) -> tuple[CvtStem, list[SubLayer], ClassTail]:
-    """Stem, sub-layers and tail of CvT; its modules are taken over, so `model` is spent."""
+    """Stem, sub-layers and tail of CvT. They take over the modules of `model`: do not use it afterwards."""
     grid = (SIDE // 4, SIDE // 4)
     stem, sites = CvtStem(model.stage0.patch_embed, grid), list(_sub_layers(model.stage0, 0, grid, None))
     for stage in (model.stage1, model.stage2):

@@ -1,8 +1,8 @@
-"""CvT-13's weights under the names of its public checkpoint, which timm does not have.
+"""CvT-13's weights under the names of its public checkpoint. timm does not have this architecture.
 
-Wu et al. 2021, "CvT: Introducing Convolutions to Vision Transformers", arXiv 2103.15808; names and sizes are those of
-Microsoft's `CvT-13-224x224-IN-1k.pth`, and Hugging Face's `microsoft/cvt-13` is renamed to them. Holds the weights and
-the convolutions; the forward is in cvt.py.
+Wu et al. 2021, "CvT: Introducing Convolutions to Vision Transformers", arXiv 2103.15808. Names and sizes are those of
+Microsoft's `CvT-13-224x224-IN-1k.pth`. Tensors of Hugging Face's `microsoft/cvt-13` are renamed to them. This file
+holds the weights and the convolutions; cvt.py computes the forward pass.
 """
 
 import re
@@ -39,7 +39,7 @@ _RENAMES = (
 
 
 def public_name(key: str) -> str:
-    """Microsoft's name of a tensor; `key` is that already, or Hugging Face's name."""
+    """Microsoft's name of a tensor. `key` is Microsoft's name or Hugging Face's."""
     for pattern, replacement in _RENAMES:
         key = re.sub(pattern, replacement, key)
     return key
@@ -49,12 +49,12 @@ class QuickGelu(nn.Module):
     """The activation of the MLPs: x·sigmoid(1.702·x)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape, kept."""
+        """The result has the shape of `x`."""
         return x * torch.sigmoid(1.702 * x)
 
 
 class FrozenBatchNorm(nn.Module):
-    """Batch norm over (B, C, H, W) by stored statistics, whatever mode the model around it is put in."""
+    """Batch norm over (B, C, H, W) with stored statistics, also when the model is in training mode."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -103,7 +103,7 @@ class ConvEmbed(nn.Module):
 
 
 class CvtAttention(nn.Module):
-    """Weights of one attention: depthwise convolutions in front of the linears, stride 2 for keys and values."""
+    """Weights of one attention: a depthwise convolution before each linear layer, with stride 2 for keys and values."""
 
     def __init__(self, dim: int) -> None:
         """Untrained weights over `dim` channels."""

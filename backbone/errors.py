@@ -2,8 +2,8 @@
 
 BackboneError
 ├── UnknownBackbone        no such timm architecture
-├── UnsupportedBackbone    timm builds it, but it is not a flat list of the sub-layers known here
-├── WeightsUnavailable     pretrained weights cannot be had (no network, no weights published)
+├── UnsupportedBackbone    timm builds it, but some of its sub-layers are not known here
+├── WeightsUnavailable     pretrained weights cannot be downloaded, or none are published
 └── WeightsInvalid         a weights file is unreadable or does not fit the architecture
 
 ImageError
@@ -32,7 +32,7 @@ class UnknownBackbone(BackboneError):
 
 
 class UnsupportedBackbone(BackboneError):
-    """Raised for an architecture with a part that no sub-layer here computes; adapting it would give wrong numbers."""
+    """Raised for an architecture with a part that no sub-layer here computes."""
 
     title = "The backbone has a part that is not supported."
 
@@ -64,7 +64,7 @@ class UnsupportedFormat(ImageError):
 class UnsupportedMode(ImageError):
     """Raised for samples that no decoder here reads, such as 12-bit JPEG."""
 
-    title = "The image's samples are of a kind that is not read."
+    title = "The image's samples are of a kind that is not supported."
 
 
 class ImageTooLarge(ImageError):
@@ -82,4 +82,4 @@ class ImageTooCostly(ImageError):
 class BadImage(ImageError):
     """Raised when decoding fails."""
 
-    title = "The image is truncated, corrupt, or too thin to be one."
+    title = "The image is truncated, corrupt, or too thin."

@@ -1,8 +1,8 @@
-"""The identity of a backbone: a hash of the values it computes with, whatever file they came from.
+"""The identity of a backbone: a hash of its values, independent of the file that they came from.
 
-timm renames parameters between releases, so the names hashed are ours; values are hashed in float32, so the same
-weights stored as float16 and loaded again keep their fingerprint. Stored statistics of batch norm are hashed too, since
-they change the answer as a parameter does. Derived tensors (masks, summed biases) are not part of the state.
+timm renames parameters between releases, so our own names are hashed. Values are hashed in float32, so weights that
+were stored as float16 keep their fingerprint. The stored statistics of batch norm change the answers as parameters do,
+so they are hashed too. Derived tensors (masks, summed biases) are not.
 """
 
 import hashlib

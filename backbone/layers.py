@@ -1,9 +1,11 @@
-"""The residual branches that sub-layers are made of: attention and MLP, built from timm's own layers.
+"""The residual branches of sub-layers: attention and MLP, built from timm's own layers.
 
-The weights are timm's modules, moved and not copied. The forward passes are ours, because timm gathers the relative
-position bias anew in every forward and expands the shift mask over the batch. Each branch normalises its input
-first and knows its own FLOPs (2 per multiply-accumulate; matrix products only, attention products included).
+A branch takes over timm's modules without a copy. The forward passes are ours: timm's gather the relative position
+bias in every call and expand the shift mask over the batch. Each branch normalises its input first. It knows its
+FLOPs: 2 for each multiply-accumulate of a matrix product, those of attention included.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from torch.nn import functional
 
 
 class Branch(nn.Module):
-    """One residual branch: the tokens of one image in, its contribution to the residual stream out."""
+    """One residual branch: from tokens to the output that is added to the residual stream."""
 
     def flops(self, tokens: int) -> int:
         """FLOPs for one image of `tokens` tokens."""
@@ -24,7 +26,7 @@ class Mlp(Branch):
     def __init__(
         self, norm: nn.Module, fc1: nn.Linear, act: nn.Module, fc2: nn.Linear, *, scale: nn.Module | None = None
     ) -> None:
-        """Take over the given modules; `scale` is ViT's LayerScale where there is one."""
+        """Take over the given modules; `scale` is ViT's LayerScale if there is one."""
         super().__init__()
         self.norm, self.fc1, self.act, self.fc2 = norm, fc1, act, fc2
         self.scale = scale or nn.Identity()
@@ -65,11 +67,101 @@ class GlobalAttention(Branch):
         return 2 * (tokens * (self.qkv.weight.numel() + self.proj.weight.numel()) + products)
 
 
+class Rotation(NamedTuple):
+    """Rotary positions of T patches.
+
+    Attributes:
+        cosine, sine: (T, d), or (heads, T, d) where every head has its own.
+        halves: pairs that rotate are channels i and i + d/2, as DINOv3 has them, instead of 2i and 2i + 1.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+    halves: bool
+
+
+class RotaryAttention(GlobalAttention):
+    """Attention over all tokens whose queries and keys are rotated by the positions of their patches (EVA-02, DINOv3).
+
+    RoFormer, Su et al. 2021, section 3.2. The last tokens of a sequence are the patches; those before have no
+    position. `inner` is EVA-02's norm before the projection.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(
+        self,
+        norm: nn.Module,
+        qkv: nn.Linear,
+        proj: nn.Linear,
+        *,
+        rotation: Rotation,
+        scale: nn.Module | None = None,
+        inner: nn.Module | None = None,
+    ) -> None:
+        """Take over the given modules.
+
+        Args:
+            norm: LayerNorm before the attention.
+            qkv: linear (C -> 3C).
+            proj: linear (C -> C).
+            rotation: of each head's queries and keys; its length gives the number of heads.
+            scale: LayerScale where there is one.
+            inner: norm before the projection.
+        """
+        super().__init__(norm, qkv, proj, heads=proj.in_features // rotation.cosine.shape[-1], scale=scale)
+        self.inner, self.halves = inner or nn.Identity(), rotation.halves
+        self.register_buffer("cosine", rotation.cosine, persistent=False)
+        self.register_buffer("sine", rotation.sine, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B, L, C)."""
+        batch, tokens, _ = x.shape
+        qkv = self.qkv(self.norm(x)).view(batch, tokens, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, L, d)
+        h = functional.scaled_dot_product_attention(self.rotated(q), self.rotated(k), v)
+        out: Tensor = self.scale(self.proj(self.inner(h.transpose(1, 2).reshape(batch, tokens, -1))))
+        return out
+
+    def rotated(self, x: Tensor) -> Tensor:
+        """Queries or keys, their patches rotated: (B, heads, L, d) -> (B, heads, L, d)."""
+        prefix = x.shape[2] - self.cosine.shape[-2]
+        patches = x[:, :, prefix:]
+        turned = patches * self.cosine + self.quarter(patches) * self.sine
+        return torch.cat([x[:, :, :prefix], turned.to(x.dtype)], 2)
+
+    def quarter(self, x: Tensor) -> Tensor:
+        """Each pair (a, b) of channels becomes (-b, a): (..., d) -> (..., d)."""
+        if self.halves:
+            a, b = x.chunk(2, -1)
+            return torch.cat([-b, a], -1)
+        return torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(-2)
+
+
+class SwiGlu(nn.Module):
+    """silu(a) * b of the two halves a and b of the channels, then a norm where there is one: (..., 2C) -> (..., C).
+
+    Shazeer 2020, arXiv 2002.05202; the activation of a gated MLP.
+    """
+
+    def __init__(self, norm: nn.Module | None = None) -> None:
+        """Take over the norm inside EVA-02's MLP."""
+        super().__init__()
+        self.norm = norm or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., 2C) -> (..., C)."""
+        gate, value = x.chunk(2, -1)
+        out: Tensor = self.norm(functional.silu(gate) * value)
+        return out
+
+
 class WindowAttention(Branch):
     """LayerNorm, attention inside (shifted) windows with a relative position bias, projection (Swin).
 
     Swin Transformer, Liu et al. 2021, section 3.2. While the bias table is frozen, bias and shift mask are summed
-    once; when it trains, the sum is made in every forward so that gradients reach the table.
+    once. If the table trains, every forward pass makes the sum, so that gradients reach the table.
     """
 
     index: Tensor
@@ -94,7 +186,7 @@ class WindowAttention(Branch):
             proj: linear (C -> C).
             position: bias table (offsets, heads) and index (T, T) into it, T tokens a window.
             window: height and width of a window, in tokens.
-            shift: cyclic shift (rows, columns) and its mask (windows, T, T), None where nothing is shifted.
+            shift: cyclic shift (rows, columns) and its mask (windows, T, T), None if nothing is shifted.
         """
         super().__init__()
         self.norm, self.qkv, self.proj = norm, qkv, proj
@@ -130,7 +222,7 @@ class WindowAttention(Branch):
         windows, tokens, _ = x.shape
         groups = bias.shape[1] // self.heads
         qkv = self.qkv(x).view(windows // groups, groups, tokens, 3, self.heads, -1)
-        # Windows with masks of their own sit beside the heads: the bias then needs no copy per image.
+        # Windows with masks of their own are placed beside the heads: the bias then needs no copy per image.
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3).unbind(0)  # each (B·windows/G, G·heads, T, d)
         h = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         h = h.view(windows // groups, groups, self.heads, tokens, -1).transpose(2, 3)

@@ -1,7 +1,7 @@
-"""Choosing and loading a backbone: by name, from a local safetensors file, or the one that ships here.
+"""Loads a backbone by its name: the bundled one, an architecture of timm, or `cvt_13`, which timm does not have.
 
-Names are timm's, the bundled one, and `cvt_13`, which timm does not have. timm is imported where it is needed alone:
-with its model zoo it takes seconds and hundreds of megabytes, which a server of the bundled backbone can do without.
+Weights may come from a local safetensors file. timm is imported only for its own architectures: it takes seconds and
+hundreds of megabytes, and a server of the bundled backbone does not need it.
 """
 
 import json
@@ -14,18 +14,18 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from backbone import cvt, swin
 from backbone.cvt_model import Cvt, public_name
 from backbone.errors import WeightsInvalid, WeightsUnavailable
-from backbone.network import Backbone, Stem, SubLayer
+from backbone.network import Backbone, Stem, SubLayer, Tail
 from backbone.preprocessing import Preprocessing
 from backbone.swin_model import Swin, timm_names
 
 BUNDLED = "swin_nano_patch4_window4_64"
 TimmModel = Any  # timm is untyped for us
-Parts = tuple[Stem, list[SubLayer], nn.Module]
+Parts = tuple[Stem, list[SubLayer], Tail]
 _WRAPPERS = ("module.", "model.", "state_dict.", "_orig_mod.")
 
 
@@ -33,8 +33,8 @@ def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretraine
     """A frozen backbone in float32 on the CPU.
 
     Args:
-        name: `BUNDLED`, a timm architecture such as "swin_tiny_patch4_window7_224", or "cvt_13". A ViT may be given
-            another side in pixels, "vit_small_patch14_dinov2@98": its position embedding is resampled.
+        name: `BUNDLED`, a timm architecture such as "swin_tiny_patch4_window7_224", or "cvt_13". A ViT or EVA may be
+            given another side in pixels, "vit_small_patch14_dinov2@98": its position embedding is resampled.
         weights: a safetensors file with timm's parameter names, for CvT with Microsoft's or Hugging Face's (any float
             dtype; a classifier in it is ignored).
         pretrained: without `weights`: load the bundled file, or let timm download; False gives random weights.
@@ -51,10 +51,10 @@ def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretraine
 
 
 def flatten(name: str, model: TimmModel) -> Backbone:
-    """The flat list of a timm model or a `Cvt`, whose modules it takes over.
+    """The flat list of a timm model or a `Cvt`. It takes over the model's modules.
 
     Raises:
-        UnsupportedBackbone: no file here gives the flat list of this architecture.
+        UnsupportedBackbone: no file here makes the flat list of this architecture.
     """
     config = model.pretrained_cfg
     if isinstance(model, Swin):
@@ -67,7 +67,7 @@ def flatten(name: str, model: TimmModel) -> Backbone:
 
 
 def _timm_models() -> ModuleType:
-    """What loads timm, on its first use."""
+    """The module that imports timm; imported at its first use."""
     return import_module("backbone.timm_models")
 
 
@@ -86,7 +86,7 @@ def _create(name: str, *, pretrained: bool) -> TimmModel:
 
 
 def _create_bundled() -> Swin:
-    """The architecture that ships, as its configuration describes it."""
+    """The bundled architecture, as its configuration describes it."""
     config = json.loads((_bundled() / "config.json").read_text(encoding="utf-8"))
     model = Swin(**{name: value for name, value in config["model_args"].items() if name != "num_classes"})
     model.pretrained_cfg = config["pretrained_cfg"]
@@ -94,7 +94,7 @@ def _create_bundled() -> Swin:
 
 
 def _create_cvt(*, pretrained: bool) -> Cvt:
-    """Ours, since timm has none; nothing here downloads its weights."""
+    """Our own CvT, because timm has none. Its weights cannot be downloaded."""
     if pretrained:
         raise WeightsUnavailable(
             f"timm has no weights of {cvt.NAME} to download; pass a local safetensors file with --weights, with the "
@@ -104,7 +104,7 @@ def _create_cvt(*, pretrained: bool) -> Cvt:
 
 
 def _load_into(model: TimmModel, path: Path) -> None:
-    """Fill `model` from a safetensors file; a tensor that no forward reads is ignored, any other must match."""
+    """Fill `model` from a safetensors file. All tensors must match, except those that no forward pass reads."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -120,7 +120,7 @@ def _load_into(model: TimmModel, path: Path) -> None:
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names without what a trainer put before all of them: the names of a wrapper or of a checkpoint's section."""
+    """Names without the common prefixes that a trainer adds: the name of a wrapper, or of a section of a checkpoint."""
     while prefix := next((each for each in _WRAPPERS if all(key.startswith(each) for key in tensors)), None):
         if not tensors:
             break
@@ -129,7 +129,7 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _renamed(model: TimmModel, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names of timm, or of `Cvt`, for those of other publishers."""
+    """Tensors of other publishers under the names of timm or of `Cvt`."""
     if isinstance(model, Cvt):
         return {public_name(key): value for key, value in tensors.items()}
     if isinstance(model, Swin):
@@ -139,7 +139,7 @@ def _renamed(model: TimmModel, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _is_unread(key: str) -> bool:
-    """A classifier, or the batches that batch norm counted while it trained."""
+    """Whether the tensor belongs to a classifier, or is batch norm's count of training batches."""
     return key.startswith(("head.", "head_dist.", "fc.")) or key.endswith(".num_batches_tracked")
 
 

@@ -1,12 +1,12 @@
-"""Memory of this process: large freed blocks stay with it, and blocks that live long get pages of their own.
+"""Memory of this process: the C library keeps large freed blocks, and long-lived blocks get pages of their own.
 
-By default glibc maps each large block anew and unmaps it when it is freed, so every forward pass waits for the kernel
-to clear pages. Threads other than the first have arenas whose blocks end at 64 MiB, and larger blocks are mapped anew
-whatever the thresholds are. So all threads use one arena here. Environment variables could set the thresholds too, but
-a library cannot rely on how its program was started.
+By default glibc maps each large block anew and unmaps it when it is freed. So every forward pass waits while the
+kernel clears pages. Threads other than the first have arenas whose blocks end at 64 MiB; larger blocks are always
+mapped anew. So all threads use one arena here. Environment variables could set the thresholds too, but this package
+does not control how its program is started.
 
-A block that lives long must not lie between blocks that come and go with every batch: it would split the free memory
-around it, and memory would grow. So it gets pages of its own, which return to the kernel with it.
+A long-lived block must not lie between blocks that come and go with every batch: it would fragment the heap, and
+memory would grow. So it gets pages of its own, and freeing it returns them to the kernel.
 """
 
 import ctypes
@@ -20,10 +20,10 @@ _KEEP = 2**30  # bytes
 
 
 def keep_large_blocks() -> bool:
-    """Have the C library keep freed blocks; to be called before threads are started.
+    """Have the C library keep freed blocks. Call this before threads are started.
 
     Returns:
-        Whether it does: False where the C library is not glibc, and nothing was changed.
+        Whether it keeps them. False if the C library is not glibc; then nothing was changed.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -38,7 +38,7 @@ def in_pages(count: int, dtype: torch.dtype) -> Tensor:
     """Zeros (count,) in pages of their own, apart from the C library's heap.
 
     Raises:
-        OSError: the kernel has no such memory, or `count` is zero.
+        OSError: the kernel has not enough memory, or `count` is zero.
     """
     nbytes = count * dtype.itemsize
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}

@@ -1,13 +1,13 @@
-"""A frozen vision transformer as a flat list of sub-layers: the one loop everything else is written over.
+"""A frozen vision transformer as a flat list of sub-layers, and the loop over this list.
 
     x = backbone.embed(images)                 # (B, H, W, C) or (B, L, C)
     for site in backbone.sites:
         x = site.enter(x)                      # patch merging at the start of a Swin stage, else x
-        h = site.branch(x)                     # attention or MLP output
-        x = x + adapt(site.index, h)           # identity where no adapter is live
+        h = site.branch(x)                     # output of attention or MLP
+        x = x + adapt(site.index, h)           # h itself where the task has no adapter
     features = backbone.pool(x)                # (B, F)
 
-Nothing here knows which architecture it is; swin.py, vit.py and cvt.py give the list.
+This file knows no architecture: swin.py, vit.py, eva.py and cvt.py make the list.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,8 +29,8 @@ class SubLayer(nn.Module):
         index: number of the site, counted from the input.
         dim: channels M at the site.
         tokens: tokens of one image at the site.
-        flops: of the branch, for one image.
-        enter_flops: of `enter`, for one image.
+        flops: FLOPs of the branch, for one image.
+        enter_flops: FLOPs of `enter`, for one image.
     """
 
     def __init__(
@@ -50,15 +50,21 @@ class SubLayer(nn.Module):
         self.flops, self.enter_flops = branch.flops(self.tokens), enter_flops
 
     def opened(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """From tokens that enter the site: the residual stream here, and the branch's output that is to be added."""
+        """The residual stream at this site, and the branch's output; the caller adds them. `x` are incoming tokens."""
         x = self.enter(x)
         return x, self.branch(x)
 
 
 class Stem(nn.Module):
-    """From normalised images to tokens; knows its FLOPs for one image."""
+    """From normalised images to tokens. `flops` are for one image."""
 
     flops: int
+
+
+class Tail(nn.Module):
+    """From the tokens behind the last site to the features; knows its FLOPs for one image."""
+
+    flops: int = 0  # norms and means are not counted
 
 
 class Backbone(nn.Module):
@@ -67,15 +73,15 @@ class Backbone(nn.Module):
     Attributes:
         name: the architecture's name.
         fingerprint: SHA-256 (hex) of the parameter values in float32, taken before any cast.
-        preprocessing: what turns a decoded image into this network's input.
+        preprocessing: how a decoded image becomes this network's input.
         feature_dim: F, length of the pooled feature vector.
-        flops: of the bare forward for one image.
+        flops: FLOPs of the forward pass without adapters, for one image.
     """
 
     def __init__(
         self,
         name: str,
-        parts: tuple[Stem, list[SubLayer], nn.Module],
+        parts: tuple[Stem, list[SubLayer], Tail],
         *,
         feature_dim: int,
         preprocessing: Preprocessing,
@@ -83,12 +89,13 @@ class Backbone(nn.Module):
         """Assemble and freeze `parts`: stem, sub-layers, and the pooling tail."""
         super().__init__()
         self.name, self.feature_dim, self.preprocessing = name, feature_dim, preprocessing
-        self.stem, sites, self.tail = parts
+        self.stem, sites, tail = parts
+        self.tail: nn.Module = tail  # a training method may put a part around it
         self.layers = nn.ModuleList(sites)
         self.requires_grad_(False)
         self.eval()
         self.fingerprint = fingerprint_of(self)
-        self.flops = self.stem.flops + sum(site.enter_flops + site.flops for site in sites)
+        self.flops = self.stem.flops + sum(site.enter_flops + site.flops for site in sites) + tail.flops
 
     @property
     def sites(self) -> tuple[SubLayer, ...]:
@@ -110,9 +117,16 @@ class Backbone(nn.Module):
         return self.pool(self.advance(self.embed(images), 0, None, adapt))
 
     def advance(self, x: Tensor, start: int, stop: int | None = None, adapt: Adapt | None = None) -> Tensor:
-        """Tokens that enter site `stop` (None: the pooling) from tokens `x` that enter site `start`.
+        """Run the sites from `start` up to, but not including, `stop` (None: to the end).
 
-        Calls compose: a prefix computed once may go on from where it ended.
+        Args:
+            x: the tokens in front of site `start`.
+            start: number of the first site.
+            stop: number of the site to stop at. A later call can go on from there with the result.
+            adapt: as in `forward`.
+
+        Returns:
+            The tokens in front of site `stop`, or in front of the pooling.
         """
         for site in self.sites[start:stop]:
             x, h = site.opened(x)

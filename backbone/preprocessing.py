@@ -1,6 +1,6 @@
 """From a decoded image to the network's input, the same way in training and in serving.
 
-Split where the device begins: `pixels` (Pillow, uint8, small to move) and `normalize` (torch, on any device).
+It has two parts: `pixels` resizes on the CPU to uint8, which is small to copy; `normalize` runs on any device.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class Preprocessing:
         interpolation: "bicubic" or "bilinear".
         mean: per channel, of values in [0, 1].
         std: per channel, of values in [0, 1].
-        resize: "crop", or "squash": the whole image to size, whatever its proportions, as VTAB does.
+        resize: "crop", or "squash": resize the whole image to `size` without keeping its proportions, as VTAB does.
 
     Raises:
         ValueError: an unknown interpolation, or a size or share out of range.
@@ -52,9 +52,9 @@ class Preprocessing:
             raise ValueError(f"size must be positive and crop_pct in (0, 1], not {self.size} and {self.crop_pct}")
 
     def as_dict(self) -> dict[str, object]:
-        """As JSON values: what a task adapter's manifest carries; `resize` is among them where it is not "crop"."""
+        """As JSON values, for a task adapter's manifest. `resize` is left out if it is "crop"."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        if self.resize == "crop":  # files that were written before there was a choice keep their hash
+        if self.resize == "crop":  # so older files, from before this choice existed, keep their hash
             del values["resize"]
         return values
 
@@ -66,7 +66,7 @@ class Preprocessing:
 
     @property
     def enough(self) -> int:
-        """Pixels of an image's shorter side that `pixels` needs, whichever side that is and however it is turned."""
+        """The fewest pixels of an image's shorter side that `pixels` can use without enlarging it."""
         return ceil(max(self.size) / self.crop_pct)
 
     def pixels(self, image: Image.Image) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
@@ -91,6 +91,6 @@ class Preprocessing:
         mean, std = (
             torch.tensor(values, device=pixels.device).view(-1, 1, 1) * 255 for values in (self.mean, self.std)
         )
-        # Rearranged while it is bytes, then normalised in place: the other order takes four times as long.
+        # Transpose the bytes first, then normalise in place: the other order takes four times as long.
         planes = pixels.permute(0, 3, 1, 2).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
         return planes.sub_(mean).div_(std)

@@ -1,4 +1,7 @@
-"""Swin Transformer (Liu et al. 2021), timm's or ours, as a flat list of sub-layers on (B, H, W, C) maps."""
+"""Swin Transformer (Liu et al. 2021) as a flat list of sub-layers on (B, H, W, C) maps.
+
+The weights come from timm's model or from our own (swin_model.py).
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -7,21 +10,21 @@ from torch import Tensor, nn
 
 from backbone.errors import UnsupportedBackbone
 from backbone.layers import Merge, Mlp, WindowAttention
-from backbone.network import Stem, SubLayer
+from backbone.network import Stem, SubLayer, Tail
 from backbone.swin_model import PatchEmbed, Swin
 
 if TYPE_CHECKING:
     from timm.layers import PatchEmbed as TimmPatchEmbed
     from timm.models.swin_transformer import SwinTransformer
 
-Part = Any  # of timm's model or of ours: a block or a merging, with the same attributes
+Part = Any  # a block or a merging of timm's model or of ours; both have the same attributes
 
 
 class SwinStem(Stem):
     """Patch embedding: (B, 3, H, W) -> (B, H', W', C)."""
 
     def __init__(self, patch_embed: "PatchEmbed | TimmPatchEmbed", grid: tuple[int, int]) -> None:
-        """Take over a patch embedding for a grid of H' x W' tokens."""
+        """Take over a patch embedding whose output is a grid of H' x W' tokens."""
         super().__init__()
         self.patch = patch_embed
         self.flops = 2 * grid[0] * grid[1] * patch_embed.proj.weight.numel()
@@ -32,7 +35,7 @@ class SwinStem(Stem):
         return x
 
 
-class MapTail(nn.Module):
+class MapTail(Tail):
     """Final norm and the mean over all positions: (B, H, W, C) -> (B, C)."""
 
     def __init__(self, norm: nn.Module) -> None:
@@ -47,10 +50,10 @@ class MapTail(nn.Module):
 
 
 def flatten(model: "Swin | SwinTransformer") -> tuple[SwinStem, list[SubLayer], MapTail]:
-    """Stem, sub-layers and tail of a Swin; its modules are taken over, so `model` is spent.
+    """Stem, sub-layers and tail of a Swin. They take over the modules of `model`: do not use it afterwards.
 
     Raises:
-        UnsupportedBackbone: the input size is not a multiple of the windows at some stage.
+        UnsupportedBackbone: at some stage the map does not divide into windows.
     """
     sites: list[SubLayer] = []
     stages: Iterable[Part] = model.layers
@@ -63,7 +66,7 @@ def flatten(model: "Swin | SwinTransformer") -> tuple[SwinStem, list[SubLayer], 
 
 
 def _sub_layers(block: Part, index: int, merging: Part) -> Iterator[SubLayer]:
-    """The attention and the MLP sub-layer of one block; the first enters through `merging`."""
+    """The attention and the MLP sub-layer of one block. `merging`, if any, runs before the first."""
     height, width = block.input_resolution
     if height % block.window_size[0] or width % block.window_size[1]:
         raise UnsupportedBackbone(f"a {height}x{width} map does not divide into windows of {block.window_size}")

@@ -1,7 +1,7 @@
-"""Swin's weights under timm's parameter names, for backbones that ship here; the forward is in swin.py.
+"""Swin's weights under timm's parameter names, for the bundled backbone. swin.py computes the forward pass.
 
-timm would build the same modules. To import it takes seconds and hundreds of megabytes, because its model zoo brings
-torchvision and the compiler of torch along. A server of the bundled backbone needs none of that.
+timm would build the same modules. But its import takes seconds and hundreds of megabytes, because its model zoo
+imports torchvision and the compiler of torch. A server of the bundled backbone needs none of that.
 
 Liu et al. 2021, "Swin Transformer", arXiv 2103.14030.
 """
@@ -19,12 +19,15 @@ Pair = tuple[int, int]  # height and width, in tokens
 
 _MLP_RATIO = 4
 _EPS = 1e-5
-_BUFFERS = ("relative_position_index", "attn_mask")  # of attention in older files; made anew here
+_BUFFERS = ("relative_position_index", "attn_mask")  # of attention in older files; computed here instead of loaded
 _MASKED = -100.0  # added where a token must not attend, as in the original code
 
 
 def timm_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """As timm renames the original Swin, without its resizing: merging ends a stage there, and begins one in timm."""
+    """The original Swin's tensors under timm's names, as timm renames them; nothing is resized.
+
+    In the original a merging ends a stage; in timm it begins the next one.
+    """
     found = {key: value for key, value in tensors.items() if not key.endswith(_BUFFERS)}
     if "layers.0.downsample.reduction.weight" not in found:
         return found
@@ -51,7 +54,7 @@ class PatchEmbed(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """The weights that join four neighbouring tokens between two stages."""
+    """The weights that merge four neighbouring tokens between two stages."""
 
     def __init__(self, dim: int) -> None:
         """From `dim` channels to twice as many."""
@@ -61,7 +64,7 @@ class PatchMerging(nn.Module):
 
 
 class SwinAttention(nn.Module):
-    """The weights of attention inside windows, and which offset each pair of tokens has."""
+    """The weights of attention inside windows, and the index of the position bias for each pair of tokens."""
 
     relative_position_index: Tensor
 
@@ -84,12 +87,12 @@ class SwinMlp(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """One block: attention inside windows, which every other block shifts, and an MLP."""
+    """One block: attention inside windows, then an MLP. In every other block the windows are shifted."""
 
     attn_mask: Tensor | None
 
     def __init__(self, dim: int, heads: int, *, grid: Pair, window: int, shifted: bool) -> None:
-        """A window is no larger than the map; a map of one window is not shifted."""
+        """A window is at most as large as the map. If one window covers the map, nothing is shifted."""
         super().__init__()
         self.dim, self.input_resolution = dim, grid
         self.window_size = (min(window, grid[0]), min(window, grid[1]))
@@ -105,7 +108,7 @@ class SwinStage(nn.Module):
     """Blocks over maps of one size; all stages but the first begin with a merging."""
 
     def __init__(self, dim: int, heads: int, depth: int, *, grid: Pair, window: int, merges: bool) -> None:
-        """`grid` is that of the tokens inside, after a merging."""
+        """`grid` is the grid of tokens inside the stage, so after its merging."""
         super().__init__()
         self.downsample = PatchMerging(dim // 2) if merges else nn.Identity()
         self.blocks = nn.ModuleList(
@@ -152,7 +155,7 @@ class Swin(nn.Module):
 
 
 def position_index(window: Pair) -> Tensor:
-    """Which row of the bias table each pair of tokens in a window has: (T, T)."""
+    """The row of the bias table for each pair of tokens in a window: (T, T)."""
     rows, columns = window
     places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))  # (T, 2)
     offsets = places[:, None] - places[None]  # (T, T, 2)
@@ -160,7 +163,7 @@ def position_index(window: Pair) -> Tensor:
 
 
 def shift_mask(grid: Pair, window: Pair, shift: Pair) -> Tensor:
-    """What a shifted map adds to attention, so that tokens from opposite edges do not meet: (windows, T, T)."""
+    """The attention mask of a shifted map: it keeps tokens from opposite edges apart. (windows, T, T)."""
     regions = torch.zeros(1, *grid, 1)
     cuts = [(0, side - size, side - by, side) for side, size, by in zip(grid, window, shift, strict=True)]
     for number, ((top, bottom), (left, right)) in enumerate(product(pairwise(cuts[0]), pairwise(cuts[1]))):

@@ -1,1 +1,1 @@
-"""What this project claims, measured: one command each, JSON out."""
+"""Measures the claims of this project: one command for each, with JSON as output."""

@@ -3,8 +3,8 @@
     make gpu                                                   # on a machine with a CUDA device
     python -m benchmarks gpu --json gpu.json --device cpu      # a rehearsal on any machine: smaller, same steps
 
-Each step is a process of its own with a time limit: one that fails or takes too long is noted, and the next one runs.
-The steps need no web stack. A step whose package is missing (pytest, say) is noted with the reason.
+Each step is a process of its own with a time limit. If it fails or takes too long, this is noted, and the next one
+runs. The steps need no web stack. A step whose package is missing (pytest, say) is noted with the reason.
 """
 
 import argparse
@@ -35,7 +35,7 @@ REHEARSAL_PATIENCE = 5  # times the limits, on a machine that may be slow
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where the steps run.
+    """The machine that the steps run on.
 
     Attributes:
         device: cuda, or cpu for a rehearsal.

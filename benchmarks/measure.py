@@ -1,4 +1,4 @@
-"""How this project measures: interleaved rounds, paired comparisons with distribution-free intervals, full context.
+"""Methods of measuring: interleaved rounds, paired comparisons with distribution-free intervals, full context.
 
 Times on a shared machine have heavy tails, so medians and order statistics are used and no normality is assumed.
 Times of different answers are not comparable, so answers are compared first.

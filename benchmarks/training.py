@@ -1,8 +1,8 @@
 """Training throughput: ours, with and without the cached prefix, against the loop that most people would write.
 
-Cycles of MiMi whose first live site lies at the input, in the third stage, and in the fourth. All train the same
-model with the same augmentation on the same images, ours with frozen products in fp32 and in bf16; a cached cycle
-counts the computing of its cache, the next one at the same first live site finds it there.
+Cycles of MiMi whose first live site lies at the input, in the third stage, and in the fourth. All train the same model
+with the same augmentation on the same images, ours with frozen products in fp32 and in bf16. The time of a cached cycle
+includes computing its cache; the next cycle at the same first live site reuses it.
 
     python -m benchmarks training --json training.json [--device cuda --workers 8]
 """
@@ -103,7 +103,7 @@ class Scene:
         return loss
 
     def loops(self) -> dict[str, Callable[[], float]]:
-        """What is timed, by name; all are called once before."""
+        """The timed loops by name; each is called once before."""
         found = {PLAIN: self.plain()}
         for way in (FP32, BF16, COMPILED) if self.compiles else (FP32, BF16):
             found[way.name] = self.ours(way)

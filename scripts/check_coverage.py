@@ -1,7 +1,7 @@
 """Fails when a coverage report in JSON is below the project's gates.
 
-`coverage report --fail-under` mixes lines and branches into one figure; the gates here are on branches alone,
-one for the whole project and a higher one for the package that must never lose a byte.
+`coverage report --fail-under` mixes lines and branches into one figure. The gates here are for branches alone: one for
+the whole project, and a higher one for `adapters_store`.
 """
 
 import json

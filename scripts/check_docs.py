@@ -53,7 +53,7 @@ def fragments(path: Path) -> frozenset[str]:
 
 
 def broken(path: Path, target: str) -> str | None:
-    """What is wrong with a link's target; None where nothing is, or where it leaves the project."""
+    """The fault of a link's target; None if it has none, or if it leads out of the project."""
     if _NOT_A_FILE.match(target):
         return None
     name, _, fragment = target.partition("#")

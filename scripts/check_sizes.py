@@ -1,4 +1,4 @@
-"""Fails when a file or function outgrows one head.
+"""Fails when a file or function is too large.
 
 Measures what ruff has no stable rule for: lines of a file, lines of a function without its docstring, and nesting.
 Knows nothing of style, types or meaning.

@@ -78,7 +78,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 
 def reached(graph: Graph, start: str) -> set[str]:
-    """What can be reached from a room; the room itself only along a circle."""
+    """The rooms that can be reached from a room; the room itself only along a circle."""
     ahead = sorted(graph[start])
     seen: set[str] = set()
     while ahead:
@@ -110,7 +110,7 @@ def layered(graph: Graph) -> list[list[str]]:
 
 @dataclass(slots=True)
 class Plan:
-    """Where things stand in one part: rows of rooms and of the threads that pass between them, from the top."""
+    """The layout of one part: rows of rooms and of the lines that pass between them, from the top."""
 
     rows: list[list[str]]
     threads: list[list[str]]  # each arrow as the names it passes: a room, places between rooms, a room

@@ -1,7 +1,7 @@
 """Checksums that a client sends with a file: Digest (RFC 3230), Content-Digest and Repr-Digest (RFC 9530).
 
-Only SHA-256 is read; another algorithm may stand beside it, never alone. A form is checked as it was sent or by the
-file in it, as clients differ in what they take to be the content; either way a wrong byte of the file is found.
+Only SHA-256 is read. Other algorithms may come beside it, but not alone. For a form, clients compute the checksum of
+the whole body or of the file in it. Both are accepted, because both detect a wrong byte of the file.
 """
 
 import base64

@@ -1,10 +1,10 @@
-"""Where settings come from: the command line over MIMI_ variables over a TOML file over defaults.
+"""Reads settings from all sources: the command line, then MIMI_ variables, then a TOML file, then defaults.
 
-An unknown name is refused, and the nearest name that exists is shown. A typo would otherwise be found only in
-production. Each value's origin is remembered; no value is ever repeated in a refusal.
+An unknown name is refused, and the error shows the nearest name that exists: a typo is found before production. The
+source of each value is remembered. An error never repeats a value.
 
 An empty variable counts as unset. Kubernetes and Docker describe a service called `mimi` or `mimi-...` to every
-container beside it, in variables that begin with MIMI_ as well. Those are recognised and ignored.
+container beside it, in variables that begin with MIMI_ as well. These are recognised and ignored.
 """
 
 import difflib
@@ -29,6 +29,7 @@ from service.settings import PREFIX, Settings
 logger = logging.getLogger(__name__)
 
 FILE_VARIABLE = f"{PREFIX}CONFIG"  # names the file where no option does
+URL_VARIABLE = f"{PREFIX}URL"  # names the server that the command line asks; no setting of a server
 DEFAULT = "default"
 
 Values = Mapping[str, object]
@@ -41,18 +42,18 @@ _SERVICE_PORT = re.compile(r"(\w+_SERVICE)_PORT(_\w+)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The settings in force, and where each that is not a default came from."""
+    """The settings in force, and the source of each that is not a default."""
 
     settings: Settings
     origins: Mapping[str, str]
 
     def origin(self, name: str) -> str:
-        """Where a setting came from: an option, a variable, a file, or the default."""
+        """The source of a setting: an option, a variable, a file, or the default."""
         return self.origins.get(name, DEFAULT)
 
 
 class _Environment(PydanticBaseSettingsSource):
-    """MIMI_ variables, by their exact names, from an environment that is given."""
+    """MIMI_ variables, by their exact names, from a given environment."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__(Settings)
@@ -84,7 +85,7 @@ def load(environment: Mapping[str, str], overrides: Values | None = None) -> Set
 
 
 def read(environment: Mapping[str, str], overrides: Values | None = None, file: Path | None = None) -> Configuration:
-    """Bring all sources together.
+    """Combine all sources.
 
     Args:
         environment: variables; those with the prefix MIMI_ count.
@@ -118,7 +119,7 @@ def _ours(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _describes_a_service(name: str, value: str, environment: Mapping[str, str]) -> bool:
-    """Whether Kubernetes or Docker set this variable; a name alone does not show it where a typo could look so."""
+    """Whether Kubernetes or Docker set this variable. If the name may be a typo of ours, its value must show it."""
     if _LINK.fullmatch(value):
         return _LINK_NAME.fullmatch(name) is not None
     if name.endswith("_SERVICE_HOST"):
@@ -154,7 +155,7 @@ def _refuse_unknown(in_file: Iterable[str], environment: Iterable[str], path: Pa
     wrong = [_unknown(name, str(path), Settings.model_fields) for name in in_file if name not in Settings.model_fields]
     known = {variable(name): name for name in Settings.model_fields}
     for name in sorted(environment):
-        if name not in known and name != FILE_VARIABLE:
+        if name not in known and name not in (FILE_VARIABLE, URL_VARIABLE):
             wrong.append(_unknown(name.removeprefix(PREFIX).lower(), shown(name), known.values()))
     if wrong:
         raise SettingsError("; ".join(wrong))

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Kernels:
-    """Looks after the kernels of one backbone."""
+    """Loads the kernels of one backbone, and compiles them if they are missing."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class Kernels:
         compiles: bool,
         bf16: bool = False,
     ) -> None:
-        """Nothing happens before `load` or `start`.
+        """Do nothing before `load` or `start`.
 
         Args:
             backbone: what is served.
             folder: where libraries lie.
-            use: takes the backend that computes the network, from any thread.
+            use: is called with the new kernel backend, from any thread.
             compiles: whether `start` has a missing library made.
             bf16: whether products with the backbone's weights are computed in bfloat16.
         """
@@ -58,7 +58,7 @@ class Kernels:
             self._thread.start()
 
     def close(self) -> None:
-        """Wait for what `start` began: a second or two."""
+        """Wait for the compiler that `start` began: one or two seconds."""
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -77,7 +77,7 @@ _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.f
 
 
 def make_engine(settings: Settings, backbone: Backbone) -> tuple[Engine, Kernels | None]:
-    """An engine over `backbone`, and what looks after its kernels where it has such.
+    """An engine over `backbone`, and its `Kernels` if it uses any.
 
     Raises:
         SettingsError: the chosen library or device is not there, or does not know the chosen precision.

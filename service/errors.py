@@ -1,4 +1,4 @@
-"""What the service itself refuses, in words without HTTP; problems.py alone gives them status codes.
+"""Errors of the service. They do not know HTTP; problems.py gives them status codes.
 
     ServiceError
     ├── SettingsError             the configuration cannot be used
@@ -16,22 +16,22 @@
     │   ├── InvalidInference      not a request of the Open Inference Protocol, or a tensor that contradicts itself
     │   └── ClientGone            nobody waits for the answer any more
     ├── AccessError
-    │   ├── ForeignOrigin         a web page of another site asks, where no key is needed
+    │   ├── ForeignOrigin         a web page of another site sent the request, and no key is needed here
     │   ├── MisdirectedRequest    the Host header names another server
     │   └── KeyRefused            says which key it was
     │       ├── Unauthorized      no key, or an unknown one
     │       ├── Forbidden         a key that may not do this
     │       └── QuotaExceeded     this key must wait; says for how long
-    │           ├── RateLimited       it asked for more in a while than it may
-    │           ├── TooManyUnderWay   it has more under way than it may
+    │           ├── RateLimited       it sent more requests than its rate allows
+    │           ├── TooManyUnderWay   it has more concurrent requests than it may
     │           └── TooManyWrongKeys  its address has sent too many wrong ones
     ├── UnknownTask               no task of this name
-    ├── NothingToRollBack         the alias never pointed anywhere else, or to what is deleted by now
+    ├── NothingToRollBack         the alias never pointed anywhere else, or the earlier version is deleted
     ├── ConfirmationRequired      a change that stops a task, without If-Match
     ├── TaskUnavailable           the task is known, but its adapter cannot be served here; says why
     │   ├── NoLiveVersion         no version of it is live; stays so until somebody sets the alias
     │   └── TaskUnloaded          it was unloaded on this server; stays so until somebody loads it
-    ├── NonFiniteOutput           the adapter gives no number for this image
+    ├── NonFiniteOutput           the adapter gives NaN or infinity for this image
     ├── NotReady                  the server takes no work: it is stopping, or its engine is down
     └── Overloaded                try again later
         ├── TooManyConnections    more connections, or calls of gRPC, than the limit
@@ -54,7 +54,7 @@ class SettingsError(ServiceError):
 
 
 class RequestError(ServiceError):
-    """Base of what is wrong with the form of a request."""
+    """Base of errors in the form of a request."""
 
 
 class MalformedRequest(RequestError):
@@ -106,11 +106,11 @@ class ClientGone(RequestError):
 
 
 class AccessError(ServiceError):
-    """Base of what a key does not allow."""
+    """Base of errors about access."""
 
 
 class ForeignOrigin(AccessError):
-    """A web page of another site asks, and no key shows that it may."""
+    """A web page of another site sent the request without a key."""
 
 
 class MisdirectedRequest(AccessError):
@@ -118,7 +118,7 @@ class MisdirectedRequest(AccessError):
 
 
 class KeyRefused(AccessError):
-    """Base of refusals for the key that came; `key` is its name, None where it is none of ours."""
+    """Base of refusals because of a key; `key` is its name, None for an unknown key."""
 
     def __init__(self, message: str, *, key: str | None = None) -> None:
         super().__init__(message)
@@ -134,13 +134,13 @@ class Forbidden(KeyRefused):
 
 
 class QuotaExceeded(KeyRefused):
-    """A key has used up what it may; `retry_after` (whole seconds) says when to come back."""
+    """A key has used up its limit; `retry_after` (whole seconds) says when to try again."""
 
     retry_after = 1
 
 
 class RateLimited(QuotaExceeded):
-    """The key asked more often than it may."""
+    """The key sent requests faster than its rate allows."""
 
     def __init__(self, retry_after: int, *, key: str | None = None) -> None:
         super().__init__(f"this key may ask again in {retry_after} s", key=key)
@@ -148,11 +148,11 @@ class RateLimited(QuotaExceeded):
 
 
 class TooManyUnderWay(QuotaExceeded):
-    """The key has more requests under way than it may."""
+    """The key has more concurrent requests than it may."""
 
 
 class TooManyWrongKeys(QuotaExceeded):
-    """The key is none of ours, and the address has sent many of that kind."""
+    """The key is unknown, and the address has sent many unknown keys."""
 
 
 class UnknownTask(ServiceError):
@@ -180,7 +180,7 @@ class ConfirmationRequired(ServiceError):
 
 
 class NonFiniteOutput(ServiceError):
-    """The task adapter's answer to this image is not a number."""
+    """The task adapter's answer to this image is NaN or infinity."""
 
 
 class NotReady(ServiceError):

@@ -1,6 +1,6 @@
 """Bounded work off the event loop: a limit on what runs at once, and a thread pool behind such a limit.
 
-Whatever exceeds the limit is refused at once, so that nobody waits in a queue that grows without bound.
+Work beyond the limit is refused at once, so no queue grows without bound.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ class Slots:
     """A limit on how many things may be under way at once. Belongs to the event loop."""
 
     def __init__(self, limit: int, refusal: Refusal) -> None:
-        """Begin with none; `refusal` makes the error for what exceeds `limit`."""
+        """No slot is taken at first. `refusal` makes the error that is raised beyond `limit`."""
         self._limit, self._refusal, self._taken = limit, refusal, 0
 
     def take(self) -> None:
-        """Take a slot, or raise what `refusal` makes."""
+        """Take a slot, or raise the error of `refusal`."""
         if self._taken >= self._limit:
             raise self._refusal()
         self._taken += 1
@@ -36,7 +36,7 @@ class Slots:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Hold a slot inside, or raise what `refusal` makes."""
+        """Hold a slot inside, or raise the error of `refusal`."""
         self.take()
         try:
             yield
@@ -45,7 +45,7 @@ class Slots:
 
 
 def started_pool(name: str, threads: int, initializer: Callable[[], None] | None = None) -> ThreadPoolExecutor:
-    """A pool whose threads all run already: when memory is short later, none could be started any more.
+    """A pool whose threads have all been started: later, short memory could prevent it.
 
     Args:
         name: prefix of the threads' names.

@@ -1,6 +1,6 @@
 """Log lines: as text or as JSON, each with the request that it is about.
 
-A request's name lies in a context variable. Jobs that a request hands to another thread take it along, by `carried`.
+A context variable holds the request's id. `carried` passes it to jobs in other threads.
 """
 
 import json
@@ -42,7 +42,7 @@ def configure(settings: Settings) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message; request, fields and exception where there are any."""
+    """One JSON object a line: time (UTC), level, logger, message; request, fields and exception if there are any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; characters beyond ASCII are escaped."""
@@ -69,7 +69,7 @@ def chosen_name(sent: Sequence[bytes]) -> bytes:
 
 
 def carried(job: Callable[[], T]) -> Callable[[], T]:
-    """A job for another thread, which takes the name of the current request along."""
+    """A job for another thread that keeps the id of the current request."""
     context = copy_context()
     return lambda: context.run(job)
 
@@ -101,7 +101,7 @@ def log_answer(scope: MutableMapping[str, Any], *, status: int, size: int, secon
 
 
 def _name_request(record: logging.LogRecord) -> bool:
-    """Give a record the name of the current request."""
+    """Give a record the id of the current request."""
     name = request_name.get()
     record.__dict__.update(request_id=name, request=f" [{name}]" if name else "")
     return True

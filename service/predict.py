@@ -87,20 +87,14 @@ class Predictor:
 def _finite(served: LoadedVersion, results: Sequence[RowResult]) -> TaskOutput:
     """Refuse NaN and infinity: they give no order of labels, and JSON cannot express them."""
     for result in results:
-        if not (np.isfinite(result.logits).all() and np.isfinite(result.features).all()):
+        score = 0.0 if result.unknown is None else result.unknown
+        if not (np.isfinite(result.logits).all() and np.isfinite(result.features).all() and np.isfinite(score)):
             raise NonFiniteOutput("the task adapter gives no finite answer to this image")
     return TaskOutput(served, results)
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (K,), in float64."""
-    exponents = np.exp(logits.astype(np.float64) - float(logits.max()))
-    probabilities: np.ndarray = exponents / exponents.sum()
-    return probabilities
-
-
 def timings(outputs: Outputs) -> Timings:
-    """Where the time went; 0 if no task was asked."""
+    """The time of each stage; 0 if no task was asked."""
     results = [result.timing for task in outputs.tasks for result in task.results]
     return Timings(
         decode_ms=_milliseconds(outputs.decode_seconds),

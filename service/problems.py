@@ -1,8 +1,9 @@
-"""The one table from errors to HTTP, and the one error body (RFC 9457, application/problem+json); below /v2 it is that
-of the Open Inference Protocol.
+"""The table from errors to HTTP status codes, and the error body (RFC 9457, application/problem+json).
 
-Every layer raises errors in its own words; only this file knows status codes. A class that is not in the table
-takes the status of its nearest base; what is in no table at all is our own bug: 500, without a word of detail.
+Below /v2 the error body is that of the Open Inference Protocol.
+
+Every layer raises its own classes of errors; only this file knows status codes. A class that is not in the table takes
+the status of its nearest base class. Any other exception is our own bug: 500, without details.
 """
 
 import json

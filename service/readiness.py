@@ -28,7 +28,7 @@ class Readiness:
 
     @property
     def stopping(self) -> bool:
-        """Whether the server takes leave of its clients."""
+        """Whether the server is stopping."""
         return self._stopping
 
     @property
@@ -42,11 +42,11 @@ class Readiness:
             raise NotReady(reason)
 
     def stop(self) -> None:
-        """Say that no more work is taken soon; what comes is still answered."""
+        """Announce the stop: requests are still answered for a while."""
         self._stopping = True
 
     def drain(self) -> None:
-        """Take no more work from now on; what is under way goes on."""
+        """Take no more work from now on; requests under way go on."""
         self._stopping = True
         if self._drained_at is None:
             self._drained_at = time.monotonic()
@@ -57,7 +57,7 @@ class Readiness:
         self.failure = error
 
     def drain_left(self, seconds: float) -> float:
-        """How much is left of `seconds` since `drain`; at least one second, to hand over finished answers."""
+        """The rest of `seconds` since `drain`; at least one second, to send finished answers."""
         now = time.monotonic()
         return max(1.0, seconds - (now - (self._drained_at or now)))
 

@@ -17,6 +17,13 @@ TaskId = Annotated[str, Field(pattern=TASK_PATTERN, examples=["digits"])]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the task adapter file")]
 TopK = Annotated[int, Field(ge=1, le=10_000, description="how many labels to name; capped at the task's number")]
 
+Threshold = Annotated[
+    float,
+    Field(
+        ge=0, le=1, description="probability from which on a label is given, in the place of the thresholds in the file"
+    ),
+]
+
 
 class Answer(BaseModel):
     """Base of every body: no field but the declared ones."""
@@ -25,7 +32,7 @@ class Answer(BaseModel):
 
 
 class Problem(Answer):
-    """What went wrong (RFC 9457); `code` is stable, the texts are for people."""
+    """An error (RFC 9457). `code` is stable; the texts are for people."""
 
     type: str
     title: str
@@ -39,13 +46,30 @@ class Prediction(Answer):
 
     label: str
     index: int = Field(ge=0)
-    probability: float = Field(ge=0, le=1)
+    probability: float = Field(ge=0, le=1, description="calibrated where the task's file has a temperature")
 
 
 class ImageResult(Answer):
     """The answer to one image: predictions, logits or features, as the request asked."""
 
-    predictions: list[Prediction] | None = Field(default=None, description="most probable label first")
+    predictions: list[Prediction] | None = Field(
+        default=None,
+        description="most probable label first; of a task with independent labels those that are given, unless top_k "
+        "says how many",
+    )
+    labels: list[str] | None = Field(
+        default=None,
+        description="labels that are given: those whose probability reaches their threshold; absent where there is no "
+        "threshold",
+    )
+    known: bool | None = Field(
+        default=None,
+        description="false: the image is like none that the task was trained on, so its labels mean nothing; absent "
+        "where the task's file does not say",
+    )
+    unknown_score: float | None = Field(
+        default=None, ge=0, description="above 1: not known; how far the image is from those of the task"
+    )
     logits: list[float] | None = Field(default=None, description="one for each label of the task")
     features: list[float] | None = Field(default=None, description="what the task's head reads")
     gflops_spent: float = Field(
@@ -58,7 +82,7 @@ class ImageResult(Answer):
 
 
 class Timings(Answer):
-    """Where the time of a request went, in milliseconds; the longest over its images."""
+    """The time of each stage of a request, in milliseconds; of its slowest image."""
 
     decode_ms: float = Field(ge=0, description="decoding and preparing the images")
     queue_ms: float = Field(ge=0, description="waiting for the engine")
@@ -97,6 +121,7 @@ class PredictOptions(BaseModel):
 
     top_k: TopK | None = None
     output: Output | None = Field(default=None, description="what to answer with; probabilities if not said")
+    threshold: Threshold | None = None
 
 
 class FanoutOptions(PredictOptions):
@@ -152,7 +177,7 @@ class TaskList(Answer):
 
 
 class TaskProvenance(Answer):
-    """How the adapter was made, as its file says."""
+    """The provenance of the adapter, from its file."""
 
     method: str
     dataset: str
@@ -190,6 +215,9 @@ class GoldenReport(Answer):
     reference: float = Field(description="reference forward against the file")
     engine: float = Field(description="this server's engine against the file")
     tolerance: float = Field(description="what the reference was allowed")
+    score: float | None = Field(
+        default=None, description="unknown score of the reference against the file; null: it says nothing of that"
+    )
 
 
 class Health(Answer):
@@ -226,7 +254,7 @@ class CheckReport(Answer):
 
 
 class UploadAnswer(Answer):
-    """What an upload led to, or would lead to."""
+    """The result of an upload, or of a dry run."""
 
     task: TaskId
     version: int = Field(ge=1)
@@ -268,14 +296,14 @@ class VersionDetail(VersionSummary, Description):
 
 
 class AliasDetail(Answer):
-    """Where an alias points."""
+    """The target of an alias."""
 
     alias: Alias
     weights: Shares
 
 
 class AliasAnswer(AliasDetail):
-    """Where an alias points, and since which generation of its task at the latest."""
+    """The target of an alias, and the generation of its task."""
 
     task: TaskId
     generation: Generation
@@ -310,7 +338,7 @@ class TaskDetail(Description):
 
 
 class TaskChange(BaseModel):
-    """What can be changed of a task itself."""
+    """The properties of a task that can be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

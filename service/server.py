@@ -1,4 +1,4 @@
-"""From settings to a running process: builds the parts, listens, drains on SIGTERM, and tells why it ended.
+"""From settings to a running process: builds the parts, listens, drains on SIGTERM, and reports why it ended.
 
 Exit codes:
 
@@ -79,7 +79,7 @@ def main(settings: Settings) -> int:
 
 
 def process_age() -> float:
-    """Seconds since this process began, its imports included; 0 where the system does not say."""
+    """Seconds since this process began, its imports included; 0 if the system does not say."""
     try:
         fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         began = int(fields[_STARTTIME]) / os.sysconf("SC_CLK_TCK")
@@ -108,7 +108,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def build(settings: Settings) -> Service:
-    """Open the store, load the backbone, and learn the names of the store's tasks; their weights come later.
+    """Open the store, load the backbone, and read the names of the tasks. Their weights are loaded later.
 
     Raises:
         StoreError: before the backbone is loaded.
@@ -146,11 +146,11 @@ def serve(service: Service, listener: socket.socket, *, started: float | None = 
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which takes leave of its clients, ends when the engine dies, and exits with 0 on a signal.
+    """uvicorn's server. It stops with notice, ends when the engine dies, and exits with 0 on a signal.
 
-    After SIGTERM it goes on answering for a while, so that balancers see that it is not ready any more. Each answer is
-    then the last of its connection. Afterwards it takes no connections and finishes what is under way. Ctrl-C skips the
-    first part.
+    After SIGTERM it goes on answering for a while, so that load balancers see that it is not ready any more. Each
+    answer then closes its connection. Afterwards it accepts no connections and finishes the requests under way. Ctrl-C
+    skips the time of notice.
     """
 
     def __init__(self, service: Service, *, started: float) -> None:
@@ -160,7 +160,7 @@ class Server(uvicorn.Server):
         self.grpc: GrpcServer | None = None  # while there is such a port
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say where.
+        """Listen, and log the address.
 
         Raises:
             OSError: another server listens there since the port was taken.
@@ -184,8 +184,9 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or leaves or self._service.readiness.failure is not None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take leave on SIGTERM; finish what is under way at once on a second one, or on Ctrl-C, which comes twice
-        where even that shall not be waited for.
+        """On SIGTERM, give notice and stop later, if there is a time of notice.
+
+        On a second SIGTERM or on Ctrl-C, finish the requests under way and stop. On a second Ctrl-C, stop at once.
         """
         notice = self._service.settings.notice_seconds
         if sig == signal.SIGTERM and notice and not self._service.readiness.stopping:
@@ -196,7 +197,7 @@ class Server(uvicorn.Server):
         self._service.readiness.stop()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take who has connected already, then nobody more, and finish."""
+        """Accept the connections that wait already, close the listeners, and finish all requests."""
         self._service.readiness.drain()
         if self._service.readiness.failure is not None:
             self.config.timeout_graceful_shutdown = _LAST_SECONDS
@@ -208,9 +209,9 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _accept_rest(self, listener: socket.socket) -> None:
-        """Take the connections that wait in the kernel: it would reset them when the listener is closed.
+        """Accept the connections that wait in the kernel: it would reset them when the listener is closed.
 
-        A backlog of zero makes the kernel drop what knocks meanwhile; those clients knock again, and are refused.
+        A backlog of zero makes the kernel drop new attempts meanwhile. Those clients try again, and are refused.
         """
         loop = asyncio.get_running_loop()
         listener.listen(0)

@@ -1,4 +1,4 @@
-"""Everything a running server consists of, put together in one place. The parts know each other, none knows this."""
+"""`Service` builds all parts of a running server and closes them. No part imports this module."""
 
 import asyncio
 import platform
@@ -36,7 +36,7 @@ class Service:
     """The parts of a server, and how long they run."""
 
     def __init__(self, settings: Settings, engine: Engine, store: Store, *, kernels: Kernels | None = None) -> None:
-        """Put the parts together; nothing runs before `running`."""
+        """Build the parts. Nothing runs before `running`."""
         self.settings, self.engine, self.store, self._kernels = settings, engine, store, kernels
         self.keyring, self.readiness = Keyring(settings), Readiness()
         self.wrong_keys, self.held = WrongKeys(self.keyring, settings.wrong_key_rate), Budget(settings.held_bytes)
@@ -116,7 +116,7 @@ class Service:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        """Wait for the threads that write and read, and let go of everything."""
+        """Wait for the threads that write and read, and close everything."""
         self.registrar.close()
         self.loads.close()
         self.reads.close(wait=True)
@@ -127,7 +127,7 @@ class Service:
 
 
 def _build(backbone: Backbone) -> Mapping[str, str]:
-    """What runs here."""
+    """Versions and backbone of this server, for the metrics."""
     return {
         "version": version("mimi-serving"),
         "backbone": backbone.name,

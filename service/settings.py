@@ -1,6 +1,6 @@
-"""What an operator may set, with units and defaults. `configuration` says where values come from; nothing is read here.
+"""The settings of the server, with units and defaults. `configuration` reads them from their sources.
 
-Values never show: keys are secrets, and a refusal names the setting and what is wrong, not what was given.
+Keys are secrets, so an error names the setting and the fault but never the value.
 """
 
 import re
@@ -18,18 +18,18 @@ _VISIBLE = re.compile(r"[!-~]+")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a setting is counted in, for its help."""
+    """The unit of a setting, for its help text."""
 
     name: str
 
 
 def _words(value: object) -> object:
-    """A list as one text, as variables and options have it: words between commas."""
+    """A list from one text with commas, as in variables and options."""
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
 def _sendable(key: SecretStr) -> SecretStr:
-    """Refuse a key that no Authorization header would bring as it is."""
+    """Refuse a key that an Authorization header cannot carry."""
     if not _VISIBLE.fullmatch(key.get_secret_value()):
         raise ValueError("a key consists of visible ASCII characters, without spaces")
     return key

@@ -1,7 +1,7 @@
-"""What every test shares: one event loop backend, and torch seeded wherever it is loaded.
+"""Shared by all tests: one event loop backend, and a seed for torch if it is loaded.
 
-pytest-randomly seeds `random` and numpy before each test; torch is seeded here, and only if something has imported
-it, so that tests of packages that must not need torch stay fast and prove it.
+pytest-randomly seeds `random` and numpy before each test. torch is seeded here, but only if something has imported it:
+tests of packages without torch must not load it.
 """
 
 import sys

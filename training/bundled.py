@@ -1,10 +1,11 @@
 """Makes the task adapters that ship with the project, and the table of their results.
 
     python -m training.bundled --data DIR --work DIR [--only TASK …]
+    python -m training.bundled --data DIR --calibrate [--only TASK …]
 
 `DIR` holds one folder of Parquet files per data set; the digits come with scikit-learn. Options and seed are below;
-the table is written from the files themselves. All but one are pruned for serving: neurons are scored by how far
-training has moved them, and stand behind a trunk of bare sites that tasks share.
+the table is written from the files themselves. All but one are pruned for serving: a neuron's score is how far training
+has moved it, and the first sites stay bare as a trunk that tasks share.
 """
 
 import argparse
@@ -12,13 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters_store import unpack
-from backbone import load_backbone
+from backbone import Backbone, load_backbone
+from training.calibrate import calibrate
 from training.checkpoint import write_atomic
 from training.cycles import results_table
 from training.data import load_data
+from training.export import from_file, with_answers
 from training.mimi import Job, train_mimi
 from training.options import FitOptions, MiMiOptions, PruningOptions
-from training.prepare import prepare
+from training.prepare import Prepared, prepare
 from training.progress import Console
 from training.variants import for_serving
 
@@ -30,7 +33,7 @@ RESULTS = Path("docs/results/bundled")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one bundled task is trained: what differs from the others."""
+    """The training settings of one bundled task that differ from those of the others."""
 
     data: str  # a built-in set, or the folder of Parquet files
     epochs: int  # of one cycle
@@ -81,10 +84,8 @@ def options_of(recipe: Recipe) -> MiMiOptions:
 
 def make(task: str, data: Path, work: Path) -> None:
     """Train one task and write its file and its table."""
-    recipe, backbone = RECIPES[task], load_backbone()
-    options = options_of(recipe)
-    spec = recipe.data if recipe.data.startswith("digits") else str(data / recipe.data)
-    prepared = prepare(load_data(spec), backbone.preprocessing, validation=options.validation, seed=SEED)
+    backbone = load_backbone()
+    options, prepared = options_of(RECIPES[task]), prepared_of(task, data, backbone)
     outcome = train_mimi(Job(prepared, backbone, options, work / task, Console()))
     STORE.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -94,16 +95,36 @@ def make(task: str, data: Path, work: Path) -> None:
     write_atomic(RESULTS / f"{task}.md", (title + results_table(outcome.results) + "\n").encode())
 
 
+def prepared_of(task: str, data: Path, backbone: Backbone) -> Prepared:
+    """The images of a bundled task, split as its training splits them."""
+    recipe = RECIPES[task]
+    spec = recipe.data if recipe.data.startswith("digits") else str(data / recipe.data)
+    validation = options_of(recipe).validation
+    return prepare(load_data(spec), backbone.preprocessing, validation=validation, seed=SEED)
+
+
+def recalibrate(task: str, data: Path) -> None:
+    """Measure on validation images how the answers of the stored file are read, and write the file anew."""
+    backbone, path = load_backbone(), STORE / f"{task}.safetensors"
+    stored = path.read_bytes()
+    reading = calibrate(from_file(stored, backbone), prepared_of(task, data, backbone))
+    write_atomic(path, with_answers(stored, reading, backbone))
+
+
 def main() -> None:
     """Parse the command line and make the tasks one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder of Parquet files a data set")
     parser.add_argument("--work", type=Path, default=Path("var/bundled"), help="checkpoints")
     parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES), help="tasks to make")
+    parser.add_argument("--calibrate", action="store_true", help="measure how answers are read; train nothing")
     given = parser.parse_args()
     for task in given.only:
         print(f"== {task}", flush=True)
-        make(task, given.data, given.work)
+        if given.calibrate:
+            recalibrate(task, given.data)
+        else:
+            make(task, given.data, given.work)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def checkpoint_bytes(checkpoint: Checkpoint, identity: Mapping[str, object]) -> 
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, object]) -> Checkpoint | None:
-    """The checkpoint at `path`, None where there is none.
+    """The checkpoint at `path`, None if there is none.
 
     Raises:
         CheckpointMismatch: it is damaged, or was written by a run with another identity.

@@ -44,7 +44,7 @@ class CycleResult:
 
     @property
     def first_live_site(self) -> int | None:
-        """The first live site; everything before it is the trunk that tasks share. None where no site is live."""
+        """The first live site; everything before it is the trunk that tasks share. None if no site is live."""
         return next(iter(self.live_sites), None)
 
 

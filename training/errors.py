@@ -1,12 +1,12 @@
 """Errors raised while a task trains; errors of the data set itself are in training.data.errors.
 
 TrainingError
-├── BadConfig           options or a configuration file that nothing could train by
+├── BadConfig           options or a configuration file are not usable for training
 ├── Diverged            the loss is no longer a number; the last checkpoint is good
 ├── CheckpointMismatch  the checkpoint belongs to another run, or cannot be read
 ├── FolderInUse         another process trains in the run's folder
 ├── UnwritableFile      a checkpoint, a result or a folder of a run cannot be written
-├── DamagedRows         a file of JSON lines has a line that is none
+├── DamagedRows         a line of a file of JSON lines is not a JSON object
 ├── UnreadableRuns      the file of finished rows of a comparison is damaged
 └── ReportError         see training.report.errors
 """
@@ -17,7 +17,7 @@ class TrainingError(Exception):
 
 
 class BadConfig(TrainingError, ValueError):
-    """An option or a configuration file with which nothing could train, or nothing could be compared fairly."""
+    """An option or a configuration file does not allow a training, or a fair comparison."""
 
 
 class Diverged(TrainingError):
@@ -37,8 +37,8 @@ class UnwritableFile(TrainingError):
 
 
 class DamagedRows(TrainingError, ValueError):
-    """A line of a file of JSON lines is no JSON object; the message names the file and the line."""
+    """A line of a file of JSON lines is not a JSON object; the message names the file and the line."""
 
 
 class UnreadableRuns(TrainingError):
-    """The file of finished rows has a line that is no row."""
+    """A line of the file of finished rows is not a row."""

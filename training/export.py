@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from adapters_store import BackboneRef, Manifest, Provenance, SiteArrays, TaskAdapter, pack, unpack
-from backbone import Backbone, SiteWeights, flops_of, reference_logits
+from adapters_store import BackboneRef, KnownArrays, Manifest, Provenance, SiteArrays, TaskAdapter, pack, unpack
+from backbone import Backbone, Reference, SiteWeights, flops_of, known_features, reference_outputs, unknown_scores
+from training.calibrate import Reading
 from training.errors import Diverged
 from training.frozen import FrozenBackbone
 from training.model import AdaptedModel
@@ -43,7 +44,7 @@ def to_file(model: AdaptedModel, prepared: Prepared, origin: Origin, backbone: B
         golden_logits=np.zeros(len(prepared.labels), np.float32),
     )
     written = unpack(pack(draft))
-    return pack(replace(written, golden_logits=golden_logits(_on_cpu(backbone), written)))
+    return pack(replace(written, golden_logits=golden_outputs(_on_cpu(backbone), written).logits))
 
 
 def with_metrics(data: bytes, metrics: Mapping[str, float]) -> bytes:
@@ -52,6 +53,19 @@ def with_metrics(data: bytes, metrics: Mapping[str, float]) -> bytes:
     known = adapter.manifest.provenance
     provenance = replace(known, metrics={**known.metrics, **metrics})
     return pack(replace(adapter, manifest=replace(adapter.manifest, provenance=provenance)))
+
+
+def with_answers(data: bytes, reading: Reading | None, backbone: Backbone) -> bytes:
+    """The same file, which says how its answers are read; None: it says nothing. Adapters and head stay as they are."""
+    adapter = unpack(data)
+    answers, arrays = (reading.answers, reading.arrays) if reading else (None, None)
+    known, score = answers and answers.known, None
+    if known and arrays:
+        arrays = KnownArrays(*(array.astype(adapter.head_weight.dtype) for array in arrays))
+        rules = known_features(arrays, known.residual_variance, known.threshold)
+        score = unknown_scores(golden_outputs(_on_cpu(backbone), adapter).features[None], rules)
+    manifest = replace(adapter.manifest, answers=answers)
+    return pack(replace(adapter, manifest=manifest, known=arrays, golden_score=score))
 
 
 def from_file(data: bytes, backbone: Backbone | FrozenBackbone) -> AdaptedModel:
@@ -68,11 +82,11 @@ def from_file(data: bytes, backbone: Backbone | FrozenBackbone) -> AdaptedModel:
     return model.to(device)
 
 
-def golden_logits(backbone: Backbone, adapter: TaskAdapter) -> np.ndarray:
-    """What the reference forward gives for the adapter's golden image: float32 (K,)."""
+def golden_outputs(backbone: Backbone, adapter: TaskAdapter) -> Reference:
+    """What the reference forward gives for the adapter's golden image."""
     sites = {i: SiteWeights(_torch(arrays.down), _torch(arrays.up)) for i, arrays in adapter.sites.items()}
     head = (_torch(adapter.head_weight), _torch(adapter.head_bias))
-    return reference_logits(backbone, sites, head, adapter.golden_image)
+    return reference_outputs(backbone, sites, head, adapter.golden_image)
 
 
 def _manifest(model: AdaptedModel, prepared: Prepared, origin: Origin) -> Manifest:

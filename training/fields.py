@@ -1,12 +1,13 @@
-"""One validator of options: the type and the rule of a field, checked for code, for TOML and for the command line.
+"""One reader and validator of options: the type and the rule of a field, for code, for TOML and for the command line.
 
 A rule is part of the field's type: `epochs: Annotated[int, at_least(1)]`. A record calls `validate` when it is made, so
-every record that exists has been checked. pydantic would do this too. It is not used because training
-also runs where no web stack is installed, and pydantic comes with ours.
+every record that exists has been checked. pydantic would do this too. It is not used because it comes with the web
+stack, and training runs without that.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from math import isfinite
 from types import UnionType
@@ -16,6 +17,9 @@ from training.errors import BadConfig
 
 Kinds = Mapping[str, Any]
 """Types by name, as the fields of a dataclass have them: with or without a rule."""
+
+NONE = "none"  # on a command line: no value
+_ATTRIBUTE = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def require(condition: bool, name: str, value: object, rule: str) -> None:
 
 
 def checked(table: Mapping[str, object], kinds: Kinds, where: str) -> dict[str, Any]:
-    """The values of a TOML table: arrays as tuples, and whole numbers as floats where a float is meant.
+    """The values of a TOML table: arrays as tuples, and whole numbers as floats for fields of floats.
 
     Raises:
         BadConfig: an unknown key, or a value of another type or against its rule; the message begins with `where`.
@@ -114,6 +118,43 @@ def check(value: object, kind: object, name: str) -> None:
             check(value, inside, name)
     else:
         require(_fits(value, kind), name, repr(value), _words(kind))
+
+
+def plain_fields(record: type) -> list[Field[Any]]:
+    """The fields of a dataclass that are not dataclasses themselves: each is one option of a command."""
+    return [field for field in fields(record) if not is_dataclass(field.type)]
+
+
+def documented(record: type) -> dict[str, str]:
+    """What the docstring of a dataclass says of each field, under `Attributes:`."""
+    return {name: re.sub(r"\s+", " ", text) for name, text in _ATTRIBUTE.findall(record.__doc__ or "")}
+
+
+def from_text(text: str, kind: object) -> object:
+    """A value as a command line has it: `none` where there may be none, and several values between commas.
+
+    Raises:
+        ValueError: it is no value of this type.
+    """
+    if (inside := inside_optional(kind)) is not None:
+        return None if text == NONE else from_text(text, inside)
+    kind = plain(kind)
+    if get_origin(kind) is tuple:
+        return tuple(from_text(word.strip(), get_args(kind)[0]) for word in text.split(",") if word.strip())
+    if get_origin(kind) is Literal:
+        require(text in get_args(kind), "the value", repr(text), _words(kind))
+        return text
+    try:
+        return kind(text)  # type: ignore[operator]
+    except ValueError:
+        raise ValueError(f"{text!r} is not {_words(kind)}") from None
+
+
+def shown(value: object) -> str:
+    """A default as help shows it; `from_text` reads it back, and an empty tuple or text is empty."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return NONE if value is None else str(value)
 
 
 def _kind(key: str, kinds: Kinds, where: str) -> object:

@@ -1,7 +1,7 @@
 """One epoch of training and one evaluation. These inner loops know nothing of pruning or of how cycles end.
 
-An epoch draws its order and its augmentation from a generator seeded by (seed, cycle, epoch) alone: a resumed run
-sees the same images as an uninterrupted one, and a checkpoint needs no generator state.
+An epoch draws its order and its augmentation from a generator that is seeded by (seed, cycle, epoch) alone. So a
+resumed run sees the same images as an uninterrupted one, and a checkpoint needs no generator state.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from training.schedule import learning_rate
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where an epoch stands after a step.
+    """The state of an epoch after a step.
 
     Attributes:
         done: images seen in this epoch.
@@ -88,7 +88,7 @@ class Fitting:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """The device of the model."""
         device: torch.device = self.model.head.weight.device
         return device
 
@@ -214,7 +214,7 @@ def logits_of(model: TaskModel, inputs: Tensor, cut: Cut = START) -> Tensor:
 
 
 def or_none(accuracy: float) -> float | None:
-    """None in the place of NaN, as JSON and reports have what was not measured."""
+    """The value, or None for NaN: JSON and reports use None for a value that was not measured."""
     return None if isnan(accuracy) else accuracy
 
 

@@ -1,10 +1,10 @@
-"""The frozen backbone as a training computes with it: in which numbers, by which code, compiled or not.
+"""The frozen backbone during training: its precision, the code that computes it, and torch.compile.
 
-What trains is float32 everywhere, and so are its moments and scores. With "bf16" the products with frozen weights are
-in bfloat16. On CUDA autocast does that. It keeps no cast of a weight that does not train, and would cast every frozen
-weight again in every forward, so these weights are stored in bfloat16. On a CPU autocast would lower attention too,
-whose backward pass is slower in bfloat16 than in float32. There `FrozenLinear` lowers only the products with frozen
-weights. They are two thirds of a step, and each gives the bits that autocast gives.
+Trained weights, their moments and their scores are always float32. With "bf16" the products with frozen weights are in
+bfloat16. On CUDA autocast does that. It would cast every frozen weight again in each forward pass, so these weights are
+stored in bfloat16. On a CPU autocast would also compute attention in bfloat16, whose backward pass is slower than in
+float32. There `FrozenLinear` computes only the products with frozen weights in bfloat16. They are two thirds of a step,
+and their results equal autocast's bit for bit.
 """
 
 import copy
@@ -29,12 +29,12 @@ _VERSIONS = 128
 
 @dataclass(slots=True, eq=False)
 class FrozenBackbone:
-    """A frozen backbone with everything that a training computes it by.
+    """A frozen backbone and the network that training computes.
 
     Attributes:
         original: in float32; files are made from it, and it names the backbone.
-        backbone: what gradients pass through: the original, or a copy in other numbers or compiled.
-        precision: in which the products are computed.
+        backbone: the network that gradients pass through: the original, or a copy in another precision or compiled.
+        precision: of the products with frozen weights.
     """
 
     original: Backbone
@@ -44,16 +44,16 @@ class FrozenBackbone:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """The device of the weights."""
         device: torch.device = next(self.backbone.parameters()).device
         return device
 
     @property
     def bare(self) -> Backend:
-        """What computes the network where nothing is differentiated; chosen once, so that a run has the same numbers.
+        """The kernel backend for parts without gradients; chosen once, so that a run always has the same numbers.
 
-        On a CPU these are the kernels that serving uses. They are compiled if they are not there: two seconds, once.
-        Without a compiler the modules compute.
+        On a CPU it uses the kernels of serving. They are compiled if they are missing, once in two seconds. Without a
+        compiler it uses PyTorch's modules.
         """
         if self._bare is None:
             self._bare = self._chosen()
@@ -98,8 +98,8 @@ def autocast(device: torch.device, precision: Precision = "auto") -> torch.autoc
 def compiled(backbone: Backbone, backend: str = "inductor") -> Backbone:
     """A copy whose merging and branches are compiled when they are first computed.
 
-    Sub-layers of one kind and shape share what is compiled. Adapters are left out: their widths change with every
-    pruning. A sub-layer that cannot be compiled as a whole fails there, with a message of PyTorch's.
+    Sub-layers of one kind and shape share the compiled code. Adapters are not compiled: their widths change with every
+    pruning. A sub-layer that cannot be compiled as a whole raises PyTorch's error.
     """
     config = torch._dynamo.config
     config.recompile_limit = max(config.recompile_limit, _VERSIONS)
@@ -145,7 +145,7 @@ def freeze_products(backbone: Backbone) -> None:
 
 
 def _lowered(backbone: Backbone) -> Backbone:
-    """A copy with its products in bfloat16; on CUDA its forward means nothing outside `autocast`."""
+    """A copy with its products in bfloat16. On CUDA use its forward only inside `autocast`."""
     own = copy.deepcopy(backbone)
     if _casts(next(backbone.parameters()).device):
         _store(own)
@@ -155,7 +155,7 @@ def _lowered(backbone: Backbone) -> Backbone:
 
 
 def _casts(device: torch.device) -> bool:
-    """Whether it is autocast that lowers there."""
+    """Whether autocast does the conversion on this device."""
     return device.type == "cuda"
 
 

@@ -15,7 +15,7 @@ Row = dict[str, Any]  # JSON values by name
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file; none where there is no file.
+    """The rows of a file; none if there is no file.
 
     Raises:
         DamagedRows: a line is no JSON object; the message names it.

@@ -1,6 +1,6 @@
 """The linear probe: a head on frozen features.
 
-A convex problem, so it is solved to convergence instead of being trained for some epochs, with its penalty chosen on
+The problem is convex, so it is solved to convergence instead of being trained for some epochs. Its penalty is chosen on
 validation.
 """
 

@@ -4,7 +4,7 @@
     while run.cycle < cycles:  fit_cycle -> close_cycle (score, write the size, prune)
     finish: the test split is looked at once, for the sizes already written
 
-Every epoch ends in a checkpoint; a run that is started again in the same folder continues and ends in the same result.
+Every epoch ends with a checkpoint. A run that is started again in the same folder continues, and gives the same result.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,11 @@ from pathlib import Path
 
 from adapters_store import unpack
 from backbone import Backbone
+from training.calibrate import calibrate
 from training.checkpoint import locked
 from training.cycles import CycleResult, result_of
 from training.errors import Diverged, FolderInUse, UnwritableFile
-from training.export import Origin, from_file, to_file, with_metrics
+from training.export import Origin, from_file, to_file, with_answers, with_metrics
 from training.fit import Fitting, evaluate, or_none, train_epoch
 from training.model import AdaptedModel
 from training.options import MiMiOptions
@@ -34,7 +35,7 @@ NOISE = 0.5  # rank correlation with the initial scores above which pruning is m
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to train, how, and where.
+    """A run's data, backbone, options and folder.
 
     Attributes:
         prepared: the data set.
@@ -91,7 +92,7 @@ def train_mimi(job: Job) -> Outcome:
 
 
 def _check_file(job: Job) -> None:
-    """Write the file of the untrained model, and drop it: labels that no file can hold are refused before training.
+    """Make the file of the untrained model, to refuse labels that a file cannot hold before the training starts.
 
     Raises:
         ArtifactError: as `adapters_store.pack`.
@@ -105,7 +106,7 @@ def _check_file(job: Job) -> None:
 
 @contextmanager
 def _alone(job: Job) -> Iterator[None]:
-    """Hold the lock of the job's folder; of several processes that train together the first holds it.
+    """Hold the lock of the job's folder. If several processes train together, the first one holds it.
 
     Raises:
         FolderInUse: another process trains there.
@@ -124,7 +125,7 @@ def _alone(job: Job) -> Iterator[None]:
 
 
 def choose_rate(job: Job) -> tuple[Job, int]:
-    """Train the first cycle at each rate of `options.learning_rates`: the job of the best on validation, rates tried.
+    """Train the first cycle at each rate of `options.learning_rates`; the job at the best rate, and the rates tried.
 
     Rates beyond the grid are tried too, as long as the best is at its edge: `options.extra_rates` at most.
 
@@ -144,7 +145,7 @@ def choose_rate(job: Job) -> tuple[Job, int]:
 
 
 def _first_validation(candidate: Job, number: int, rates: int) -> float | None:
-    """Validation top-1 in [0, 1] after the first cycle; None where it diverges."""
+    """Validation top-1 in [0, 1] after the first cycle; None if it diverges."""
     rate, reporter = candidate.options.fit.learning_rate, candidate.reporter
     run = Run.begin(candidate.prepared, candidate.backbone, candidate.options, candidate.folder, candidate.world)
     if run.cycle == 0:
@@ -214,12 +215,14 @@ def finish(run: Run, job: Job) -> Outcome:
     exported = exported_size([result.validation for result in results], run.options.size_tolerance)
     if exported < len(files) - 1:
         job.reporter.say(_why_larger(results, exported, run.options.size_tolerance))
-    job.world.write(done, lambda: files[exported])
-    return Outcome(files[exported], results, run.options, exported)
+    adapter = _read_back(files[exported], run)
+    job.world.write(run.files[exported], lambda: adapter)
+    job.world.write(done, lambda: adapter)
+    return Outcome(adapter, results, run.options, exported)
 
 
 def exported_size(validation: Sequence[float], tolerance: float) -> int:
-    """The smallest size, which is the last, whose accuracy is at most `tolerance` below the best.
+    """The last, and so smallest, size whose validation accuracy is at most `tolerance` below the best.
 
     Without validation (NaN) it is the last.
     """
@@ -235,6 +238,14 @@ def _why_larger(results: Sequence[CycleResult], exported: int, tolerance: float)
         f"warning: {last.neurons} neurons validate at {last.validation:.4f}, the best size at {best:.4f}: exported are "
         f"{chosen.neurons} neurons at {chosen.validation:.4f}, the smallest size within --size-tolerance {tolerance:g}"
     )
+
+
+def _read_back(data: bytes, run: Run) -> bytes:
+    """The file `data` with how its answers are read, measured with the weights of the file."""
+    answers = unpack(data).manifest.answers
+    if answers is not None and answers.validation is not None:
+        return data
+    return with_answers(data, calibrate(from_file(data, run.frozen), run.prepared), run.frozen.original)
 
 
 def _tested(path: Path, data: bytes, run: Run) -> bytes:

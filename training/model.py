@@ -15,7 +15,7 @@ from training.prefix import START, Cut
 
 @runtime_checkable
 class Noisy(Protocol):
-    """A module that draws while it trains, and only from here."""
+    """A module that draws random numbers while it trains, all of them from `noise`."""
 
     noise: torch.Generator | None
 
@@ -56,7 +56,7 @@ class TaskModel(nn.Module):
     def first_site(self) -> int:
         """The first site whose output depends on a trained parameter; all sites before it are a fixed prefix.
 
-        0 also where the stem trains: then not even the embedding is fixed.
+        0 also if the stem trains: then not even the embedding is fixed.
         """
         if _trains(self.backbone.stem):
             return 0
@@ -102,8 +102,13 @@ class TaskModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of normalised images (B, 3, H, W)."""
-        logits: Tensor = self.head(self.backbone(images, self._branch))
+        logits: Tensor = self.head(self.features(images))
         return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the head reads (B, F), of normalised images (B, 3, H, W)."""
+        features: Tensor = self.backbone(images, self._branch)
+        return features
 
     def forward_from(self, x: Tensor, cut: Cut) -> Tensor:
         """Logits (B, K) of the output at `cut`, as `training.prefix.advanced` gives it; not of pixels."""
@@ -144,7 +149,7 @@ class AdaptedModel(TaskModel):
         )
 
     def adapter(self, site: int) -> Adapter | None:
-        """The adapter at `site`, None where it is removed."""
+        """The adapter at `site`, None if it is removed."""
         key = str(site)
         return cast(Adapter, self.adapters[key]) if key in self.adapters else None
 

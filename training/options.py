@@ -1,13 +1,14 @@
-"""Every choice of a MiMi run, with its default and where the paper and its released code disagree.
+"""All options of a MiMi run with their defaults, and the points where the paper and its released code disagree.
 
 Defaults follow the corrected reading of the paper (Marouf, Tartaglione, Lathuilière, WACV 2024) for a full-length run.
-docs/training.md lists each ambiguous convention. Short runs need `learning_rates`: after few steps at a small rate the
-ranking of neurons is still that of their random initialisation, and pruning is noise.
+docs/training.md lists each ambiguous convention. Short runs need `learning_rates`: after a few steps at a small rate
+the ranking of neurons is still random, and pruning is noise.
 """
 
 import re
 from dataclasses import asdict, dataclass, field, fields
 from math import ceil, log
+from pathlib import Path
 from typing import Annotated, Literal
 
 from training.fields import FRACTION, POSITIVE, SHARE, Rule, at_least, require, validate, within
@@ -29,13 +30,13 @@ _RANDAUGMENT = Rule(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitOptions:
-    """How one cycle trains.
+    """Options of the training within one cycle.
 
     Attributes:
         epochs: of one cycle, warm-up included (the published command's reading is 80, the text's 100).
         warmup_epochs: linear warm-up at the start of every cycle.
-        warmup_prefix: start the cosine after the warm-up; False, as the code does, starts it at step 0, so that
-            the rate drops a little where the warm-up ends.
+        warmup_prefix: start the cosine after the warm-up. False starts it at step 0 as the code does; then the rate
+            drops a little after the warm-up.
         batch_size: images a step (not stated in the paper; the code's protocol is 512).
         learning_rate: peak rate at `reference_batch` images a step.
         reference_batch: the rate scales with batch_size / reference_batch; None takes it as given.
@@ -54,8 +55,8 @@ class FitOptions:
         erasing: share of images of which a rectangle is replaced by noise.
         mixup: alpha of mixup; 0: none. Every batch is mixed; with cutmix too, half of the batches are cut instead.
         cutmix: alpha of cutmix; 0: none.
-        views: augmented versions of each image, drawn once and taking turns by epoch, so that the frozen prefix before
-            the first live site is computed once for each; 0 augments anew in every epoch and computes everything.
+        views: number of augmented versions of each image. They are drawn once and take turns by epoch, so the frozen
+            prefix before the first live site is computed once for each. 0 augments anew in every epoch.
         drop_last: leave out the last short batch of an epoch, as the code does.
         update: "adamw", or "sgd" with momentum 0.9.
     """
@@ -104,12 +105,12 @@ class FitOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruningOptions:
-    """What is removed between cycles. The defaults are MiMi's; the others are Table 2's ablations, and ours.
+    """Options of pruning. The defaults are MiMi's; other values are Table 2's ablations, and ours.
 
     Attributes:
-        criterion: what a weight is worth, see training.pruning.criteria; "weights" is MiMi's |w|.
-        normalise: divide a neuron's sum over its weights by their number 2M ("mean", the code), by N + M with the
-            current N ("n_plus_m", as equation 3 is printed), or by nothing ("sum", I_0).
+        criterion: importance of a weight, see training.pruning.criteria; "weights" is MiMi's |w|.
+        normalise: divisor of a neuron's sum over its weights: their number 2M ("mean", the code), N + M with the
+            current N ("n_plus_m", as equation 3 is printed), or 1 ("sum", I_0).
         relative: also divide by the largest score at the site (off in all of the paper's scripts).
         scope: one threshold for the neurons of all sites ("global"), or the same share at each ("site").
         granularity: remove whole neurons, or single weights, which saves no time (SparseAdapter's way).
@@ -128,7 +129,7 @@ class PruningOptions:
     before_training: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what could not be pruned.
+        """Check the options.
 
         Raises:
             BadConfig: naming the option and its value.
@@ -157,22 +158,22 @@ class MiMiOptions:
         target_sigma: compression σ_target to end at.
         sigma_definition: "mlp" is 4M/N, which every number of the paper for Swin uses; "dim" is M/N, as printed.
         pruning_fraction: ρ, share of the remaining neurons removed between cycles.
-        pruning: what is removed between cycles.
+        pruning: options of pruning.
         extra_cycles: cycles trained at the last size after its first.
         optimizer: "keep" AdamW's moments over a pruning, shrunk with the weights, as the code does; or "rebuild".
         prune_last: prune once more after the last cycle without training again, as the code's exported models are.
         select: weights to export: of the "last" epoch, or of the epoch "best" on validation in the last cycle.
         init: "trunc_normal" (std 0.02, both matrices), "small" (std 0.002: too small to matter in a score; ours),
             "zero_up", or "linear" (PyTorch's default, the code's on ViT).
-        size_tolerance: the exported size is the smallest whose validation accuracy is at most this much below that of
-            the best size; 1 always exports the last size, as the paper does.
-        validation: share of the training images held out for validation, where the data set has no validation images;
-            0: all images are trained on, those of a validation split too, and nothing is chosen on any.
+        size_tolerance: the exported size is the smallest one whose validation accuracy is at most this far below the
+            best. 1 always exports the last size, as the paper does.
+        validation: share of the training images held out for validation if the data set has no validation images. 0:
+            train on all images, also on those of a validation split, and choose nothing by validation.
         learning_rates: rates tried for the first cycle; the run continues at the best on validation. Empty:
             `fit.learning_rate`.
         extra_rates: rates at most to try beyond `learning_rates`, as long as the best of several is at their edge.
-        precision: of the frozen products; "auto" is bf16 on CUDA and fp32 on a CPU, where bf16 pays if the processor
-            multiplies it (AVX-512 BF16, AMX). Trained weights are float32.
+        precision: of the frozen products. "auto" is bf16 on CUDA and fp32 on a CPU. On a CPU bf16 is faster if the
+            processor multiplies it (AVX-512 BF16, AMX). Trained weights are float32.
         compile: the frozen sub-layers with torch.compile.
         seed: of the validation split, the initialisation, and every epoch's order and augmentation.
     """
@@ -214,8 +215,8 @@ class MiMiOptions:
     def prunings(self) -> int:
         """Prunings needed from σ0 to the target.
 
-        Equation 2 with both of its slips mended: a cycle keeps 1 - ρ, so log(1 - ρ) replaces log ρ, and the result
-        is not one too small. The guard keeps log 16 / log 2 = 4.000…1 from becoming 5.
+        Equation 2 with two corrections. A cycle keeps 1 - ρ, so log(1 - ρ) replaces log ρ; and the printed result is
+        one too small. The guard keeps log 16 / log 2 = 4.000…1 from becoming 5.
         """
         exact = log(self.target_sigma / self.initial_sigma) / -log(1 - self.pruning_fraction)
         return ceil(exact - 1e-9)
@@ -237,3 +238,58 @@ class MiMiOptions:
     def as_dict(self) -> dict[str, object]:
         """JSON values: what a checkpoint and a report carry."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """What a training reads, where it writes, and on what it computes.
+
+    Attributes:
+        image_column: of a Parquet file or hub data set.
+        label_column: of a Parquet file or hub data set.
+        group_by: keep images together that share a column, a pattern of the path, or look-alike.
+        resize: images' proportions.
+        out: where to write the task adapter file; none: in the run's folder.
+        folder: the run's folder, where a run is continued; none: runs/DATA.
+        backbone: a timm architecture; none: the bundled backbone.
+        weights: a safetensors file with the backbone's weights.
+        device: cpu, cuda or cuda:NUMBER; none: cuda where there is one.
+        tensorboard: write what TensorBoard shows into this folder.
+        preset: what the options below start from.
+    """
+
+    image_column: str = "image"
+    label_column: str = "label"
+    group_by: str = ""
+    resize: Literal["crop", "squash"] = "crop"
+    out: Path | None = None
+    folder: Path | None = None
+    backbone: str | None = None
+    weights: Path | None = None
+    device: str | None = None
+    tensorboard: Path | None = None
+    preset: Literal["short", "paper"] = "short"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareRequest:
+    """Which part of a comparison to do, with which data.
+
+    Attributes:
+        data: folder that the data sets lie under.
+        only: do these methods of the file alone, between commas.
+        dry_run: list finished and open cells, and train nothing.
+        plan: print what would train, its cost, and what data is missing.
+        device: cpu, cuda or cuda:NUMBER; none: cuda where there is one.
+    """
+
+    data: Path = Path()
+    only: tuple[str, ...] = ()
+    dry_run: bool = False
+    plan: bool = False
+    device: str | None = None
+
+
+def slug(name: str) -> str:
+    """A task id, or a folder's name, made of a data set's name: without what neither may have."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_").lower() or "run"

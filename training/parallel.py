@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 2 -m mimi train DATA
 
-What trains is tiny and changes its shape at every pruning, so gradients are summed here, in one message a step,
-instead of by a wrapper that would have to be built anew. The first process alone writes files.
+The trained parameters are few and change their shapes at every pruning. So gradients are summed here, in one message a
+step; a wrapper would have to be built again after every pruning. The first process alone writes files.
 """
 
 import os

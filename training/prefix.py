@@ -39,7 +39,7 @@ START = Cut(0)
 
 @torch.no_grad()  # not inference_mode: its tensors cannot be saved for a backward pass
 def advanced(frozen: FrozenBackbone, x: Tensor, start: Cut, stop: Cut) -> Tensor:
-    """From the output `x` at `start` to that at the later `stop`, through the network without adapters."""
+    """Compute the output at cut `stop` from the output `x` at the earlier cut `start`, without adapters."""
     backbone, backend = frozen.backbone, frozen.bare
     x = x.to(frozen.device, non_blocking=True)
     site = start.site

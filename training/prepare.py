@@ -30,9 +30,9 @@ class Prepared:
         name: of the data set.
         labels: class names, in the order of the targets.
         train: images to train on.
-        validation: images to choose by; empty where all are trained on.
-        test: images for the final figures only; None where the set has none.
-        golden: uint8 (h, w, 3), one validation image, or one training image where there is none.
+        validation: images to choose by; empty if all are trained on.
+        test: images for the final figures only; None if the set has none.
+        golden: uint8 (h, w, 3), one validation image, or one training image if there is none.
     """
 
     name: str
@@ -51,6 +51,11 @@ class Prepared:
                 kept[name] = images.to(torch.device(device))
         return replace(self, **kept)  # type: ignore[arg-type]
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether an image has any number of labels, and targets are (n, K)."""
+        return self.train.targets.ndim > 1
+
     @cached_property
     def identity(self) -> dict[str, object]:
         """JSON values that differ where anything differs that a run reads: name, labels, images or their classes."""
@@ -62,13 +67,13 @@ class Prepared:
 def prepare(
     data: Data, preprocessing: Preprocessing, *, validation: float, seed: int, say: Callable[[str], None] | None = None
 ) -> Prepared:
-    """Check every image, take a stratified validation split out of train where there is none, and decode all.
+    """Check every image, take a stratified validation split out of train if there is none, and decode all.
 
     Args:
         data: the data set.
         preprocessing: of the backbone.
-        validation: share of the training images to choose by, where the set has no validation images; 0: train on all
-            images, those of its validation split too.
+        validation: share of the training images to hold out if the set has no validation images. 0: train on all
+            images, also on those of its validation split.
         seed: of this share.
         say: receives a line every few seconds, and one for images that occur twice.
 

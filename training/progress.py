@@ -1,4 +1,4 @@
-"""Progress of a run: for a person as a bar on a terminal or one line an epoch, for a file as JSON lines."""
+"""Reports the progress of a run: as a bar on a terminal, as a line for each epoch, or as JSON lines in a file."""
 
 import shutil
 import sys
@@ -20,7 +20,7 @@ _SHORTEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Which epoch of which cycle, both from 0.
+    """An epoch of a cycle, both counted from 0.
 
     Attributes:
         rate: peak learning rate of the run; it differs between the runs that search for the best rate.
@@ -152,7 +152,7 @@ class ProgressFile:
 
 
 def progress_rows(path: Path) -> list[Row]:
-    """The lines of a progress file; none where there is no file.
+    """The lines of a progress file; none if there is no file.
 
     Raises:
         DamagedRows: a line is not one of a `ProgressFile`.

@@ -14,7 +14,7 @@ from timm.data.auto_augment import RandAugment, rand_augment_transform
 from torch import Tensor
 from torch.nn import functional
 
-Drawn = list[tuple[str, float]]  # operations of one image with their levels, in order; 0 where there is no level
+Drawn = list[tuple[str, float]]  # operations of one image with their levels, in order; 0 if there is no level
 Operation = Callable[[Tensor, Tensor], Tensor]  # of values 0 … 255 (n, 3, H, W) and levels (n, 1, 1, 1)
 
 _GREY = (19595 / 2**16, 38470 / 2**16, 7471 / 2**16)  # Pillow's

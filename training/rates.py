@@ -1,7 +1,7 @@
-"""Learning rates to choose from: one rule for every method, and a search that goes on where the best is at an edge.
+"""Learning rates to choose from: one rule for every method, and a search that goes on if the best is at an edge.
 
-Rates stand on one ladder, … 1e-3, 2e-3, 5e-3, 1e-2 …. A grid is three rungs around the rate at which a method was
-published. If the best on validation is the first or last of its grid, the next rung is tried too.
+All rates belong to one series, … 1e-3, 2e-3, 5e-3, 1e-2 …. A grid is a method's published rate and its two neighbours.
+If the best rate on validation is the first or last of its grid, the next one is tried too.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,11 +35,11 @@ def around(rate: float) -> tuple[float, float, float]:
 def search(rates: Sequence[float], score: Callable[[float], float | None], *, extra: int = EXTRA) -> Scores:
     """Score every rate, then rungs beyond the grid for as long as the best is at its edge.
 
-    A single rate is no grid, and is not extended. Where every rate diverged, smaller ones are tried.
+    A single rate is not extended. If every rate diverged, smaller ones are tried.
 
     Args:
         rates: the grid.
-        score: validation top-1 in [0, 1] after one cycle; None where it diverges.
+        score: validation top-1 in [0, 1] after one cycle; None if it diverges.
         extra: rungs at most that are added.
     """
     found: Scores = {rate: score(rate) for rate in rates}
@@ -63,7 +63,7 @@ def best(found: Scores) -> float:
 
 
 def _beyond(found: Scores) -> float | None:
-    """The rung beyond the edge that the best is at; None where it lies inside."""
+    """The rung beyond the edge that the best is at; None if it lies inside."""
     if all(score is None for score in found.values()):
         return next_rung(min(found), up=False)
     chosen = best(found)

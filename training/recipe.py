@@ -1,7 +1,7 @@
-"""What timm's training recipe does to a batch: random resized crop, RandAugment, random erasing, mixup and cutmix.
+"""The batch operations of timm's training recipe: random resized crop, RandAugment, random erasing, mixup and cutmix.
 
-timm draws from the global generators of Python, NumPy and PyTorch. Here every image has a seed of its own, drawn from
-the epoch's generator, and a batch another one for its mixing. The global generators are left as they were.
+timm draws from the global generators of Python, NumPy and PyTorch. Here the epoch's generator gives each image a seed,
+and each batch one for its mixing. The global generators keep their state.
 """
 
 import random
@@ -25,7 +25,7 @@ SWITCH = 0.5  # share of batches that are cut where both mixings are on
 
 @contextmanager
 def kept_generators(device: torch.device) -> Iterator[None]:
-    """The global generators are as before, whatever draws from them inside."""
+    """A context that restores the state of the global generators."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
@@ -36,7 +36,7 @@ def kept_generators(device: torch.device) -> Iterator[None]:
 
 
 def seed_all(seed: int, device: torch.device) -> None:
-    """Seed what timm draws from. `torch.manual_seed` would also note the call for every device that is not there."""
+    """Seed the generators that timm uses. `torch.manual_seed` would also queue the call for missing devices."""
     random.seed(seed)
     np.random.seed(seed)
     cuda = device.type == "cuda"

@@ -196,7 +196,7 @@ class Run:
 
     @property
     def _identity(self) -> dict[str, object]:
-        """What must agree for a checkpoint to be this run's."""
+        """The values that a checkpoint of this run must have."""
         return {
             "options": self.options.as_dict(),
             "data": self.prepared.identity,

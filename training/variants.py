@@ -1,7 +1,7 @@
 """MiMi's variants by name: the ablations of the paper's Table 2, and the serve-aware ones, which are ours.
 
-An ablation changes only which neurons or weights are removed. "-once" prunes a single time: it starts at
-half the target compression, trains one cycle, prunes half, and trains as many cycles more as the others have.
+An ablation changes only which neurons or weights are removed. "-once" prunes a single time: it starts at half the
+target compression, trains one cycle, and prunes half. Then it trains until it has as many cycles as the others.
 """
 
 from collections.abc import Callable

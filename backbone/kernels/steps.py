@@ -33,7 +33,7 @@ def branch_step(branch: Branch, tokens: int, library: Library) -> Step | None:
     """A frozen branch for so many tokens of an image, whose input is added; None likewise."""
     if isinstance(branch, WindowAttention) and _knows_attention(branch, prod(branch.window), library):
         return _window_attention(branch, library)
-    if isinstance(branch, GlobalAttention) and _knows_attention(branch, tokens, library):
+    if type(branch) is GlobalAttention and _knows_attention(branch, tokens, library):
         return _global_attention(branch, library)
     if isinstance(branch, MlpModule) and _knows_mlp(branch, library):
         return _mlp(branch, library)

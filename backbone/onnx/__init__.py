@@ -1,6 +1,7 @@
-"""Backbones as ONNX models: one whose adapters are inputs, for a server, and one of a single task, for the edge.
+"""Writes backbones as ONNX models: a shared model with adapters as inputs, or a model of one task.
 
-Needs the `onnx` package to write, and nothing to run: ONNX Runtime is no concern of this package.
+The shared model is for a server, the other for devices without this project. This package needs `onnx` and does not
+run models; ONNX Runtime is used elsewhere.
 """
 
 from backbone.onnx.models import (

@@ -1,7 +1,7 @@
-"""Writing an ONNX graph node by node: operators, constants, conditions, inputs and outputs.
+"""Writes an ONNX graph node by node: operators, constants, conditions, inputs and outputs.
 
-Knows the names of operators and nothing of networks. A value is the name of a tensor in the graph, as in ONNX itself.
-Operators are those of opset 20, of which the exact GELU is the youngest: ONNX Runtime computes them since 1.17.
+This file knows operators and no networks. As in ONNX, a value is the name of a tensor in the graph. The operators are
+those of opset 20, the first that has the exact GELU. ONNX Runtime computes them since version 1.17.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,24 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 OPSET = 20
-IR_VERSION = 9  # the one of opset 20: a newer one would shut out runtimes that know every operator used
+IR_VERSION = 9  # belongs to opset 20; older runtimes would refuse a model with a newer one
 FLOAT = TensorProto.FLOAT  # for attributes that name a type
-Dim = int | str  # a text is the name of a size that each run may choose
+Dim = int | str  # a string names a size that each run may choose
 
 _TYPES = {"float": FLOAT, "bool": TensorProto.BOOL}
 
 
 class Graph:
-    """A graph under construction; the two sides of a condition are graphs too, and share its names and constants.
+    """A graph under construction.
+
+    The two branches of a condition are graphs too. They share the names and constants of the graph around them.
 
     Attributes:
-        int8: whether products with frozen weights are to be computed in int8.
+        int8: whether products with frozen weights are computed in int8.
     """
 
     def __init__(self, outer: "Graph | None" = None, *, int8: bool = False) -> None:
-        """An empty graph, or one side of a condition in `outer`."""
+        """An empty graph, or one branch of a condition in `outer`."""
         self.int8 = int8
         self._nodes: list[onnx.NodeProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -38,23 +40,23 @@ class Graph:
         self._count: list[int] = outer._count if outer else [0]
 
     def input(self, name: str, shape: Sequence[Dim], *, dtype: str = "float") -> str:
-        """A tensor that every run brings; `dtype` is "float" or "bool"."""
+        """Declare an input tensor. `dtype` is "float" or "bool"."""
         self._inputs.append(helper.make_tensor_value_info(name, _TYPES[dtype], shape))
         return name
 
     def output(self, name: str, value: str, shape: Sequence[Dim]) -> None:
-        """Give `value` out as `name`, in float32."""
+        """Declare `value` as the float32 output `name`."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(helper.make_tensor_value_info(name, FLOAT, shape))
 
     def op(self, kind: str, inputs: Sequence[str], attributes: Mapping[str, Any] | None = None) -> str:
-        """The result of an operator with one output."""
+        """Add an operator with one output, and return this output."""
         name = self._name(kind)
         self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **(attributes or {})))
         return name
 
     def quantise(self, x: str) -> tuple[str, str, str]:
-        """`x` in uint8, with the scale and the zero point of this run."""
+        """`x` in uint8, its scale and its zero point. Each run computes them from its data."""
         name = self._name("DynamicQuantizeLinear")
         outputs = (name, f"{name}.scale", f"{name}.zero")
         self._nodes.append(helper.make_node("DynamicQuantizeLinear", [x], outputs, name=name))
@@ -73,24 +75,24 @@ class Graph:
         return self._constant("number", np.float32(value))
 
     def ints(self, values: Sequence[int]) -> str:
-        """A constant vector of int64: a shape, axes, or indices; the same one for the same values."""
-        # A runtime computes equal operators once, and takes them for equal if their constants have one name.
+        """A constant vector of int64: a shape, axes, or indices. Equal vectors share one constant."""
+        # A runtime merges equal operators only if they read constants of the same name.
         key = tuple(values)
         if key not in self._ints:
             self._ints[key] = self._constant("ints", np.asarray(values, np.int64))
         return self._ints[key]
 
     def choose(self, condition: str, yes: "Graph", no: "Graph") -> str:
-        """The one output of `yes` where the scalar `condition` is true, of `no` where not; the other is not computed.
+        """The output of `yes` if the scalar `condition` is true, else that of `no`. A run computes one of the two.
 
-        Both are made by `Graph(outer)` and may read every value of the graph around them.
+        Make both with `Graph(outer)`. They may read every value of the graph around them.
         """
         branches = {"then_branch": yes._proto("yes"), "else_branch": no._proto("no")}
         return self.op("If", [condition], branches)
 
     def result(self, value: str) -> None:
-        """Make `value` the one output of this side of a condition."""
-        # ONNX asks for a type here, and infers the shape by itself.
+        """Make `value` the only output of this branch of a condition."""
+        # ONNX requires the type here and infers the shape.
         self._outputs = [helper.make_tensor_value_info(value, FLOAT, None)]
 
     def model(self, name: str, metadata: Mapping[str, str]) -> onnx.ModelProto:

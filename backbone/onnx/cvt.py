@@ -1,4 +1,4 @@
-"""What only CvT has, as operators: convolutions between its stages and in front of its projections."""
+"""ONNX operators for the modules of CvT: convolutions between its stages and before its projections."""
 
 from torch import nn
 
@@ -37,7 +37,10 @@ def _tail(tail: ClassTail, graph: Graph, x: Value) -> Value:
 
 
 def _project(graph: Graph, projection: ConvLinear, x: Value, branch: ConvAttention) -> Value:
-    """One of query, key and value: the map is convolved, the class token is not, and both pass one linear."""
+    """The projection to query, key or value: a convolution of the map, then a linear layer over all tokens.
+
+    The class token skips the convolution.
+    """
     image = to_map(graph, tokens_from(graph, x, branch.prefix), branch.grid)
     tokens = _conv_norm(graph, projection.conv, image, branch.grid)
     if branch.prefix:
@@ -50,7 +53,7 @@ def _project(graph: Graph, projection: ConvLinear, x: Value, branch: ConvAttenti
 def _conv_norm(graph: Graph, module: ConvNorm, image: str, grid: tuple[int, ...]) -> Value:
     """Depthwise convolution and batch norm of a map (B, C, H, W) -> (B, tokens, C)."""
     x, norm = patches(graph, module.conv, image, after(module.conv, grid)), module.bn
-    # On (B, tokens, C) the stored statistics are one factor and one summand for each channel.
+    # Batch norm with stored statistics is one factor and one offset for each channel.
     factor = norm.weight / (norm.running_var + EPS).sqrt()
     scaled = graph.op("Mul", [x.name, graph.weight(factor)])
     return x._replace(name=graph.op("Add", [scaled, graph.weight(norm.bias - norm.running_mean * factor)]))
@@ -68,7 +71,7 @@ def to_map(graph: Graph, x: Value, grid: tuple[int, ...]) -> str:
 
 
 def after(conv: nn.Conv2d, grid: tuple[int, ...]) -> tuple[int, ...]:
-    """The grid that a convolution gives."""
+    """The output grid of a convolution over `grid`."""
     pads = [int(pad) for pad in conv.padding]
     sizes = zip(grid, conv.kernel_size, conv.stride, pads, strict=True)
     return tuple((side + 2 * pad - kernel) // stride + 1 for side, kernel, stride, pad in sizes)

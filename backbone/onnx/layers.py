@@ -1,11 +1,11 @@
-"""The layers that every architecture here is made of, as operators: one function for each kind of module.
+"""ONNX operators for the layers that all architectures share: one function for each kind of module.
 
-`emit` finds the function by the module's class; an architecture's own file registers what only it has. The operations
-are those of `backbone.layers`. Activations, maps too, are (batch, tokens, channels): windows, shifts and merges are
-then permutations of tokens, one operator each.
+`emit` finds the function by the module's class. The file of an architecture registers the modules that only it has.
+The operations are those of `backbone.layers`. Every activation is (batch, tokens, channels), also that of a map. So
+windows, shifts and merges are permutations of tokens, one operator each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import singledispatch
 from math import prod
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from backbone.cvt_model import QuickGelu
 from backbone.errors import UnsupportedBackbone
-from backbone.layers import GlobalAttention, Mlp, WindowAttention
+from backbone.layers import GlobalAttention, Mlp, RotaryAttention, SwiGlu, WindowAttention
 from backbone.onnx.builder import FLOAT, Graph
 
 SelfAttention = GlobalAttention | WindowAttention
@@ -46,12 +46,12 @@ class Value(NamedTuple):
 
 @singledispatch
 def emit(module: nn.Module, graph: Graph, x: Value) -> Value:
-    """Add what `module` computes on `x` to the graph.
+    """Add the operators that compute `module` on `x` to the graph.
 
     Raises:
-        UnsupportedBackbone: nothing here knows this kind of module as operators.
+        UnsupportedBackbone: no function is registered for this kind of module.
     """
-    raise UnsupportedBackbone(f"{type(module).__name__} cannot be exported: it is not known as ONNX operators")
+    raise UnsupportedBackbone(f"{type(module).__name__} cannot be exported: no ONNX operators are known for it")
 
 
 @emit.register
@@ -100,6 +100,38 @@ def _global_attention(branch: GlobalAttention, graph: Graph, x: Value) -> Value:
     return emit(branch.scale, graph, emit(branch.proj, graph, mixed))
 
 
+@emit.register
+def _rotary_attention(branch: RotaryAttention, graph: Graph, x: Value) -> Value:
+    def rotated(name: str) -> str:
+        return _rotated(branch, graph, name, x.tokens)
+
+    mixed = self_attention(graph, emit(branch.norm, graph, x), branch, blocks=(x.tokens,), rotated=rotated)
+    return emit(branch.scale, graph, emit(branch.proj, graph, emit(branch.inner, graph, mixed)))
+
+
+def _rotated(branch: RotaryAttention, graph: Graph, x: str, tokens: int) -> str:
+    """Queries or keys (B, heads, L, d): x · cos + (x · R) · sin, where R turns each pair of channels by a quarter."""
+    patches, head = branch.cosine.shape[-2:]
+    outer = branch.cosine.shape[:-2]
+    still = torch.ones(*outer, tokens - patches, head)  # tokens before the patches have no position
+    cosine = torch.cat([still, branch.cosine], -2)
+    sine = torch.cat([torch.zeros_like(still), branch.sine], -2)
+    quarter = branch.quarter(torch.eye(head))
+    turned = graph.op("Mul", [graph.op("MatMul", [x, graph.weight(quarter)]), graph.weight(sine)])
+    return graph.op("Add", [graph.op("Mul", [x, graph.weight(cosine)]), turned])
+
+
+@emit.register
+def _swiglu(module: SwiGlu, graph: Graph, x: Value) -> Value:
+    half = x.channels // 2
+    gate, value = (
+        graph.op("Slice", [x.name, graph.ints([start]), graph.ints([start + half]), graph.ints([2])])
+        for start in (0, half)
+    )
+    silu = graph.op("Mul", [gate, graph.op("Sigmoid", [gate])])
+    return emit(module.norm, graph, Value(graph.op("Mul", [silu, value]), x.grid, half))
+
+
 def linear(graph: Graph, x: Value, weight: Tensor, bias: Tensor | None) -> Value:
     """(B, L, C) -> (B, L, K) by `weight` (K, C) and `bias` (K)."""
     channels = len(weight)
@@ -110,15 +142,16 @@ def linear(graph: Graph, x: Value, weight: Tensor, bias: Tensor | None) -> Value
 
 def float_product(graph: Graph, x: str, weight: Tensor, bias: Tensor | None) -> str:
     """(n, C) -> (n, K)."""
-    # Not MatMul, because Gemm adds the bias while it computes: 36 passes over the activations of a Swin-T less.
+    # Gemm adds the bias while it computes. MatMul and Add would need 36 more passes over the activations of a Swin-T.
     return graph.op("Gemm", [x, graph.weight(weight)] + ([] if bias is None else [graph.weight(bias)]), {"transB": 1})
 
 
 def int8_product(graph: Graph, x: str, weight: Tensor, bias: Tensor | None) -> str:
-    """(n, C) -> (n, K), activations in uint8 by a scale of each run, weights in int8 by a scale for each output.
+    """(n, C) -> (n, K) in int8. ONNX Runtime fuses these operators into one of its own.
 
-    Weights have 7 bits, -64 … 64: where a processor adds products of uint8 and int8 in pairs of 16 bits (x86 without
-    VNNI), two of theirs always fit. In these very operators ONNX Runtime finds one of its own.
+    Activations are uint8, with a scale that each run computes. Weights are int8, with a scale for each output. They
+    lie between -64 and 64: x86 processors without VNNI add pairs of products in 16 bits, which would overflow with
+    larger weights.
     """
     scales = weight.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / INT8_LIMIT  # (K)
     rounded = (weight / scales[:, None]).round().to(torch.int8)
@@ -130,24 +163,31 @@ def int8_product(graph: Graph, x: str, weight: Tensor, bias: Tensor | None) -> s
 
 
 def self_attention(
-    graph: Graph, x: Value, branch: SelfAttention, *, blocks: Sequence[int], bias: Tensor | None = None
+    graph: Graph,
+    x: Value,
+    branch: SelfAttention,
+    *,
+    blocks: Sequence[int],
+    bias: Tensor | None = None,
+    rotated: Callable[[str], str] = str,
 ) -> Value:
     """Multi-head attention inside blocks of tokens, up to the projection: (B, L, C) -> (B, L, C).
 
     Args:
-        graph: where it is computed.
-        x: normed, the tokens of a block behind each other.
+        graph: gets the operators.
+        x: after the norm; the tokens of a block lie one behind the other.
         branch: holds the weights.
         blocks: (windows, T), or (T,) for one block of all tokens.
         bias: (windows or 1, heads, T, T), added to the scores.
+        rotated: queries and keys (B, …, heads, T, d) by the positions of their tokens.
     """
     head = x.channels // branch.heads
     weights = branch.qkv.weight.chunk(3)
     biases = (None, None, None) if branch.qkv.bias is None else branch.qkv.bias.chunk(3)
-    # Three products instead of one: what one gives would have to be copied apart.
+    # Three products: the result of a single one would have to be split by copies.
     parts = [linear(graph, x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
     q, k, v = (split_heads(graph, part.name, (*blocks, branch.heads, head)) for part in parts)
-    mixed = attend(graph, (q, k, v), rank=len(blocks) + 3, scale=head**-0.5, bias=bias)
+    mixed = attend(graph, (rotated(q), rotated(k), v), rank=len(blocks) + 3, scale=head**-0.5, bias=bias)
     return x._replace(name=graph.op("Reshape", [mixed, graph.ints([0, x.tokens, x.channels])]))
 
 
@@ -174,7 +214,7 @@ def attend(graph: Graph, qkv: tuple[str, str, str], *, rank: int, scale: float, 
 
 
 def permute(graph: Graph, x: str, order: Tensor) -> str:
-    """(B, L, C) -> (B, L, C): token i is what was token `order[i]`."""
+    """(B, L, C) -> (B, L, C): the new token i is the old token `order[i]`."""
     if torch.equal(order, torch.arange(len(order))):
         return x
     return graph.op("Gather", [x, graph.ints(order.tolist())], {"axis": 1})

@@ -1,6 +1,6 @@
-"""Whole models, and writing them: the backbone whose adapters and head are inputs, and one task with constants only.
+"""Builds and saves whole models: the shared one has adapters and head as inputs, that of a task has them as constants.
 
-Both are the same loop over the same sub-layers as `Backbone.forward`; they differ in what stands at a site.
+Both run the loop of `Backbone.forward` over its sub-layers. They differ only in what they add at a site.
 """
 
 import json
@@ -16,7 +16,7 @@ from backbone.onnx import cvt, swin, vit  # noqa: F401 - each registers its modu
 from backbone.onnx.builder import Graph
 from backbone.onnx.layers import Value, emit
 
-ONE_FILE_BYTES = 2**31 - 2**20  # a protocol buffer ends at 2 GiB; the rest is room for what is not weights
+ONE_FILE_BYTES = 2**31 - 2**20  # a protocol buffer has at most 2 GiB; 1 MiB is left for nodes and names
 PIXELS, LOGITS, FEATURES = "pixels", "logits", "features"
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 
@@ -34,20 +34,24 @@ def up_name(site: int) -> str:
 
 
 def live_name(site: int) -> str:
-    """Input with a site's flag, a scalar bool: false where the adapter is removed, and costs nothing."""
+    """Input with a site's flag, a scalar bool. False means a removed site: nothing of the adapter is computed."""
     return f"sites.{site}.live"
 
 
 def shared_model(backbone: Backbone, *, int8: bool = False) -> onnx.ModelProto:
     """The backbone with adapters and head as inputs: one model for every task, of any widths.
 
-    Inputs are `pixels` (B, 3, H, W), normalised; for each site `down` (N, M), `up` (M, N) and the flag `live`, whose
-    matrices are not read where it is false and may be empty; `head.weight` (K, F), `head.bias` (K). Outputs are
-    `logits` (B, K) and `features` (B, F). B, K and each N are free. With `int8` the backbone's products with its
-    weights are computed in int8; adapters, head, attention and norms stay in float32.
+    Inputs:
+
+    - `pixels` (B, 3, H, W), normalised;
+    - for each site `down` (N, M), `up` (M, N) and the flag `live`; if the flag is false, the matrices may be empty;
+    - `head.weight` (K, F) and `head.bias` (K).
+
+    Outputs are `logits` (B, K) and `features` (B, F). Each run may choose B, K and each N. With `int8` the products
+    with the backbone's weights are computed in int8. Adapters, head, attention and norms stay in float32.
 
     Raises:
-        UnsupportedBackbone: a module that is not known as ONNX operators.
+        UnsupportedBackbone: a module has no ONNX operators here.
     """
     graph = Graph(int8=int8)
     features = _network(graph, backbone, _adapted_if_live)
@@ -64,17 +68,17 @@ def task_model(
     *,
     int8: bool = False,
 ) -> onnx.ModelProto:
-    """One task alone: its adapters and head are constants, and a removed site is not there at all.
+    """The model of one task. Its adapters and head are constants; a removed site adds no node.
 
     Args:
         backbone: the frozen network.
         sites: adapters of the live sites, float32: `down` (N, M), `up` (M, N).
         head: weight (K, F) and bias (K), float32.
-        metadata: put beside what the model says about its backbone and preprocessing; each value as JSON.
+        metadata: is added to the model's metadata about backbone and preprocessing; each value is written as JSON.
         int8: as for `shared_model`.
 
     Raises:
-        UnsupportedBackbone: a module that is not known as ONNX operators.
+        UnsupportedBackbone: a module has no ONNX operators here.
     """
 
     def add(graph: Graph, site: SubLayer, x: str, h: str) -> str:
@@ -107,7 +111,7 @@ def _adapted_if_live(graph: Graph, site: SubLayer, x: str, h: str) -> str:
         graph.input(down_name(site.index), [width, site.dim]),
         graph.input(up_name(site.index), [site.dim, width]),
     )
-    # The residual sum stands on both sides: an If that gave h back unchanged would copy it first.
+    # Both branches contain the residual sum: a branch that returned h unchanged would copy it.
     live, removed = Graph(graph), Graph(graph)
     matrices = (live.op("Transpose", [matrix], {"perm": [1, 0]}) for matrix in (down, up))
     live.result(live.op("Add", [x, _adapt(live, h, *matrices)]))
@@ -116,20 +120,20 @@ def _adapted_if_live(graph: Graph, site: SubLayer, x: str, h: str) -> str:
 
 
 def _adapt(graph: Graph, h: str, down: str, up: str) -> str:
-    """Equation 1 on h (B, L, M); `down` (M, N) and `up` (N, M) are transposed already."""
+    """MiMi's equation 1 on h (B, L, M). `down` (M, N) and `up` (N, M) are already transposed."""
     hidden = graph.op("Gelu", [graph.op("MatMul", [h, down])])
     return graph.op("Add", [h, graph.op("MatMul", [hidden, up])])
 
 
 def _finish(graph: Graph, backbone: Backbone, features: str, head: tuple[str, str], *, classes: int | str) -> None:
-    """The head, and both outputs."""
+    """Add the head and declare both outputs."""
     logits = graph.op("Gemm", [features, *head], {"transB": 1})
     graph.output(LOGITS, logits, ["batch", classes])
     graph.output(FEATURES, features, ["batch", backbone.feature_dim])
 
 
 def _about(backbone: Backbone, int8: bool) -> dict[str, str]:
-    """What a model says about itself: each value is JSON."""
+    """Metadata of a model: its backbone, preprocessing and precision, each as JSON."""
     network = {"name": backbone.name, "fingerprint": backbone.fingerprint}
     precision = "int8" if int8 else "fp32"
     return _as_json({"backbone": network, "preprocessing": backbone.preprocessing.as_dict(), "precision": precision})
@@ -140,11 +144,11 @@ def _as_json(metadata: Mapping[str, object]) -> dict[str, str]:
 
 
 def save(model: onnx.ModelProto, path: Path, *, one_file_bytes: int = ONE_FILE_BYTES) -> list[Path]:
-    """Write a model; returns the files written, the model itself first.
+    """Write a model. Returns the written files, first that of the model itself.
 
     Args:
-        model: is changed where its weights leave it.
-        path: of the model; weights that do not fit into it lie beside it as `NAME.data`, and belong to it.
+        model: is changed if its weights go into a file of their own.
+        path: of the model. Weights that do not fit into it are written to `NAME.data` beside it.
         one_file_bytes: most bytes of weights in the model's own file.
 
     Raises:
@@ -152,10 +156,10 @@ def save(model: onnx.ModelProto, path: Path, *, one_file_bytes: int = ONE_FILE_B
     """
     weights = path.with_name(f"{path.name}.data")
     apart = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > one_file_bytes
-    weights.unlink(missing_ok=True)  # ONNX would add to the end of what is there
+    weights.unlink(missing_ok=True)  # ONNX would append to an existing file
     if apart:
         onnx.external_data_helper.convert_model_to_external_data(model, location=weights.name, size_threshold=1024)
     part = path.with_name(f".{path.name}.part")
     onnx.save_model(model, part)
-    part.replace(path)  # a reader sees the old model or the new one, never half of it
+    part.replace(path)  # a reader sees the old model or the new one, never a part of it
     return [path, weights] if apart else [path]

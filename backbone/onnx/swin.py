@@ -1,4 +1,4 @@
-"""What only Swin has, as operators: windows, shifts and patch merging are permutations of tokens."""
+"""ONNX operators for the modules of Swin. Windows, shifts and patch merging are permutations of tokens."""
 
 import torch
 from torch import Tensor
@@ -42,11 +42,11 @@ def _tail(tail: MapTail, graph: Graph, x: Value) -> Value:
 
 
 def window_order(branch: WindowAttention, x: Value) -> Tensor:
-    """Numbers of the tokens in each (shifted) window: (windows, T)."""
+    """Indices of the tokens in each (shifted) window: (windows, T)."""
     rows, columns = branch.shift
     return partition(numbers(x).roll((-rows, -columns), (1, 2)), branch.window).squeeze(-1)
 
 
 def numbers(x: Value) -> Tensor:
-    """The tokens of a map, numbered: (1, H, W, 1)."""
+    """The index of each token of a map: (1, H, W, 1)."""
     return torch.arange(x.tokens).view(1, *x.grid, 1)

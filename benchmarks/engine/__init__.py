@@ -4,11 +4,11 @@
     python -m benchmarks engine --report engine.json
 
 The parent (`command` and the experiments) computes nothing. It tells one worker after the other to make one call and to
-say how long it took (`pipe`, `worker`), so that all systems see the same machine in each round.
+say how long it took (`pipe`, `worker`). So all systems see the same machine in each round.
 
     bare, sharing, latency, libraries, cuda    the experiments: `measure_…` in the parent, `build_…` in workers
     peers/                                     other libraries, built in workers
-    quiet                                      whether the machine is quiet enough to be measured
+    material                                   weights, images and tasks that all share; our engine over them
     report                                     goals, tables and figures
 """
 

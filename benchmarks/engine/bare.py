@@ -7,8 +7,7 @@ from dataclasses import asdict
 import torch
 
 from benchmarks.engine.bench import BARE, Bench, Found, compare, is_equal, measured, peers, reason
-from benchmarks.engine.material import task_of
-from benchmarks.engine.opened import bare_plan, open_engine
+from benchmarks.engine.material import bare_plan, open_engine, task_of
 from benchmarks.engine.pipe import Calls, Job
 from benchmarks.measure import interval
 from service.engine import Row

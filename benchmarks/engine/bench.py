@@ -1,4 +1,4 @@
-"""What the experiments share: settings, workers, interleaved rounds, and what was found."""
+"""Shared by the experiments: settings, workers, interleaved rounds, and results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,8 +10,8 @@ from types import MappingProxyType
 import numpy as np
 
 from benchmarks.engine.pipe import Job, Worker, WorkerAbsent, WorkerError
-from benchmarks.engine.quiet import share_of_others, ticks
 from benchmarks.measure import TOLERANCE, Estimate, Times, UnequalError, check_equal, ratios
+from benchmarks.quiet import share_of_others, ticks
 
 _KEEP = str(2**30)  # bytes; larger than any activation: nothing is given back to the system between batches
 TUNED = MappingProxyType(
@@ -89,7 +89,7 @@ class Bench:
 
 @dataclass(slots=True)
 class Found:
-    """What the experiments have found so far.
+    """The results of the experiments so far.
 
     Attributes:
         estimates: by key of the JSON.

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.engine import bare, cuda, latency, libraries, quiet, sharing
+from benchmarks import quiet
+from benchmarks.engine import bare, cuda, latency, libraries, sharing
 from benchmarks.engine.bench import PEERS, SETTINGS, Bench, Found
 from benchmarks.engine.material import make
 from benchmarks.engine.pipe import WorkerError

@@ -12,8 +12,7 @@ from itertools import islice
 import torch
 
 from benchmarks.engine.bench import Bench, Found, Systems, compare, is_equal, measured, peers, reason
-from benchmarks.engine.material import many_pruned, task_of
-from benchmarks.engine.opened import bare_plan, logits, plain_backbone, references
+from benchmarks.engine.material import bare_plan, logits, many_pruned, plain_backbone, references, task_of
 from benchmarks.engine.pipe import Calls, Job, Worker
 from benchmarks.measure import check_equal, milliseconds, percentile
 from service.engine import Engine, Resident, Row

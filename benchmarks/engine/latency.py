@@ -1,4 +1,4 @@
-"""How long until an answer: after a swap to another version, and after the start of a real `mimi serve`.
+"""Time to the first answer: after a swap to another version, and after the start of a real `mimi serve`.
 
 Swaps are made as a server makes them: an alias has moved in the store, and the registry follows while batches run.
 Timed is `Registry.sync` until the new version can answer. It is resident already (a canary beside the live one),
@@ -26,8 +26,7 @@ from PIL import Image
 
 from adapters_store import Store, open_store, pack
 from benchmarks.engine.bench import Bench, Found
-from benchmarks.engine.material import many_pruned, pruned_task
-from benchmarks.engine.opened import open_engine
+from benchmarks.engine.material import many_pruned, open_engine, pruned_task
 from benchmarks.engine.pipe import ROOT, Calls, Job, WorkerError
 from benchmarks.measure import interval, milliseconds, percentile
 from service.engine import Engine, Row

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.engine.bench import Bench, Found, compare, is_equal, measured, peers, reason
-from benchmarks.engine.material import full_widths, task_of
-from benchmarks.engine.opened import logits, open_engine, open_vit
+from benchmarks.engine.material import full_widths, logits, open_engine, open_vit, task_of
 from benchmarks.engine.pipe import HEADS, VIT_ADAPTERS, Calls, Job, Worker
 from benchmarks.engine.worker import memory
 from benchmarks.measure import Estimate

@@ -1,11 +1,15 @@
-"""What all systems share: weights of the networks, images, and tasks with random weights.
+"""Shared by all systems: weights of the networks, images and tasks; and our engine over them.
 
 `make` writes weights and images into one folder, under timm's names: the same for every system. The tasks are real
-task adapters, made fast enough for thousands of them; only their golden sample is empty. Widths are as pruning leaves
-them.
+task adapters, made fast enough for thousands of them. Only their golden sample is empty. Their widths are as uneven as
+those of pruned tasks.
+
+`Opened` is the engine as the server opens it. It also holds the runtime: a planned batch can be timed without the
+staging and the accounting around it.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,12 +18,17 @@ import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from adapters_store import SiteArrays, TaskAdapter
-from backbone import Backbone
-from benchmarks.engine.pipe import FULL, IMAGES, QUICK, SWIN, VIT, VIT_WEIGHTS, WEIGHTS
+from backbone import Backbone, adapt, flatten, kernels
+from backbone.memory import keep_large_blocks
+from benchmarks.engine.peers.timm import load, load_vit
+from benchmarks.engine.pipe import FULL, IMAGES, QUICK, SWIN, VIT, VIT_WEIGHTS, WEIGHTS, Job
 from benchmarks.synthetic import SCALE, manifest_of
 from service.engine import Engine, Resident
+from service.engine.planning import Plan, plan
+from service.engine.runtime import Runtime, TorchRuntime
 
 SIDE, MOST_IMAGES = 224, 64
 CLASSES = 10
@@ -42,7 +51,7 @@ def make(folder: Path, *, quick: bool) -> None:
 
 
 def _varied(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Weights with noise added, so that no norm is the identity and no bias is zero; indices stay as they are."""
+    """Weights with added noise: then no norm is the identity, and no bias is zero. Indices stay unchanged."""
     if not value.is_floating_point():
         return value.contiguous()
     noise = torch.randn(value.shape, generator=generator)
@@ -63,8 +72,8 @@ def full_widths(backbone: Backbone, *, first: int = 0) -> list[int]:
 def pruned_widths(initial: Widths, kept: int, *, seed: int) -> list[int]:
     """Widths with `kept` neurons in total, as uneven as pruning leaves them: about half of the sites lose all.
 
-    Each site gets a share drawn from a beta distribution with most of its weight at the ends; the smaller half of the
-    shares are removed sites, which are filled only where the others are full.
+    Each site's share is drawn from a beta distribution with most of its weight at the ends. The smaller half of the
+    shares are removed sites; they are filled only if the others are full.
     """
     rng = np.random.default_rng(seed)
     shares = (rng.beta(0.4, 0.6, len(initial)) + 1e-3) * np.asarray(initial)
@@ -122,3 +131,68 @@ def many_pruned(engine: Engine, count: int, *, first_seed: int) -> tuple[list[Re
         nbytes += weight_bytes(adapter)
         residents.append(engine.admit(adapter, f"pruned-{seed}"))
     return residents, nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An engine, its backbone, and what computes its batches."""
+
+    engine: Engine
+    runtime: Runtime
+    fast: int  # sub-layers that compiled kernels compute
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen network."""
+        return self.engine.backbone
+
+
+def open_engine(job: Job) -> Opened:
+    """An engine over Swin with the shared weights and this job's threads."""
+    return open_over(plain_backbone(job))
+
+
+def open_vit(job: Job) -> Opened:
+    """An engine over the ViT, likewise."""
+    return open_over(flatten(VIT, load_vit(job)))
+
+
+def open_over(backbone: Backbone) -> Opened:
+    """An engine over a network, with our kernels and a process that keeps its memory, as in the server."""
+    keep_large_blocks()
+    folder = kernels.default_folder()
+    kernels.build_missing(folder)  # as the server does
+    runtime, compiled = TorchRuntime(backbone), kernels.load(backbone, folder)
+    runtime.use(compiled)
+    return Opened(Engine(backbone, runtime), runtime, compiled.compiled)
+
+
+def plain_backbone(job: Job) -> Backbone:
+    """A second copy of Swin, which no runtime changes."""
+    return flatten(SWIN, load(job))
+
+
+def bare_plan(images: int) -> Plan:
+    """A plan without tasks: the bare network on `images` images, up to its features."""
+    return Plan(images=tuple(range(images)), places=(), groups=(), live={}, forks={})
+
+
+def logits(runtime: Runtime, images: Tensor, residents: Sequence[Resident]) -> list[Tensor]:
+    """Logits of image i for task i, in the order given; planned and computed as one batch."""
+    batch = plan(residents)
+    rows = [row for group, _ in runtime.forward(images[list(batch.images)], batch) for row in group]
+    return [rows[place] for place in batch.places]
+
+
+@torch.inference_mode()
+def references(backbone: Backbone, images: Tensor, residents: Sequence[Resident]) -> list[Tensor]:
+    """Logits of each row alone, by the reference loop: no plan, no runtime."""
+    return [_reference(backbone, image, resident) for image, resident in zip(images, residents, strict=True)]
+
+
+def _reference(backbone: Backbone, image: Tensor, resident: Resident) -> Tensor:
+    features = backbone(
+        image[None],
+        lambda index, h: adapt(h, resident.sites[index]) if index in resident.sites else h,
+    )
+    return torch.nn.functional.linear(features, *resident.head)[0]

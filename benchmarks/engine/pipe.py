@@ -56,7 +56,7 @@ FULL, QUICK = Sizes(96, (2, 2, 6, 2), 12), Sizes(24, (2, 2, 2, 2), 1)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one worker shall do.
+    """The instructions for one worker.
 
     Attributes:
         builder: `package.module:function`; the function makes the calls from this job.
@@ -111,7 +111,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What a builder made: calls by name, and facts about them (bytes, settings, FLOPs)."""
+    """The result of a builder: calls by name, and facts about them (bytes, settings, FLOPs)."""
 
     calls: Mapping[str, Call]
     facts: Mapping[str, object] = field(default_factory=dict)

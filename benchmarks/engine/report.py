@@ -18,7 +18,7 @@ class Goal:
         key: in the JSON.
         experiment: which measures it.
         what: in words.
-        limit: to reach; None where the figure is reported only.
+        limit: to reach; None if the figure is reported only.
         most: whether `limit` is the most that is allowed, else the least.
         unit: behind the figure.
     """
@@ -37,7 +37,7 @@ class Goal:
         return value <= self.limit if self.most else value >= self.limit
 
     def missed_by(self, value: float) -> float:
-        """How far `value` is on the wrong side, as a share of the limit; 0 where it is reached."""
+        """The distance of `value` from its limit, as a share of the limit; 0 if the goal is reached."""
         if self.limit is None or self.reached(value):
             return 0.0
         return abs(value - self.limit) / self.limit
@@ -153,7 +153,7 @@ def _verdict(goal: Goal, result: Mapping[str, Any]) -> str:
 
 
 def peers(result: Mapping[str, Any]) -> list[str]:
-    """Which peers were measured, in which versions, and why the others were not."""
+    """The measured peers with their versions, and the reasons why others were not measured."""
     lines = ["| peer / setting | state | versions |", "|---|---|---|"]
     for who, peer in sorted(result["peers"].items()):
         state = peer["state"] if peer["state"] == "measured" else f"{peer['state']}: {peer['reason'].splitlines()[-1]}"
@@ -163,7 +163,7 @@ def peers(result: Mapping[str, Any]) -> list[str]:
 
 
 def fractions(result: Mapping[str, Any]) -> list[str]:
-    """How near each system comes to the machine's matrix products, where the bare backbone was measured."""
+    """Each system's share of the speed of the machine's matrix products, if the bare backbone was measured."""
     bare = result["details"].get("bare")
     if not bare:
         return []

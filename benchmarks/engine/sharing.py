@@ -1,4 +1,4 @@
-"""What tasks cost on one backbone: adapters against none, batches that mix tasks, and many tasks about one image."""
+"""The cost of tasks on one backbone: adapters against none, batches of mixed tasks, and many tasks about one image."""
 
 import random
 from dataclasses import asdict
@@ -12,8 +12,16 @@ from adapters_store import unpack
 from adapters_store.bundled import bundled_tasks
 from backbone import load_backbone
 from benchmarks.engine.bench import Bench, Found, compare, measured
-from benchmarks.engine.material import full_widths, many_pruned, task_of
-from benchmarks.engine.opened import bare_plan, logits, open_engine, plain_backbone, references
+from benchmarks.engine.material import (
+    bare_plan,
+    full_widths,
+    logits,
+    many_pruned,
+    open_engine,
+    plain_backbone,
+    references,
+    task_of,
+)
 from benchmarks.engine.pipe import FULL, QUICK, Call, Calls, Job
 from benchmarks.engine.worker import memory
 from benchmarks.measure import Estimate, check_equal

@@ -86,7 +86,7 @@ def timed(call: Call, *, warm: int) -> dict[str, object]:
 
 
 def memory(mark: str) -> int:
-    """Bytes of this process, from the kernel's own count; 0 where there is none."""
+    """Bytes of this process, from the kernel's own count; 0 if there is none."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:

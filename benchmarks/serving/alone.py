@@ -37,8 +37,8 @@ def batches(engine: Engine, rows: Sequence[Row], *, seconds: float) -> list[floa
 def measure(folder: Path, *, seconds: float) -> dict[str, object]:
     """The engine's rate at full batches, and its milliseconds for a full batch and for one image.
 
-    Measured in the main thread and, as in the server, in another one, where OpenMP's threads wait differently: they
-    spin while the process has no more of them than the machine has cores. The faster of both is the baseline.
+    It is measured in the main thread and, as in the server, in another thread. There OpenMP's threads wait differently:
+    they spin while the process has no more of them than the machine has cores. The faster of both is the baseline.
     """
     settings = load(os.environ)
     service = build(settings)

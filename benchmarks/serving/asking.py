@@ -1,4 +1,4 @@
-"""How each server is asked about an image, where its answer is, and whether two servers give the same answers.
+"""For each server: its request about an image, the place of its answer, and a comparison of two servers' answers.
 
 Servers may differ only in the form of a request. Nothing is timed before their answers are equal.
 """

@@ -1,8 +1,8 @@
 """The arithmetic of a load, and the figures that the goals are about. Pure functions.
 
 A load: when requests are due, how long they took, how many were answered in a second. A goal's figure is a ratio or a
-difference within one round, so that a machine that is slower in one round than in another does not matter; the
-headline is the median over the rounds.
+difference within one round, so a slower machine in one round does not matter. The headline is the median over the
+rounds.
 """
 
 import math
@@ -24,7 +24,7 @@ class Call:
         due: when it was to be sent, in seconds from the start of the load.
         sent: when it was.
         done: when its answer was whole; infinity where none came.
-        status: of the answer; 0 where none came.
+        status: of the answer; 0 if none came.
     """
 
     due: float
@@ -66,8 +66,8 @@ def answered_per_second(times: Sequence[float]) -> float:
 def summary(calls: Sequence[Call], *, warmup: float, seconds: float) -> dict[str, float]:
     """Figures of the requests that were due after the warm-up; a request without a good answer has no latency.
 
-    The rate counts all answers within the `seconds` after the warm-up, whenever they were due, because a server that
-    falls behind still answers requests of the warm-up then.
+    The rate counts all answers within the `seconds` after the warm-up, also those of earlier requests: a server that
+    falls behind answers requests of the warm-up then.
     """
     counted = [call for call in calls if call.due >= warmup]
     good = [call for call in counted if call.status == 200]  # noqa: PLR2004

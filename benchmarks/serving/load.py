@@ -100,7 +100,7 @@ _MOST_CONNECTIONS = 512
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to do; `clients` for the closed loop, or else `rate` (requests a second) for the open one.
+    """The instructions: `clients` for a closed loop, or `rate` (requests a second) for an open one.
 
     Attributes:
         requests: a file with prepared requests, as `save` writes it; they are sent in turn.
@@ -243,7 +243,7 @@ def save(requests: Sequence[bytes], path: Path) -> None:
 
 
 def read(path: Path) -> list[bytes]:
-    """What `save` wrote."""
+    """The requests that `save` wrote."""
     data, requests, at = path.read_bytes(), [], 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "little")

@@ -51,7 +51,7 @@ class Model:
         return functional.linear(self.features(pixels), *self._head).softmax(1)
 
     def answers(self, pixels: Sequence[Tensor]) -> list[Answer]:
-        """What our own server would say of each image, without its version and its accounts."""
+        """Our own server's answer for each image, without version and FLOPs."""
         best = self.probabilities(pixels).topk(min(TOP_K, len(self.labels)))
         return [self._answer(*row) for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 

@@ -1,7 +1,7 @@
 """HTTP serving, measured from outside: our server against others with the same model, and against the engine alone.
 
-Every server is a process of its own, gets the same images, model, batch limit and threads, and must give the same
-answers before anything is timed. Rounds take the servers in turn, each started anew.
+Every server is a process of its own with the same images, model, batch limit and threads. It must give the same answers
+before anything is timed. Rounds take the servers in turn, each started anew.
 
     python -m benchmarks serving --json serving.json --peer-python litserve=PYTHON
 One round: each server is started anew, checked, saturated, and loaded to shares of its own capacity. Nothing else of
@@ -49,7 +49,7 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where loads run: the scene, the plan that all servers share, and the length."""
+    """The surroundings of a load: the scene, the plan that all servers share, and the length."""
 
     scene: Scene
     plan: Plan

@@ -1,4 +1,4 @@
-"""What all servers of a comparison share: the weights, the task adapters, the images.
+"""Shared by all servers of a comparison: the weights, the task adapters, the images.
 
 The first task's head is a set of prototypes, one image each, so that its answers differ from image to image even over
 random weights. This shows when a server mixes up images, or prepares them in its own way.
@@ -82,7 +82,7 @@ class Scene:
 
     @property
     def weights(self) -> Path | None:
-        """A file with weights; None where the backbone brings its own."""
+        """A file with weights; None if the backbone brings its own."""
         return None if self.backbone == BUNDLED else self.folder / "weights.safetensors"
 
 

@@ -30,7 +30,7 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What all servers share: most images of a batch, and threads of a forward pass."""
+    """Settings of all servers: most images of a batch, and threads of a forward pass."""
 
     batch: int
     threads: int
@@ -101,7 +101,7 @@ def running(name: str, scene: Scene, plan: Plan, *, python: str = sys.executable
 
 
 def command(name: str) -> Sequence[str]:
-    """What to run: the real `mimi serve`, or a peer's module."""
+    """The command: the real `mimi serve`, or a peer's module."""
     return ["-m", "mimi", "serve"] if name == "ours" else ["-m", f"benchmarks.serving.peers.{name}"]
 
 

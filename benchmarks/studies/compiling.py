@@ -1,7 +1,7 @@
 """The latency of requests while kernels are compiled beside them, on the same machine.
 
-The engine answers one image at a time, with a pause between two: first in quiet, then while kernels are compiled again
-and again, then in quiet again. Give it as many threads as the server would have.
+The engine answers one image at a time, with a pause between two: first on a quiet machine, then while kernels are
+compiled again and again, then quiet again. Give it as many threads as the server would have.
 
     python -m benchmarks studies.compiling --json compiling.json
 """

@@ -1,4 +1,4 @@
-"""What decoding a large JPEG at a fraction of its size changes: in time, in pixels, and in the answers of the tasks.
+"""Effects of decoding a large JPEG at a fraction of its size: on time, on pixels, and on the answers of the tasks.
 
 Over mosaics of real photographs, of a camera's size, and every bundled task.
 
@@ -55,7 +55,7 @@ def timed(preprocessing: Preprocessing, data: bytes, enough: int | None) -> tupl
 
 
 def changed(engine: Engine, task: Resident, pairs: Sequence[Pair]) -> dict[str, float]:
-    """How far a task's answers move: in logits, against their spread over the classes, and in the first label."""
+    """The change of a task's answers: of its logits, against their spread over the classes, and of the first label."""
     moved, relative, same = [], [], 0
     for pair in pairs:
         whole, draft = (result.logits for result in engine.run([Row(task, pixels) for pixels in pair]))

@@ -1,4 +1,4 @@
-"""What an int8 backbone costs in accuracy and gives in time and size on this processor, for every task that ships.
+"""An int8 backbone's cost in accuracy and gain in time and size on this processor, for every bundled task.
 
 Each task is a model of its own. The products of the backbone with its weights become int8 (signed, a scale for each
 channel); adapters, head, attention products and norms stay float32.

@@ -1,7 +1,8 @@
-"""How many kernel launches a batch needs on a GPU, as it is and recorded. Counted on the CPU, which launches the same.
+"""The number of kernel launches of a batch on a GPU, with and without recorded graphs. Counted on the CPU, which
+launches the same.
 
 An operation that gives a view launches nothing; any other is one launch at least. A recording is one, whatever is in
-it. What a launch costs depends on the device and is not measured here.
+it. The cost of a launch depends on the device and is not measured here.
 
     python -m benchmarks studies.launches --json launches.json
 """
@@ -38,7 +39,7 @@ class Launches(TorchDispatchMode):
         self.count, self.recorded = 0, False
 
     def of(self, function: Callable[[], object]) -> int:
-        """How many a call of `function` makes."""
+        """The number of launches of a call of `function`."""
         self.count = 0
         with self:
             function()
@@ -56,7 +57,7 @@ class Launches(TorchDispatchMode):
 
 
 class Recorded(Direct):
-    """Whatever it runs counts as one launch."""
+    """A recording counts as one launch."""
 
     def __init__(self, launches: Launches) -> None:
         self._launches = launches

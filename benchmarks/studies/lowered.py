@@ -1,7 +1,8 @@
-"""What products in bfloat16 cost in accuracy and give in time on this processor, for every task that ships.
+"""The cost in accuracy and the gain in time of bfloat16 products on this processor, for every bundled task.
 
-The same sub-layers and adapters three ways, as `mimi serve` computes them on a CPU: by PyTorch's operators, by our
-kernels, and by these with `--precision bf16`, where the factors of products with the backbone's weights are rounded.
+It computes the same sub-layers and adapters in three ways, as `mimi serve` does on a CPU: with PyTorch's operators,
+with our kernels, and with these and `--precision bf16`. The last one rounds the factors of products with the backbone's
+weights.
 
     python -m benchmarks studies.lowered --data DIR --json lowered.json
 
@@ -35,7 +36,7 @@ BATCH = 64  # images, where labels are compared
 
 
 def ways(backbone: Backbone) -> dict[str, Backend]:
-    """What computes the sub-layers, by name."""
+    """Kernel backends by name."""
     folder = default_folder()
     build_missing(folder)
     return {

@@ -1,8 +1,8 @@
-"""What pruning buys at inference: one task adapter against its own cycle 0 and against its neurons spread out.
+"""The gain of pruning at inference: one task adapter against its own cycle 0 and against its neurons spread out.
 
-Compares forward passes that differ in hidden sizes alone: the pruned task; the same task at its initial widths; as
-many neurons as the pruned one has, spread over all sites, evenly or in proportion to the initial widths; and no
-adapter at all. FLOPs are counted while the pass runs, times are paired within interleaved rounds.
+Compares forward passes that differ only in hidden sizes. They are the pruned task; the same task at its initial widths;
+as many neurons as the pruned one, spread over all sites, evenly or in proportion to the initial widths; and no adapter.
+FLOPs are counted while the pass runs, times are paired within interleaved rounds.
 
     python -m benchmarks studies.pruned --json pruned.json
 """

@@ -1,4 +1,4 @@
-"""Where adapters lie: how fast a server knows its tasks, how fast a task is loaded, and which tasks stay.
+"""Times and memory of many tasks: the start with their names, their loading, and their eviction.
 
 Over a store of many synthetic tasks on the bundled backbone: time and memory from opening the store to the table of
 tasks; time to a task that is in memory, or in the store alone; memory of all tasks resident

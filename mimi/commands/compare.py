@@ -1,143 +1,139 @@
-"""`mimi compare CONFIG`: methods against each other at equal budgets."""
+"""`mimi compare CONFIG` and `mimi report ROWS...`: from one file to rows, and from rows to tables and figures."""
 
-import argparse
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mimi.parameters import Json
+from mimi.terminal import Cell, Column, format_table, print_json, working
+from training.options import CompareRequest
 
 if TYPE_CHECKING:
-    from backbone import Preprocessing
-    from training.compare.config import Config, DataConfig
-    from training.compare.matrix import Entry
+    from training.compare.command import BackbonePlan
     from training.compare.plan import Planned
-    from training.prepare import Prepared
+    from training.jsonl import Row
 
 _HOUR = 3600.0
-
-HELP = "compare methods at equal budgets, from one TOML file; a second start continues the first"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments; the file holds everything else, see docs/compare.md."""
-    parser.add_argument("config", type=Path, help="a TOML file: methods, data sets, seeds, budget")
-    parser.add_argument("--data", type=Path, default=Path(), help="folder that the data sets lie under [here]")
-    parser.add_argument("--only", nargs="+", metavar="METHOD", default=[], help="do these methods of the file alone")
-    parser.add_argument("--dry-run", action="store_true", help="list finished and open cells, and train nothing")
-    parser.add_argument(
-        "--plan", action="store_true", help="print what would train, its cost, and what data is missing"
-    )
-    parser.add_argument("--device", help="cpu or cuda [cuda where there is one]")
+_ADAPTER = ".safetensors"
 
 
-def run(options: argparse.Namespace) -> int:
-    """Work until nothing is left to claim; 1 if a training diverged."""
-    from backbone import BUNDLED, load_backbone
-    from mimi.devices import chosen_device
-    from training.compare.catalogue import catalogue, flops
-    from training.compare.config import read_config
-    from training.compare.matrix import entries_of
-    from training.compare.runner import Runner, made_by
+def compare(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="a TOML file: methods, data sets, seeds, budget")],
+    request: Annotated[CompareRequest, "Options"],
+    json: Json = False,
+) -> int:
+    """Compare methods at equal budgets, from one TOML file; 1 if a training has no result.
 
-    if options.plan:
-        return _tell_plan(options)
-    every = True
-    for config in read_config(options.config).of_one_backbone:
-        weights = options.data / config.weights if config.weights else None
-        backbone = load_backbone(config.backbone or BUNDLED, weights=weights)
-        entries = entries_of(config, catalogue(len(backbone.sites)), only=options.only)
-        if options.dry_run:
-            print(_cells(config, entries))
-            continue
-        device = chosen_device(options.device)
-        load_here = _loading(options.data, config, backbone.preprocessing, device)
-        every &= Runner(config, entries, backbone.to(device), load_here, flops, made_by(device)).work()
-    return 0 if every else 1
+    A second start continues the first, and several processes may share the work. `--dry-run` and `--plan` print what
+    there is to do. Without this command's packages, `python -m training compare` does the same.
+    """
+    from training.compare.command import cells, plans, work
 
-
-def _loading(
-    root: Path, config: "Config", preprocessing: "Preprocessing", device: str
-) -> "Callable[[DataConfig, int], Prepared]":
-    from training.compare.runner import load
-
-    @lru_cache(2)  # the cells of a seed follow each other, and choosing a rate needs another seed's images
-    def prepared(data: "DataConfig", seed: int) -> "Prepared":
-        return load(data, root, preprocessing, validation=config.validation, seed=seed).to(device)
-
-    return prepared
+    if request.plan:
+        with working("measuring") as say:
+            found = list(plans(config, request, say))
+        _print_plan(found, request, json=json)
+        return 0
+    if request.dry_run:
+        _print_cells(cells(config, request), json=json)
+        return 0
+    complete = work(config, request)
+    if json:
+        print_json({"complete": complete, "cells": cells(config, request)})
+    return 0 if complete else 1
 
 
-def _tell_plan(options: argparse.Namespace) -> int:
-    """What would train on every backbone, what that costs, and what is missing."""
-    from backbone import BUNDLED, load_backbone
-    from mimi.devices import chosen_device
-    from training.compare.catalogue import catalogue
-    from training.compare.config import read_config
-    from training.compare.matrix import entries_of
-    from training.compare.plan import plan, size_of
+def report(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="ROWS", help=f"rows as `mimi compare` writes them, or FILE{_ADAPTER}")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder to write into")],
+    work: Annotated[
+        Path | None,
+        typer.Option("--work", metavar="DIR", help="the comparison's work folder, for validation accuracy by epoch"),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Write tables, figures and a page from rows of a comparison; from adapters, where their neurons sit."""
+    from mimi.files import read_file
+    from training.report.comparison import write_comparison
+    from training.report.sites import write_allocation
 
-    device, total, unknown = chosen_device(options.device), 0.0, False
-    for config in read_config(options.config).of_one_backbone:
-        backbone = load_backbone(config.backbone or BUNDLED, pretrained=False).to(device)
-        entries = entries_of(config, catalogue(len(backbone.sites)), only=options.only)
-        sizes = {data.name: size_of(data, options.data, config.validation) for data in config.data}
-        planned = list(plan(config, entries, backbone, sizes))
-        print(f"{backbone.name}\n{_hours(planned)}\n")
-        if config.weights and not (options.data / config.weights).is_file():
-            print(f"missing: weights {options.data / config.weights}")
-        for name, size in sizes.items():
-            if size.missing:
-                print(f"missing: {name}: {size.missing}")
-        total += sum(each.seconds or 0.0 for each in planned)
-        unknown |= any(each.seconds is None for each in planned)
-    at_least = "at least " if unknown else ""
-    print(f"total: {at_least}{total / _HOUR:,.1f} hours on one device, {_named(device)}, grids not extended")
+    adapters = [path for path in files if path.suffix == _ADAPTER]
+    rows = [path for path in files if path not in adapters]
+    with working("drawing"):
+        written = write_comparison(rows, out, work=work) if rows else []
+        written += write_allocation({path.stem: read_file(path) for path in adapters}, out) if adapters else []
+    if json:
+        print_json([str(path) for path in written])
+    else:
+        print(f"{written[0]} and {len(written) - 1} files beside it")
     return 0
 
 
-def _hours(planned: "Sequence[Planned]") -> str:
-    """A line for each method on each data set, over its seeds."""
-    from mimi.table import Cell, Column, format_table
+def _print_cells(rows: "Sequence[Row]", *, json: bool) -> None:
+    """Every cell, and whether it is finished."""
+    if json:
+        print_json(list(rows))
+        return
+    columns = [Column(title) for title in ("data set", "seed", "method", "epochs", "learning rates", "state")]
+    lines: list[list[Cell]] = [
+        [
+            row["dataset"],
+            row["seed"],
+            row["method"],
+            row["epochs"],
+            " ".join(f"{rate:g}" for rate in row["rates"]),
+            "done" if row["done"] else "to do",
+        ]
+        for row in rows
+    ]
+    left = sum(not row["done"] for row in rows)
+    places = ", ".join(sorted({str(row["runs"]) for row in rows}))
+    print(f"{format_table(columns, lines)}\n{left} of {len(rows)} to do; rows go to {places}")
 
-    columns = [Column("data set"), Column("method"), Column("cells"), Column("to do"), Column("hours", ",.2f")]
+
+def _print_plan(parts: "Sequence[BackbonePlan]", request: CompareRequest, *, json: bool) -> None:
+    """What would train on every backbone, what that costs, and what is missing."""
+    from training.compare.command import device_name
+
+    device, complete = device_name(request), all(part.complete for part in parts)
+    seconds = sum(part.seconds for part in parts)
+    if json:
+        plans = [
+            {"backbone": part.backbone, "methods": _methods(part.cells), "missing": part.missing} for part in parts
+        ]
+        print_json({"device": device, "seconds": seconds, "seconds_complete": complete, "backbones": plans})
+        return
+    for part in parts:
+        print(f"{part.backbone}\n{_hours(_methods(part.cells))}\n")
+        print("".join(f"missing: {missing}\n" for missing in part.missing), end="")
+    at_least = "" if complete else "at least "
+    print(f"total: {at_least}{seconds / _HOUR:,.1f} hours on one device, {device}, grids not extended")
+
+
+def _methods(planned: "Sequence[Planned]") -> list[dict[str, Any]]:
+    """A row for each method on each data set, over its seeds."""
     together: dict[tuple[str, str], list[Planned]] = {}
     for each in planned:
         together.setdefault((each.cell.data.name, each.cell.entry.method.label), []).append(each)
-    rows: list[tuple[Cell, ...]] = []
+    rows = []
     for (data, method), cells in together.items():
-        if cells[0].refused:
-            rows.append((data, f"{method} cannot run: {cells[0].refused}", len(cells), 0, None))
-            continue
         known = [cell.seconds for cell in cells if cell.seconds is not None]
-        hours = sum(known) / _HOUR if len(known) == len(cells) else None
-        rows.append((data, method, len(cells), sum(not cell.done for cell in cells), hours))
+        row: dict[str, Any] = {"dataset": data, "method": method, "cells": len(cells), "refused": cells[0].refused}
+        row["to_do"] = 0 if cells[0].refused else sum(not cell.done for cell in cells)
+        row["seconds"] = sum(known) if len(known) == len(cells) and not cells[0].refused else None
+        rows.append(row)
+    return rows
+
+
+def _hours(methods: Sequence[dict[str, Any]]) -> str:
+    columns = [Column("data set"), Column("method"), Column("cells"), Column("to do"), Column("hours", ",.2f")]
+    rows: list[list[Cell]] = []
+    for row in methods:
+        cannot = f" cannot run: {row['refused']}" if row["refused"] else ""
+        hours = None if row["seconds"] is None else row["seconds"] / _HOUR
+        rows.append([row["dataset"], row["method"] + cannot, row["cells"], row["to_do"], hours])
     return format_table(columns, rows)
-
-
-def _named(device: str) -> str:
-    from training.compare.runner import made_by
-
-    return str(made_by(device)["device"])
-
-
-def _cells(config: "Config", entries: "tuple[Entry, ...]") -> str:
-    """Every cell, and whether it is finished."""
-    from mimi.table import Column, format_table
-    from training.compare.matrix import cells_of
-    from training.compare.runner import finished
-
-    done = finished(config.runs)
-    columns = [Column(title) for title in ("data set", "seed", "method", "epochs", "learning rates", "state")]
-    rows = [
-        (
-            cell.data.name,
-            cell.seed,
-            cell.entry.method.label,
-            cell.data.fit.epochs * config.cycles if cell.entry.rates else None,
-            " ".join(f"{rate:g}" for rate in cell.entry.rates),
-            "done" if cell.key in done else "to do",
-        )
-        for cell in cells_of(config, entries)
-    ]
-    left = sum(row[-1] == "to do" for row in rows)
-    return f"{format_table(columns, rows)}\n{left} of {len(rows)} to do; rows go to {config.runs}"

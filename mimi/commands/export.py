@@ -1,10 +1,13 @@
 """`mimi export`: writes a task, or the backbone that all tasks share, as an ONNX model."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mimi.errors import BadOption
+from mimi.parameters import Json
 
 if TYPE_CHECKING:
     import onnx
@@ -12,33 +15,56 @@ if TYPE_CHECKING:
     from adapters_store import TaskAdapter
     from backbone import Backbone
 
-HELP = "write a task, or the backbone whose adapters are inputs, as an ONNX model"
 TOLERANCE = 1e-3  # of the golden logits, relative to max(1, max |golden logit|), as a server allows
 INT8_TOLERANCE = 0.1  # finds a broken model; only test images show what int8 costs in accuracy
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
-    parser.add_argument("file", type=Path, nargs="?", help="a task adapter file: everything in it becomes constant")
-    parser.add_argument("--shared", action="store_true", help="the backbone alone, with adapters and head as inputs")
-    parser.add_argument("--int8", action="store_true", help="compute the backbone's products with its weights in int8")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the model to write")
-    parser.add_argument("--backbone", help="a timm architecture [the task's; with --shared: the bundled backbone]")
-    parser.add_argument("--weights", type=Path, help="a safetensors file with the backbone's weights")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What to write.
+
+    Attributes:
+        shared: the backbone alone, with adapters and head as inputs.
+        int8: compute the backbone's products with its weights in int8.
+        backbone: a timm architecture; none: the task's, and with --shared the bundled backbone.
+        weights: a safetensors file with the backbone's weights.
+    """
+
+    shared: bool = False
+    int8: bool = False
+    backbone: str | None = None
+    weights: Path | None = None
 
 
-def run(options: argparse.Namespace) -> int:
-    """Export the model, compare it with the golden sample if it is a task, and write it."""
-    if (options.file is None) != options.shared:
+def export(
+    chosen: Annotated[Model, "Options"],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="the model to write")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="a task adapter file: everything in it becomes constant")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Write a task, or the backbone whose adapters are inputs, as an ONNX model for any ONNX Runtime.
+
+    The model of a task is compared with the golden sample of its file before it is written.
+    """
+    from mimi.terminal import print_json, working
+
+    if (file is None) != chosen.shared:
         raise BadOption("name a task adapter file, or give --shared, but not both")
-    model, told = _shared(options) if options.shared else _task(options)
-    for path in _save(model, options.out):
+    with working("exporting"):
+        model, told = _shared(chosen) if file is None else _task(file, chosen)
+        paths = _save(model, out)
+    if json:
+        print_json({"files": {str(path): path.stat().st_size for path in paths}, "note": told})
+        return 0
+    for path in paths:
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     print(told)
     return 0
 
 
-def _shared(options: argparse.Namespace) -> "tuple[onnx.ModelProto, str]":
+def _shared(options: Model) -> "tuple[onnx.ModelProto, str]":
     from backbone import BUNDLED
     from backbone.onnx import shared_model
 
@@ -48,12 +74,12 @@ def _shared(options: argparse.Namespace) -> "tuple[onnx.ModelProto, str]":
     ), f"{backbone.name}, with adapters of {len(backbone.sites)} sites and the head as inputs"
 
 
-def _task(options: argparse.Namespace) -> "tuple[onnx.ModelProto, str]":
+def _task(file: Path, options: Model) -> "tuple[onnx.ModelProto, str]":
     from adapters_store import digest, unpack
     from mimi.files import read_file
     from service.engine.weights import check
 
-    data = read_file(options.file)
+    data = read_file(file)
     adapter = unpack(data)
     backbone = _load(options.backbone or adapter.manifest.backbone.name, options.weights)
     check(backbone, adapter)

@@ -4,112 +4,150 @@ Serve and config take an option for each setting; the options are made from `ser
 because other users of a machine can read its command lines.
 """
 
-import argparse
-import json
-import sys
-from collections.abc import Iterator
+import inspect
+import json as json_
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
+import typer
+
 from mimi.errors import BadOption
+from mimi.parameters import Fields, Json, option
+from mimi.terminal import fail, print_json, progress
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from service.configuration import Configuration
 
-HELP = "serve every task of a store over one resident backbone"
-CONFIG_HELP = "print the settings that `mimi serve` would run with, and where each came from"
-COMPILE_HELP = "compile the CPU kernels, so that `mimi serve` starts with them"
+REFUSED = 2  # the value of `service.server.REFUSED`, whose import takes seconds
 MASK = "********"
 _WIDTH = 44  # characters before the origin
 
 _SECTIONS = {  # the first setting of each section, and the section's title
-    "host": "where it listens, and what it serves",
-    "predict_key": "who may ask",
-    "image_bytes": "most of one request",
-    "queue_images": "most of all requests together",
-    "request_seconds": "patience",
+    "host": "Where it listens, and what it serves",
+    "predict_key": "Who may ask",
+    "image_bytes": "Most of one request",
+    "queue_images": "Most of all requests together",
+    "request_seconds": "Patience",
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--config`, and an option for each setting that is not secret."""
-    from service.configuration import FILE_VARIABLE, option, variable
-    from service.settings import Settings
+class SettingOptions:
+    """An option for each setting that is not secret, from `service.settings`: text, default, unit and variable."""
 
-    parser.usage = "%(prog)s [--config FILE] [--SETTING VALUE ...]"
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    help_ = f"a TOML file with a key for each setting; variables and options win over it [none; {FILE_VARIABLE}]"
-    parser.add_argument("--config", type=Path, metavar="FILE", help=help_)
-    group, secrets = parser.add_argument_group("settings"), []
-    for name, field in Settings.model_fields.items():
-        group = parser.add_argument_group(_SECTIONS[name]) if name in _SECTIONS else group
-        if secret(field):
-            secrets.append(f"  {variable(name):18} {field.description}")
-            continue
-        text = f"{field.description} [{_default(field)}; {variable(name)}]".replace("%", "%%")
-        group.add_argument(option(name), dest=name, metavar="VALUE", help=text)
-    parser.epilog = "\n".join(["by variable or file only, because others can read a command line:", *secrets])
+    def parameters(self) -> Sequence[inspect.Parameter]:
+        """See `mimi.parameters.Group`."""
+        from service.configuration import variable
+        from service.settings import Settings
+
+        title, made = "", []
+        for name, field in Settings.model_fields.items():
+            title = _SECTIONS.get(name, title)
+            if not secret(field):
+                default = f"{_default(field)}; {variable(name)}"
+                made.append(_setting(name, str(field.description), default=default, title=title))
+        return made
+
+    def value(self, given: Fields) -> Fields:
+        """See `mimi.parameters.Group`."""
+        return given
 
 
-def run(options: argparse.Namespace) -> int:
-    """Serve until stopped, and finish what is under way. `service.server` lists the exit statuses."""
+def _setting(name: str, text: str, *, default: str, title: str) -> inspect.Parameter:
+    return option(name, text, default=default, title=title, kind=Annotated[str, "VALUE"])
+
+
+_CONFIG = "a TOML file with a key for each setting; variables (MIMI_CONFIG names one, too) and options win over it"
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help=_CONFIG)]
+
+
+def serve(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = None) -> int:
+    """Serve every task of a store over one resident backbone, until stopped; then finish what is under way.
+
+    Keys have no option, because others can read a command line: MIMI_PREDICT_KEY, MIMI_MANAGE_KEY, MIMI_METRICS_KEY.
+
+    Exit status: 0 stopped by a signal, 1 could not start, 2 refused its settings, 3 the engine died: start again.
+    """
     from service.errors import SettingsError
 
     try:
-        settings = read(options).settings
+        read_settings = read(settings, config).settings
     except SettingsError as error:
-        print(f"refusing to start: {error}", file=sys.stderr)
-        return 2  # the value of `service.server.REFUSED`, whose import takes seconds
+        return _refused(f"refusing to start: {error}")
     from service import server
 
-    return server.main(settings)
+    return server.main(read_settings)
 
 
-def show_config(options: argparse.Namespace) -> int:
-    """Print a file that `--config` reads, with secrets masked and commented out; 2 if `mimi serve` would refuse."""
+def config(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = None, json: Json = False) -> int:
+    """Print the settings that `mimi serve` would run with, and where each came from; 2 if it would refuse them.
+
+    What is printed is a file that `--config` reads. Secrets are masked and commented out.
+    """
     from service.errors import SettingsError
 
     try:
-        configuration = read(options)
+        configuration = read(settings, config)
     except SettingsError as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(_lines(configuration)))
+        return _refused(f"refused: {error}")
+    if json:
+        print_json({name: {"value": value, "origin": origin} for name, value, origin in _values(configuration)})
+    else:
+        print("\n".join(_lines(configuration)))
     return 0
 
 
-def add_compile_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `mimi compile`: the folder, and the processors to compile for."""
-    parser.add_argument("--folder", type=Path, help="where libraries are kept (default: below the user's cache folder)")
-    parser.add_argument(
-        "--level",
-        nargs="+",
-        help="instructions to compile for, several for an image that runs anywhere (default: this machine's)",
-    )
+def _refused(text: str) -> int:
+    from mimi.errors import next_step
+    from service.errors import SettingsError
+
+    fail(text, next_step(SettingsError()))
+    return REFUSED
 
 
-def compile_kernels(options: argparse.Namespace) -> int:
-    """Compile a library for each level, and print its path.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Libraries:
+    """Which libraries to make, and where.
 
-    Raises:
-        BadOption: there is no such level.
+    Attributes:
+        folder: where libraries are kept; none: below the user's cache folder.
+        level: instructions to compile for, several between commas for an image that runs anywhere; none: this
+            machine's.
+    """
+
+    folder: Path | None = None
+    level: Annotated[tuple[str, ...], "LEVEL,…"] = ()
+
+
+def compile(libraries: Annotated[Libraries, "Options"], json: Json = False) -> int:
+    """Compile the CPU kernels, a library for each level of instructions, and print the paths.
+
+    A server with such a library computes faster from its start. It takes a second or two for each level.
     """
     from backbone.kernels import build, default_folder, level
     from backbone.kernels.build import LEVELS
 
-    levels = options.level or [level()]
+    levels = libraries.level or (level(),)
     if unknown := [each for each in levels if each not in LEVELS]:
         raise BadOption(f"--level must be one of {', '.join(LEVELS)}, not {unknown[0]!r}")
-    folder = options.folder or default_folder()
-    for each in levels:
-        print(build(folder, each))
+    folder = libraries.folder or default_folder()
+    made = {}
+    with progress(len(levels), "libraries") as counted:
+        for each in levels:
+            made[each] = str(build(folder, each))
+            counted.advance()
+    if json:
+        print_json(made)
+    else:
+        print("\n".join(made.values()))
     return 0
 
 
-def read(options: argparse.Namespace) -> "Configuration":
+def read(given: Fields, file: Path | None) -> "Configuration":
     """The configuration from these options, the environment, the file and the defaults.
 
     Raises:
@@ -118,10 +156,8 @@ def read(options: argparse.Namespace) -> "Configuration":
     import os
 
     from service import configuration
-    from service.settings import Settings
 
-    given = {name: getattr(options, name, None) for name in Settings.model_fields}
-    return configuration.read(os.environ, given, options.config)
+    return configuration.read(os.environ, given, file)
 
 
 def secret(field: "FieldInfo") -> bool:
@@ -142,6 +178,18 @@ def _default(field: "FieldInfo") -> str:
     return f"{text} {unit(field)}".strip()
 
 
+def _values(configuration: "Configuration") -> Iterator[tuple[str, object, str]]:
+    """Each setting as a JSON value, with its origin; secrets are masked."""
+    plain = configuration.settings.model_dump(mode="json")
+    for name, field in type(configuration.settings).model_fields.items():
+        value = plain[name]
+        yield name, MASK if _masked(name, field, value) else value, configuration.origin(name)
+
+
+def _masked(name: str, field: "FieldInfo", value: object) -> bool:
+    return value is not None and (secret(field) or (name == "store" and _has_credentials(str(value))))
+
+
 def _lines(configuration: "Configuration") -> Iterator[str]:
     for name, field in type(configuration.settings).model_fields.items():
         value = getattr(configuration.settings, name)
@@ -151,7 +199,7 @@ def _lines(configuration: "Configuration") -> Iterator[str]:
 def _assignment(name: str, field: "FieldInfo", value: object) -> str:
     if value is None:
         return f"# {name} ="
-    if secret(field) or (name == "store" and _has_credentials(str(value))):
+    if _masked(name, field, value):
         return f'# {name} = "{MASK}"'
     return f"{name} = {_toml(value)}"
 
@@ -173,4 +221,4 @@ def _has_credentials(url: str) -> bool:
 def _toml(value: object) -> str:
     """A setting's value as TOML. For these types TOML is JSON, except for one control character."""
     plain = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
-    return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json_.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,66 +1,106 @@
 """`mimi store check|repair|copy|backup|restore`: look after the place where the versions of all tasks are kept."""
 
-import argparse
-import json
-from collections.abc import Callable
+import json as json_
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mimi.help import Command, Group
+from mimi.parameters import Json
+from mimi.terminal import working
 
 if TYPE_CHECKING:
     from adapters_store.maintenance import Report
     from adapters_store.recovery import Fault
 
-HELP = "check, repair, copy, back up or restore a store, also while servers use it"
 _STORE = "a store, as for `mimi serve --store`: a path, or a sqlite, file, s3, gs or az URL"
+_NAMES = {"help_option_names": ["-h", "--help"]}
+
+Store = Annotated[str, typer.Argument(metavar="STORE", help=_STORE)]
+
+store = typer.Typer(
+    cls=Group,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings=_NAMES,
+    help="Check, repair, copy, back up or restore a store, also while servers use it.",
+)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One action, and the stores it is about."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    check = _action(actions, "check", "read everything; the exit status is 1 if a part cannot be read")
-    check.add_argument("store", help=_STORE)
-    check.add_argument("--json", action="store_true", help="print one JSON document")
-    repair = _action(actions, "repair", "make a damaged store writable again, with all that can be read")
-    repair.add_argument("store", help=_STORE)
-    copy = _action(actions, "copy", "copy a store with its whole history into an empty place of any kind")
-    copy.add_argument("store", help=_STORE)
-    copy.add_argument("target", help="where the copy goes: likewise")
-    backup = _action(actions, "backup", "copy a store into one new file, as of one moment")
-    backup.add_argument("store", help=_STORE)
-    backup.add_argument("file", type=Path, help="the file to write")
-    restore = _action(actions, "restore", "put a backup in the place of a store; the old store is kept beside it")
-    restore.add_argument("file", type=Path, help="a file that `mimi store backup` wrote")
-    restore.add_argument("store", help=_STORE)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Carry out the action, and say what the store holds. A check or copy that finds unreadable parts returns 1."""
+@store.command("check", cls=Command, context_settings=_NAMES)
+def _check(store: Store, json: Json = False) -> int:
+    """Read everything in a store; 1 if a part cannot be read."""
     from adapters_store import maintenance
 
-    actions: dict[str, Callable[[], Report]] = {
-        "check": lambda: maintenance.check(options.store),
-        "repair": lambda: maintenance.repair(options.store),
-        "copy": lambda: maintenance.copy(options.store, options.target),
-        "backup": lambda: maintenance.backup(options.store, options.file),
-        "restore": lambda: maintenance.restore(options.file, options.store),
-    }
-    report = actions[options.action]()
-    print(_as_json(report) if getattr(options, "json", False) else _as_text(report, options.action))
-    if options.action == "repair":
-        return 0
+    with working("working on the store"):
+        report = maintenance.check(store)
+    return _tell(report, "check", json=json)
+
+
+@store.command("repair", cls=Command, context_settings=_NAMES)
+def _repair(store: Store, json: Json = False) -> int:
+    """Make a damaged store writable again, with all that can be read."""
+    from adapters_store import maintenance
+
+    with working("working on the store"):
+        report = maintenance.repair(store)
+    _tell(report, "repair", json=json)
+    return 0
+
+
+@store.command("copy", cls=Command, context_settings=_NAMES)
+def _copy(
+    store: Store,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="where the copy goes: likewise")],
+    json: Json = False,
+) -> int:
+    """Copy a store with its whole history into an empty place of any kind."""
+    from adapters_store import maintenance
+
+    with working("working on the store"):
+        report = maintenance.copy(store, target)
+    return _tell(report, "copy", json=json)
+
+
+@store.command("backup", cls=Command, context_settings=_NAMES)
+def _backup(
+    store: Store,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="the file to write")],
+    json: Json = False,
+) -> int:
+    """Copy a store into one new file, as of one moment."""
+    from adapters_store import maintenance
+
+    with working("working on the store"):
+        report = maintenance.backup(store, file)
+    return _tell(report, "backup", json=json)
+
+
+@store.command("restore", cls=Command, context_settings=_NAMES)
+def _restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a file that `mimi store backup` wrote")],
+    store: Store,
+    json: Json = False,
+) -> int:
+    """Put a backup in the place of a store; the old store is kept beside it."""
+    from adapters_store import maintenance
+
+    with working("working on the store"):
+        report = maintenance.restore(file, store)
+    return _tell(report, "restore", json=json)
+
+
+def _tell(report: "Report", action: str, *, json: bool) -> int:
+    """Say what the store holds; 1 if there are unreadable parts."""
+    print(_as_json(report) if json else _as_text(report, action))
     return 0 if report.sound else 1
-
-
-def _action(
-    actions: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
-) -> argparse.ArgumentParser:
-    return actions.add_parser(name, help=text, description=text, allow_abbrev=False)
 
 
 def _as_json(report: "Report") -> str:
     faults = {kind: [{"where": one.where, "reason": one.reason} for one in found] for kind, found in _faults(report)}
     facts = {"generation": report.generation, "tasks": report.tasks, "versions": report.versions}
-    return json.dumps({**facts, "unnamed_blobs": report.unnamed, "sound": report.sound, **faults}, indent=2)
+    return json_.dumps({**facts, "unnamed_blobs": report.unnamed, "sound": report.sound, **faults}, indent=2)
 
 
 def _as_text(report: "Report", action: str) -> str:

@@ -9,7 +9,7 @@ from statistics import mean, median, quantiles
 
 from mimi.client import Document
 from mimi.demo.questions import DIGIT_TASKS, Reply
-from mimi.table import Cell, Column, format_table
+from mimi.terminal import Cell, Column, format_table
 
 FLOOR = 0.9  # share of held-back digits that each digit task must get right
 PRUNINGS = 3  # of the freshly trained task, at least

@@ -70,10 +70,10 @@ def _steps(server: Server, folder: Path, own: OwnImages | None) -> bool:
 def _train(folder: Path) -> bytes:
     """Train the demo's task adapter, print the table of sizes, and return the file."""
     from backbone import load_backbone  # these take seconds to import, so the server starts first
-    from mimi.presets import DEMO
     from training.cycles import results_table
     from training.mimi import Job, train_mimi
     from training.prepare import prepare
+    from training.presets import DEMO
     from training.progress import Console
 
     backbone = load_backbone()

@@ -1,1 +1,1 @@
-"""Who may do what, and how much of it: named keys, where they come from, and their rates."""
+"""Access control: named keys, the file that they come from, and their rate limits."""

@@ -11,8 +11,8 @@ A keys file is TOML or JSON. It names each key with its kind and its limits, as 
 JSON has the same keys: {"keys": [{"name": "ci", "kind": "manage", "sha256": "0c5e…"}]}.
 
 A new file takes effect as a whole or not at all. If it cannot be read or is invalid, the keys stay as they were, and
-the reason is logged once. A message names an entry by its position, and never repeats a value or an unknown word:
-either may be a key in the wrong place.
+the reason is logged once. A message names an entry by its position. It never repeats a value or an unknown word,
+because either may be a misplaced key.
 """
 
 import asyncio
@@ -121,7 +121,7 @@ class Keyring:
         self._keys = self._sound(_bytes(settings.keys_file)) if settings.keys_file else Keys(self._fixed())
 
     def knows(self, presented: str) -> bool:
-        """Whether a bearer token is one of the keys, of whatever kind."""
+        """Whether a bearer token is one of the keys, of any kind."""
         return self._keys.find(presented) is not None
 
     @contextmanager

@@ -10,7 +10,7 @@ from service.errors import Forbidden, SettingsError, Unauthorized
 
 
 class Scope(Enum):
-    """What a request is about to do, and the kind of a key."""
+    """The kind of a key, and the kind of access that a request needs."""
 
     PREDICT = "predict"
     MANAGE = "manage"
@@ -37,7 +37,7 @@ def bearer(authorization: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """How much one key may ask for; 0 stands for no limit.
+    """Limits of one key; 0 stands for no limit.
 
     Attributes:
         rate: requests per second, in the long run.
@@ -77,7 +77,7 @@ class Keys:
         return iter(self._keys)
 
     def find(self, presented: str | None) -> NamedKey | None:
-        """The key that a bearer token is; None where it is none of them.
+        """The key with this bearer token; None if the token is unknown.
 
         Every key is compared, even after a match, so that the time taken reveals nothing.
         """

@@ -1,8 +1,7 @@
 """Wrong keys by the address that sends them: logged once a minute, and refused early when there are too many.
 
-An address that sends more wrong keys than it may is not locked out: behind it may be a proxy, with everybody else.
-Requests with a valid key, or without any, go on as ever. Only further wrong keys are refused, before anything else is
-done for them.
+An address that sends too many wrong keys is not locked out, because it may be a proxy of many clients. Requests from it
+with a valid key, or without any, are still served. Only further wrong keys are refused early.
 """
 
 import logging
@@ -26,7 +25,7 @@ _NETWORK = 64  # bits of an IPv6 address that one client cannot choose
 
 @dataclass(slots=True)
 class _Sender:
-    """What came from one address."""
+    """The wrong keys of one address."""
 
     tokens: float  # wrong keys that it may still send
     at: float  # monotonic seconds, when that was so
@@ -38,15 +37,15 @@ class WrongKeys:
     """Counts and throttles wrong keys. Belongs to the event loop."""
 
     def __init__(self, keyring: Keyring, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """`rate` is how many wrong keys one address may send, per second, in the long run; 0: no limit."""
+        """`rate` is the number of wrong keys per second that one address may send in the long run; 0: no limit."""
         self._keyring, self._rate, self._clock = keyring, rate, clock
         self._senders: OrderedDict[str, _Sender] = OrderedDict()
 
     def check(self, address: str | None, key: str | None) -> None:
-        """See whether a request from `address` may have its `key` checked; None: there is none.
+        """Refuse a wrong key if its address has sent too many; None: there is none.
 
         Raises:
-            TooManyWrongKeys: its key is wrong, and not the first from there.
+            TooManyWrongKeys: its key is wrong, and its address has sent too many wrong ones.
         """
         if not self._senders or (sender := self._senders.get(_network(address))) is None:
             return

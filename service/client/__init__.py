@@ -1,4 +1,4 @@
-"""The server's REST API from outside: a client that waits, and one for asyncio. Of the server it imports shapes only.
+"""Clients of the server's REST API: a blocking one, and one for asyncio. They import only the server's schemas.
 
     inputs          what a caller has -> what is sent: images, files, names
     predict_calls   what can be asked -> a call

@@ -1,4 +1,4 @@
-"""The client for asyncio: carries calls out over connections that it keeps."""
+"""The client for asyncio: sends calls over connections that it keeps."""
 
 import asyncio
 import copy
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def _sent(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncClient", P], Coroutine[Any, Any, T]]:
-    """A method that builds a call and carries it out."""
+    """A method that builds a call and sends it."""
 
     async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
         # Reading a file or writing a PNG would hold the event loop up.
@@ -50,14 +50,14 @@ class AsyncClient:
 
         Args:
             url: the server's address.
-            key: what the server knows the caller by; None: the server needs none.
-            tls: whom to trust over HTTPS, as `trusting` makes it; None: SSL_CERT_FILE, or the authorities that ship.
-            policy: how long a call may take, and how often it is tried.
+            key: the caller's key; None: the server needs none.
+            tls: the trusted authorities for HTTPS, from `trusting`; None: SSL_CERT_FILE, or those of the HTTP library.
+            policy: the limits of a call's time and attempts.
             transport: carries requests; None: the network.
-            sleep: waits so many seconds between attempts.
+            sleep: is called with the seconds to wait between attempts.
 
         Raises:
-            InvalidArgument: the address or the key is none.
+            InvalidArgument: the address or the key is malformed.
         """
         self._policy, self._sleep = policy or RetryPolicy(), sleep
         self._http = httpx.AsyncClient(transport=transport, **wire.options(url, key, tls))
@@ -75,17 +75,17 @@ class AsyncClient:
         await self._http.aclose()
 
     def within(self, seconds: float) -> Self:
-        """The same client over the same connections, whose calls have so many seconds.
+        """A client over the same connections whose calls have this many seconds.
 
         Raises:
-            InvalidArgument: there are none.
+            InvalidArgument: the number is not positive.
         """
         other = copy.copy(self)
         other._policy = dataclasses.replace(self._policy, seconds=seconds)
         return other
 
     async def send(self, call: Call[T]) -> T:
-        """Carry out a call, again where that is safe and may help.
+        """Send a call, and repeat it if that is safe and may help.
 
         Raises:
             ClientError: of the last attempt.

@@ -29,7 +29,7 @@ _KINDS: Mapping[int, type[errors.Refused]] = {
 
 
 class Repeat(Enum):
-    """When a call may be sent again after a failure."""
+    """Whether, and after which failures, a call may be sent again."""
 
     ALWAYS = "twice is as good as once"
     UNDONE = "only if the server has certainly done nothing"
@@ -47,12 +47,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T_co]):
-    """One question to the server.
+    """One request to the server.
 
     Attributes:
         method: of HTTP.
         path: below the server's address.
-        read: from a successful reply to what the caller gets; raises InvalidAnswer.
+        read: makes the caller's value from a successful reply; raises InvalidAnswer.
         query: names and values; a name may come several times.
         headers: beyond those of every request.
         content: the body; None: none.
@@ -70,11 +70,11 @@ class Call(Generic[T_co]):
     repeat: Repeat = Repeat.ALWAYS
 
     def __str__(self) -> str:
-        """The call for people, without what it carries."""
+        """The call for people, without its contents."""
         return f"{self.method} {self.path}"
 
     def answer(self, reply: Reply) -> T_co:
-        """What the caller gets.
+        """The value that the caller gets.
 
         Raises:
             Refused: the server said no.
@@ -95,7 +95,7 @@ class Call(Generic[T_co]):
 
 
 def document(shape: type[Shape]) -> Callable[[Reply], Shape]:
-    """Reads a JSON answer; what a newer server adds to it is passed over."""
+    """Reads a JSON answer. Fields that a newer server adds are ignored."""
 
     def read(reply: Reply) -> Shape:
         try:
@@ -107,7 +107,7 @@ def document(shape: type[Shape]) -> Callable[[Reply], Shape]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that Retry-After asks for; None where it is absent or unreadable.
+    """Seconds that Retry-After asks for; None if it is absent or unreadable.
 
     A date is measured from the answer's own Date: the clocks of two machines need not agree.
     """
@@ -133,7 +133,7 @@ def described(method: Callable[..., object], build: Callable[..., "Call[Any]"]) 
 
 
 def _problem(reply: Reply) -> Problem:
-    """The error body; one made of the status where something else than our server answered."""
+    """The error body. If another program answered, it is made from the status."""
     try:
         return Problem.model_validate_json(reply.body, extra="ignore")
     except ValidationError:

@@ -1,11 +1,11 @@
-"""How a call can fail, in the client's words.
+"""Errors of the client.
 
 ClientError
-├── InvalidArgument           nothing was sent: an argument is not what this API takes
+├── InvalidArgument           an argument is not valid for this API; nothing was sent
 ├── ConnectionFailed          the connection broke; the server may have done what was asked
 │   └── NotConnected          there was no connection; the server has seen nothing
 ├── DeadlineExceeded          no answer within the call's time; the server may have done what was asked
-├── InvalidAnswer             an answer came that this API does not give
+├── InvalidAnswer             the answer is not one of this API
 └── Refused                   the server said no, and why
     ├── InvalidRequest        400, 408, 413, 415, 421, 422, 431 and every other 4xx: change the request
     ├── Unauthorized          401: no key, or an unknown one
@@ -35,7 +35,7 @@ class ClientError(Exception):
 
 
 class InvalidArgument(ClientError, ValueError):
-    """An argument is not what this API takes; nothing was sent."""
+    """An argument is not valid for this API; nothing was sent."""
 
 
 class ConnectionFailed(ClientError):
@@ -43,7 +43,7 @@ class ConnectionFailed(ClientError):
 
 
 class NotConnected(ConnectionFailed):
-    """No connection came about, so the server has seen nothing of the request."""
+    """No connection could be opened, so the server has not seen the request."""
 
 
 class DeadlineExceeded(ClientError):
@@ -51,7 +51,7 @@ class DeadlineExceeded(ClientError):
 
 
 class InvalidAnswer(ClientError):
-    """The answer is none that this API gives: another kind of server, or damaged on its way."""
+    """The answer is not one of this API: another kind of server sent it, or it was damaged on its way."""
 
 
 class Refused(ClientError):
@@ -59,7 +59,7 @@ class Refused(ClientError):
 
     Attributes:
         problem: the error body: type, title, status, detail and the stable code.
-        retry_after: seconds that the server asks to wait; None: it does not say.
+        retry_after: seconds that the server asks to wait; None if it names no time.
     """
 
     problem: Problem
@@ -71,7 +71,7 @@ class InvalidRequest(Refused):
 
 
 class Unauthorized(Refused):
-    """The server needs a key, and this is none that it knows."""
+    """The server needs a key, and does not know this one."""
 
 
 class Forbidden(Refused):
@@ -87,7 +87,7 @@ class Conflict(Refused):
 
 
 class TooManyRequests(Refused):
-    """The key has used up what it may ask for now."""
+    """The key has used up its limit for now."""
 
 
 class ServerError(Refused):

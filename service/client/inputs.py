@@ -1,4 +1,4 @@
-"""From what a caller has to what is sent: images, files, names, preconditions. Refuses before anything is sent."""
+"""Turns a caller's images, files, names and preconditions into parts of a request. Invalid ones are refused unsent."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from service.schemas import ALIAS_PATTERN, TASK_PATTERN
 
 
 class Savable(Protocol):
-    """What an image of Pillow can do; Pillow itself is not needed."""
+    """The part of Pillow's images that is used here. Pillow itself is not needed."""
 
     mode: str
     info: Mapping[Any, Any]
@@ -32,7 +32,7 @@ class Savable(Protocol):
 
 
 class Array(Protocol):
-    """What an array of NumPy is; NumPy itself is not needed."""
+    """The part of NumPy's arrays that is used here. NumPy itself is not needed."""
 
     @property
     def __array_interface__(self) -> Mapping[str, Any]:
@@ -43,10 +43,10 @@ class Array(Protocol):
 
 
 class Readable(Protocol):
-    """What a file that is open for bytes can do."""
+    """A file that is open for reading bytes."""
 
     def read(self) -> bytes:
-        """What is left of it."""
+        """All remaining bytes."""
 
 
 File: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | Readable
@@ -63,10 +63,10 @@ _TAKEN = "bytes, a path, a file open for bytes, a Pillow image or a uint8 array 
 
 
 def encoded(images: Images) -> tuple[bytes, ...]:
-    """Image files, in their order; what has no bytes yet becomes PNG, which loses nothing.
+    """Image files, in their order. Decoded images become PNG, which is lossless.
 
     Raises:
-        InvalidArgument: there is none, or one is nothing that can be sent.
+        InvalidArgument: there is none, or one is not an image.
         OSError: a file cannot be read.
     """
     several = isinstance(images, Sequence) and not isinstance(images, bytes | bytearray | memoryview | str)
@@ -85,7 +85,7 @@ def _encoded(image: Image) -> bytes:
 
 
 def _of_pillow(image: Savable) -> bytes:
-    """PNG with its EXIF, which says which way is up; a profile of its colours is written by Pillow itself."""
+    """PNG with its EXIF, for the orientation. Pillow itself writes a colour profile."""
     exif = _exif(image)
     if image.mode in _CONVERTED:
         image = image.convert(_CONVERTED[image.mode])
@@ -100,7 +100,7 @@ def _of_pillow(image: Savable) -> bytes:
 
 
 def _exif(image: Savable) -> bytes:
-    """Its metadata as it came; else what says which way is up, which other formats keep elsewhere."""
+    """Its EXIF bytes as they are; else, for other formats, EXIF with the orientation alone."""
     came = image.info.get("exif")
     if isinstance(came, bytes):
         return came
@@ -128,7 +128,7 @@ def _of_array(array: Array) -> bytes:
 
 
 def read_file(file: File) -> bytes:
-    """The bytes themselves, what is left of an open file, or those of the file at a path.
+    """The bytes themselves, the rest of an open file, or the file at a path.
 
     Raises:
         InvalidArgument: it is none of these.
@@ -157,7 +157,7 @@ def task_path(task: str) -> str:
     """The path of a task.
 
     Raises:
-        InvalidArgument: this is no task id, and could lead to another path.
+        InvalidArgument: this is not a task id.
     """
     if not re.fullmatch(TASK_PATTERN, task):
         raise InvalidArgument("task: a task id is a-z, 0-9, _ and -, at most 64 of them")
@@ -165,7 +165,7 @@ def task_path(task: str) -> str:
 
 
 def version_path(task: str, version: int) -> str:
-    """The path of a version; raises InvalidArgument as `task_path`, or where it is below 1."""
+    """The path of a version; raises InvalidArgument as `task_path`, or if the number is below 1."""
     if version < 1:
         raise InvalidArgument("version: versions are numbered from 1")
     return f"{task_path(task)}/versions/{version}"
@@ -177,7 +177,7 @@ def alias_path(task: str, alias: str) -> str:
 
 
 def alias_name(alias: str) -> str:
-    """The alias itself; raises InvalidArgument where it is none."""
+    """The alias itself; raises InvalidArgument if it is malformed."""
     if not re.fullmatch(ALIAS_PATTERN, alias):
         raise InvalidArgument("alias: an alias is a-z, 0-9, _ and -, a letter first, at most 64 of them")
     return alias
@@ -198,7 +198,7 @@ def checksum(data: bytes, claimed: str | None) -> Mapping[str, str]:
         claimed: its SHA-256 in hex as known from elsewhere; None: computed here.
 
     Raises:
-        InvalidArgument: the claim is no SHA-256, or another file's.
+        InvalidArgument: `claimed` is not a SHA-256, or not that of the file.
     """
     digest = sha256(data).hexdigest()
     if claimed is not None and claimed.lower() != digest:

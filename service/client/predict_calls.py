@@ -1,4 +1,4 @@
-"""What can be asked about images, each as a call."""
+"""Predictions as calls."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -20,19 +20,19 @@ def predict(
     version: int | None = None,
     alias: str | None = None,
 ) -> Call[PredictAnswer]:
-    """What a task says about one or more images.
+    """Classify one or more images by one task.
 
     Args:
         task: its id.
         images: one, or several in a sequence: bytes of a JPEG, PNG or WebP file, a path to one, a file open for bytes,
             a Pillow image (upright by its EXIF orientation), or an array of uint8 (height, width, channels).
-        top_k: how many labels to name, best first; None: as many as the server usually names.
+        top_k: the number of labels to name, best first; None: the server's default.
         output: "probabilities", "logits" or "features"; None: probabilities.
         version: the version to ask; None: the one behind `alias`.
         alias: the alias to ask; None: `live`.
 
     Raises:
-        InvalidArgument: both version and alias, no image, something else than an image, or a name that is none.
+        InvalidArgument: both version and alias, no image, something else than an image, or a malformed name.
         OSError: a file cannot be read.
     """
     if version is not None and alias is not None:
@@ -52,14 +52,14 @@ def predict_many(
     top_k: int | None = None,
     output: Output | None = None,
 ) -> Call[FanoutAnswer]:
-    """What many tasks say about the same images; what the tasks have in common is computed once.
+    """Classify the same images by many tasks. The server computes their common trunk once.
 
     Args:
         tasks: their ids; "all": every task that is served.
         images, top_k, output: as for one task.
 
     Raises:
-        InvalidArgument: no task, no image, or a name that is none.
+        InvalidArgument: no task, no image, or a malformed name.
         OSError: a file cannot be read.
     """
     names = [ALL_TASKS] if isinstance(tasks, str) else list(tasks)
@@ -72,7 +72,7 @@ def predict_many(
 
 
 def _asking(path: str, shape: type[Shape], query: tuple[tuple[str, str], ...], images: Images) -> Call[Shape]:
-    """One image is the body itself, several are a form: neither grows as base64 would."""
+    """One image is the body itself, several are a form: neither is larger than the images, as base64 would be."""
     files = encoded(images)
     if len(files) > 1:
         return Call("POST", path, document(shape), query=query, images=files)

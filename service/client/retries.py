@@ -1,7 +1,7 @@
-"""Which attempt of a call comes next, after how long, and until when. Waits for nothing itself.
+"""Retries of a call: whether to try again, after which delay, and until when. Waits for nothing itself.
 
-Exponential back-off with full jitter: before the attempt after the n-th, anything from 0 to first · 2^(n-1) seconds,
-at most `most`; what Retry-After asks for comes on top, so that those who were told the same do not return together.
+Delays are exponential back-off with full jitter: after attempt n, a random time from 0 to first · 2^(n-1) seconds, at
+most `most`. The time of Retry-After is added to it. So clients that got the same Retry-After do not return together.
 """
 
 import logging
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a call may take, and how often it is tried.
+    """The limits of a call: its total time and its number of attempts.
 
     Attributes:
         seconds: until the call's answer must be there, attempts and waits together.
-        connect_seconds: for one connection to come about.
+        connect_seconds: for opening one connection.
         attempts: at most, the first included.
         first: longest wait before the second attempt, in seconds; it doubles from one to the next.
         most: longest wait, in seconds, beside what the server asks for.
@@ -51,7 +51,7 @@ class RetryPolicy:
     now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Check the times and the attempts."""
         if not min(self.seconds, self.connect_seconds, self.first, self.most) > 0 or self.attempts < 1:
             raise InvalidArgument("times must be positive, and there must be at least one attempt")
 
@@ -81,15 +81,15 @@ class Attempts:
         return left
 
     def connect(self) -> float:
-        """Seconds for a connection to come about; raises DeadlineExceeded."""
+        """Seconds for opening a connection; raises DeadlineExceeded."""
         return min(self.left(), self._policy.connect_seconds)
 
     def late(self) -> DeadlineExceeded:
-        """What it means that the deadline has passed."""
+        """The error for a deadline that has passed."""
         return DeadlineExceeded(f"{self._call}: no answer within {self._policy.seconds:g} s")
 
     def named(self, error: ClientError) -> ClientError:
-        """The same error; it knows of the attempts."""
+        """The same error, with the request's id and the number of attempts."""
         error.attempts, error.request_id = self._begun, self.request_id
         return error
 
@@ -97,7 +97,8 @@ class Attempts:
         """Seconds to wait before the next attempt.
 
         Raises:
-            ClientError: `error`, as there is none: sending again could do harm or no good, or would be too late.
+            ClientError: `error` itself, if there is no next attempt: it could do harm, would not help, or would be too
+            late.
         """
         self.named(error)
         if self._begun >= self._policy.attempts or not _may_repeat(self._call.repeat, error):

@@ -8,12 +8,12 @@ from service.schemas import Health, TaskDetail, TaskList, UploadAnswer
 
 
 def tasks() -> Call[TaskList]:
-    """All published tasks, those that cannot be served with the reason."""
+    """All published tasks; those that cannot be served have a reason."""
     return Call("GET", "/v1/tasks", document(TaskList))
 
 
 def task(name: str) -> Call[TaskDetail]:
-    """All there is to know about one task: description, labels, cost, provenance, aliases, versions, generation.
+    """Everything about one task: description, labels, cost, provenance, aliases, versions, generation.
 
     Raises:
         InvalidArgument: this is no task id.
@@ -32,8 +32,8 @@ def upload(
 ) -> Call[UploadAnswer]:
     """Publish a task adapter file; it answers predictions when this returns.
 
-    A checksum goes with it always, so that nothing else can be published than what was meant; the same bytes are the
-    same version however often they are sent, and so a lost answer is asked for again.
+    A checksum always goes with the file, so damaged bytes are never published. Sending the same bytes twice gives the
+    same version, so the call is repeated if its answer was lost.
 
     Args:
         name: the task's id.
@@ -56,7 +56,7 @@ def upload(
 
 
 def describe(name: str, text: str, *, generation: int | None = None) -> Call[TaskDetail]:
-    """Describe a task in other words than its file does.
+    """Replace the description in a task's file by another.
 
     Args:
         name: the task's id.
@@ -86,7 +86,7 @@ def delete_task(name: str, *, generation: int | None = None) -> Call[None]:
 
 
 def repeat(generation: int | None) -> Repeat:
-    """A change may be sent again where a precondition keeps it from being made twice."""
+    """A change may be repeated if its precondition prevents a second effect."""
     return Repeat.UNDONE if generation is None else Repeat.ALWAYS
 
 

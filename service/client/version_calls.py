@@ -1,4 +1,4 @@
-"""The versions of a task, and the aliases that point at them; each thing to do with them is a call."""
+"""Calls about the versions of a task, and about the aliases that point at them."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from service.schemas import AliasAnswer, AliasList, VersionDetail, VersionList
 
 
 def versions(task: str) -> Call[VersionList]:
-    """All versions of a task, newest first; raises InvalidArgument where this is no task id."""
+    """All versions of a task, newest first; raises InvalidArgument if this is not a task id."""
     return Call("GET", f"{task_path(task)}/versions", document(VersionList))
 
 
 def version(task: str, number: int) -> Call[VersionDetail]:
-    """All there is to know about one version; raises InvalidArgument where it cannot exist."""
+    """Everything about one version; raises InvalidArgument if it cannot exist."""
     return Call("GET", version_path(task, number), document(VersionDetail))
 
 
@@ -46,12 +46,12 @@ def delete_version(task: str, number: int, *, generation: int | None = None) -> 
 
 
 def aliases(task: str) -> Call[AliasList]:
-    """All aliases of a task, and where they point; raises InvalidArgument where this is no task id."""
+    """All aliases of a task with their targets; raises InvalidArgument if this is not a task id."""
     return Call("GET", f"{task_path(task)}/aliases", document(AliasList))
 
 
 def alias(task: str, name: str) -> Call[AliasAnswer]:
-    """Where one alias points; raises InvalidArgument where a name is none."""
+    """The target of one alias; raises InvalidArgument if a name is malformed."""
     return Call("GET", alias_path(task, name), document(AliasAnswer))
 
 
@@ -67,7 +67,7 @@ def set_alias(
         generation: the task's, as last seen: Conflict if it has changed since.
 
     Raises:
-        InvalidArgument: a name is none, or there are no weights.
+        InvalidArgument: a name is malformed, or there are no weights.
     """
     if not isinstance(target, int) and not target:
         raise InvalidArgument("target: give a version, or weights")
@@ -119,7 +119,7 @@ def rollback(task: str, *, alias: str = "live", generation: int | None = None) -
 
 
 def _whole(reply: Reply) -> bytes:
-    """The file, if it is the one that its entity tag names."""
+    """The file, if its SHA-256 is that of its entity tag."""
     if reply.headers.get("etag") != f'"{sha256(reply.body).hexdigest()}"':
         raise InvalidAnswer("the file that arrived has not the SHA-256 that the server gave")
     return reply.body

@@ -1,4 +1,4 @@
-"""A call as a request of the HTTP library, and that library's errors as ours: what both clients share of it."""
+"""Converts calls to requests of the HTTP library, and its errors to ours. Both clients use this."""
 
 import os
 import ssl
@@ -23,11 +23,11 @@ def trusting(
     certificate: str | os.PathLike[str] | None = None,
     certificate_key: str | os.PathLike[str] | None = None,
 ) -> ssl.SSLContext:
-    """Whom to trust over HTTPS, and who the caller is there.
+    """The trusted authorities for HTTPS, and the caller's own certificate.
 
     Args:
-        ca: a file, or a folder as OpenSSL hashes it, of the authorities whose servers are trusted, in PEM; None: those
-            that the environment names in SSL_CERT_FILE or SSL_CERT_DIR, or else those of the system.
+        ca: a PEM file, or a folder hashed by OpenSSL, with the trusted certificate authorities. None: SSL_CERT_FILE or
+            SSL_CERT_DIR of the environment, or else the authorities of the system.
         certificate: a file with the caller's own certificate in PEM, for servers that ask for one.
         certificate_key: a file with its private key; None: it lies in the same file.
 
@@ -45,7 +45,7 @@ def trusting(
 
 
 def _no_password() -> str:
-    """Instead of a question at the terminal."""
+    """Refuses a password, which OpenSSL would ask for at the terminal."""
     raise ValueError("the private key asks for a password")
 
 
@@ -59,7 +59,7 @@ def options(url: str, key: str | None, tls: ssl.SSLContext | None = None) -> Map
     """Arguments for the HTTP library's own client.
 
     Raises:
-        InvalidArgument: the address or the key is none, or the authorities that the environment names cannot be read.
+        InvalidArgument: the address or the key is malformed, or the authorities of the environment cannot be read.
     """
     try:
         address = httpx.URL(url)
@@ -105,7 +105,7 @@ def reply_of(response: httpx.Response, body: bytes) -> Reply:
 
 @contextmanager
 def translated(call: Call[object], http: httpx.Client | httpx.AsyncClient, attempts: Attempts) -> Iterator[None]:
-    """Inside, the HTTP library's errors become ours."""
+    """A context that turns the HTTP library's errors into ours."""
     try:
         yield
     except (httpx.HTTPError, TimeoutError) as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Lock, local
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adapters_store import TaskAdapter
 from adapters_store.artifact import Step, unrecorded
-from backbone import Backbone, Preprocessing
+from backbone import Backbone, Preprocessing, unknown_scores
 from service.engine.accounting import Cost, cost_of, spent_by, trunk_flops
 from service.engine.cache import DEFAULT_BUDGET, Cache, TierUsage, Usage
 from service.engine.planning import plan
@@ -61,6 +61,7 @@ class RowResult:
         flops_saved: what pruning saved: against the same task at its initial widths.
         flops_shared: what sharing saved: spent + shared is what the row costs alone.
         timing: filled in by the batcher.
+        unknown: the unknown score, above 1 where the task does not know such images; None where its file has no rule.
     """
 
     logits: np.ndarray
@@ -69,6 +70,12 @@ class RowResult:
     flops_saved: int
     flops_shared: int
     timing: Timing = Timing()
+    unknown: float | None = None
+
+
+def is_known(score: float) -> bool:
+    """Whether an image of this unknown score is like those that its task was trained on."""
+    return score <= 1
 
 
 class SoundThreads:
@@ -223,14 +230,41 @@ class Engine:
         staged = stage(self.backbone.preprocessing, [rows[index].pixels for index in batch.images])
         with self._computing:
             groups = self._threads.run(lambda: self._runtime.forward(staged, batch))
-        answers = [pair for logits, features in groups for pair in zip(logits.numpy(), features.numpy(), strict=True)]
+        answers = [
+            answer
+            for group, outputs in zip(batch.groups, groups, strict=True)
+            for answer in _answers(group.resident, *(part.numpy() for part in outputs))
+        ]
         spent = spent_by(residents, images, self._trunk)
         places = zip(rows, batch.places, spent, strict=True)
         return [_result(row.resident.cost, answers[place], flops) for row, place, flops in places]
 
 
-def _result(alone: Cost, answer: tuple[np.ndarray, np.ndarray], spent: int) -> RowResult:
-    return RowResult(*answer, flops_spent=spent, flops_saved=alone.saved, flops_shared=alone.spent - spent)
+class _Answer(NamedTuple):
+    """Logits, features and unknown score of one row."""
+
+    logits: np.ndarray
+    features: np.ndarray
+    unknown: float | None
+
+
+def _answers(resident: Resident, logits: np.ndarray, features: np.ndarray) -> list[_Answer]:
+    """The rows of one task; the score comes after the features, so it needs nothing of a runtime."""
+    scores: list[None] | list[float] = [None] * len(logits)
+    if resident.known is not None:
+        scores = unknown_scores(features, resident.known).tolist()
+    return list(map(_Answer, logits, features, scores))
+
+
+def _result(alone: Cost, answer: _Answer, spent: int) -> RowResult:
+    return RowResult(
+        answer.logits,
+        answer.features,
+        flops_spent=spent,
+        flops_saved=alone.saved,
+        flops_shared=alone.spent - spent,
+        unknown=answer.unknown,
+    )
 
 
 def number(images: Sequence[np.ndarray]) -> list[int]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from adapters_store import Manifest, TaskAdapter
 from adapters_store.artifact import Step, unrecorded
-from backbone import Backbone, SiteWeights, reference_logits
+from backbone import Backbone, KnownFeatures, Reference, SiteWeights, reference_outputs, unknown_scores
 from backbone.memory import in_pages
 from service.engine.accounting import Cost
 from service.engine.errors import (
@@ -27,7 +27,7 @@ from service.engine.errors import (
     WidthMismatch,
 )
 
-_TOLERANCE = 1e-3  # of golden logits, relative to max(1, max |golden logit|)
+_TOLERANCE = 1e-3  # of golden outputs, relative to max(1, the largest magnitude)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -41,6 +41,7 @@ class Resident:
         head: weight (K, F) and bias (K).
         first_site: the first live site, where its rows leave the trunk; the number of sites where none is live.
         cost: FLOPs of one image, alone.
+        known: which features belong to images that the task knows; None where its file does not say.
         block: one-dimensional; all tensors above are views of it.
     """
 
@@ -51,6 +52,7 @@ class Resident:
     first_site: int
     cost: Cost
     block: Tensor
+    known: KnownFeatures | None = None
 
     @property
     def nbytes(self) -> int:
@@ -68,11 +70,13 @@ def resident_of(adapter: TaskAdapter, sha256: str, cost: Cost) -> Resident:
     arrays = [adapter.head_weight, adapter.head_bias]
     for index in live:
         arrays += [adapter.sites[index].down, adapter.sites[index].up]
+    arrays += adapter.known or ()
     block = in_pages(sum(array.size for array in arrays), torch.float32)
     weight, bias, *parts = _views(block, [array.shape for array in arrays])
     for array, view in zip(arrays, (weight, bias, *parts), strict=True):
         np.copyto(view.numpy(), array)  # through NumPy: the arrays are read-only, which torch warns about
-    pairs = zip(parts[::2], parts[1::2], strict=True)
+    ends = parts[: 2 * len(live)]
+    pairs = zip(ends[::2], ends[1::2], strict=True)
     return Resident(
         sha256=sha256,
         manifest=adapter.manifest,
@@ -81,7 +85,16 @@ def resident_of(adapter: TaskAdapter, sha256: str, cost: Cost) -> Resident:
         first_site=min(live, default=len(adapter.manifest.widths)),
         cost=cost,
         block=block,
+        known=_known(adapter.manifest, parts[2 * len(live) :]),
     )
+
+
+def _known(manifest: Manifest, parts: Sequence[Tensor]) -> KnownFeatures | None:
+    known = manifest.answers and manifest.answers.known
+    if not known:
+        return None
+    mean, basis, factor, centres = (part.numpy() for part in parts)
+    return KnownFeatures(mean, basis, factor, centres, known.residual_variance, known.threshold)
 
 
 def _views(block: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
@@ -137,11 +150,13 @@ class GoldenCheck:
         reference: of the reference forward, recomputed here.
         engine: of this engine's own forward; reported, not limited.
         tolerance: upper limit of `reference`.
+        score: of the unknown score, by the reference forward; None where the file does not say what is known.
     """
 
     reference: float
     engine: float
     tolerance: float
+    score: float | None = None
 
 
 def verify(
@@ -156,18 +171,34 @@ def verify(
         answer: the engine's own logits (K,) for pixels (H, W, 3).
 
     Raises:
-        GoldenMismatch: the reference forward differs by more than the tolerance.
+        GoldenMismatch: the reference forward or its unknown score differs by more than the tolerance.
         GoldenNotFinite: the engine's own answer has NaN or infinity.
     """
     golden = adapter.golden_logits
-    tolerance = _TOLERANCE * max(1.0, float(np.abs(golden).max()))
-    reference = _distance(reference_logits(backbone, resident.sites, resident.head, adapter.golden_image), golden)
+    outputs = reference_outputs(backbone, resident.sites, resident.head, adapter.golden_image)
+    reference, tolerance = _distance(outputs.logits, golden), _tolerance(golden)
     if not reference <= tolerance:  # not `>`: NaN must fail
         raise GoldenMismatch(f"golden logits differ by {reference:.3g}, allowed are {tolerance:.3g}")
+    score = _check_score(adapter, resident, outputs)
     own = answer(backbone.preprocessing.pixels(Image.fromarray(adapter.golden_image)))
     if not np.isfinite(own).all():
         raise GoldenNotFinite("the engine's answer to the golden image is not finite")
-    return GoldenCheck(reference, _distance(own, golden), tolerance)
+    return GoldenCheck(reference, _distance(own, golden), tolerance, score)
+
+
+def _check_score(adapter: TaskAdapter, resident: Resident, outputs: Reference) -> float | None:
+    """How far the unknown score is from the file's; None where it has none."""
+    if resident.known is None or adapter.golden_score is None:
+        return None
+    score = _distance(unknown_scores(outputs.features[None], resident.known), adapter.golden_score)
+    tolerance = _tolerance(adapter.golden_score)
+    if not score <= tolerance:
+        raise GoldenMismatch(f"the golden unknown score differs by {score:.3g}, allowed are {tolerance:.3g}")
+    return score
+
+
+def _tolerance(golden: np.ndarray) -> float:
+    return _TOLERANCE * max(1.0, float(np.abs(golden).max()))
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -141,14 +141,14 @@ def _parameters(given: Mapping[str, Any]) -> Parameters:
 def infer_response(found: Inference) -> bytes:
     """The answer to a request for inference."""
     (task,) = found.outputs.tasks
-    tensors = [answers.tensor(spec, task.served, task.results) for spec in found.parsed.outputs]
+    tensors = answers.tensors(found.outputs, found.parsed)
     message = pb.ModelInferResponse(
         model_name=task.served.task,
         model_version=str(task.served.info.version),
         id=found.parsed.id or "",
-        raw_output_contents=[tensor.data for tensor in tensors],
+        raw_output_contents=[tensor.data for _, tensor in tensors],
     )
-    for spec, tensor in zip(found.parsed.outputs, tensors, strict=True):
+    for spec, tensor in tensors:
         message.outputs.add(name=spec.name, datatype=tensor.datatype, shape=tensor.shape)
     for name, value in answers.parameters(found.outputs).items():
         if isinstance(value, str):

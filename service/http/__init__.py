@@ -1,1 +1,1 @@
-"""HTTP: routes, bodies and answers, the limits around them, and the OpenAPI document."""
+"""HTTP: routes, bodies and answers, limits around them, and the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, the error table, and the limits around all of it. Wires, and decides nothing."""
+"""Builds the ASGI application from routes, the error table and the limits around them. It decides nothing itself."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -84,14 +84,14 @@ def _answers(api: FastAPI, scope: Scope) -> bool:
 
 
 async def _handle_scarcity(request: Request, error: Exception) -> Response:
-    """Answer a lack of memory; whatever else has this class is a bug, and goes on to be logged."""
+    """Answer a lack of memory. Any other error of this class is a bug, which is raised again and logged."""
     if not is_out_of_memory(error):
         raise error
     return await _handle(request, error)
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    """Answer any error by the one table, and note it for the metrics."""
+    """Answer an error by the table of problems.py, and note it for the metrics."""
     record_of(request.scope).error = error
     if isinstance(error, Unauthorized):
         request.app.state.service.wrong_keys.note(*sender_of(request.scope))

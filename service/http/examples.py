@@ -68,7 +68,7 @@ _UPLOAD: Document = {
     "dry_run": False,
     "generation": 17,
     "checks": _CHECKS,
-    "golden": {"reference": 2.4e-7, "engine": 2.4e-7, "tolerance": 0.0041},
+    "golden": {"reference": 2.4e-7, "engine": 2.4e-7, "tolerance": 0.0041, "score": 1.2e-7},
 }
 _SCRAPED = '# TYPE mimi_requests_total counter\nmimi_requests_total{outcome="ok",task="digits"} 3.0\n'
 _ALIAS: Document = {"alias": "live", "weights": _CANARY}
@@ -244,6 +244,7 @@ _OPTIONS: Document = {
     "images": {"type": "array", "items": _BINARY, "minItems": 1},
     "top_k": {"type": "integer", "minimum": 1, "maximum": 10_000},
     "output": {"enum": ["probabilities", "logits", "features"]},
+    "threshold": {"type": "number", "minimum": 0, "maximum": 1},
 }
 _TASKS: Document = {"type": "array", "items": {"type": "string", "pattern": TASK_PATTERN}, "maxItems": MAX_TASKS}
 # a PNG of 8 x 8 pixels
@@ -268,6 +269,7 @@ PREDICT_BODY = _body(
     _OPTIONS,
     {
         "the best two": {"value": {"images": [_DOT], "top_k": 2}},
+        "labels from 0.9 on": {"value": {"images": [_DOT], "threshold": 0.9}},
         "logits": {"value": {"images": [f"data:image/png;base64,{_DOT}"], "output": "logits"}},
     },
 )
@@ -282,6 +284,9 @@ FANOUT_BODY = _body(
 
 _RESULT: Document = {
     "predictions": [{"label": "3", "index": 3, "probability": 0.96}],
+    "labels": ["3"],
+    "known": True,
+    "unknown_score": 0.62,
     "gflops_spent": 0.1022,
     "gflops_saved": 0.0066,
     "gflops_shared": 0.08,

@@ -1,8 +1,8 @@
-"""What any request may cost before a route sees it: bytes counted while they arrive, a least rate, unambiguous framing.
+"""Limits that every request must keep before a route sees it: bytes, a minimum rate, and unambiguous framing.
 
-Pure ASGI, outside every parser: Content-Length may lie or be absent, and no parser caps what it spools. An answer
-that goes out before the body was read closes the connection, so that nobody can go on sending for ever. A route is
-not done before its client has read the answer, so that what it holds meanwhile is bounded by the route's own limits.
+This is pure ASGI, in front of every parser: Content-Length may be wrong or absent, and parsers do not limit what they
+buffer. An answer before the end of the body closes the connection, so that nobody can send for ever. A route ends
+only when its client has read the answer. So the route's own limits also bound the memory that it holds meanwhile.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ class _Exchange:
         self.received = 0
 
     def distrust(self) -> None:
-        """Where this request ends is not certain: the connection must end with it."""
+        """The end of this request is not certain, so the connection is closed after it."""
         self._complete = False
 
     async def receive(self) -> Message:

@@ -1,6 +1,6 @@
 """Completes the OpenAPI document that FastAPI makes: request bodies, errors, and commands of curl.
 
-FastAPI documents errors as plain JSON; here they become what is really sent.
+FastAPI documents errors as plain JSON; here they get the schemas of the real error bodies.
 """
 
 import re

@@ -1,8 +1,10 @@
-"""Which web pages may talk to this server: the Host header against DNS rebinding, the Origin header against others.
+"""Decides which web pages may call this server: the Host header stops DNS rebinding, the Origin header other sites.
 
-A page of any site can make a browser send requests to loopback. By name it would send its own (rebinding: refused by
-Host), by address it would say so (refused by Origin, unless keys protect the server or CORS allows the page).
-Also what the layers inside need not know: targets in absolute form, and HEAD.
+A page of any site can make a browser send requests to loopback. If the page uses a name, the Host header carries the
+foreign name (DNS rebinding) and is refused. If it uses the address, its Origin header is foreign and is refused, unless
+keys protect the server or CORS allows the page.
+
+This layer also handles targets in absolute form and HEAD, so that the layers inside need not.
 """
 
 import re
@@ -52,7 +54,7 @@ class OriginsMiddleware:
 
 
 class SharedAnswers(CORSMiddleware):
-    """Outside of the limits: lets the pages that may call read every answer, refusals included."""
+    """Outside of the limits: lets allowed pages read every answer, refusals included."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and mark its answer; a preflight is answered, and marked, inside."""
@@ -63,7 +65,7 @@ class SharedAnswers(CORSMiddleware):
 
 
 class Preflights(CORSMiddleware):
-    """Inside of the limits: answers what browsers ask before they send a page's request."""
+    """Inside of the limits: answers a browser's preflight requests."""
 
     async def simple_response(
         self, scope: Scope, receive: Receive, send: Send, request_headers: RequestHeaders
@@ -73,7 +75,7 @@ class Preflights(CORSMiddleware):
 
 
 def with_cors(kind: type[CORSMiddleware], app: ASGIApp, settings: Settings) -> ASGIApp:
-    """The application behind one of the layers above; itself where no pages may call."""
+    """The application inside one of the layers above; unchanged if no foreign pages may call."""
     if not settings.cors_origins:
         return app
     return kind(
@@ -91,7 +93,7 @@ def _is_preflight(scope: Scope) -> bool:
 
 
 class TargetMiddleware:
-    """Brings a request into its usual form, outside of everything that reads it.
+    """Brings a request's target into its usual form before any other layer reads it.
 
     A target in absolute form, as to a proxy, names the host instead of the Host header (RFC 9112, section 3.2.2).
     """
@@ -117,7 +119,7 @@ def sender_of(scope: Scope) -> tuple[str | None, str | None]:
 
 
 class HeadMiddleware:
-    """Answers HEAD wherever GET is answered: as GET, without the body, which uvicorn leaves out."""
+    """Answers HEAD like GET; uvicorn leaves out the body."""
 
     def __init__(self, app: ASGIApp, *, has_own: Callable[[Scope], bool]) -> None:
         """`has_own` tells whether a route answers this HEAD itself."""
@@ -131,10 +133,10 @@ class HeadMiddleware:
 
 
 def check(method: str, path: str, headers: Headers, settings: Settings) -> None:
-    """Judge a request by where it says it goes, and where it comes from.
+    """Judge a request by its Host and its Origin.
 
     Raises:
-        MisdirectedRequest: its Host is none of ours; health is answered under any name.
+        MisdirectedRequest: its Host names another server. Requests for health may name any.
         ForeignOrigin: a page of another site would change something, and no key is needed.
     """
     host, origin = _value(headers, b"host"), _value(headers, b"origin")
@@ -158,7 +160,7 @@ def is_ours(host: str, settings: Settings) -> bool:
 
 
 def name_in(host: str) -> str | None:
-    """The name or address in a Host header, in lower case, without port and final dot; None where there is none."""
+    """The name or address in a Host header, in lower case, without port and final dot; None if there is none."""
     found = _HOST.fullmatch(host.lower())
     return found[1].removesuffix(".") or None if found else None
 

@@ -1,4 +1,4 @@
-"""h11's parser and uvicorn's flow control, each with one more bound. They know nothing of what is said over HTTP."""
+"""h11's parser and uvicorn's flow control, each with one more limit. They know nothing of the application."""
 
 import h11
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -31,11 +31,11 @@ class Pieces(h11.Connection):
 
 
 class Flow(FlowControl):
-    """Reading that can be held up, whoever wants to go on."""
+    """Flow control whose reading can be paused from outside, also when uvicorn wants to go on."""
 
     held = False
 
     def resume_reading(self) -> None:
-        """Go on, unless reading is held up."""
+        """Go on, unless reading is paused."""
         if not self.held:
             super().resume_reading()

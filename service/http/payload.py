@@ -52,9 +52,11 @@ class PredictSchema(NamedTuple):
     words: str
 
 
-ONE_TASK = PredictSchema(PredictOptions, PredictJson, _OTHER_STRINGS, "top_k (1 to 10000) and output")
+ONE_TASK = PredictSchema(
+    PredictOptions, PredictJson, _OTHER_STRINGS, "top_k (1 to 10000), output and threshold (0 to 1)"
+)
 MANY_TASKS = PredictSchema(
-    FanoutOptions, FanoutJson, _OTHER_STRINGS + MAX_TASKS, f"top_k, output and up to {MAX_TASKS} tasks"
+    FanoutOptions, FanoutJson, _OTHER_STRINGS + MAX_TASKS, f"top_k, output, threshold and up to {MAX_TASKS} tasks"
 )
 
 
@@ -65,6 +67,7 @@ class Payload:
     images: tuple[bytes, ...]
     top_k: int | None = None
     output: Output | None = None
+    threshold: float | None = None
     tasks: tuple[str, ...] = ()
 
 
@@ -161,7 +164,8 @@ def _from_form(parts: list[Part], limits: FormLimits, schema: PredictSchema) -> 
 
 def _payload(images: tuple[bytes, ...], options: PredictOptions) -> Payload:
     tasks: Sequence[str] = getattr(options, "tasks", ())
-    return Payload(images, options.top_k, options.output, (ALL_TASKS,) if tasks == ALL_TASKS else tuple(tasks))
+    named = (ALL_TASKS,) if tasks == ALL_TASKS else tuple(tasks)
+    return Payload(images, options.top_k, options.output, options.threshold, named)
 
 
 def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK, longest: int | None = None) -> Payload:

@@ -1,10 +1,10 @@
 """Places for connections: how many may be open, and which one is closed when there are too many.
 
-A connection is known when its client has shown a valid key on it, or where no keys are needed. All others are
-strangers. Strangers share a few places, and those of one address share fewer, so that nobody without a key can keep
-others out. A new connection takes the place of a stranger's that waits for its next request, the longest waiting
-first; then of a known one that waits. This is what nginx does with kept connections. Turns bound how often those go on
-together who send more than they wait for. Knows no HTTP.
+A connection is known when its client has sent a valid key on it, or if no keys are needed. All others are strangers.
+Strangers share a few places, and those of one address share fewer. So nobody without a key can keep others out. A new
+connection takes the place of an idle one: first of the stranger that has been idle longest, then of a known client.
+nginx does the same with keep-alive connections. A client that sends requests ahead of their answers waits for its
+turn; turns bound how often such clients go on. This file knows no HTTP.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from service.settings import Settings
 
 
 class Connection(Protocol):
-    """What is known of an open connection."""
+    """The state of an open connection."""
 
     @property
     def address(self) -> str:
@@ -33,7 +33,7 @@ class Connection(Protocol):
         ...
 
     def give_way(self) -> None:
-        """Go on without a place, because another one takes it: close soon, or take a new one for a new request."""
+        """Give up the place for another connection: close soon, or take a new place for a new request."""
         ...
 
 
@@ -41,7 +41,7 @@ class Places:
     """The open connections, each kind in the order of its last request. Belongs to the event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        """Begin with none; where no keys are needed, only the limit for all connections holds."""
+        """Begin with no connection. If no keys are needed, only the limit for all connections holds."""
         most = settings.connections
         self._most = most
         self._most_strangers = min(most, settings.keyless_connections) if settings.needs_key else most
@@ -55,7 +55,7 @@ class Places:
         return len(self._known) + len(self._strangers)
 
     def enter(self, connection: Connection) -> bool:
-        """Give a new connection a place; False where there is none, and none can be made."""
+        """Give a new connection a place; False if there is none, and none can be made."""
         if connection.known:
             made = len(self) < self._most or self._close_one(self._strangers) or self._close_one(self._known)
             if made:
@@ -77,7 +77,7 @@ class Places:
         return made
 
     def used(self, connection: Connection) -> None:
-        """A request of a connection was answered: it is the last to be closed of its kind."""
+        """A request of a connection was answered: it becomes the last of its kind to be closed."""
         if connection in self._strangers and not connection.known:
             del self._strangers[connection]
             self._strangers[connection] = None
@@ -98,7 +98,7 @@ class Places:
         return len(self._strangers) >= self._most_strangers or self._addresses[address] >= self._most_of_address
 
     def _promote(self) -> None:
-        """Count those as known whose key was found valid since their last request."""
+        """Mark connections as known if a valid key has come since their last request."""
         for each in [each for each in self._strangers if each.known]:
             self.used(each)
 
@@ -112,7 +112,7 @@ class Places:
 
 
 class Turns:
-    """Moments that connections share: however many of them wait, one goes on at a time. Belongs to the event loop."""
+    """A queue in which connections wait for their turn. They go on one at a time. Belongs to the event loop."""
 
     def __init__(self, seconds: float, most: float) -> None:
         """`seconds` lie between two turns; nobody waits longer than `most` seconds."""

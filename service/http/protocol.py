@@ -59,7 +59,7 @@ class Guard:
         settings: the limits.
         places: of the connections.
         refused: told about each refusal outside the application.
-        check_room: raises EngineError where a prediction would be refused now for want of room.
+        check_room: raises EngineError if a prediction would be refused now because the queue is full.
         lingering: connections whose last answer is on its way.
     """
 
@@ -114,7 +114,7 @@ class _Protocol(H11Protocol):
     # ---------------------------------------------------------------- as `places` sees it
     @property
     def known(self) -> bool:
-        """Whether a valid key came on this connection; True where none is needed."""
+        """Whether a valid key came on this connection; True if none is needed."""
         record = find_record(self.scope) if self.scope is not None else None
         self._proven = self._proven or not self.guard.settings.needs_key or bool(record and record.admitted)
         return self._proven
@@ -253,7 +253,7 @@ class _Protocol(H11Protocol):
             self._refuse(MalformedRequest("this is not a valid HTTP/1.1 request"))
 
     def shutdown(self) -> None:
-        """The server stops: answer what is under way, and what may be under way to us."""
+        """The server stops: answer the request under way, and one that may be on its way."""
         self._stopping = True
         if not self._in_request() and not self._closing:
             self._close_soon()
@@ -268,7 +268,7 @@ class _Protocol(H11Protocol):
             self.timeout_keep_alive_task = self.loop.call_later(max(0.1, left), self.timeout_keep_alive_handler)
 
     def finish(self) -> None:
-        """End the connection after an answer that came before its request's body: that is not parsed any more."""
+        """End the connection after an answer to a request whose body is not complete; the rest is not parsed."""
         if self.conn.our_state is h11.SEND_BODY:
             self.transport.write(self.conn.send(h11.EndOfMessage()) or b"")
         self.cycle.disconnected = True  # uvicorn needs no further message
@@ -367,7 +367,7 @@ class _Protocol(H11Protocol):
         return b"".join(self.conn.send(event) or b"" for event in events)
 
     def _close_softly(self) -> None:
-        """Say that nothing more comes, and throw away for a moment what still arrives."""
+        """Send the end of the connection, and discard for a moment what still arrives."""
         if self._closing or self.transport.is_closing():
             return
         self._closing = True

@@ -1,6 +1,6 @@
-"""Names every request and follows it to its answer, so that the metrics are told once what became of it.
+"""Gives every request an id and a record. When its answer begins, the metrics count it, once.
 
-Pure ASGI, outside of everything else: refusals of the layers inside carry the name and are counted as well.
+This is pure ASGI and the outermost layer, so refusals of the inner layers have the id and are counted as well.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,9 +21,9 @@ _NO_ANSWER = 499  # no standard status: the client was gone before its answer
 
 
 class RecordMiddleware:
-    """Adds X-Request-Id to every answer: the client's own where it sent a usable one, else a new one.
+    """Adds X-Request-Id to every answer: the client's own if it sent a usable one, else a new one.
 
-    While the server stops, every answer is the last one of its connection and says so.
+    While the server stops, every answer closes its connection.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -58,12 +58,12 @@ class RecordMiddleware:
             record.error = error
             await response_to(error, scope["path"])(scope, receive, named)
         finally:
-            self._metrics.finished(record, _NO_ANSWER)  # counts nothing where the answer was counted
+            self._metrics.finished(record, _NO_ANSWER)  # counts nothing if the answer was counted
             log_answer(scope, status=status, size=size, seconds=perf_counter() - record.started)
 
 
 def record_of(scope: Scope) -> RequestRecord:
-    """What is known of the request of this scope."""
+    """The record of the request of this scope."""
     record: RequestRecord = scope[_KEY]
     return record
 

@@ -1,15 +1,19 @@
 """Builds the API's answers from what the store, the registry and the engine return. Pure functions."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 
 from adapters_store import Manifest, TaskState, VersionInfo
 from backbone import Backbone
+from service.answers import given, is_sigmoid, probabilities_of
 from service.engine import RowResult
 from service.engine.accounting import Cost
-from service.predict import PARTS, Outputs, TaskOutput, softmax, timings
+from service.engine.core import is_known
+from service.predict import PARTS, Outputs, TaskOutput, timings
 from service.schemas import (
     DEFAULT_TOP_K,
     AliasAnswer,
@@ -100,7 +104,7 @@ def alias_list(task: str, state: TaskState) -> AliasList:
 
 
 def alias_answer(task: str, alias: str, split: splits.Split, generation: int) -> AliasAnswer:
-    """Where one alias points."""
+    """The versions that one alias points at."""
     return AliasAnswer(task=task, generation=generation, **_alias(alias, split).model_dump())
 
 
@@ -140,42 +144,55 @@ def _description(manifest: Manifest, cost: Cost | None) -> Description:
     )
 
 
-def predict_answer(outputs: Outputs, output: Output, top_k: int | None) -> PredictAnswer:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the answer to an image shall hold."""
+
+    output: Output = "probabilities"
+    top_k: int | None = None
+    threshold: float | None = None
+
+
+def predict_answer(outputs: Outputs, wish: Wish) -> PredictAnswer:
     """The answer of one task."""
     (task,) = outputs.tasks
     return PredictAnswer(
         task=task.served.task,
         version=task.served.info.version,
         sha256=task.served.info.sha256,
-        results=_results(task, output, top_k),
+        results=_results(task, wish),
         timings=timings(outputs),
     )
 
 
-def fanout_answer(outputs: Outputs, output: Output, top_k: int | None) -> FanoutAnswer:
+def fanout_answer(outputs: Outputs, wish: Wish) -> FanoutAnswer:
     """The answers of many tasks."""
     answers = [
         TaskAnswer(
             task=task.served.task,
             version=task.served.info.version,
             sha256=task.served.info.sha256,
-            results=_results(task, output, top_k),
+            results=_results(task, wish),
         )
         for task in outputs.tasks
     ]
     return FanoutAnswer(answers=answers, timings=timings(outputs))
 
 
-def _results(task: TaskOutput, output: Output, top_k: int | None) -> list[ImageResult]:
-    return [image_result(result, task.served, output, top_k) for result in task.results]
+def _results(task: TaskOutput, wish: Wish) -> list[ImageResult]:
+    return [image_result(result, task.served, wish) for result in task.results]
 
 
-def image_result(result: RowResult, served: LoadedVersion, output: Output, top_k: int | None = None) -> ImageResult:
+def image_result(result: RowResult, served: LoadedVersion, wish: Wish) -> ImageResult:
     """The answer to one image, of the kind asked for."""
+    named = _named(result.logits, served.manifest, wish) if wish.output == "probabilities" else _Named()
     return ImageResult(
-        predictions=_best(result.logits, served, top_k or DEFAULT_TOP_K) if output == "probabilities" else None,
-        logits=result.logits.tolist() if output == "logits" else None,
-        features=result.features.tolist() if output == "features" else None,
+        predictions=named.predictions,
+        labels=named.labels,
+        known=None if result.unknown is None else is_known(result.unknown),
+        unknown_score=result.unknown,
+        logits=result.logits.tolist() if wish.output == "logits" else None,
+        features=result.features.tolist() if wish.output == "features" else None,
         gflops_spent=result.flops_spent / _GIGA,
         gflops_saved=result.flops_saved / _GIGA,
         gflops_shared=result.flops_shared / _GIGA,
@@ -183,11 +200,23 @@ def image_result(result: RowResult, served: LoadedVersion, output: Output, top_k
     )
 
 
-def _best(logits: np.ndarray, served: LoadedVersion, top_k: int) -> list[Prediction]:
-    """The most probable labels first."""
-    probabilities, labels = softmax(logits), served.manifest.labels
-    best = np.argsort(-logits, kind="stable")[:top_k]  # by logit, because many probabilities round to zero
-    return [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best.tolist()]
+class _Named(NamedTuple):
+    predictions: list[Prediction] | None = None
+    labels: list[str] | None = None
+
+
+def _named(logits: np.ndarray, manifest: Manifest, wish: Wish) -> _Named:
+    """The most probable labels first, and those that reach their threshold."""
+    probabilities, labels = probabilities_of(logits, manifest), manifest.labels
+    reached = given(probabilities, manifest, wish.threshold)
+    order = np.argsort(-logits, kind="stable")  # by logit, because many probabilities round to zero
+    best = order[: wish.top_k or DEFAULT_TOP_K]
+    if reached is not None and wish.top_k is None and is_sigmoid(manifest):
+        best = order[reached[order]]
+    return _Named(
+        [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best.tolist()],
+        None if reached is None else [labels[i] for i in order[reached[order]].tolist()],
+    )
 
 
 def listing(table: Mapping[str, TaskEntry], backbone: Backbone) -> TaskList:

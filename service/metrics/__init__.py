@@ -1,1 +1,1 @@
-"""What Prometheus scrapes: counters of events, gauges read at the scrape, and labels that stay bounded."""
+"""Metrics for Prometheus: counters of events, gauges that are read at each scrape, and a bounded number of labels."""

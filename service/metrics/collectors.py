@@ -1,4 +1,4 @@
-"""Gauges that are read when Prometheus scrapes: nobody keeps them, so they cannot be out of date."""
+"""Gauges whose values are read at each scrape, so they are never out of date."""
 
 from collections import Counter as Count
 from collections.abc import Container, Iterator, Mapping
@@ -68,7 +68,7 @@ class TasksCollector(Collector):
 
 
 class BuildCollector(Collector):
-    """What runs here: versions, and the backbone."""
+    """Versions of the software, and the backbone."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         self._labels = labels

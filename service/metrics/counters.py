@@ -1,7 +1,7 @@
 """Counters and histograms of events, in a Prometheus registry of our own.
 
-Labels name only what exists, their number is bounded, and the series of a deleted task are removed. What can be read
-at any time is read when Prometheus scrapes: see collectors.py.
+Labels name only what exists, their number is bounded, and the series of a deleted task are removed. Values that can be
+read at any time are gauges: see collectors.py.
 """
 
 from collections import deque
@@ -15,6 +15,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from service.engine import RowResult
+from service.engine.core import is_known
 from service.errors import KeyRefused
 from service.metrics.labels import OTHER, HeavyHitters, RecentlyUsed
 from service.metrics.tiers import LoadMetrics
@@ -35,7 +36,7 @@ _TENTHS = tuple(tenths / 10 for tenths in range(11))
 
 
 class Kind(Enum):
-    """What a request is to the metrics."""
+    """The kind of a request, for the metrics."""
 
     PREDICTION = "prediction"
     UPLOAD = "upload"
@@ -52,7 +53,7 @@ class AskedTask:
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What is known of one request; the routes fill it in, and `Metrics.finished` counts it.
+    """The record of one request. The routes fill it in, and `Metrics.finished` counts it.
 
     Attributes:
         started: when it began, on the clock of `perf_counter`.
@@ -109,14 +110,14 @@ class Metrics:
         self._spent = counter("mimi_gflops_spent", "10^9 FLOPs executed.", "task")
         self._saved = counter("mimi_gflops_saved", "10^9 FLOPs less than before pruning.", "task")
         self._shared = counter("mimi_gflops_shared", "10^9 FLOPs less than alone: what images and tasks share.", "task")
+        self._answers = counter("mimi_answers", "Images, by whether their task knows such images.", "task", "known")
         self._share = histogram(
             "mimi_trunk_share_ratio", "Part of an answer's FLOPs that it shared with others.", buckets=_TENTHS
         )
         self._uploads = counter("mimi_uploads", "Uploads of task adapter files, by what they came to.", "outcome")
         self._upload = histogram("mimi_upload_duration_seconds", "An upload as the client sees it, body included.")
         self._swaps = counter("mimi_swaps", "Times that another version began to answer for a task on this server.")
-        for outcome in OUTCOMES:
-            self._uploads.labels(outcome)  # a series that begins at 0 shows its first event as an increase
+        list(map(self._uploads.labels, OUTCOMES))  # a series that begins at 0 shows its first event as an increase
         ProcessCollector(registry=registry)
         self.loads = LoadMetrics(registry)
 
@@ -194,6 +195,9 @@ class Metrics:
         self._spent.labels(task).inc(sum(result.flops_spent for result in results) / _GIGA)
         self._saved.labels(task).inc(max(0.0, sum(result.flops_saved for result in results) / _GIGA))
         self._shared.labels(task).inc(sum(result.flops_shared for result in results) / _GIGA)
+        unknown = [result.unknown for result in results if result.unknown is not None]
+        for score in unknown:
+            self._answers.labels(task, str(is_known(score)).lower()).inc()
         for result in results:
             self._share.observe(result.flops_shared / (result.flops_spent + result.flops_shared))
 
@@ -206,7 +210,7 @@ class Metrics:
 
     def _remove(self, task: str) -> None:
         self._versions.forget(task)
-        for metric in (self._requests, self._duration, self._spent, self._saved, self._shared):
+        for metric in (self._requests, self._duration, self._spent, self._saved, self._shared, self._answers):
             metric.remove_by_labels({"task": task})
 
     def _remove_version(self, task: str, version: str) -> None:

@@ -1,4 +1,4 @@
-"""What Prometheus sees of adapters in memory: what each tier holds, and loads from the store."""
+"""Metrics of adapters in memory: the contents of each tier, and loads from the store."""
 
 from collections.abc import Callable, Iterator, Mapping
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from service.errors import NotReady, TaskUnavailable
 from service.metrics.counters import AskedTask, RequestRecord
-from service.oip.outputs import model_metadata
+from service.oip.outputs import chosen, model_metadata
 from service.oip.requests import InputLimits, ParsedRequest
 from service.oip.schemas import ModelMetadata
 from service.predict import Outputs
@@ -60,6 +60,7 @@ async def infer(
     parsed = await service.decoder.offload(lambda: parse(limits))
     (asked,) = record.asked
     served = await service.targets.ready([asked.named])
+    chosen(parsed, served[0].manifest)  # an output that the task does not have is refused before anything is computed
     patience = [each for each in (seconds, parsed.seconds) if each is not None]
     outputs = await service.predictor.predict(
         served,

@@ -20,18 +20,24 @@ from service.errors import InvalidInference
 from service.oip import tensors
 from service.oip.schemas import (
     FEATURES,
+    GIVEN,
     IMAGE,
+    KNOWN,
     LOGITS,
     PIXELS,
     PROBABILITIES,
+    UNKNOWN_SCORE,
     InferenceRequest,
     Input,
     RequestedOutput,
     bool_parameter,
     int_parameter,
+    share_parameter,
 )
 
 OUTPUTS = (LOGITS, PROBABILITIES, FEATURES)
+_ALL_OUTPUTS = (*OUTPUTS, GIVEN, KNOWN, UNKNOWN_SCORE)
+_NOT_RANKED = (GIVEN, KNOWN, UNKNOWN_SCORE)
 _MICRO = 1e-6
 _LARGEST = 2**63 - 1
 _MOST_CLASSES = 10_000
@@ -40,11 +46,18 @@ _CHANNELS = 3
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One output: as binary data or not; with `classification`, the best so many instead of the tensor."""
+    """One output: as binary data or not; with `classification`, its largest values instead of the tensor."""
 
     name: str
     binary: bool
     classification: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """How outputs come that the client did not name: as binary data or not."""
+
+    binary: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,10 +66,12 @@ class ParsedRequest:
 
     Attributes:
         images: in their order.
-        outputs: what to answer with.
-        id: the client's name for the request, to be given back.
+        outputs: those that the client wants.
+        id: the client's name for the request; the answer repeats it.
         seconds: its timeout; None: the server's.
         priority: as of `Batcher.submit`.
+        threshold: for all labels, in the place of those in the task's file.
+        others: how to answer with the outputs that only some tasks have; None where the client names its outputs.
     """
 
     images: Sequence[Picture]
@@ -64,6 +79,8 @@ class ParsedRequest:
     id: str | None = None
     seconds: float | None = None
     priority: int = DEFAULT_PRIORITY
+    threshold: float | None = None
+    others: Others | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +93,7 @@ class InputLimits:
 
 def lone_image(data: bytes) -> ParsedRequest:
     """The request of a body that is a single encoded image: all outputs, as binary data."""
-    return ParsedRequest([data], [OutputSpec(name, binary=True) for name in OUTPUTS])
+    return ParsedRequest([data], [OutputSpec(name, binary=True) for name in OUTPUTS], others=Others(binary=True))
 
 
 def parse_request(request: InferenceRequest, binary: memoryview, limits: InputLimits) -> ParsedRequest:
@@ -94,6 +111,8 @@ def parse_request(request: InferenceRequest, binary: memoryview, limits: InputLi
         id=request.id,
         seconds=timeout * _MICRO if timeout else None,
         priority=min(priority, LOWEST_PRIORITY) if priority else DEFAULT_PRIORITY,
+        threshold=share_parameter(parameters, "threshold"),
+        others=None if request.outputs else Others(_all_binary(request)),
     )
 
 
@@ -112,7 +131,7 @@ def _images(request: InferenceRequest, binary: memoryview, limits: InputLimits) 
 
 
 def _binary(tensor: Input, binary: memoryview) -> memoryview | None:
-    """The bytes behind the JSON that belong to the input; None where its data is in the JSON."""
+    """The bytes behind the JSON that belong to the input; None if its data is in the JSON."""
     size = int_parameter(tensor.parameters, "binary_data_size", most=_LARGEST)
     if (size is None) == (tensor.data is None):
         raise InvalidInference("an input has either data or binary_data_size")
@@ -150,7 +169,7 @@ def _numbers(tensor: Input, data: memoryview | None) -> np.ndarray:
 
 
 def _outputs(request: InferenceRequest) -> list[OutputSpec]:
-    binary = bool_parameter(request.parameters, "binary_data_output") or False
+    binary = _all_binary(request)
     if not request.outputs:
         return [OutputSpec(name, binary) for name in OUTPUTS]
     if len({output.name for output in request.outputs}) != len(request.outputs):
@@ -158,9 +177,15 @@ def _outputs(request: InferenceRequest) -> list[OutputSpec]:
     return [_output_spec(output, binary) for output in request.outputs]
 
 
+def _all_binary(request: InferenceRequest) -> bool:
+    return bool_parameter(request.parameters, "binary_data_output") or False
+
+
 def _output_spec(output: RequestedOutput, binary: bool) -> OutputSpec:
-    if output.name not in OUTPUTS:
-        raise InvalidInference(f"outputs are {', '.join(OUTPUTS)}")
+    if output.name not in _ALL_OUTPUTS:
+        raise InvalidInference(f"outputs are {', '.join(_ALL_OUTPUTS)}")
     own = bool_parameter(output.parameters, "binary_data")
     count = int_parameter(output.parameters, "classification", most=_MOST_CLASSES)
+    if count and output.name in _NOT_RANKED:
+        raise InvalidInference(f"the output {output.name} has no best classes")
     return OutputSpec(output.name, binary if own is None else own, count or None)

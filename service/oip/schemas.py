@@ -11,7 +11,8 @@ from adapters_store.strict_json import Json
 from service.errors import InvalidInference
 
 IMAGE, PIXELS = "image", "pixels"  # the inputs
-LOGITS, PROBABILITIES, FEATURES = "logits", "probabilities", "features"  # the outputs
+LOGITS, PROBABILITIES, FEATURES = "logits", "probabilities", "features"  # the outputs of every task
+GIVEN, KNOWN, UNKNOWN_SCORE = "given", "known", "unknown_score"  # of tasks whose files say how answers are read
 
 _FOREIGN = ("sequence_id", "sequence_start", "sequence_end", "shared_memory_region")
 
@@ -26,7 +27,7 @@ class Strict(BaseModel):
 
 
 class Input(Strict):
-    """One input tensor; its data lies here, or behind the JSON where `binary_data_size` is among the parameters."""
+    """One input tensor. Its data is here, or behind the JSON if `binary_data_size` is among the parameters."""
 
     name: _Name
     shape: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, max_length=8)
@@ -43,7 +44,7 @@ class RequestedOutput(Strict):
 
 
 class InferenceRequest(Strict):
-    """A request for inference; `model_name` and `model_version` are sent by some clients, the URL decides."""
+    """A request for inference. Some clients send `model_name` and `model_version`, but the URL decides."""
 
     id: Annotated[str, Field(max_length=1024)] | None = None
     model_name: str | None = None
@@ -78,7 +79,7 @@ def _place(where: tuple[int | str, ...]) -> str:
 
 
 def int_parameter(parameters: Parameters | None, name: str, *, most: int) -> int | None:
-    """A parameter that is a number from 0 to `most`; None where it is not given.
+    """A parameter that is a number from 0 to `most`; None if it is not given.
 
     Raises:
         InvalidInference: it is something else.
@@ -91,8 +92,22 @@ def int_parameter(parameters: Parameters | None, name: str, *, most: int) -> int
     return value
 
 
+def share_parameter(parameters: Parameters | None, name: str) -> float | None:
+    """A parameter that is a number from 0 to 1; None where it is not given.
+
+    Raises:
+        InvalidInference: it is something else.
+    """
+    value = (parameters or {}).get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise InvalidInference(f"the parameter {name} must be a number from 0 to 1")
+    return float(value)
+
+
 def bool_parameter(parameters: Parameters | None, name: str) -> bool | None:
-    """A parameter that is true or false; None where it is not given.
+    """A parameter that is true or false; None if it is not given.
 
     Raises:
         InvalidInference: it is something else.
@@ -110,7 +125,7 @@ class V2Answer(BaseModel):
 
 
 class InferenceError(V2Answer):
-    """What went wrong."""
+    """The error text."""
 
     error: str
 
@@ -162,13 +177,13 @@ class ModelReady(V2Answer):
 
 
 class OutputTensor(V2Answer):
-    """One output; its data lies behind the JSON where `binary_data_size` is among the parameters."""
+    """One output. Its data is behind the JSON if `binary_data_size` is among the parameters."""
 
     name: str
-    datatype: Literal["FP32", "BYTES"]
+    datatype: Literal["FP32", "BYTES", "BOOL"]
     shape: list[int]
     parameters: dict[str, int] | None = None
-    data: list[float | str] | None = None
+    data: list[bool | float | str] | None = None
 
 
 class InferenceResponse(V2Answer):

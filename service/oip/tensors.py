@@ -41,8 +41,7 @@ def numbers_of_json(data: Sequence[Any], shape: Sequence[int], datatype: str) ->
 def strings_of_json(data: Sequence[Any], shape: Sequence[int]) -> list[bytes]:
     """The elements of a BYTES tensor.
 
-    JSON strings are text, which no image is, so that base64 (or a data URI) is the only thing they can hold: the
-    protocol does not mention it, and clients send it.
+    The protocol says nothing about binary data in JSON strings. Clients send base64 or data URIs, so both are accepted.
 
     Raises:
         InvalidInference: elements that are not base64, or another number of them.
@@ -89,7 +88,7 @@ def numbers_of_bytes(data: memoryview, shape: Sequence[int], datatype: str) -> n
 
 
 def strings_of_bytes(data: memoryview, shape: Sequence[int]) -> list[bytes]:
-    """The elements of a BYTES tensor: each a length (4 bytes, little-endian) and so many bytes.
+    """The elements of a BYTES tensor: each is its length (4 bytes, little-endian) and its bytes.
 
     Raises:
         InvalidInference: an element that ends beyond the data, or another number of elements.

@@ -1,1 +1,1 @@
-"""What is published: tasks, versions and aliases, and how requests, uploads and loads reach them."""
+"""Published tasks, their versions and aliases; uploads, loads and changes of them."""

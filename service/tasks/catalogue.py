@@ -1,6 +1,6 @@
 """Reads tasks and versions from the store for those who manage them. Changes nothing.
 
-It lists every version, with or without an alias. Which version answers predictions is the registry's business.
+It lists every version, with or without an alias. The registry decides which version answers predictions.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Described:
 
 
 class Catalogue:
-    """Every call reads the store, and may take as long as it does."""
+    """Every call reads the store, and takes as long as that."""
 
     def __init__(self, store: Store, engine: Engine) -> None:
         self._store, self._engine = store, engine
@@ -55,7 +55,7 @@ class Catalogue:
         return state, state.versions[number]
 
     def split(self, task: str, alias: str) -> tuple[TaskState, dict[int, int]]:
-        """Where an alias points, by weight, and its task.
+        """The versions of an alias with their weights, and its task.
 
         Raises:
             UnknownTask, UnknownAlias, StoreError: there is none, or the store cannot be read.

@@ -1,6 +1,6 @@
 """If-Match and If-None-Match as this API means them: the entity tag of a task is its generation in quotes.
 
-A precondition that does not hold is a lost race, the store's own StaleGeneration, whoever finds it.
+A precondition that does not hold raises StaleGeneration, here as in the store.
 """
 
 import re
@@ -17,7 +17,7 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must be true of a task before it is changed; nothing, if nothing is set.
+    """The preconditions of a change to a task; there may be none.
 
     Attributes:
         generations: one of these must be the task's; from If-Match with tags.

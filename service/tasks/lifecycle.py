@@ -52,14 +52,14 @@ class Lifecycle:
         return generation
 
     def roll_back(self, task: str, alias: str = ALIAS, condition: Condition = ANYWAY) -> tuple[Split, int]:
-        """Return an alias to what it pointed at before its last move; doing it twice returns to where one was.
+        """Point an alias at its earlier target again. A second call undoes the first.
 
         Returns:
-            Where it points now, and the task's generation.
+            Its target now, and the task's generation.
 
         Raises:
             UnknownAlias: the task has no such alias.
-            NothingToRollBack: it never pointed anywhere else, or to what is deleted.
+            NothingToRollBack: it never pointed anywhere else, or the earlier version is deleted.
             StaleGeneration: somebody was faster; also without a condition. And as `move_alias`.
         """
         state, _ = self._look(task, condition)
@@ -127,7 +127,7 @@ class Lifecycle:
         return generation
 
     def _look(self, task: str, condition: Condition) -> tuple[TaskState, int | None]:
-        """A task as it is now, and what to expect of it when it is changed."""
+        """A task as it is now, and the generation that the store must find when it is changed."""
         state = self._store.snapshot()
         if task not in state.tasks:
             raise UnknownTask("there is no such task")
@@ -141,7 +141,7 @@ def _version(state: TaskState, number: int) -> VersionInfo:
 
 
 def target_before(store: Store, task: str, alias: str, *, generation: int) -> PastSplit:
-    """What an alias pointed at before its last move; None where there was nothing.
+    """The target of an alias before its last move; None if it did not exist.
 
     Args:
         store: whose log is read.
@@ -164,7 +164,7 @@ def target_before(store: Store, task: str, alias: str, *, generation: int) -> Pa
 
 
 def targets(changes: Iterable[Change], task: str, alias: str) -> list[PastSplit]:
-    """What an alias pointed at after each change that concerned it, oldest first."""
+    """The targets of an alias after each of its changes, oldest first."""
     return [target for change in changes for target in _targets(change.event, task, alias)]
 
 

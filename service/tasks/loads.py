@@ -1,8 +1,7 @@
-"""Loading: contents from the store into the engine, each read once however many requests wait for it.
+"""Loads contents from the store into the engine. Requests that wait for the same content share one load.
 
-A request that needs a content which is not resident waits for that load, and no other request waits. The store checks
-the hash of what it reads each time; the golden sample was checked when the file was uploaded. Knows neither tasks nor
-versions.
+Only requests that need the content wait for its load. The store checks the hash of what it reads each time; the golden
+sample was checked when the file was uploaded. Knows neither tasks nor versions.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Stats(Protocol):
-    """Is told about loads, in the threads that load."""
+    """Gets a call for each load, in the thread that loads."""
 
     def on_load(self, seconds: float) -> None:
         """A content was read and can answer."""
@@ -56,11 +55,11 @@ class Loads:
         self._under_way: dict[str, Future[tuple[Resident, bool]]] = {}
 
     async def resident(self, content: Content) -> Resident:
-        """A content's weights; a caller that stops waiting ends no load that others wait for.
+        """A content's weights. If a caller stops waiting, the load goes on for the others.
 
         Raises:
             LoadBacklog: too many others are being loaded.
-            StoreError, ArtifactError, AdmissionError: it cannot be read, or not be served here.
+            StoreError, ArtifactError, AdmissionError: it cannot be read, or cannot be served here.
         """
         if (found := self._engine.get(content.sha256)) is not None:
             return found

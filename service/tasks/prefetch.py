@@ -27,7 +27,7 @@ class Prefetch:
         self._failed: list[Content] = []
 
     async def follow(self, seconds: float) -> None:
-        """Load what is due, for ever; look for more every so often."""
+        """Load what is due, for ever. If nothing is due, look again after a while."""
         while True:
             try:
                 await self.once()

@@ -1,6 +1,7 @@
 """The registry's one thread, seen from the event loop.
 
-It makes changes one after the other, with a bound on how many wait, and reads the store for what others changed.
+It makes changes one after the other, and at most `backlog` may wait. It also reads the changes of other servers from
+the store.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ class Registrar:
     """Runs everything that changes a registry, one after the other, off the event loop.
 
     Attributes:
-        store_lost: whether nothing is where the store was; what is in memory is served on.
+        store_lost: whether the store is gone; tasks in memory are still served.
     """
 
     def __init__(self, registry: Registry, *, backlog: int) -> None:

@@ -1,10 +1,10 @@
-"""Follows the store: which version of which task answers, and which contents the engine should keep.
+"""Follows the store. Decides which version of a task answers, and which contents the engine keeps.
 
-A task is in the table as soon as it is in the store. Its weights are loaded when a request needs them, or before that
-while there is room. When this server moves an alias, it loads the version first. It evicts a content that no version
-names any more. A version that cannot be served is listed with the reason; other tasks and other aliases go on.
+A task is in the table as soon as it is in the store. Its weights are loaded ahead while there is room, or when a
+request needs them. When this server moves an alias, it loads the version first. It evicts a content that no version
+names any more. A version that cannot be served is listed with the reason; all others go on.
 
-Reading the table is safe from any thread. Everything that changes it belongs to one thread at a time.
+Any thread may read the table. Only one thread at a time may change it.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """The table of published tasks: their aliases, the versions behind them, and why a task cannot be served.
 
-Records are immutable. The exception is `Content`: it remembers what its load has shown.
+Records are immutable, except `Content`, which remembers the result of its last load.
 """
 
 import time
@@ -20,9 +20,9 @@ RETRY_SECONDS = 30.0  # before a content that could not be loaded is tried again
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Content:
-    """The bytes of a version, named by their hash, and what their last load has shown.
+    """The bytes of a version, named by their hash, and the result of their last load.
 
-    Whatever it has shown holds for every version with these bytes. Safe from any thread: each fact is one assignment.
+    The result holds for every version with these bytes. Safe from any thread: each fact is one assignment.
 
     Attributes:
         sha256: their hash.

@@ -1,7 +1,7 @@
 """Finds the versions that a prediction asks: by an alias of a task, by number, or every task. Knows no HTTP, no images.
 
-A request resolves each target once, so that a split alias is drawn once. Finding a version is immediate. Making it
-ready may take its load, which no other request waits for.
+A request resolves each target once, so that a split alias is drawn once. Finding a version takes no time. Its weights
+may have to be loaded; other requests do not wait for that.
 """
 
 import asyncio

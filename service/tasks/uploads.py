@@ -1,4 +1,4 @@
-"""Uploads of task adapter files: each is checked completely, then published and taken over, as the upload asks.
+"""Uploads of task adapter files. A file is checked completely, then published and served.
 
 A refused upload leaves no trace in the store or in the engine. Knows no HTTP; belongs to the registry's thread.
 """
@@ -72,10 +72,10 @@ class Upload:
 
     Attributes:
         task: its id.
-        data: the bytes of a task adapter file.
+        data: the bytes of the task adapter file.
         condition: what must be true of the task.
-        checksums: what the client said of the bytes.
-        activate: whether the live alias shall point at it.
+        checksums: those that the client sent.
+        activate: whether the alias `live` then points at it.
         dry_run: check everything, publish nothing.
     """
 
@@ -89,13 +89,13 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """What an upload led to; after a dry run, what it would lead to.
+    """The result of an upload, or of a dry run.
 
     Attributes:
         version: the number of the version that has these bytes.
         sha256: of the bytes.
-        created: False where the task had these bytes already.
-        generation: of the task; after a dry run the present one, 0 where there is no such task.
+        created: False if the task had these bytes already.
+        generation: of the task; after a dry run the present one, 0 if there is no such task.
         golden: how far the recomputed golden sample is from the file's.
         checks: what was checked.
     """

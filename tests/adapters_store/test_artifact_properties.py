@@ -1,4 +1,4 @@
-"""What holds for every adapter and every damage: a round trip loses nothing, and a bad file raises only our errors."""
+"""Properties of every adapter and every damage: a round trip loses nothing, and a bad file raises only our errors."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Conformance: aliases, deletions and what the log tells of them, the same on every place."""
+"""Conformance: aliases, deletions and their log entries, the same on every backend."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Damaged stores: what can be read is served, what cannot is named, and nothing is written before a repair."""
+"""Damaged stores: readable parts are served, unreadable ones are named, and nothing is written before a repair."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""What is special about the folder place: every system call of a write may fail, and nothing planted is followed."""
+"""The particulars of the folder backend: every system call of a write may fail, and planted links are not followed."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Full and read-only disks, as the kernel makes them, in a process of its own."""
+"""Real full and read-only disks, in a separate process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Conformance: the log and its snapshots, when opened again and when damaged, the same on every place."""
+"""Conformance: the log and its snapshots, when opened again and when damaged, the same on every backend."""
 
 from contextlib import closing
 

@@ -1,4 +1,4 @@
-"""What is special about object stores: how they fail, and that their error texts stay inside."""
+"""The particulars of object stores: their failures, and that their error texts are not passed on."""
 
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -1,4 +1,4 @@
-"""Conformance: publishing and reading, the same on every place."""
+"""Conformance: publishing and reading, the same on every backend."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +14,7 @@ from tests.adapters_store.backends import Interrupted, Place
 
 @pytest.fixture
 def other(place: Place) -> Iterator[Store]:
-    """Another process's store on the same place."""
+    """Another process's store over the same data."""
     with closing(place.open()) as opened:
         yield opened
 

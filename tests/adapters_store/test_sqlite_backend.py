@@ -1,4 +1,4 @@
-"""What is special about the SQLite place: whose file it is, when it is full, and that it gives room back."""
+"""The particulars of the SQLite backend: owner of the file, full disks, and freed space."""
 
 import errno
 import os

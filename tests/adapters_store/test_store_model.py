@@ -166,7 +166,7 @@ class StoreModel(RuleBasedStateMachine):
     @precondition(lambda self: self.saved is not None)
     @rule(name=TASKS, data=CONTENTS)
     def go_back(self, name: str, data: bytes) -> None:
-        """An older state is put in the place: it is noticed before anything is acknowledged, and read anew."""
+        """An older state replaces the store: it is noticed before anything is acknowledged, and read anew."""
         went_back = self.saved[1] < self.generation
         with closing(self.place.backend()) as backend:
             there = {item.name for folder in FOLDERS for item in backend.list(folder)}
@@ -202,7 +202,7 @@ class StoreModel(RuleBasedStateMachine):
         self._take_over(self.handles[0].snapshot())
 
     def _take_over(self, state: State) -> None:
-        """After a loss, the model is whatever was repaired: the invariants say that it is one consistent state."""
+        """After a loss, the model takes over the repaired state; the invariants check that it is consistent."""
         contents = {digest(data): data for data in (b"one", b"two", b"three")}
         self.generation = state.generation
         for name in self.tasks:

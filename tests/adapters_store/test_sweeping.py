@@ -1,4 +1,4 @@
-"""Conformance: what a sweep takes and what it leaves, also while others publish; and the seeding of a new store."""
+"""Conformance: the blobs that a sweep removes and keeps, also while others publish; and the seeding of a new store."""
 
 from contextlib import closing
 
@@ -34,7 +34,7 @@ class DeletedMeanwhile(Interrupted):
 
 
 class Forgetful(Interrupted):
-    """A real backend that loses what it is told to write anew."""
+    """A real backend that loses objects that are written again."""
 
     def replace(self, name: str, data: bytes) -> None:
         self._backend.delete(name)

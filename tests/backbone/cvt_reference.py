@@ -95,7 +95,7 @@ class Reference(nn.Module):
 
 
 def random_reference() -> Reference:
-    """What starts at a constant is moved, the statistics of batch norm included, so that each value counts."""
+    """Constant initial values are changed, batch norm's statistics included, so that each value counts."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Reference().eval()

@@ -1,4 +1,4 @@
-"""What an image may cost is judged by its bytes, and metadata never decides whether its pixels are answered."""
+"""The cost of an image is judged by its bytes, and metadata never decides whether an image is answered."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""What colours mean is part of an image: wide ones become those of sRGB."""
+"""Colour profiles: wide colours are converted to sRGB."""
 
 import io
 import struct

@@ -7,10 +7,11 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from timm.models.eva import Eva
 from timm.models.vision_transformer import checkpoint_filter_fn
 
 import backbone
-from backbone import BUNDLED, load_backbone
+from backbone import BUNDLED, flatten, load_backbone
 from backbone.errors import UnknownBackbone, UnsupportedBackbone, WeightsInvalid, WeightsUnavailable
 
 FILE = Path(backbone.__file__).parent / "weights" / BUNDLED / "model.safetensors"
@@ -105,15 +106,34 @@ def test_an_architecture_that_is_no_flat_list_is_refused(name: str) -> None:
         load_backbone(name, pretrained=False)
 
 
-@pytest.mark.parametrize("name", ["vit_base_patch16_siglip_224", "vit_little_patch16_reg4_gap_256"])
-def test_a_vit_with_unknown_parts_is_refused_or_equal(name: str) -> None:
-    """Attention pooling is refused; registers and average pooling are known."""
-    if "siglip" in name:
-        with pytest.raises(UnsupportedBackbone):
-            load_backbone(name, pretrained=False)
-    else:
-        network = load_backbone(name, pretrained=False)
-        assert network(torch.zeros(1, 3, *network.preprocessing.size)).shape == (1, network.feature_dim)
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"use_rot_pos_emb": False}, "without rotary"),
+        ({"qk_norm": True}, "query/key norms"),
+        ({"use_post_norm": True}, "EvaBlockPostNorm"),
+        ({"global_pool": "max"}, "pooling 'max'"),
+    ],
+)
+def test_an_eva_with_unknown_parts_is_refused(changes: dict[str, object], part: str) -> None:
+    shape = {"img_size": 28, "patch_size": 14, "embed_dim": 64, "depth": 1, "num_heads": 2, "use_rot_pos_emb": True}
+    model = Eva(**{**shape, **changes}, num_classes=0)
+    model.pretrained_cfg = {"input_size": (3, 28, 28)}
+    with pytest.raises(UnsupportedBackbone, match=part):
+        flatten("an eva", model)
+
+
+def test_dinov3_takes_weights_under_metas_names(tmp_path: Path) -> None:
+    model = timm.create_model("vit_tiny_patch16_dinov3_qkvb", num_classes=0)
+    tensors = {
+        name.replace("reg_token", "storage_tokens")
+        .replace("gamma_1", "ls1.gamma")
+        .replace("gamma_2", "ls2.gamma"): value
+        for name, value in model.state_dict().items()
+    }
+    save_file(tensors, tmp_path / "dinov3.safetensors")
+    network = load_backbone("vit_tiny_patch16_dinov3_qkvb@64", weights=tmp_path / "dinov3.safetensors")
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, network.feature_dim)
 
 
 def test_without_a_network_the_error_names_the_weights_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

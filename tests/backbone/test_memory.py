@@ -1,4 +1,4 @@
-"""What every batch uses is kept and asks the kernel for next to nothing; what has pages of its own gives them back."""
+"""Memory of batches is kept, with almost no calls of the kernel; blocks with pages of their own return them."""
 
 import subprocess
 import sys

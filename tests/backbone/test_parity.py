@@ -51,13 +51,37 @@ def assert_parity(name: str, model: nn.Module, size: tuple[int, int]) -> None:
     ],
 )
 def test_features_equal_timms_own(name: str) -> None:
+    assert_parity(name, random_model(name), (224, 224))
+
+
+def random_model(name: str, **changes: object) -> nn.Module:
+    """timm's, in which every bias, table and scale counts: they start at a constant."""
     torch.manual_seed(0)
-    model = timm.create_model(name, num_classes=0).eval()
+    model: nn.Module = timm.create_model(name, num_classes=0, **changes).eval()
     with torch.no_grad():
-        for parameter in model.parameters():  # biases, tables and scales start at a constant: make each one count
+        for parameter in model.parameters():
             if parameter.ndim <= 1 or parameter.shape[-1] < 64:
                 parameter.add_(0.02 * torch.randn_like(parameter))
-    assert_parity(name, model, (224, 224))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("vit_base_patch16_siglip_224", 64),  # pooled by attention
+        ("vit_so400m_patch14_siglip_gap_224", 28),
+        ("eva02_tiny_patch14_224", 56),  # gate and value packed, mean of the patches
+        ("eva02_base_patch14_224", 42),  # queries, keys and values apart, a norm inside the MLP
+        ("eva02_base_patch16_clip_224", 64),  # a norm inside the attention, class token
+        ("vit_tiny_patch16_dinov3_qkvb", 64),  # halves rotate, registers, no position embedding
+        ("vit_small_plus_patch16_dinov3", 96),
+        ("vit_small_patch16_rope_mixed_224", 64),  # every block and head rotates in its own way
+        ("vit_base_patch16_rope_reg1_gap_256", 64),
+        ("vit_pe_core_tiny_patch16_384", 64),
+    ],
+)
+def test_features_of_other_vits_equal_timms_own(name: str, side: int) -> None:
+    assert_parity(name, random_model(name, img_size=side), (side, side))
 
 
 def test_features_of_the_bundled_weights_equal_timms_own() -> None:

@@ -1,4 +1,4 @@
-"""A real browser before a real server. Pages that ask anything elsewhere, or break their own policy, fail the test."""
+"""A real browser and a real server. A page that loads from elsewhere, or breaks its own policy, fails the test."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ def context(browser: "Browser") -> "Iterator[BrowserContext]":
 
 @pytest.fixture
 def page(context: "BrowserContext") -> "Iterator[Page]":
-    """A page; afterwards it must not have thrown, nor have been stopped by its policy, nor have asked elsewhere."""
+    """A page. The test fails if the page raised an error, broke its policy, or loaded from elsewhere."""
     page, wrong, asked = context.new_page(), list[str](), list[str]()
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda line: wrong.append(line.text) if "Security Policy" in line.text else None)

@@ -1,4 +1,4 @@
-"""For everybody: axe-core finds nothing serious, 390 pixels are wide enough, and the keyboard is all one needs."""
+"""Accessibility: axe-core finds no serious fault, 390 pixels are wide enough, and the keyboard suffices."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def show(page: Page, console: Live, where: str) -> None:
 
 
 def faults(page: Page) -> list[str]:
-    """What axe-core finds serious or critical."""
+    """The faults that axe-core reports as serious or critical."""
     page.evaluate(AXE)
     found: dict[str, Any] = page.evaluate("axe.run()")
     return [

@@ -1,4 +1,4 @@
-"""The files of the console: complete, under a strict policy, and what others wrote is as they wrote it."""
+"""The files of the console: complete, under a strict policy, with unchanged third-party files."""
 
 import re
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""What ships to run the server with others, as tests read it."""
+"""Readers for the files in deploy/: YAML, alerts, and the dashboard."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A real Prometheus as a process, with the configuration that ships, but for the address, the key and the patience."""
+"""A real Prometheus as a process, with the shipped configuration; only address, key and waiting times differ."""
 
 import socket
 import subprocess
@@ -34,11 +34,11 @@ class Prometheus:
         return float(found[0]["value"][1]) if found else None
 
     def get(self, path: str) -> Any:  # noqa: ANN401
-        """What its own interface says under a path."""
+        """The answer of its API under a path."""
         return self._client.get(path).json()["data"]
 
     def until(self, condition: Callable[["Prometheus"], bool]) -> None:
-        """Wait for what the next scrapes bring."""
+        """Wait until the next scrapes bring the expected series."""
         end = time.monotonic() + PATIENCE
         while not condition(self):
             assert time.monotonic() < end, "it never came true"

@@ -1,4 +1,4 @@
-"""The compose files: as the Compose specification wants them, and what they name is there."""
+"""The compose files follow the Compose specification, and the files that they name exist."""
 
 import re
 import subprocess

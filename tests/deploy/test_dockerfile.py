@@ -1,4 +1,4 @@
-"""The Dockerfile, read: two stages, pinned, without root, and made of what .dockerignore lets through."""
+"""The text of the Dockerfile: two stages, pinned, without root, and built only from files that .dockerignore admits."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the image installs is what pyproject.toml asks for, at versions and hashes that are written down."""
+"""The image installs the requirements of pyproject.toml at locked versions and hashes."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Prometheus' own tool on what ships for it; each alert fires when it should, and has its line in the runbook."""
+"""Prometheus' own tool checks the shipped files; each alert fires when it should, and is in the runbook."""
 
 import re
 import subprocess

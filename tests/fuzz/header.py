@@ -3,8 +3,8 @@
     python -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris numpy
     PYTHONPATH=. /tmp/fuzz/bin/python -m tests.fuzz.header --runs 1000000 --json docs/results/fuzz.json
 
-Any bytes are a task adapter or refused with an error of `adapters_store`; whatever else is raised ends the run. atheris
-has an environment of its own, as it instruments what it imports and is needed by nothing else.
+Any bytes are a task adapter or are refused with an error of `adapters_store`. Any other exception ends the run. atheris
+gets an environment of its own, because nothing else needs it and it instruments its imports.
 """
 
 import argparse
@@ -35,7 +35,7 @@ _MOST_HEADER = 2**16  # a mutated header is mostly one of another length, so the
 
 
 class Counts:
-    """What the inputs were."""
+    """Numbers of inputs by kind."""
 
     runs = 0
     accepted = 0

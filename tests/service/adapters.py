@@ -1,14 +1,35 @@
 """Small task adapters made on the spot: random weights, but true golden samples, through the real writer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import torch
 
-from adapters_store import BackboneRef, Manifest, Provenance, SiteArrays, TaskAdapter, digest, pack
-from backbone import Backbone, SiteWeights, adapter_flops, flops_of, load_backbone, reference_logits
+from adapters_store import (
+    Answers,
+    BackboneRef,
+    Known,
+    KnownArrays,
+    Manifest,
+    Provenance,
+    SiteArrays,
+    TaskAdapter,
+    digest,
+    pack,
+)
+from adapters_store.answers import SOFTMAX
+from backbone import (
+    Backbone,
+    SiteWeights,
+    adapter_flops,
+    flops_of,
+    known_features,
+    load_backbone,
+    reference_logits,
+    unknown_scores,
+)
 
 
 @cache
@@ -30,12 +51,24 @@ class Made:
         return digest(self.data)
 
     def logits(self, image: np.ndarray) -> np.ndarray:
-        """What the reference forward gives for an image uint8 (h, w, 3)."""
+        """The reference forward's logits for an image uint8 (h, w, 3)."""
         return _reference(self.adapter.sites, self.adapter.head_weight, self.adapter.head_bias, image)
 
 
-def make(seed: int = 0, *, classes: int = 4, live: Sequence[int] = (3, 7), width: int = 2) -> Made:
-    """A task adapter with `width` neurons at each live site."""
+def make(
+    seed: int = 0,
+    *,
+    classes: int = 4,
+    live: Sequence[int] = (3, 7),
+    width: int = 2,
+    activation: str = "",
+    threshold: float = 1e6,
+) -> Made:
+    """A task adapter with `width` neurons at each live site.
+
+    With an `activation` it says how its answers are read: at temperature 2, from 0.25 on, and images are known whose
+    distance is at most `threshold`.
+    """
     backbone, random = bundled_backbone(), np.random.default_rng(seed)
     sites = {index: _site(random, width, backbone.sites[index].dim) for index in live}
     weight = random.normal(size=(classes, backbone.feature_dim)).astype(np.float32)
@@ -51,7 +84,28 @@ def make(seed: int = 0, *, classes: int = 4, live: Sequence[int] = (3, 7), width
         golden_image=image,
         golden_logits=_reference(sites, weight, bias, image),
     )
+    if activation:
+        adapter = with_answers(adapter, activation, threshold)
     return Made(pack(adapter), adapter)
+
+
+def with_answers(adapter: TaskAdapter, activation: str, threshold: float) -> TaskAdapter:
+    """The adapter with a made-up description of what it knows, and its true unknown score."""
+    classes, size = adapter.head_weight.shape
+    random, rank = np.random.default_rng(classes), 3
+    arrays = KnownArrays(
+        mean=random.normal(size=size).astype(np.float32),
+        basis=np.eye(rank, size, dtype=np.float32),
+        factor=np.eye(rank, dtype=np.float32) / 2,
+        centres=random.normal(size=(classes if activation == SOFTMAX else 1, rank)).astype(np.float32),
+    )
+    known = Known(threshold, 0.95, residual_variance=0.5)
+    answers = Answers(activation, 2.0, (0.25,) * classes, known, None)
+    features = _reference(
+        adapter.sites, np.eye(size, dtype=np.float32), np.zeros(size, np.float32), adapter.golden_image
+    )
+    scores = unknown_scores(features[None], known_features(arrays, known.residual_variance, known.threshold))
+    return replace(adapter, manifest=replace(adapter.manifest, answers=answers), known=arrays, golden_score=scores)
 
 
 def manifest(widths: tuple[int, ...], labels: tuple[str, ...], *, description: str = "") -> Manifest:

@@ -1,4 +1,4 @@
-"""What a client sends to ask or to upload, in every form there is."""
+"""Requests for predictions and uploads, in every form."""
 
 import base64
 from typing import Any

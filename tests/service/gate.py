@@ -25,7 +25,7 @@ class Gate:
 
 
 def until(condition: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
-    """Wait for something that should happen soon."""
+    """Wait until a condition holds that should hold soon."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came true"

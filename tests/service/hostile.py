@@ -1,4 +1,4 @@
-"""What every attack is judged by."""
+"""The check for the answer to any attack."""
 
 import httpx2 as httpx
 from hypothesis import HealthCheck, settings

@@ -1,4 +1,4 @@
-"""What tests of loading share: a small store whose reads they can hold up, over an engine with little memory."""
+"""Helpers for tests of loading: a small store whose reads can be paused, over an engine with little memory."""
 
 import threading
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ class Site:
 
 
 def serve(registry: Registry, loads: Loads, task: str, alias: str = "live") -> Resident:
-    """What answers, as a request would have it."""
+    """The version that would answer a request."""
     named = registry.resolve(task, alias)
     with suppress(AdaptersStoreError, EngineError):
         return loads.wait(named.content)

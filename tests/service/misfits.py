@@ -1,4 +1,4 @@
-"""Task adapter files that are sound, but do not fit; and one that was, until the disk failed."""
+"""Task adapter files that are valid but do not fit; and one that the disk damaged."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Checksums that come with a file: read as their standards say, refused where they cannot be, and true."""
+"""Checksums that come with a file: read as their standards say, refused if they cannot be, and true."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Many clients at once: batched together, swapped under, given up, refused; every answer whole and right."""
+"""Many clients at once, with swaps, cancellations and refusals; every answer is complete and right."""
 
 import random
 import socket

@@ -1,4 +1,4 @@
-"""Where settings come from: options over variables over the file over defaults, and nothing unknown."""
+"""Sources of settings: options, then variables, then the file, then defaults; unknown names are refused."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A disk without room, as the kernel makes it: 507, no trace, and the old version goes on answering."""
+"""A real full disk: 507, no trace, and the old version goes on answering."""
 
 import resource
 from pathlib import Path

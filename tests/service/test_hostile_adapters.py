@@ -1,4 +1,4 @@
-"""Uploads that mean harm leave no trace, and none makes a 500."""
+"""Hostile uploads leave no trace, and none causes a 500."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Images that mean harm are refused by kind, unusual ones are answered, and none makes a 500."""
+"""Hostile images are refused with their error, unusual ones are answered, and none causes a 500."""
 
 import io
 import struct

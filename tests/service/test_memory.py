@@ -1,4 +1,4 @@
-"""A server whose memory is limited while it runs: whoever gets no memory is told so, and nothing else breaks."""
+"""A server whose memory is limited while it runs: requests without memory are refused, and nothing else breaks."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""What becomes of a prediction that cannot be made; and probabilities."""
+"""Predictions that cannot be computed, and probabilities."""
 
 import asyncio
 import threading
@@ -12,10 +12,11 @@ from hypothesis.extra.numpy import arrays
 
 from adapters_store import VersionInfo
 from backbone import ImageLimits
+from service.answers import softmax
 from service.decoding import Decoder
 from service.engine import Batcher, DeadlineExceeded, Engine, Limits, Row, RowResult
 from service.errors import NonFiniteOutput
-from service.predict import Predictor, softmax
+from service.predict import Predictor
 from service.tasks.table import LoadedVersion
 from tests.service.adapters import bundled_backbone, make
 from tests.service.live import PATIENCE, encode, picture

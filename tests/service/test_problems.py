@@ -1,4 +1,4 @@
-"""The one table: every error of every layer has its status, and none tells what it should not."""
+"""The table of errors: every error of every layer has its status, and none reveals secrets."""
 
 import inspect
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The server as a process: it starts or says why not, drains on SIGTERM, and ends when its engine is lost."""
+"""The server as a process: it starts or gives the reason, drains on SIGTERM, and ends when its engine is lost."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""Settings are read from MIMI_ variables, and refused where they are unknown, out of range, or unsafe."""
+"""Settings are read from MIMI_ variables, and refused if they are unknown, out of range, or unsafe."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How a server stops: with notice and without a reset; and when its engine hangs, but not when it was frozen."""
+"""A server stops with notice and without resets; it ends if its engine hangs, but not if the process was frozen."""
 
 import http.client
 import signal
@@ -115,7 +115,7 @@ def test_nothing_is_reset_when_the_server_stops_under_load(
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a server with an engine that hangs looks, with a store in it."""
+    """The folder of a server whose engine hangs, with a store in it."""
     with closing(open_store(str(tmp_path / "store.db"))) as opened:
         opened.publish("cats", make(70).data)
     monkeypatch.setenv(FOLDER, str(tmp_path))

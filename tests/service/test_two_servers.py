@@ -38,7 +38,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def seen(client: httpx.Client) -> dict[str, Any]:
-    """What a server says of the task, and with which generation it answers."""
+    """A server's answer about the task, and its generation."""
     found: dict[str, Any] = client.get("/v1/tasks/cats").json()
     return found
 

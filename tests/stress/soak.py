@@ -24,8 +24,7 @@ import torch
 from torch import Tensor
 
 from backbone import Backbone, load_backbone
-from benchmarks.engine.material import pruned_task
-from benchmarks.engine.opened import open_over, references
+from benchmarks.engine.material import open_over, pruned_task, references
 from benchmarks.engine.worker import memory
 from benchmarks.measure import TOLERANCE, context, difference, write_json
 from service.engine import Batcher, DeadlineExceeded, Resident, Row, RowResult, TooMuchAhead

@@ -1,7 +1,7 @@
 """Training on device "cuda" without one: fake tensors know shapes and devices, and raise where devices are mixed.
 
-What they cannot show: numbers, streams, what is read back to the host, and the backward pass, for which autograd wants
-a real device. So gradients are made here, and no loss is read.
+They cannot show numbers, streams, reads back to the host, or the backward pass, for which autograd needs a real device.
+So gradients are made here, and no loss is read.
 """
 
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ from backbone import Backbone, load_backbone
 from backbone.kernels import multiplies_bf16
 from tests.training.small import small_backbone, small_options, small_prepared, small_set
 from training import frozen
-from training.export import golden_logits
+from training.export import golden_outputs
 from training.fit import logits_of
 from training.frozen import FrozenBackbone, FrozenLinear, autocast, compiled, frozen_backbone, lowers
 from training.mimi import Job, close_cycle, fit_cycle, train_mimi
@@ -125,7 +125,7 @@ def test_a_run_compiles_its_own_copy_and_writes_what_the_original_computes(
     monkeypatch.setattr(frozen, "compiled", recorded)
     job = Job(small_prepared(), small_backbone(), small_options(compile=True, target_sigma=16.0), tmp_path)
     adapter = unpack(train_mimi(job).adapter)
-    np.testing.assert_array_equal(adapter.golden_logits, golden_logits(job.backbone, adapter))
+    np.testing.assert_array_equal(adapter.golden_logits, golden_outputs(job.backbone, adapter).logits)
     assert len(copies) == 1
     assert all(site.branch._compiled_call_impl for site in copies[0].sites)
     assert not any(site.branch._compiled_call_impl for site in job.backbone.sites)
@@ -203,7 +203,7 @@ def test_a_run_in_bfloat16_trains_float32_and_writes_what_float32_computes(
     adapter = unpack(train_mimi(job).adapter)
     tensors = load_file(tmp_path / "checkpoint.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}, "weights and moments"
-    np.testing.assert_array_equal(adapter.golden_logits, golden_logits(job.backbone, adapter))
+    np.testing.assert_array_equal(adapter.golden_logits, golden_outputs(job.backbone, adapter).logits)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

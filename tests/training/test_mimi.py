@@ -17,7 +17,7 @@ from backbone.fingerprint import fingerprint_of
 from tests.training.small import small_backbone, small_options, small_prepared
 from training.checkpoint import locked, write_atomic
 from training.errors import CheckpointMismatch, Diverged, FolderInUse, UnwritableFile
-from training.export import Origin, from_file, golden_logits, to_file
+from training.export import Origin, from_file, golden_outputs, to_file
 from training.fit import Progress, evaluate
 from training.mimi import Job, Outcome, exported_size, fit_cycle, train_mimi
 from training.model import AdaptedModel
@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
 
 def test_golden_logits_are_those_of_the_written_file(tmp_path: Path) -> None:
     adapter = unpack(run(tmp_path).adapter)
-    assert np.array_equal(golden_logits(small_backbone(), adapter), adapter.golden_logits)
+    assert np.array_equal(golden_outputs(small_backbone(), adapter).logits, adapter.golden_logits)
 
 
 def test_test_accuracy_is_that_of_the_written_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees: a bar on a terminal, a line an epoch elsewhere."""
+"""The output for a person: a bar on a terminal, otherwise a line for each epoch."""
 
 import io
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The ladder of learning rates, and a search that is not content with the edge of its grid."""
+"""The series of learning rates, and a search that goes on beyond the edge of its grid."""
 
 import pytest
 

@@ -152,7 +152,7 @@ def test_an_epoch_of_the_whole_recipe_repeats(changes: dict[str, object]) -> Non
 
 
 def test_a_share_of_a_mixed_batch_sees_what_the_whole_batch_sees() -> None:
-    """What two processes compute of a batch is what one computes."""
+    """Two processes compute the same for a batch as one."""
     fit = replace(small_options().fit, **RECIPE)  # type: ignore[arg-type]
     model, train, rows = AdaptedModel(small_backbone(), (2, 0, 3, 1), 3), small_set(12, 0), torch.arange(12)
     fitting = Fitting(model, build_optimizer(model, fit), fit, seed=1)

@@ -6,7 +6,7 @@
     dataset.py     images at a seed                 pruned.py      MiMi and its variants
     measure.py     size and cost of a model
 
-Every method gets the same epochs with a schedule that really restarts in each cycle, the same images and
-augmentation, and a learning rate chosen on validation after one cycle on seed 0. A row after cycle k is
-compared with rows of other methods after (k + 1) · E epochs. Nothing here draws a figure or knows a command line.
+Every method gets the same images, augmentation and epochs, with a schedule that restarts in each cycle. Its learning
+rate is chosen on validation after one cycle on seed 0. A row after cycle k is compared with rows of other methods after
+(k + 1) · E epochs. Nothing here draws a figure or knows a command line.
 """

@@ -54,11 +54,11 @@ class Candidate:
     """A method made ready for a number of cycles.
 
     Attributes:
-        rates: its own learning rates to choose from; empty where there is no rate to choose.
+        rates: its own learning rates to choose from; empty if there is no rate to choose.
         first: trains one cycle and gives validation top-1 in [0, 1]; `train` in the same folder continues from there.
-        train: trains every cycle, or the rest of them, and gives a row for each finished figure: cycle, epochs,
-            seconds, accuracy on validation and test, size and cost.
-        model: at its largest, from backbone, classes and seed; None where nothing trains step by step.
+        train: trains every cycle, or the remaining ones. Gives a row for each finished figure: cycle, epochs, seconds,
+            accuracy on validation and test, size and cost.
+        model: at its largest, from backbone, classes and seed; None if nothing trains step by step.
     """
 
     rates: tuple[float, ...]
@@ -76,7 +76,7 @@ Raises:
 
 
 def where(method: MethodConfig) -> str:
-    """How an error names the place in the configuration."""
+    """The place in the configuration, for errors."""
     return f"[methods] {method.label}"
 
 
@@ -103,9 +103,9 @@ def _probe(trial: Trial) -> Iterator[Row]:
 def measure(model: TaskModel, trial: Trial, *, served: Served | None = None) -> Row:
     """Parameters in both conventions, GFLOPs of one image, and where the model begins to differ from the bare backbone.
 
-    GFLOPs are those of the served model. Where it differs from the trained one, `gflops_unmerged` is the trained one's.
-    `shared_gflops` is what tasks on one image could compute once: everything before the first site whose output
-    depends on a trained parameter. `sigma` is the paper's, 4 M / N, over all sites together.
+    GFLOPs are those of the served model. If the trained model differs, `gflops_unmerged` is that of the trained one.
+    `shared_gflops` is what tasks on one image could compute once: everything before the first site whose output depends
+    on a trained parameter. `sigma` is the paper's, 4 M / N, over all sites together.
     """
     own, head = model.parameter_counts()
     counted = paper_parameters(model, trial.backbone)
@@ -128,7 +128,7 @@ def measure(model: TaskModel, trial: Trial, *, served: Served | None = None) -> 
 
 
 def _prefix_flops(model: TaskModel) -> int:
-    """FLOPs of one image before the first site that differs; 0 where the stem trains."""
+    """FLOPs of one image before the first site that differs; 0 if the stem trains."""
     backbone = model.backbone
     if any(parameter.requires_grad for parameter in backbone.stem.parameters()):
         return 0
@@ -146,7 +146,7 @@ def _widths(model: AdaptedModel) -> Row:
 
 
 def seconds_until(folder: Path, cycle: int) -> float:
-    """Seconds of training up to the end of `cycle`, validation and test apart; 0 where no file was written.
+    """Seconds of training up to the end of `cycle`, validation and test apart; 0 if no file was written.
 
     An epoch that a crash made run twice counts once.
     """

@@ -1,7 +1,7 @@
 """Any TaskModel, cycle by cycle: the schedule restarts in each, and a checkpoint follows every epoch.
 
-A resumed training ends in the same result, on a CPU in the same bits. An epoch draws from its own number alone, so a
-checkpoint holds only weights, moments, buffers and counters.
+A resumed training gives the same result, on a CPU bit for bit. An epoch's random numbers depend on its own number
+alone, so a checkpoint holds only weights, moments, buffers and counters.
 """
 
 from collections.abc import Callable, Iterator
@@ -163,7 +163,7 @@ class Training:
 
     @property
     def _identity(self) -> dict[str, object]:
-        """What must agree for a checkpoint to be this training's."""
+        """The values that a checkpoint of this training must have."""
         return {
             "options": asdict(self.trial.fit) | {"seed": self.trial.seed},
             "data": self.trial.prepared.identity,

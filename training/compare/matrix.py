@@ -1,4 +1,4 @@
-"""The cells of a comparison: a method on a data set at a seed, and by which names they are found again.
+"""The cells of a comparison, each a method on a data set at a seed, and the names by which they are found again.
 
 Every row has two digests. `arena` covers everything that the methods on a data set share: rows of different arenas are
 never averaged. `cell` covers the arena and the method's own options: a row with it is not computed again.
@@ -30,7 +30,7 @@ class Entry:
     """A method of the configuration with the candidate that it names.
 
     Attributes:
-        rates: learning rates to choose from; empty where there is none to choose.
+        rates: learning rates to choose from; empty if there is none to choose.
     """
 
     method: MethodConfig

@@ -1,7 +1,7 @@
-"""What a comparison would train, what that costs, and what is missing for it; nothing is trained and nothing decoded.
+"""Plans a comparison: its trainings, their cost, and missing data. It trains and decodes nothing.
 
-Every method is measured for some steps on random images, at its largest size: MiMi gets cheaper as it shrinks. So the
-hours are an upper estimate for the device that measures, without reading and decoding the images.
+Every method is measured for some steps on random images, at its largest size; MiMi gets cheaper as it shrinks. So the
+hours are an upper estimate for this device. They leave out reading and decoding the images.
 """
 
 import time
@@ -65,10 +65,10 @@ _BATCHES = {"cpu": 4, "cuda": 64}  # images of a measured step, at most
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Images of a data set, and why it cannot be read; all None where that is all that is known.
+    """Images of a data set, and why it cannot be read; all None if that is all that is known.
 
     Attributes:
-        missing: what the loader said; None where the set is there.
+        missing: what the loader said; None if the set is there.
     """
 
     train: int | None = None
@@ -91,7 +91,7 @@ class Planned:
     """A cell of a plan.
 
     Attributes:
-        seconds: what is left to do of it, with the search for its rate; None where the data set's size is not known.
+        seconds: what is left to do of it, with the search for its rate; None if the data set's size is not known.
         refused: why the method cannot run on this backbone.
     """
 
@@ -102,7 +102,7 @@ class Planned:
 
 
 def size_of(data: DataConfig, root: Path, validation: float) -> Size:
-    """How many images a data set has, from its files or, where they are missing, from what was published."""
+    """The number of images of a data set, from its files or, if they are missing, from published figures."""
     try:
         found = opened(data, root)
     except DataError as error:
@@ -134,13 +134,20 @@ def _cut(size: Size, data: DataConfig, validation: float) -> Size:
     return replace(size, train=train, validation=held_back)
 
 
-def plan(config: Config, entries: Sequence[Entry], backbone: Backbone, sizes: Mapping[str, Size]) -> Iterator[Planned]:
-    """Every cell with its cost on the backbone's device."""
+def plan(
+    config: Config,
+    entries: Sequence[Entry],
+    backbone: Backbone,
+    sizes: Mapping[str, Size],
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[Planned]:
+    """Every cell with its cost on the backbone's device; `say` is told what is measured, before it is."""
     done = finished(config.runs)
 
     @cache
     def speed(place: int, name: str) -> Speed | str:
         entry, data = entries[place], next(each for each in config.data if each.name == name)
+        say(f"measuring {entry.method.label} on {backbone.name}")
         try:
             return measured(entry, backbone, data.fit, sizes[name].classes or 2)
         except (UnsupportedBackbone, BadConfig) as error:

@@ -1,7 +1,7 @@
-"""Works through a comparison until nothing is left to claim.
+"""Works through a comparison until no free cell is left.
 
-Several processes may share it: each holds the lock of the cell it works on, and the kernel drops the lock of one that
-dies. Finished cells have rows in the file of rows. A cell that was begun has checkpoints in its folder, and continues.
+Several processes may share it. Each holds the lock of the cell it works on; the kernel drops the lock of a process that
+dies. Finished cells have rows in the file of rows. A cell that was begun continues from the checkpoints in its folder.
 """
 
 import json
@@ -122,7 +122,7 @@ class Runner:
             return found
 
     def _score(self, cell: Cell, rate: float) -> float | None:
-        """Validation top-1 after one cycle, None where it diverges."""
+        """Validation top-1 after one cycle, None if it diverges."""
         try:
             return cell.entry.candidate.first(self._trial(cell, rate))
         except Diverged:
@@ -153,7 +153,7 @@ def finished(runs: Path) -> set[Key]:
 
 
 def tried_before(runs: Path, cell: str) -> Tried | None:
-    """What the rows of a cell, at any seed, say of the learning rates that were tried; None where there are none.
+    """The learning rates that were tried, from the rows of a cell at any seed; None if there are no rows.
 
     Raises:
         UnreadableRuns: a line of the file is no row.

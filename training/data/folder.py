@@ -1,10 +1,10 @@
 """Image folders: one folder a class, under a folder for each split or directly.
 
 A folder is a split where it has the name of one (see `training.data.sets.SPLITS`, in any case) and class folders in it.
-A class may be called "test": its folder has images in it. No image is left out in silence. Every file below a class
-folder must be an image, so that a stray file is an error; only hidden files and the files of file managers are ignored.
-Linked folders are followed, links to nothing and folders that cannot be read are errors. Only names are read here;
-images are read later, one by one.
+A class may be called "test": its folder has images in it. Every file below a class folder must be an image: a stray
+file is an error, so no image is left out silently. Only hidden files and the files of file managers are ignored. Linked
+folders are followed. Broken links and unreadable folders are errors. Only names are read here; images are read later,
+one by one.
 """
 
 import os
@@ -44,7 +44,7 @@ def load_folder(root: Path, name: str) -> Data:
 
 
 def _splits(root: Path) -> dict[str, Path]:
-    """The folder of each split; nothing where the folders are classes."""
+    """The folder of each split; nothing if the folders are classes."""
     folders = _folders(root)
     named = [folder for folder in folders if split_of(folder.name) and _folders(folder)]
     found = splits_among([folder.name for folder in named], str(root))

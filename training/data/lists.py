@@ -1,7 +1,7 @@
 """Lists of images: one line an image, with its path under a folder, a space, and the number of its class.
 
-The splits of DomainNet and VTAB-1k are published in this form. Nothing is decoded here, but every file must be there,
-so that a set that was unpacked in part is noticed before hours of training.
+The splits of DomainNet and VTAB-1k are published in this form. Nothing is decoded here, but every file must exist: an
+incompletely unpacked set is found before hours of training.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From what the user names to a data set: decides which source reads it, and reads nothing itself."""
+"""Finds the source that reads the data set of the user's specification. It reads nothing itself."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -65,8 +65,8 @@ def split_spec(spec: str) -> tuple[str, str]:
     """`hf`, `built-in` or the name of a published set, and the text behind its colon; ("", `spec`) for a path.
 
     Raises:
-        UnknownSource: a name is that of a built-in set and of a path here, a family of published sets has no member of
-            this name, or the folder is not given.
+        UnknownSource: a name is both a built-in set and a path here, a published set does not exist, or its folder is
+            missing.
     """
     name, colon, rest = spec.partition(":")
     if colon and name == HUB:

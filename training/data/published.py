@@ -1,7 +1,7 @@
 """CIFAR-10, CIFAR-100, SVHN and Flowers-102 as their authors publish them, read by torchvision from a local folder.
 
-Nothing is downloaded. torchvision compares the checksum of every file with the published one before it opens it, so
-no other pickle than CIFAR's own is ever loaded.
+Nothing is downloaded. torchvision compares the checksum of every file with the published one before it opens the file.
+So CIFAR's own pickles are the only ones that are ever loaded.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -28,7 +28,7 @@ class ImageSet(Protocol):
 
     @property
     def name(self) -> str:
-        """Where the images come from, for messages and provenance."""
+        """The source of the images, for messages and provenance."""
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ def carve(
     """Hold back `fraction` of every class.
 
     A class of two or more images gives at least one and keeps at least one; a class of one image keeps it. With groups
-    the same holds for the groups of a class, and a group is never divided. Where groups have different sizes, the share
-    is the largest that whole groups can make up, one group at least.
+    the same holds for the groups of a class, and a group is never divided. Groups of different sizes make up the
+    largest possible share, and at least one group is held back.
 
     Args:
         targets: class of every image.  # (n,)

@@ -1,10 +1,10 @@
 """FacT (Jie and Deng 2023, arXiv 2212.03145): the changes of all linear layers share one U and one V.
 
-Only a small core is a layer's own: dW = s · V core U, with U and V over M channels; a layer with 4M channels on a side
-takes that side in four groups. TT (tensor train) gives every layer its core; TK (Tucker) mixes every core from one
-tensor C with columns of P. On Swin, where widths differ, there is one U and V per width, as in the copy released with
-MiMi (which calls its TT "TK"); C is shared by all widths. That code applies U three times to the input of qkv, here
-once.
+Each layer has only a small core of its own: dW = s · V core U, with U and V over M channels. A layer with 4M channels
+on a side splits that side into four groups. TT (tensor train) gives every layer its core; TK (Tucker) mixes every core
+from one tensor C with columns of P. Swin has several widths, and one U and V for each, as in the copy released with
+MiMi (which calls its TT "TK"). All widths share C. That code applies U three times to the input of qkv, here it is
+applied once.
 """
 
 import torch
@@ -115,7 +115,7 @@ def _fact(backbone: Backbone, classes: int, seed: int, *, rank: int, scale: floa
 
 
 def _groups(site: SubLayer, name: str) -> tuple[int, int]:
-    """How often M goes into the layer's input and output channels.
+    """The layer's input and output channels as multiples of M.
 
     Raises:
         UnsupportedBackbone: it does not.

@@ -103,7 +103,7 @@ class Triplets(nn.Module):
         return functional.pad(functional.linear(functional.linear(x, self.q) * self.values, self.p), self.padding)
 
     def disorder(self) -> Tensor:
-        """How far P and Q are from orthonormal: the mean of both Frobenius norms."""
+        """The distance of P and Q from orthonormal: the mean of both Frobenius norms."""
         eye = torch.eye(len(self.values), device=self.values.device)
         norms = [torch.linalg.matrix_norm(gram - eye) for gram in (self.p.T @ self.p, self.q @ self.q.T)]
         return torch.stack(norms).mean()
@@ -157,15 +157,15 @@ class AdaLora(TaskModel):
         return int(self.left.item())
 
     def penalty(self) -> Tensor:
-        """What keeps every P and Q near orthonormal: scalar."""
+        """The penalty that keeps every P and Q near orthonormal: a scalar."""
         return _ORTHOGONALITY * torch.stack([path.disorder() for path in self.paths]).mean()
 
     @torch.no_grad()
     def after_step(self, step: int, total: int) -> None:
-        """Observe this step's gradients, lower the budget, and every `_EVERY` steps silence the triplets beyond it.
+        """Observe this step's gradients, lower the budget, and every `_EVERY` steps disable the triplets beyond it.
 
-        A silent triplet still has gradients, so that it can come back until the next choice. At the target the choice
-        stands, in later cycles too.
+        A disabled triplet still has gradients, so it can be enabled again at the next choice. Once the budget is at its
+        target, the choice is final, in later cycles too.
         """
         chosen = self.budget == self.target
         if not chosen:

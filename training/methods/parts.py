@@ -17,9 +17,9 @@ from backbone.swin_model import PatchEmbed
 
 
 def fork(backbone: Backbone, trained: Callable[[str], bool] | None = None) -> Backbone:
-    """The module structure of `backbone` anew over the same frozen tensors: 28 M parameters cost nothing twice.
+    """A new copy of the module structure of `backbone` that shares its frozen tensors.
 
-    Modules of the fork may be replaced and parameters added; `backbone` never notices.
+    Modules of the copy may be replaced and parameters added without an effect on `backbone`.
 
     Args:
         backbone: stays as it is.
@@ -36,7 +36,7 @@ def linears_of(branch: Branch) -> tuple[str, str]:
     """Names of the two linear layers of a branch.
 
     Raises:
-        UnsupportedBackbone: attention that has more than two, as CvT's.
+        UnsupportedBackbone: attention with more than two, such as CvT's.
     """
     if isinstance(branch, Mlp):
         return "fc1", "fc2"
@@ -49,7 +49,7 @@ def grid_of(backbone: Backbone) -> tuple[int, int]:
     """Rows and columns of patches behind the stem.
 
     Raises:
-        UnsupportedBackbone: a stem that is no plain patch embedding, as CvT's.
+        UnsupportedBackbone: a stem that is not a plain patch embedding, such as CvT's.
     """
     patch = getattr(backbone.stem, "patch", None)
     if not isinstance(patch, PatchEmbed | TimmPatchEmbed):
@@ -59,7 +59,7 @@ def grid_of(backbone: Backbone) -> tuple[int, int]:
 
 
 class Around(nn.Module):
-    """A part around the frozen `base`, in whose place it stands; `weight` and `in_features` stay readable."""
+    """A part that wraps the frozen `base` and replaces it; `weight` and `in_features` stay readable."""
 
     base: nn.Module
 
@@ -83,13 +83,13 @@ class Around(nn.Module):
         """One plain module that computes the same.
 
         Raises:
-            ValueError: no plain module does.
+            ValueError: no plain module can.
         """
         raise ValueError(f"{type(self).__name__} cannot be merged into the frozen network")
 
 
 class AroundLinear(Around):
-    """A part around a linear layer that leaves the whole affine, so that one linear layer can replace it."""
+    """A part around a linear layer whose result is still affine, so that one linear layer can replace it."""
 
     def merged(self) -> nn.Linear:
         """The linear layer with equal outputs, read off where the map sends 0 and the unit vectors."""
@@ -134,7 +134,7 @@ class Before(AroundLinear):
 
 
 class AroundBranch(Branch):
-    """A part around a whole branch, which no plain branch can replace.
+    """A part around a whole branch. No plain branch can replace it.
 
     `flops` are those of the frozen branch alone; training.methods.serving measures a model with everything in it.
     """

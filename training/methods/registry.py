@@ -1,9 +1,9 @@
 """Every method by name: how it is built, which learning rates to try, and whether it costs anything once merged.
 
-Rates are peaks for AdamW (training.fit) to choose from on validation. One rate for all, 5e-4, is the largest unfairness
-of the MiMi paper's table: scales were published at 5e-3 to 1e-2, FacT at 1e-3, prompts far above, and a whole network
-would diverge there. Prompts were published with SGD; their rates under AdamW are our own guess. Every grid follows the
-same rule (training.rates): three rungs of one ladder, extended where the best is at an edge.
+Rates are peaks for AdamW (training.fit) to choose from on validation. The MiMi paper's table uses one rate for all,
+5e-4, which is its largest unfairness. Scales were published at 5e-3 to 1e-2, FacT at 1e-3, prompts far above; a whole
+network would diverge at such rates. Prompts were published with SGD; their rates under AdamW are our own guess. Every
+grid follows the same rule (training.rates): three rates of one series, extended if the best is at an edge.
 """
 
 from collections.abc import Callable

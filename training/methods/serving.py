@@ -1,6 +1,6 @@
 """The cost of serving a trained model: its parts folded into the weights where that is possible, and its FLOPs.
 
-Knows no method: a part that stands around a module says itself which plain module replaces it (parts.Around.merged).
+This file knows no method: `parts.Around.merged` of a part gives the plain module that replaces it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +54,7 @@ def _replace_parts(module: nn.Module) -> None:
 
 
 def _sum_biases(backbone: Backbone) -> None:
-    """Where a position table trained, attention is made anew, so that it sums bias and mask once and for all."""
+    """Rebuild attention whose position table was trained, so that it sums bias and mask once."""
     for site in backbone.sites:
         old = site.branch
         if isinstance(old, WindowAttention) and old.position_table.requires_grad:
@@ -82,8 +82,8 @@ def true_flops(model: TaskModel) -> int:
 def paper_flops(model: TaskModel) -> int:
     """FLOPs of linear layers and convolutions alone, biases apart: attention products are left out.
 
-    The paper's bare Swin-T has 8.72 GFLOPs where this gives 8.70, so compare what a method adds to it: that agrees with
-    the table within 0.01.
+    For the bare Swin-T the paper has 8.72 GFLOPs and this function 8.70. So compare only the difference that a method
+    adds, which agrees with the table within 0.01.
     """
     counter = _LayerCounter()
     with counter:

@@ -1,8 +1,8 @@
 """SSF (Lian et al. 2022, arXiv 2210.08823): gamma · y + beta behind every convolution, norm and linear layer.
 
-As the authors' own code does it: behind the patch embedding's convolution and norm, both norms and all four linear
-layers of a block, the norm of patch merging (not its reduction), and the final norm. The copy released with MiMi
-leaves the values behind qkv and the second norm unused and scales before the final norm; that is not repeated here.
+Layers are those of the authors' code: the patch embedding's convolution and norm, both norms and all four linear layers
+of a block, the norm of patch merging (not its reduction), and the final norm. The copy released with MiMi does not use
+the values behind qkv and the second norm, and scales before the final norm. This file does not repeat that.
 """
 
 from copy import deepcopy

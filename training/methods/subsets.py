@@ -1,4 +1,4 @@
-"""Methods that add nothing and train a part of the network itself: all of it, one kind of block, biases, or the head.
+"""Methods that add no parameters. They train the whole network, one kind of block, the biases, or the head alone.
 
 MiMi (Marouf, Tartaglione, Lathuilière, WACV 2024), table 1; BitFit is Ben Zaken et al. 2022 (arXiv 2106.10199).
 """

@@ -1,9 +1,9 @@
 """VPT-deep (Jia et al. 2022, arXiv 2203.12119): learned tokens join the sequence, others at every block.
 
-On Swin the prompts stand before the patches of the map, (B, P + H·W, C): every window sees a copy of them, their
-outputs are averaged over the windows, and the mean over the map at the end takes in those of the last block, all as
-in the authors' code. Its patch merging also merges prompts, which the next block replaces: that is not computed here.
-On ViT they stand between the class token and the patches.
+On Swin the prompts come before the patches of the map, (B, P + H·W, C). Every window sees a copy of them, and their
+outputs are averaged over the windows. The final mean over the map includes the prompts of the last block. All this
+follows the authors' code. Its patch merging also merges prompts, but the next block replaces them, so this is not
+computed here. On ViT the prompts come between the class token and the patches.
 """
 
 from typing import cast

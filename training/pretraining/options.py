@@ -7,7 +7,7 @@ from training.options import FitOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainOptions:
-    """How a Swin is trained from scratch; the defaults are a modern recipe for small images.
+    """Options for training a Swin from scratch; the defaults are a modern recipe for small images.
 
     Attributes:
         epochs: in all.

@@ -26,7 +26,7 @@ from training.schedule import learning_rate
 
 @dataclass(slots=True)
 class Pretraining:
-    """What is trained and with what.
+    """The state of a pretraining.
 
     Attributes:
         model: timm's, with its classifier.
@@ -60,7 +60,7 @@ class Pretraining:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """The device of the model."""
         device: torch.device = next(self.model.parameters()).device
         return device
 

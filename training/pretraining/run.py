@@ -16,7 +16,7 @@ from training.progress import Position, Reporter
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """What is trained on, and what is looked at after every epoch."""
+    """The training images, and the images that are evaluated after every epoch."""
 
     name: str
     train: PixelSet

@@ -1,4 +1,4 @@
-"""Which neurons stay after a cycle.
+"""Pruning: the choice of the neurons that stay after a cycle.
 
 criteria.py      importance of every weight, by each criterion
 scores.py        scores of neurons from the importance of their weights

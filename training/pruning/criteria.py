@@ -36,7 +36,7 @@ class Evidence:
         fit: batch size and label smoothing of the loss.
         seed: of the random criterion and of the choice of images.
         gradients: of the cycle, summed by `add_gradients`; empty before any training.
-        images: most training images to look at, for criteria other than the mean gradient, which looks at all.
+        images: most training images to use. The mean gradient uses all of them.
     """
 
     model: AdaptedModel

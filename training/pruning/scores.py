@@ -33,7 +33,7 @@ def scores_of(importance: Mapping[int, SiteWeights], options: PruningOptions) ->
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> float:
-    """Spearman's rank correlation of two vectors (n,); ties get their mean rank; 0 where one is constant."""
+    """Spearman's rank correlation of two vectors (n,); ties get their mean rank; 0 if one is constant."""
     x, y = _ranks(first), _ranks(second)
     x, y = x - x.mean(), y - y.mean()
     scale = (x.norm() * y.norm()).item()
@@ -65,7 +65,7 @@ def rows_of(weights: SiteWeights, neurons: Tensor) -> SiteWeights:
 
 
 def correlation_with_start(evidence: Evidence, options: PruningOptions) -> float:
-    """Spearman's, of the scores now and the same neurons' |w| scores at initialisation; 0 where no site is live.
+    """Spearman's, of the scores now and the same neurons' |w| scores at initialisation; 0 if no site is live.
 
     Criteria that look at data are costly to ask: for them it is the correlation of the weights'.
     """

@@ -1,8 +1,8 @@
-"""Which neurons stay, and making the others really go: weights, optimiser state and whole sites.
+"""Selects the neurons that stay, and removes the others from weights, optimiser state and sites.
 
 Selection is global: one threshold over the neurons of all sites (MiMi, section 3.3). It counts neurons, not
-parameters, so the size after pruning depends on where the survivors sit. Two ways of ours make it aware of what a
-neuron costs to serve: scores per FLOP, and a trunk emptied from the input upwards, which all tasks then share.
+parameters, so the size after pruning depends on where the survivors sit. Two variants of ours consider a neuron's cost
+at serving: scores per FLOP, and a bare trunk that begins at the input and that all tasks share.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,8 +49,7 @@ def per_cost(scores: Mapping[int, Tensor], cost: Mapping[int, float], exponent: 
 def above_trunk(scores: Mapping[int, Tensor], trunk: int, keep: int) -> dict[int, Tensor]:
     """The scores of sites from `trunk` on, or from as late a site as has room for `keep` neurons.
 
-    Sites before it then lose all their neurons, whatever their scores: what tasks leave bare from the input on is
-    computed once for all of them.
+    Earlier sites then lose all their neurons: a bare trunk is computed once for all tasks.
     """
     room, start = 0, 0
     for site in sorted(scores, reverse=True):

@@ -1,7 +1,7 @@
 """Removing single weights instead of neurons (SparseAdapter, He et al. 2022; SNIP; GraSP), with masks that hold.
 
-A removed weight is a zero that stays one: its moments are cleared and its gradient is zero from then on, so AdamW
-leaves it where it is. No mask is stored, the zeros are the mask. It saves parameters, but no time.
+A removed weight stays zero: its moments are cleared and its gradient is zero from then on, so AdamW does not change it.
+No mask is stored; the zeros are the mask. This saves parameters but no time.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ def hold_zeros(model: AdaptedModel) -> None:
 def prune_weights(
     model: AdaptedModel, optimizer: torch.optim.Optimizer, importance: Mapping[int, SiteWeights], share: float
 ) -> None:
-    """Keep the `share` (of all its weights) of each matrix that is importance most among those not yet removed."""
+    """Keep the most important weights of each matrix that are not yet removed: `share` of all its weights."""
     for site, adapter in model.live.items():
         for parameter, values in zip(adapter.weights, importance[site], strict=True):
             keep = round(share * parameter.numel())

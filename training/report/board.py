@@ -1,4 +1,4 @@
-"""A reporter that writes what TensorBoard shows: loss, accuracy and rate by step, validation by epoch, sizes."""
+"""A reporter for TensorBoard: loss, accuracy and rate by step, validation by epoch, sizes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""How validation accuracy grew by epoch."""
+"""Validation accuracy by epoch."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -45,7 +45,7 @@ def read_progress(work: Path) -> Logged:
 
 
 def validation_by_epoch(section: Section, logged: Logged) -> Chart | None:
-    """Mean over seeds at the rate that was chosen; None where nothing was logged."""
+    """Mean over seeds at the rate that was chosen; None if nothing was logged."""
     curves = {group.method: _mean_curve(_chosen(group, section.arena, logged)) for group in section.last}
     curves = {method: curve for method, curve in curves.items() if curve}
     if not curves:
@@ -78,7 +78,7 @@ def _mean_curve(curves: Iterable[Curve]) -> Curve:
 def curve_chart(
     curves: Mapping[str, Curve], cycle_epochs: int, caption: str, *, places: Mapping[str, int] | None = None
 ) -> Chart:
-    """Curves by name: together where they are few, each in axes of its own where they are many.
+    """Curves by name: a few share one pair of axes; if there are many, each has its own.
 
     Args:
         curves: what to draw.

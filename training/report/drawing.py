@@ -1,7 +1,7 @@
-"""How every figure looks, and a figure as SVG and PNG. The only file that knows how to have matplotlib.
+"""The style of all figures, and a figure as SVG and PNG. Only this file imports matplotlib.
 
-Colours are Okabe and Ito's, which colour-blind people can tell apart; each comes with a marker of its own, so that
-nothing depends on colour alone. Text stays text: it is never read as a formula, and SVG keeps it as characters.
+Colours are Okabe and Ito's, for colour-blind readers. Each has a marker of its own, so no figure depends on colour
+alone. Text stays text: it is never read as a formula, and SVG keeps it as characters.
 """
 
 import io
@@ -57,7 +57,7 @@ class Chart:
 
 
 def drawn(name: str, caption: str, draw: Callable[["Figure"], None], *, size: tuple[float, float]) -> Chart:
-    """What `draw` puts on an empty figure of `size` inches.
+    """The figure that `draw` makes on `size` inches.
 
     Raises:
         MissingExtra: matplotlib is not installed.

@@ -1,7 +1,7 @@
 """Errors of reports.
 
 ReportError
-├── MissingExtra      what draws or logs is not installed
+├── MissingExtra      a package that draws or logs is not installed
 └── UnreadableResult  a row of a comparison lacks what a table needs
 """
 
@@ -13,11 +13,11 @@ class ReportError(TrainingError):
 
 
 class MissingExtra(ReportError):
-    """A package of the optional extra `reports` is not installed; the message says how to have it."""
+    """A package of the optional extra `reports` is not installed; the message says how to install it."""
 
     def __init__(self, package: str) -> None:
         super().__init__(f"{package} is not installed; pip install 'mimi-serving[reports]'")
 
 
 class UnreadableResult(ReportError):
-    """A line of a file of rows is no row; the message names the line."""
+    """A line of a file of rows is not a row; the message names the line."""

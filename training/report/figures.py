@@ -35,7 +35,7 @@ def against_parameters(section: Section) -> Chart:
 
 
 def against_sigma(section: Section) -> Chart | None:
-    """The paper's Figure 4; None where no method has neurons."""
+    """The paper's Figure 4; None if no method has neurons."""
     if not _known(section, _sigma):
         return None
     draw = partial(_one, section, _sigma, "compression σ = 4 M / N")

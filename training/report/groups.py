@@ -13,7 +13,7 @@ SMALL_VANILLA = "vanilla-after-k"  # as a series: one point for each of MiMi's s
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Mean over seeds and sample standard deviation, None where there is one seed."""
+    """Mean over seeds and sample standard deviation, None if there is one seed."""
 
     mean: float
     sd: float | None
@@ -33,7 +33,7 @@ class Group:
         return self.results[0].epochs
 
     def spread(self, value: Callable[[Result], float | None]) -> Spread | None:
-        """Of a figure over seeds; None where one of them does not have it."""
+        """Of a figure over seeds; None if one of them does not have it."""
         values = [value(result) for result in self.results]
         known = [each for each in values if each is not None]
         if len(known) < len(values):
@@ -88,7 +88,7 @@ def _groups(results: Sequence[Result]) -> tuple[Group, ...]:
 
 
 def series_of(section: Section) -> list[Series]:
-    """A line for what shrinks from cycle to cycle, and for small vanilla adapters; a last point for all others."""
+    """A line for methods that shrink between cycles and for small vanilla adapters; a last point for all others."""
     named: dict[str, list[Group]] = {}
     for group in section.groups:
         name = SMALL_VANILLA if _SMALL_VANILLA.fullmatch(group.method) else group.method

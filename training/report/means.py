@@ -1,7 +1,7 @@
 """Means over the data sets of a group, as the paper's tables have them: a line a method, a column a data set.
 
-Every method stands at its own last budget and at every earlier one. A mean is taken where all data sets of the group
-have a result; "3 of 4" stands in its place where some are missing.
+A method has a row for its last budget and for every earlier one. If some data sets of the group have no result, the
+mean is replaced by a text such as "3 of 4".
 """
 
 from collections.abc import Sequence

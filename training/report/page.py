@@ -1,6 +1,6 @@
-"""One page of HTML that needs nothing else: no network, no script, no file beside it.
+"""A self-contained page of HTML, without network, scripts or other files.
 
-Whatever is given as text stays text: only `Markup` goes into a page, and only the functions here make it.
+All given text is escaped: a page takes only `Markup`, and only the functions here make it.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
 """The rows of comparisons, read from JSON lines: those of `training.compare`, and those of the studies before it.
 
-An earlier line calls two methods by other names, has no digests, and lacks some figures; what it lacks is None.
+Earlier lines have other names for two methods, no digests, and fewer figures. Missing figures are None.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ _EARLIER_SIGMA = 32.0  # at which every earlier study began
 
 @dataclass(frozen=True, slots=True, order=True)
 class Arena:
-    """What may be compared and averaged: one data set, trained on in one way.
+    """The key of comparable results: one data set, with one set of training settings.
 
     Attributes:
         dataset: its name.
@@ -47,8 +47,8 @@ class Result:
     Attributes:
         cycle: after which it was taken, from 0.
         epochs: of training until then; 0 for a method that is solved to convergence.
-        validation: top-1 in [0, 1]; None where all images were trained on.
-        test: top-1 in [0, 1]; None where the data set has no test split.
+        validation: top-1 in [0, 1]; None if all images were trained on.
+        test: top-1 in [0, 1]; None if the data set has no test split.
         own_params: trained beside the head.
         gflops: of one image, everything counted.
         gflops_paper: of one image as the paper counts.
@@ -60,7 +60,7 @@ class Result:
         paper_params: trained, with a head of 345 classes, as the paper counts.
         paper_percent: of the whole network with that head.
         backbone: its name; empty in earlier lines.
-        group: data sets of one group are averaged; empty where the set stands alone.
+        group: data sets of one group are averaged; empty if the set stands alone.
     """
 
     arena: Arena
@@ -136,7 +136,7 @@ def _result(row: Row, where: str) -> Result:
 
 
 def _name(row: Row) -> str:
-    """The method, by today's name: earlier lines, which have no digest, call two of them otherwise."""
+    """The method's name today. Earlier lines, which have no digest, use other names for two methods."""
     name = str(row["method"])
     return name if row.get("arena") else _RENAMED.get(name, name)
 

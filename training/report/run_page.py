@@ -53,7 +53,7 @@ def run_page(job: Job, outcome: Outcome) -> str:
 
 
 def _about(job: Job, outcome: Outcome) -> dict[str, object]:
-    """What was trained on what; nothing that names the machine."""
+    """The task, data and backbone of the run; nothing that names the machine."""
     prepared, device = job.prepared, next(job.backbone.parameters()).device
     cuda = device.type == "cuda"
     return {
@@ -131,7 +131,7 @@ def _results(job: Job, outcome: Outcome) -> list[Result]:
 
 
 def _progress(job: Job, outcome: Outcome) -> Chart | None:
-    """Validation by epoch at the chosen rate; None where nothing was logged."""
+    """Validation by epoch at the chosen rate; None if nothing was logged."""
     fit = outcome.options.fit
     lines = progress_rows(job.folder / PROGRESS)
     curve = {

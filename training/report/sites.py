@@ -1,4 +1,4 @@
-"""Where the neurons of what was pruned sit: the paper's Figure 5."""
+"""The number of neurons at each site after pruning: the paper's Figure 5."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,7 +18,7 @@ _WIDTH, _ROW = 7.2, 1.3  # inches: of the figure, and the height of one row of b
 
 
 def neurons_by_site(section: Section) -> Chart | None:
-    """After the last cycle, a row of bars for each method; None where nothing was pruned."""
+    """After the last cycle, a row of bars for each method; None if nothing was pruned."""
     pruned = [each.groups for each in series_of(section) if len(each.groups) > 1 and _has_widths(each.groups)]
     if not pruned:
         return None
@@ -45,7 +45,7 @@ def _mean_widths(group: Group) -> list[float]:
 
 
 def write_allocation(adapters: Mapping[str, bytes], out: Path) -> list[Path]:
-    """A figure of where the neurons of task adapter files, by name, sit; what was written.
+    """Draw the neurons at each site of task adapter files, by name. Returns the written paths.
 
     Raises:
         ArtifactError: a file is no task adapter.

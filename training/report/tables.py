@@ -1,4 +1,4 @@
-"""Tables of a comparison: Markdown to read, CSV to go on with."""
+"""Tables of a comparison as Markdown and CSV."""
 
 import csv
 import html
@@ -44,7 +44,7 @@ def budgets(section: Section) -> Table:
 
 
 def costs(section: Section) -> Table:
-    """What every method costs after its last cycle: storage and GFLOPs, alone and where tasks share an image."""
+    """The cost of every method after its last cycle: storage, and GFLOPs alone and with tasks that share an image."""
     header = (
         "method", "epochs", "test", "own parameters", "MB at 4 bytes", "MB of the file", "GFLOPs", "paper's GFLOPs",
         f"GFLOPs a task, {TOGETHER} on an image", "training seconds",
@@ -68,7 +68,7 @@ def costs(section: Section) -> Table:
 
 
 def markdown(table: Table) -> str:
-    """The table; a pipe or a line break in a cell cannot end it, and markup in one stays text."""
+    """The table as Markdown. Pipes, line breaks and markup in cells are escaped."""
     header, rows = table
     rule = ["---" if title in _WORDS else "---:" for title in header]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in (header, rule, *rows))
@@ -112,7 +112,7 @@ def as_csv(sections: Sequence[Section]) -> str:
 
 
 def _numbers(spreads: Sequence[Spread | None]) -> list[float | None]:
-    """Mean and standard deviation of each, None where there is none."""
+    """Mean and standard deviation of each, None if there is none."""
     return [number for spread in spreads for number in ((spread.mean, spread.sd) if spread else (None, None))]
 
 

@@ -1,7 +1,7 @@
 """AdapterHub `adapters`: bottlenecks on Hugging Face's ViT, tasks in parallel (`Parallel`) or split (`BatchSplit`).
 
-Configured so that it computes equation 1 of MiMi with the same weights: after attention and after the MLP, before the
-residual add, without norms; its biases are set to zero.
+It is configured to compute equation 1 of MiMi with the same weights: after attention and after the MLP, before the
+residual add, without norms. Its biases are set to zero.
 """
 
 import re

@@ -13,7 +13,7 @@ _LATENCY_MS = 60_000  # it refuses what it expects to take longer
 
 @bentoml.service(workers=1, traffic={"timeout": 60, "max_concurrency": 1024})
 class Service:
-    """What BentoML serves."""
+    """The service for BentoML."""
 
     def __init__(self) -> None:
         self._model = from_environment()

@@ -13,7 +13,7 @@ _BATCH_SECONDS = 0.002
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]
-    """What LitServe calls in its worker process."""
+    """The API that LitServe calls in its worker process."""
 
     _model: Model
 

@@ -15,7 +15,7 @@ _BATCH_SECONDS = 0.005
 
 
 class Served(MLModel):  # type: ignore[misc]
-    """What MLServer calls."""
+    """The model that MLServer calls."""
 
     _model: Model
 

@@ -16,7 +16,7 @@ _VARIABLES = ("PYTHONPATH", "OMP_NUM_THREADS", "BENCHMARK_SCENE", BATCH, PORT, T
 
 @serve.deployment(num_replicas=1, max_ongoing_requests=_UNDER_WAY, ray_actor_options={"num_cpus": 1})
 class Served:
-    """What Ray Serve calls."""
+    """The deployment that Ray Serve calls."""
 
     def __init__(self) -> None:
         self._model = from_environment()

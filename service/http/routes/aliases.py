@@ -37,7 +37,7 @@ async def list_aliases(task: Task, service: Running, response: Response) -> Alia
     responses={**openapi.documented(404, 422), 200: examples.answer("alias")},
 )
 async def get_alias(task: Task, alias: Alias, service: Running, response: Response) -> AliasAnswer:
-    """Where an alias points."""
+    """The versions that an alias points at."""
     state, split = await service.reads.run(lambda: service.catalogue.split(task, alias))
     response.headers["ETag"] = tag(state.generation)
     return views.alias_answer(task, alias, split, state.generation)

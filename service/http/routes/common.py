@@ -1,4 +1,4 @@
-"""Shared by the endpoints: the running service, key checks, bodies, headers, and noticing a client that left."""
+"""Shared by the endpoints: the running service, key checks, bodies, headers, and a watch for clients that leave."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ Task = Annotated[str, Path(pattern=TASK_PATTERN, description="task id", examples
 class KeyCheck(SecurityBase):
     """The one place that checks a key: a dependency for routes, and a context for the route that avoids dependencies.
 
-    Inside, the request counts as its key's. The log says whose key changes what is published.
+    While the context is open, the request counts for its key's limits. Changes are logged with the name of the key.
     """
 
     scheme_name = "HTTPBearer"

@@ -1,4 +1,4 @@
-"""The console and the reference of the API: static files, read once. They need no key; what they ask the API for does.
+"""The console and the reference of the API: static files, read once. They need no key; their calls of the API do.
 
 A page loads nothing from elsewhere and runs no inline script: `_POLICY` says so to browsers.
 """
@@ -54,7 +54,7 @@ class _File:
 
 
 def console_routes() -> APIRouter:
-    """The pages `/` and `/docs`, and what they are made of below `/console/`."""
+    """The pages `/` and `/docs`, and their files below `/console/`."""
     found = dict(_read(files("service") / "console"))
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/", _page(found, "index.html"))
@@ -78,7 +78,7 @@ def _part(found: Mapping[str, _File]) -> Callable[[str, Request], Awaitable[Resp
 
 
 def _answer(found: Mapping[str, _File], name: str, request: Request) -> Response:
-    """A file, or 304 where the browser has it; whatever is not among the files that ship is not found."""
+    """A file, or 304 if the browser has it; 404 for a path that names no file of the console."""
     file = found.get(name)
     if file is None:
         raise HTTPException(404)

@@ -1,4 +1,4 @@
-"""For operators and their tools: health, metrics, and the OpenAPI document."""
+"""Routes for operators and their tools: health, metrics, and the OpenAPI document."""
 
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST

@@ -16,7 +16,7 @@ from service.http.payload import MANY_TASKS, ONE_TASK, Payload, PredictSchema, r
 from service.http.routes.aliases import Alias
 from service.http.routes.common import Running, Task, begin, body_of, may_predict, service_of, while_connected
 from service.http.routes.versions import Number
-from service.http.views import fanout_answer, predict_answer
+from service.http.views import Wish, fanout_answer, predict_answer
 from service.metrics.counters import AskedTask, Kind, RequestRecord
 from service.predict import Outputs
 from service.schemas import ALL_TASKS, TASK_PATTERN, FanoutAnswer, FanoutOptions, PredictAnswer, PredictOptions
@@ -34,13 +34,13 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class DirectRoute(APIRoute):
     """Answers the most frequent request with a third of the event loop's work of FastAPI's own route.
 
-    FastAPI evaluates a route's parameters anew for every request, which is much of what a prediction costs the event
-    loop. This class evaluates them itself for a valid task and simple query options. All other requests take FastAPI's
-    way, which alone knows how to refuse them and how to document the route.
+    FastAPI evaluates a route's parameters anew for every request: much of a prediction's time on the event loop. This
+    class evaluates them itself for a valid task and simple query options. FastAPI handles all other requests and
+    documents the route.
     """
 
     def get_route_handler(self) -> Handler:
-        """What FastAPI calls for each request."""
+        """The function that FastAPI calls for each request."""
         fastapi_way, endpoint = super().get_route_handler(), self.endpoint
 
         async def handle(request: Request) -> Response:
@@ -58,7 +58,7 @@ async def _answer(endpoint: Endpoint, task: str, options: PredictOptions, reques
 
 
 def simple_options(query: bytes) -> PredictOptions | None:
-    """The options of an unambiguous query string; None where FastAPI shall read it."""
+    """The options of a simple query string; None if FastAPI must parse it."""
     return _options(query) if len(query) <= _LONGEST_QUERY else None
 
 
@@ -87,7 +87,8 @@ async def predict(task: Task, options: _Options, service: Running, request: Requ
     """Classify one or more images by the labels of a task.
 
     The body is one raw image (JPEG, PNG or WebP, judged by its bytes), a multipart form with images as files, or
-    JSON with base64 images. `top_k` and `output` may stand in the query, the form or the JSON; the body's win.
+    JSON with base64 images. `top_k`, `output` and `threshold` may stand in the query, the form or the JSON; the body's
+    win. An answer says whether the image is `known` at all, where the task's file can tell.
     """
     return await _one(service, request, Target(task), options)
 
@@ -131,8 +132,7 @@ async def predict_by_many(options: Annotated[FanoutOptions, Query()], service: R
         versions = await _resolve(service, payload.tasks)
     record.asked = [AskedTask(version) for version in versions]
     outputs = await _predict(service, request, record, payload)
-    output = payload.output or options.output or "probabilities"
-    return _json(fanout_answer(outputs, output, payload.top_k or options.top_k))
+    return _json(fanout_answer(outputs, _wish(payload, options)))
 
 
 async def _one(service: Service, request: Request, target: Target, options: PredictOptions) -> Response:
@@ -140,8 +140,16 @@ async def _one(service: Service, request: Request, target: Target, options: Pred
     record.asked = [AskedTask(await service.targets.named(target))]  # before the images travel
     payload = await _read(service, request, ONE_TASK)
     outputs = await _predict(service, request, record, payload)
-    output = payload.output or options.output or "probabilities"
-    return _json(predict_answer(outputs, output, payload.top_k or options.top_k))
+    return _json(predict_answer(outputs, _wish(payload, options)))
+
+
+def _wish(payload: Payload, options: PredictOptions) -> Wish:
+    """What the answer shall hold: what the body says, or else the query."""
+    return Wish(
+        output=payload.output or options.output or "probabilities",
+        top_k=payload.top_k or options.top_k,
+        threshold=options.threshold if payload.threshold is None else payload.threshold,
+    )
 
 
 async def _resolve(service: Service, names: Sequence[str]) -> list[TaskVersion]:
@@ -154,7 +162,7 @@ async def _resolve(service: Service, names: Sequence[str]) -> list[TaskVersion]:
 
 
 async def _predict(service: Service, request: Request, record: RequestRecord, payload: Payload) -> Outputs:
-    """Ask the versions of a record about the images of a body, and note what that executed."""
+    """Ask the versions of a record about the images of a body, and note the results in the record."""
     tasks = await service.targets.ready([asked.named for asked in record.asked])
     work = service.predictor.predict(tasks, payload.images, client=record.client)
     outputs = await while_connected(request, work)

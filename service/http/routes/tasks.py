@@ -68,9 +68,9 @@ async def put_task(
 ) -> Response:
     """Publish a task adapter file (safetensors): checked completely, then live at once, without a lost request.
 
-    201: a new version. 200: the task had these bytes already, and that version is live again; or a dry run. What is
-    refused leaves no trace, and the problem names the check that failed. `If-Match` with the task's generation makes
-    the upload a compare-and-swap; `If-None-Match: *` publishes only what does not exist. A SHA-256 in `Repr-Digest`,
+    201: a new version. 200: the task had these bytes already, and that version is live again; or a dry run. A refused
+    file leaves no trace, and the problem names the check that failed. `If-Match` with the task's generation makes the
+    upload a compare-and-swap; `If-None-Match: *` publishes only what does not exist. A SHA-256 in `Repr-Digest`,
     `Content-Digest` or `Digest` is checked.
     """
     record = begin(request, service, Kind.UPLOAD)

@@ -84,8 +84,7 @@ class EncodedResponse(NamedTuple):
 def render(outputs: Outputs, parsed: ParsedRequest) -> EncodedResponse:
     """The response to a request that asked one task."""
     (task,) = outputs.tasks
-    tensors = [answers.tensor(spec, task.served, task.results) for spec in parsed.outputs]
-    pairs = list(zip(parsed.outputs, tensors, strict=True))
+    pairs = answers.tensors(outputs, parsed)
     document = {
         "model_name": task.served.task,
         "model_version": str(task.served.info.version),
@@ -94,7 +93,7 @@ def render(outputs: Outputs, parsed: ParsedRequest) -> EncodedResponse:
         "outputs": [_output(spec, found) for spec, found in pairs],
     }
     head = json.dumps(document, allow_nan=False).encode()
-    if not any(spec.binary for spec in parsed.outputs):
+    if not any(spec.binary for spec, _ in pairs):
         return EncodedResponse(head, None)
     return EncodedResponse(b"".join([head, *(found.data for spec, found in pairs if spec.binary)]), len(head))
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says about the bodies of the Open Inference Protocol, with examples."""
+"""The OpenAPI document's description of the bodies of the Open Inference Protocol, with examples."""
 
 from typing import Any
 
@@ -24,6 +24,7 @@ INFER_BODY: Document = {
             "examples": {
                 "an encoded image": {"value": {"id": "42", "inputs": [_INPUT], "outputs": [{"name": "logits"}]}},
                 "the best two labels": {"value": {"inputs": [_INPUT], "outputs": [_BEST]}},
+                "none of these?": {"value": {"inputs": [_INPUT], "outputs": [_BEST, {"name": "known"}]}},
                 "quickly": {"value": {"inputs": [_INPUT], "parameters": {"timeout": 500_000, "priority": 1}}},
             },
         },
@@ -36,7 +37,10 @@ _RESPONSE: Document = {
     "model_version": "1",
     "id": "42",
     "parameters": {"sha256": "88f0" * 16, "gflops_spent": 0.1822, "compute_ms": 9.2},
-    "outputs": [{"name": "probabilities", "datatype": "BYTES", "shape": [1, 1], "data": ["0.960000:3:3"]}],
+    "outputs": [
+        {"name": "probabilities", "datatype": "BYTES", "shape": [1, 1], "data": ["0.960000:3:3"]},
+        {"name": "known", "datatype": "BOOL", "shape": [1], "data": [True]},
+    ],
 }
 INFERRED: Document = {
     "description": "The outputs, in the order asked for",
@@ -59,7 +63,13 @@ _EXAMPLES: Document = {
         "versions": ["1", "2"],
         "platform": "mimi_safetensors",
         "inputs": [{"name": "image", "datatype": "BYTES", "shape": [-1]}],
-        "outputs": [{"name": "logits", **_FP32}, {"name": "probabilities", **_FP32}],
+        "outputs": [
+            {"name": "logits", **_FP32},
+            {"name": "probabilities", **_FP32},
+            {"name": "given", "datatype": "BOOL", "shape": [-1, 10]},
+            {"name": "known", "datatype": "BOOL", "shape": [-1]},
+            {"name": "unknown_score", "datatype": "FP32", "shape": [-1]},
+        ],
     },
     "index": [
         {"name": "digits", "version": "2", "state": "READY", "reason": ""},

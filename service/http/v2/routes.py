@@ -55,8 +55,10 @@ async def infer(task: Task, service: Running, request: Request, length: _Length 
 
     The input is `image`, BYTES [N] of JPEG, PNG or WebP files (in JSON as base64), or UINT8 [N, H, W, 3]; or `pixels`,
     FP32 [N, 3, H, W], normalised already. Outputs are `logits`, `probabilities` and `features`, all of them unless
-    some are named; with the parameter `classification` the best so many as "value:index:label". `timeout`
-    (microseconds) and `priority` (1 is the highest) are honoured, `id` is given back.
+    some are named. Tasks whose files say how answers are read have more: `given`, BOOL [N, K], the labels that reach
+    their threshold (or the parameter `threshold`); `known`, BOOL [N], false for images like none of the task's; and
+    `unknown_score`, FP32 [N], above 1 for those. With the parameter `classification` the largest values come as
+    "value:index:label". `timeout` (microseconds) and `priority` (1 is the highest) are honoured. `id` is given back.
     """
     return await _infer(service, request, Target(task), length)
 
@@ -156,7 +158,7 @@ def _json(answer: BaseModel, status: int = 200) -> Response:
 
 
 class IndexRequest(Strict):
-    """What to list."""
+    """The body of a request to list models."""
 
     ready: bool = False
 

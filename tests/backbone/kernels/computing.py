@@ -19,7 +19,7 @@ THREADS = st.sampled_from([1, 2, 3])
 
 
 def output(library: Library, module: Branch, x: Tensor) -> Tensor:
-    """What the branch gives."""
+    """The branch's output."""
     step = branch_step(module, x.shape[1], library)
     assert step is not None
     return library.run([step.only_branch(OUTPUT)], x)
@@ -52,13 +52,13 @@ def slices(draw: st.DrawFn, rows: int, channels: int) -> list[Slice]:
 
 
 def assert_adapted(library: Library, module: Branch, x: Tensor, live: Sequence[Slice]) -> None:
-    """`added` is what PyTorch's operators give."""
+    """`added` equals the result of PyTorch's operators."""
     assert_close(added(library, module, x, live), adapt_slices(module(x), live, x))
 
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """So many threads for each operation."""
+    """Use `count` threads for each operation."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

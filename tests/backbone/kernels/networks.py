@@ -1,6 +1,7 @@
 """Small networks with random weights, and parts of such."""
 
 import torch
+from timm.models.eva import Eva
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -24,6 +25,14 @@ def vit() -> Backbone:
     model.pretrained_cfg = {"input_size": (3, 32, 32)}
     model.reset_classifier(0)
     return flatten("a small vit", model)
+
+
+def eva() -> Backbone:
+    """Two blocks as DINOv3 has them: rotary positions in the attention, plain MLPs."""
+    model = Eva(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, init_values=0.5, use_rot_pos_emb=True)
+    model.pretrained_cfg = {"input_size": (3, 32, 32)}
+    model.reset_classifier(0)
+    return flatten("a small eva", model)
 
 
 class Scale(nn.Module):

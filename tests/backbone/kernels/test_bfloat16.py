@@ -1,4 +1,4 @@
-"""Products in bfloat16: those of rounded numbers, and refused where there are none."""
+"""Products in bfloat16: they equal products of rounded numbers, and are refused on processors without them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Sub-layers over kernels of our own: whatever the shapes and the lanes, they give what the modules give."""
+"""Sub-layers by our own kernels: they equal the modules, for all shapes and vector widths."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ from tests.backbone.kernels.networks import Scale, mlp, swin
 
 @st.composite
 def attentions(draw: st.DrawFn) -> tuple[WindowAttention, Tensor]:
-    """A module and what enters it."""
+    """A module and its input."""
     heads, depth = draw(st.sampled_from([(1, 16), (1, 64), (2, 8), (2, 40), (3, 16), (16, 1), (16, 3)]))
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     down, across = draw(st.integers(1, 3)), draw(st.integers(1, 2))

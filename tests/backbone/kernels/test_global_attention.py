@@ -1,4 +1,4 @@
-"""Attention over all tokens by kernels: whatever the shapes and the lanes, it gives what the module gives."""
+"""Attention over all tokens by kernels: it equals the module, for all shapes and vector widths."""
 
 import torch
 from hypothesis import given, settings
@@ -29,7 +29,7 @@ def attention(heads: int, depth: int, scale: nn.Module | None = None) -> GlobalA
 
 @st.composite
 def attentions(draw: st.DrawFn) -> tuple[GlobalAttention, Tensor]:
-    """A module and what enters it."""
+    """A module and its input."""
     heads, depth = draw(st.sampled_from([(1, 16), (1, 64), (2, 8), (2, 40), (3, 16), (16, 1), (16, 3)]))
     channels, tokens, images = heads * depth, draw(st.integers(1, 80)), draw(st.integers(1, 5))
     scale = Scale(channels) if draw(st.booleans()) else None

@@ -1,4 +1,4 @@
-"""What is used of a folder of libraries, and what is refused; how libraries are made."""
+"""Libraries that are loaded from a folder or refused, and their compilation."""
 
 import pwd
 import subprocess
@@ -11,7 +11,7 @@ import torch
 from backbone.kernels import CompilerMissing, KernelError, KernelsUnusable, build, default_folder, level, load, path_in
 from backbone.kernels.structures import described
 from backbone.layers import WindowAttention
-from tests.backbone.kernels.networks import swin, vit
+from tests.backbone.kernels.networks import eva, swin, vit
 
 
 def test_what_enters_may_lie_in_any_order_and_stays_as_it_is(folder: Path) -> None:
@@ -28,6 +28,15 @@ def test_what_enters_may_lie_in_any_order_and_stays_as_it_is(folder: Path) -> No
 
 def test_a_vit_is_computed_whole_with_its_layer_scale(folder: Path) -> None:
     assert load(vit(), folder).compiled == 4  # what `load` uses it has compared
+
+
+def test_rotary_attention_is_left_to_its_module_and_the_mlps_are_not(folder: Path) -> None:
+    network = eva()
+    compiled = load(network, folder)
+    assert compiled.compiled == 2
+    x = torch.randn(2, 17, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(compiled.advance(x.clone(), 0, 4), network.advance(x, 0), rtol=0, atol=1e-5)
 
 
 def test_without_a_library_the_modules_compute(tmp_path: Path) -> None:

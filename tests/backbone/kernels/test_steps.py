@@ -1,4 +1,4 @@
-"""What the kernels know of a network, and what they leave to its modules."""
+"""The sub-layers that the kernels support, and those that they leave to the network's modules."""
 
 import torch
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Running a model by ONNX Runtime, and what PyTorch gives for the same task."""
+"""Runs a model in ONNX Runtime, and the same task in PyTorch."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -62,7 +62,7 @@ def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def run(session: onnxruntime.InferenceSession, feeds: Feeds) -> Answer:
-    """What a session answers."""
+    """The outputs of a session."""
     return Answer(*session.run([LOGITS, FEATURES], dict(feeds)))
 
 

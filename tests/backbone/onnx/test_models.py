@@ -26,6 +26,10 @@ SMALL: dict[str, dict[str, Any]] = {  # architectures with parts of their own, o
     "deit3_small_patch16_224": {"img_size": 32},  # scales behind the branches; only patches have a position
     "vit_small_patch14_reg4_dinov2": {"img_size": 28},  # register tokens
     "vit_tiny_patch16_384": {"img_size": 32, "global_pool": "avg"},
+    "vit_base_patch16_siglip_224": {"img_size": 32, "embed_dim": 192, "depth": 2, "num_heads": 3},  # attention pools
+    "eva02_tiny_patch14_224": {"img_size": 28},  # gated MLPs, rotary positions
+    "eva02_base_patch16_clip_224": {"img_size": 32, "embed_dim": 192, "depth": 2, "num_heads": 3},  # norms inside
+    "vit_tiny_patch16_dinov3_qkvb": {"img_size": 32, "init_values": 0.5},  # registers, rotary positions alone
 }
 
 

@@ -1,4 +1,4 @@
-"""The JSON has every key of the issue's table whatever was measured, and the report says what was reached."""
+"""The JSON always has a key for every goal, and the report shows which goals were reached."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A worker tells times and answers, and whatever happens to it, the parent hears of it."""
+"""A worker reports times and answers, and the parent notices every failure of a worker."""
 
 import numpy as np
 import pytest

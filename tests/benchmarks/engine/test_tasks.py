@@ -1,4 +1,4 @@
-"""Tasks of the benchmark are as uneven as pruned ones, and weigh what is said."""
+"""Tasks of the benchmark are as uneven as pruned ones, and have the stated number of bytes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is compared is the same task with int8 products, and every label that differs is counted."""
+"""The same task with and without int8 products is compared, and every label that differs is counted."""
 
 import json
 from pathlib import Path

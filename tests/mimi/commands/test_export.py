@@ -136,7 +136,7 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
 
 
 def images() -> dict[str, bytes]:
-    """What users send: on its side, transparent in three ways, grey, four inks, long."""
+    """Images such as users send: rotated, transparent in three ways, grey, CMYK, elongated."""
     rng = np.random.default_rng(0)
     smooth = Image.fromarray(rng.integers(0, 255, (6, 9, 4), dtype=np.uint8)).resize((90, 60))
     colour, exif = smooth.convert("RGB"), Image.Exif()

@@ -1,4 +1,4 @@
-"""What the demo asks, and asking many questions at once."""
+"""The demo's questions, and asking many of them at once."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How much a key may ask for: by rate and at once; who waits as long as it is told is let in."""
+"""Limits of a key, by rate and by concurrency; a client that waits as long as it is told is admitted."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from tests.service.hostile import quick
 
 
 class Clock:
-    """Time that passes when it is told to, in seconds."""
+    """A clock in seconds that the test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -32,7 +32,7 @@ def ask(quotas: Quotas, who: NamedKey) -> None:
 
 
 def allowed(call: Callable[[], None], most: int = 1000) -> int:
-    """How often a call goes well before it must wait."""
+    """The number of calls that are admitted before one must wait."""
     count = 0
     while count < most:
         try:

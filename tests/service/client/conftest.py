@@ -16,7 +16,7 @@ PREDICT, MANAGE = "predict-key-0123456789", "manage-key-0123456789"
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the server listens."""
+    """The server's address."""
     store = tmp_path_factory.mktemp("client") / "store.db"
     keys = {"predict_key": PREDICT, "manage_key": MANAGE}
     with running("service", store=str(store), request_seconds=str(PATIENCE), **keys) as (_, url):
@@ -25,7 +25,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Which of the clients."""
+    """ "sync" or "async": the client under test."""
     chosen: str = request.param
     return chosen
 

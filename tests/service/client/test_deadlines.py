@@ -1,4 +1,4 @@
-"""Until when a call may take: all its attempts, waits and pieces together; the same for both clients."""
+"""The deadline of a call covers all its attempts, waits and pieces; the same for both clients."""
 
 import asyncio
 from collections.abc import Iterator

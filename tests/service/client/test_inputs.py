@@ -1,4 +1,4 @@
-"""What callers have, and what is sent of it."""
+"""From a caller's values to the bytes that are sent."""
 
 import io
 import struct

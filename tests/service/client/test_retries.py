@@ -1,4 +1,4 @@
-"""When a call is sent again, after how long, and until when; the same for both clients."""
+"""Retries: which errors are retried, after which delay, and until when; the same for both clients."""
 
 from collections.abc import Callable
 

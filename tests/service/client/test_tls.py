@@ -1,4 +1,4 @@
-"""Over HTTPS the client trusts whom it is told to trust, and shows who it is."""
+"""Over HTTPS the client trusts the given authorities and sends its own certificate."""
 
 import subprocess
 from pathlib import Path

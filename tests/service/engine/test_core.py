@@ -7,6 +7,7 @@ import pytest
 
 from adapters_store import TaskAdapter
 from service.engine import Engine, Resident, Row, Usage
+from tests.service.adapters import make
 from tests.service.engine.gate import PATIENCE, Gate, Picture
 
 
@@ -85,3 +86,16 @@ def test_answers_stay_right_while_another_thread_evicts_and_admits(
     for results in answered:
         for result, reference in zip(results, expected, strict=True):
             assert np.array_equal(result.logits, reference.logits)
+
+
+def test_unknown_scores_are_the_same_in_any_mix_of_tasks(engine: Engine, pixels: Picture) -> None:
+    made = [make(80, activation="softmax"), make(81), make(82, classes=7, activation="sigmoid")]
+    residents = [engine.admit(each.adapter, each.sha256) for each in made]
+    rows = [Row(resident, pixels(seed)) for seed in range(3) for resident in residents]
+    together = [result.unknown for result in engine.run(rows)]
+    alone = [engine.run([row])[0].unknown for row in rows]
+    assert [score is None for score in together] == [False, True, False] * 3
+    for one, other in zip(together, alone, strict=True):
+        assert one == (None if other is None else pytest.approx(other, rel=1e-3))
+    for each in made:
+        engine.evict(each.sha256)

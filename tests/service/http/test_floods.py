@@ -1,4 +1,4 @@
-"""What one connection may cost: bodies in tiny pieces, requests ahead of their answers, answers that nobody reads."""
+"""Limits of one connection: bodies in tiny pieces, requests ahead of their answers, answers that nobody reads."""
 
 import select
 import socket

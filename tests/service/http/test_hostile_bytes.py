@@ -1,4 +1,4 @@
-"""Bytes that mean harm, as bodies, names and whole requests: refused without a word of what was sent."""
+"""Hostile bytes as bodies, names and whole requests are refused; the answers do not repeat them."""
 
 import pytest
 from hypothesis import given

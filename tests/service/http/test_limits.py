@@ -1,4 +1,4 @@
-"""What a request may cost, over bare sockets: lengths that lie, bodies without end, framing with two meanings."""
+"""Limits of a request, over bare sockets: false lengths, endless bodies, ambiguous framing."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what happens: every route, every answer, every key."""
+"""The OpenAPI document matches the server: every route, every answer, every key."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""Which web pages may talk to the server: by the Host header, by the Origin header, and by CORS where it is on."""
+"""The web pages that may call the server: by the Host header, by the Origin header, and by CORS if it is on."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What happens to requests while the queue is full: they are refused before they cost anything."""
+"""While the queue is full, requests are refused before they cost anything."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

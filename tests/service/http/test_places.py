@@ -1,4 +1,4 @@
-"""Who keeps a place when too many connections are open: over the rules alone, and over bare sockets."""
+"""The connections that keep a place when too many are open: the rules alone, and over bare sockets."""
 
 import socket
 from collections.abc import Iterator

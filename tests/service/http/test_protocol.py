@@ -1,4 +1,4 @@
-"""What happens before there is a request: slow headers, nonsense, too many connections."""
+"""Connections before a complete request: slow headers, invalid bytes, too many connections."""
 
 import time
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Every answer names its request, refusals included."""
+"""Every answer has its request's id, refusals included."""
 
 import pytest
 

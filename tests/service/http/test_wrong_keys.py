@@ -1,4 +1,4 @@
-"""Wrong keys: said once in the log, refused early when there are many, and never at the cost of a right one."""
+"""Wrong keys are logged once and refused early if there are many; right ones are not affected."""
 
 import logging
 from collections.abc import Iterator

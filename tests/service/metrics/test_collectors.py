@@ -1,4 +1,4 @@
-"""What is asked at each scrape: the engine, the queue, the store, and what becomes of each task."""
+"""Gauges that are read at each scrape: the engine, the queue, the store, and the state of each task."""
 
 import pytest
 

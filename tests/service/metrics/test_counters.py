@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests, latency and FLOPs by task, and nothing that a client could invent."""
+"""Counters for Prometheus: requests, latency and FLOPs by task. No label is a client's invention."""
 
 from pathlib import Path
 

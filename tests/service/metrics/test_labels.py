@@ -1,4 +1,4 @@
-"""Label values stay bounded, whatever is asked for, and no count is ever moved from one series to another."""
+"""The number of label values stays bounded, and no count is ever moved from one series to another."""
 
 from service.metrics.labels import _HALVED_AFTER, OTHER, HeavyHitters, RecentlyUsed
 

@@ -1,4 +1,4 @@
-"""Where an alias pointed before its last move, out of the log of changes."""
+"""The target of an alias before its last move, from the log of changes."""
 
 from collections.abc import Iterator
 from contextlib import closing

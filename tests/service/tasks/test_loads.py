@@ -1,4 +1,4 @@
-"""One load per content however many ask, and none that waits for another."""
+"""One load for each content, for any number of requests; loads do not wait for each other."""
 
 import asyncio
 import gc

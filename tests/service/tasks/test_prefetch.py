@@ -1,4 +1,4 @@
-"""What is loaded before anybody asks: as much as there is room for, what is pinned first, and damage is found."""
+"""Loading ahead: as much as fits, pinned contents first; damage is found."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Changes run one after the other off the event loop, in a line that has an end; the store is followed for ever."""
+"""Changes run one after the other off the event loop, in a bounded queue; the store is followed for ever."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""The registry follows its store: what is live answers, what is damaged is listed, what failed leaves no trace."""
+"""The registry follows its store: live versions answer, damaged ones are listed, failed changes leave no trace."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Shares of traffic: as people write them, as the store keeps them, and back."""
+"""Shares of traffic: from decimal weights to the store's form, and back."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What a running server does when its store is deleted, put back to a backup, damaged, or cannot be reached."""
+"""A running server whose store is deleted, replaced by a backup, damaged, or unreachable."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""What a table names is counted entry by entry, and always as a count of the whole table would have it."""
+"""Contents are counted entry by entry, and the result is always that of counting the whole table."""
 
 from collections.abc import Mapping
 

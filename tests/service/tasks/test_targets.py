@@ -1,4 +1,4 @@
-"""Who answers: an alias, a version with or without an alias, every task; and nobody whom this server has let go of."""
+"""The version that answers: by an alias, by number, or for every task; never a task that was unloaded here."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Uploads: checked by name, published or not, on terms; what is refused leaves no trace."""
+"""Uploads: named checks, dry runs, preconditions; a refused file leaves no trace."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing

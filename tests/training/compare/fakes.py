@@ -54,11 +54,11 @@ def load(data: DataConfig, seed: int) -> Prepared:
 
 
 def runner(chosen: Config, makers: dict[str, Make]) -> Runner:
-    """What works through the small comparison."""
+    """A runner of the small comparison."""
     entries = entries_of(chosen, makers)
     return Runner(chosen, entries, small_backbone(), load, cost, {"commit": "abc", "device": "test"}, Silent)
 
 
 def rows(chosen: Config) -> list[Row]:
-    """What was written."""
+    """The rows that were written."""
     return read_rows(chosen.runs)

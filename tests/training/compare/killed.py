@@ -1,4 +1,4 @@
-"""What the comparison trains that is killed: a method and MiMi, on tiny things."""
+"""The candidates of the comparison that is killed: a method and MiMi, on tiny data."""
 
 from backbone import Backbone
 from training.compare.candidate import Make

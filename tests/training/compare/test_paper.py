@@ -123,11 +123,12 @@ def test_a_plan_counts_epochs_searches_and_tests(tmp_path: Path, monkeypatch: py
     assert sizes["pets"] == Size(4, 4, 0, 2)
     assert sizes["flowers"].missing is not None
     assert sizes["unknown"] == Size(missing=sizes["unknown"].missing)
-    entries = entries_of(config, catalogue(4))
+    entries, network, said = entries_of(config, catalogue(4)), small_backbone(), list[str]()
     found = {
         (each.cell.data.name, each.cell.entry.method.label, each.cell.seed): each.seconds
-        for each in plan(config, entries, small_backbone(), sizes)
+        for each in plan(config, entries, network, sizes, said.append)
     }
+    assert said[:3] == [f"measuring {name} on {network.name}" for name in ("linear-probe", "lora", "mimi")]
     epoch = 1530 * 1.0 + 510 * 0.1
     assert found["flowers", "lora", 1] == pytest.approx(3 * 10 * epoch + 3 * 6149 * 0.1)
     assert found["flowers", "mimi", 0] == pytest.approx(4 * 10 * epoch + 3 * 6149 * 0.1)  # a rate more is tried

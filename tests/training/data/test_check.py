@@ -1,4 +1,4 @@
-"""What is wrong with a data set is found before training starts."""
+"""Faults of a data set are found before training starts."""
 
 from dataclasses import replace
 from pathlib import Path

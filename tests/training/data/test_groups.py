@@ -1,4 +1,4 @@
-"""Images that belong together stay on one side of a split, however it is known that they do."""
+"""Images of one group stay on one side of a split, for every way to define groups."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which source reads what the user names."""
+"""The choice of the source for the user's specification."""
 
 import re
 import sys

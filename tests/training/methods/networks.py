@@ -1,8 +1,9 @@
-"""Tiny networks of both kinds with random weights, and what the tests of all methods share."""
+"""Tiny networks of all kinds with random weights, and what the tests of all methods share."""
 
 from functools import cache
 
 import torch
+from timm.models.eva import Eva
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -12,16 +13,16 @@ from training.methods import METHODS
 from training.model import TaskModel
 
 SIZE, CLASSES = 16, 3
-KINDS = ("swin", "vit")
+KINDS = ("swin", "vit", "eva")
 
 
 @cache
 @torch.inference_mode(False)  # kept for all tests, so whoever asks first must not leave inference tensors in it
 def small(kind: str) -> Backbone:
-    """Swin with a shifted block and patch merging, or ViT with a class token; 16 x 16 pixels."""
+    """Swin with a shifted block and patch merging, or ViT or EVA with a class token; 16 x 16 pixels."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = _swin() if kind == "swin" else _vit()
+        model = {"swin": _swin, "vit": _vit, "eva": _eva}[kind]()
     # Position tables, norms and biases start at 0 and 1, where a slip would not show.
     generator = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
@@ -39,6 +40,13 @@ def _swin() -> SwinTransformer:
 def _vit() -> VisionTransformer:
     """A class token and 4 x 4 tokens of 24 channels in two blocks."""
     return VisionTransformer(img_size=SIZE, patch_size=4, embed_dim=24, depth=2, num_heads=2, num_classes=0)
+
+
+def _eva() -> Eva:
+    """The same tokens with rotary positions, gated MLPs, scales and norms inside the branches."""
+    sizes = {"img_size": SIZE, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2, "num_classes": 0}
+    parts = {"swiglu_mlp": True, "scale_mlp": True, "scale_attn_inner": True, "qkv_fused": False}
+    return Eva(**sizes, **parts, use_rot_pos_emb=True, init_values=0.5)
 
 
 @cache

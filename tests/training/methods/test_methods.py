@@ -1,4 +1,4 @@
-"""What every method promises, whichever it is."""
+"""Properties that every method has."""
 
 import pytest
 import torch

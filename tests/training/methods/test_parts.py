@@ -1,4 +1,4 @@
-"""What is particular to each method: where it reads, what it adds, and how its numbers are shared."""
+"""The particulars of each method: the point where it reads, its formula, and its shared parameters."""
 
 from typing import cast
 

@@ -45,7 +45,7 @@ def encode(pixels: Tensor) -> Tensor:
 
 
 def targets(folder: Path, rounds: int = 1) -> Targets:
-    """What the tiny teacher says."""
+    """The targets of the tiny teacher."""
     fill(folder, plan(), rounds, encode, say=lambda text: None)
     return open_targets(folder)
 

@@ -1,4 +1,4 @@
-"""Targets are computed once, in shards that are whole or not there, and hold what the teacher says of each view."""
+"""Targets are computed once, in shards that are complete or absent, and are the teacher's outputs for each view."""
 
 import shutil
 from dataclasses import replace

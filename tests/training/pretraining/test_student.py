@@ -1,4 +1,4 @@
-"""The student learns what the teacher says, and a run that was killed ends as one that was not."""
+"""The student learns the teacher's targets, and a killed run gives the result of an uninterrupted one."""
 
 import json
 import signal

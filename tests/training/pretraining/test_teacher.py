@@ -1,4 +1,4 @@
-"""The teacher comes from one known wheel, and says of a view what float32 says of it."""
+"""The teacher comes from one known wheel, and its targets are those of float32."""
 
 import hashlib
 import zipfile
@@ -31,7 +31,7 @@ def random(*shape: int) -> NDArray[Any]:
 
 
 def exported() -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """What the ONNX file holds, under its names: products are (in, out)."""
+    """The tensors of the ONNX file under its names; matrices of products are (in, out)."""
     start = "backbone.embeddings."
     weights = {
         f"{start}cls_token": random(1, 1, 384),

@@ -1,4 +1,4 @@
-"""What TensorBoard is given."""
+"""The scalars that are written for TensorBoard."""
 
 import sys
 from pathlib import Path

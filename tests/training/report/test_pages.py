@@ -1,4 +1,4 @@
-"""Pages: of a comparison and of one run. They need nothing else, and nothing given to them becomes markup."""
+"""Pages of a comparison and of one run. They are self-contained, and escape all text that they are given."""
 
 import sys
 from dataclasses import replace
@@ -20,7 +20,7 @@ VOID = {"meta"}
 
 
 class Reading(HTMLParser):
-    """What a browser would make of a page: elements, the text between them, and whatever it would fetch."""
+    """A page as a browser reads it: elements, the text between them, and everything that it would fetch."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Reading(HTMLParser):
 
 
 def safe(text: str) -> Reading:
-    """The page, read, once it is known to run nothing and to fetch nothing."""
+    """The page, parsed, after a check that it runs and fetches nothing."""
     found = Reading(text)
     assert (found.open, found.fetched, found.handlers) == ([], [], [])
     assert not {"script", "iframe", "object", "link", "img"} & set(found.tags)

@@ -1,7 +1,6 @@
-"""How good frozen features are, without training a network: nearest neighbours and linear probes.
+"""Evaluates frozen features without training a network: nearest neighbours and linear probes.
 
-Probes hold back a part of the training half, so that test halves stay for final figures; those are looked at only
-where that is asked for.
+Probes hold back a part of the training half. Test halves are for final figures and are used only on request.
 """
 
 from collections.abc import Callable
@@ -31,7 +30,7 @@ _HELD_BACK = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """What is judged: pixels of a size to features (B, F).
+    """The encoder under test: from pixels of a size to features (B, F).
 
     Attributes:
         preprocessing: for its size.

@@ -7,7 +7,7 @@ from training.options import FitOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistillOptions:
-    """How the student learns.
+    """Options of the student's training.
 
     Attributes:
         steps: of the optimiser in all; the schedule ends with them.

@@ -1,8 +1,8 @@
 """One step of the student: a batch of views, the losses against what the teacher said, and the averaged weights.
 
-The student's pooled features predict the teacher's class token, and its last 2 x 2 map predicts the mean patch of each
-quadrant, both through linear heads that are thrown away. Targets are standardised feature by feature, so that a few
-large ones do not decide the loss.
+The student's pooled features predict the teacher's class token. Its last 2 x 2 map predicts the mean patch of each
+quadrant. Both use linear heads that are discarded after training. Targets are standardised feature by feature, so that
+a few large ones do not decide the loss.
 """
 
 import json
@@ -96,7 +96,7 @@ def mirror(pixels: Tensor, features: Tensor, generator: torch.Generator) -> tupl
 
 @dataclass(slots=True)
 class Distilling:
-    """What is trained and with what.
+    """The state of a distillation.
 
     Attributes:
         model: the student with its heads.

@@ -1,7 +1,7 @@
 """A student from its first step to its weights file, resumable after any step that a checkpoint was written at.
 
-Every step's views, order and augmentation follow from its number. A run that was killed goes on from its last
-checkpoint, and with a fixed number of steps ends in the same bytes as one that was not.
+Every step's views, order and augmentation follow from its number. A killed run goes on from its last checkpoint. With a
+fixed number of steps it gives the same bytes as an uninterrupted one.
 """
 
 import time
@@ -23,7 +23,7 @@ _SMOOTHED = 50  # steps that a printed loss is the mean of
 
 @dataclass(slots=True)
 class Clock:
-    """How far a run is: by its steps, or by the seconds it has trained where minutes are given.
+    """The progress of a run: by its steps, or by its seconds of training if minutes are given.
 
     Attributes:
         options: steps or minutes.

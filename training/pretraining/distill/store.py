@@ -1,7 +1,7 @@
-"""What the teacher says of every view, computed once and kept in shards.
+"""The teacher's targets of every view, computed once and kept in shards.
 
-A shard is a folder of three arrays that is renamed into its place when it is complete: what has the final name is
-whole, whenever the process was killed. Shards of one round follow one another in the round's own mixed order.
+A shard is a folder of three arrays. It gets its final name when it is complete, so a killed process leaves no partial
+shard under such a name. Shards of one round follow one another in the round's own mixed order.
 
     DIR/identity.json                      what the views are and which teacher saw them
     DIR/round-0/shard-0000/features.npy    float16 (n, 5, 384)

@@ -1,8 +1,8 @@
-"""Which images the student learns from, and how each view of one is drawn.
+"""The images that the student learns from, and their views.
 
 A view is named by (source, image, number) and drawn from these and a seed alone. Teacher and student therefore see
-the same view in different runs, each at its own size. View 0 is the whole image, as a backbone's preprocessing gives
-it; the others are random crops with mild changes of light, half of them mirrored.
+the same view in different runs, each at its own size. View 0 is the whole image after the backbone's preprocessing. The
+others are random crops with mild changes of light, half of them mirrored.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _TRIES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewOptions:
-    """How views are drawn.
+    """Options of the views.
 
     Attributes:
         seed: of every draw.

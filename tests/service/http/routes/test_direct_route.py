@@ -1,4 +1,4 @@
-"""The short way of a prediction gives what the long way gives, and takes only what is plain."""
+"""`DirectRoute` gives the same answers as FastAPI's route, and takes only simple requests."""
 
 import pytest
 

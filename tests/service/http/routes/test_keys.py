@@ -1,4 +1,4 @@
-"""Keys over a real socket: kinds, rotation, limits, and what is said to whom."""
+"""Keys over a real socket: kinds, rotation, limits, and the details in each answer."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What operators ask for, over a real socket."""
+"""The routes for operators, over a real socket."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Predictions over a real socket: what a client sends, and what it gets."""
+"""Predictions over a real socket: requests and their answers."""
 
 from collections.abc import Callable, Sequence
 

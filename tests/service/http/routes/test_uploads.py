@@ -1,4 +1,4 @@
-"""Uploads over a real socket: options, checksums, preconditions, and what a refusal tells."""
+"""Uploads over a real socket: options, checksums, preconditions, and the texts of refusals."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, what its clients do not send: raw bodies, bad framing, error bodies, limits."""
+"""Open Inference Protocol requests that its clients do not send: raw bodies, bad framing; error bodies, limits."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol as its public client speaks it: tritonclient, over a real socket."""
+"""The Open Inference Protocol with a public client, tritonclient, over a real socket."""
 
 import base64
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Whether a machine is quiet enough to be measured: its load just before, and the share of other processes meanwhile.
 
-Reads /proc; where there is none, only the load average is known.
+Reads /proc; if there is none, only the load average is known.
 """
 
 import os
@@ -29,7 +29,7 @@ class Ticks:
 
 
 def ticks(pids: Iterable[int] = ()) -> Ticks | None:
-    """The ticks now. `pids` and this process count as ours. None where there is no /proc."""
+    """The ticks now. `pids` and this process count as ours. None if there is no /proc."""
     try:
         fields = [int(field) for field in _STAT.read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
     except OSError:
@@ -56,7 +56,7 @@ def share_of_others(before: Ticks | None, after: Ticks | None) -> float | None:
 
 
 def verdict(load: float, cores: int, share: float | None) -> str | None:
-    """Why the machine is too busy, or None where it is not."""
+    """Why the machine is too busy, or None if it is not."""
     if load > MOST_LOAD * cores:
         return f"the load average is {load:.2f} on {cores} cores; at most {MOST_LOAD * cores:.2f} is quiet"
     if share is not None and share > MOST_SHARE:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.engine import main, quiet
-from benchmarks.engine.quiet import LoadedError, Ticks, share_of_others, verdict
+from benchmarks import quiet
+from benchmarks.engine import main
+from benchmarks.quiet import LoadedError, Ticks, share_of_others, verdict
 
 
 @pytest.mark.parametrize(

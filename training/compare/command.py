@@ -1,0 +1,124 @@
+"""One comparison from its TOML file, as `mimi compare` and `python -m training compare` run it. Knows no parser."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from backbone import BUNDLED, Backbone, Preprocessing, load_backbone
+from training.command import chosen_device
+from training.compare.catalogue import catalogue, flops
+from training.compare.config import Config, DataConfig, read_config
+from training.compare.matrix import cells_of, entries_of
+from training.compare.plan import Planned, plan, size_of
+from training.compare.runner import Runner, finished, load, made_by
+from training.jsonl import Row
+from training.options import CompareRequest
+from training.prepare import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class BackbonePlan:
+    """What would train on one backbone, and what is missing for it.
+
+    Attributes:
+        backbone: its name.
+        cells: what would train, and its cost.
+        missing: weights and data sets that are not there, each as a sentence.
+    """
+
+    backbone: str
+    cells: tuple[Planned, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Of all cells whose cost is known."""
+        return sum(cell.seconds or 0.0 for cell in self.cells)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the cost of every cell is known."""
+        return all(cell.seconds is not None for cell in self.cells)
+
+
+def work(file: Path, request: CompareRequest) -> bool:
+    """Train until nothing is left to claim; False if a training has no result.
+
+    Raises:
+        BadConfig: the file cannot be read, or asks for what cannot be done.
+    """
+    every, device = True, chosen_device(request.device)
+    for config, backbone in _parts(file, request):
+        entries = entries_of(config, catalogue(len(backbone.sites)), only=request.only)
+        images = _loading(request.data, config, backbone.preprocessing, device)
+        every &= Runner(config, entries, backbone.to(device), images, flops, made_by(device)).work()
+    return every
+
+
+def cells(file: Path, request: CompareRequest) -> list[Row]:
+    """Every cell, and whether it is done; raises BadConfig as `work`."""
+    rows: list[Row] = []
+    for config, backbone in _parts(file, request, weights=False):
+        entries = entries_of(config, catalogue(len(backbone.sites)), only=request.only)
+        done = finished(config.runs)
+        rows += [
+            {
+                "backbone": backbone.name,
+                "dataset": cell.data.name,
+                "seed": cell.seed,
+                "method": cell.entry.method.label,
+                "epochs": cell.data.fit.epochs * config.cycles if cell.entry.rates else None,
+                "rates": list(cell.entry.rates),
+                "done": cell.key in done,
+                "runs": str(config.runs),
+            }
+            for cell in cells_of(config, entries)
+        ]
+    return rows
+
+
+def plans(
+    file: Path, request: CompareRequest, say: Callable[[str], None] = lambda text: None
+) -> Iterator[BackbonePlan]:
+    """What would train on every backbone and what that costs; raises BadConfig as `work`.
+
+    Args:
+        file: the comparison.
+        request: what is wanted of it.
+        say: told what is measured, before it is.
+    """
+    device = chosen_device(request.device)
+    for config, backbone in _parts(file, request, weights=False):
+        entries = entries_of(config, catalogue(len(backbone.sites)), only=request.only)
+        sizes = {data.name: size_of(data, request.data, config.validation) for data in config.data}
+        missing = [f"{name}: {size.missing}" for name, size in sizes.items() if size.missing]
+        if config.weights and not (request.data / config.weights).is_file():
+            missing.insert(0, f"weights {request.data / config.weights}")
+        cells = tuple(plan(config, entries, backbone.to(device), sizes, say))
+        yield BackbonePlan(backbone.name, cells, tuple(missing))
+
+
+def device_name(request: CompareRequest) -> str:
+    """What would compute, in words."""
+    return str(made_by(chosen_device(request.device))["device"])
+
+
+def _parts(file: Path, request: CompareRequest, *, weights: bool = True) -> Iterator[tuple[Config, Backbone]]:
+    """Each backbone of the file with its part of the configuration; without `weights` it has random ones."""
+    for config in read_config(file).of_one_backbone:
+        name = config.backbone or BUNDLED
+        if not weights:
+            yield config, load_backbone(name, pretrained=False)
+            continue
+        yield config, load_backbone(name, weights=request.data / config.weights if config.weights else None)
+
+
+def _loading(
+    root: Path, config: Config, preprocessing: Preprocessing, device: str
+) -> Callable[[DataConfig, int], Prepared]:
+    @lru_cache(2)  # the cells of a seed follow each other, and choosing a rate needs another seed's images
+    def prepared(data: DataConfig, seed: int) -> Prepared:
+        return load(data, root, preprocessing, validation=config.validation, seed=seed).to(device)
+
+    return prepared
