@@ -168,7 +168,10 @@ class Calls:
     async def _follow(self, call: Call, method: Method, scope: Scope | None) -> bytes:
         name = chosen_name(call.metadata("x-request-id"))
         request_name.set(name.decode())  # of this task, which ends with the call
-        call.context.set_trailing_metadata((("x-request-id", name.decode()),))
+        extra = [("x-request-id", name.decode())]
+        if (generation := self.service.registry.generation) >= 0:
+            extra.append(("x-store-generation", str(generation)))
+        call.context.set_trailing_metadata(tuple(extra))
         status, size = CLIENT_CLOSED_REQUEST, 0
         try:
             with self.admitted(call, scope):
@@ -178,17 +181,17 @@ class Calls:
         except Exception as error:
             call.record.error = error
             status = answer_to(error).status
-            await self._refuse(call, error, name.decode())
+            await self._refuse(call, error, extra)
             raise  # not reached: to refuse is to raise
         finally:
             self.service.metrics.finished(call.record, status)
             self._log(call, status, size)
 
-    async def _refuse(self, call: Call, error: Exception, name: str) -> None:
+    async def _refuse(self, call: Call, error: Exception, named: list[tuple[str, str]]) -> None:
         answer = answer_to(error)
         if answer.status == _INTERNAL:
             logger.error("%s failed", call.method, exc_info=error)
-        extra = [("x-request-id", name), ("mimi-code", answer.problem.code)]
+        extra = [*named, ("mimi-code", answer.problem.code)]
         if "Retry-After" in answer.headers:
             extra.append(("retry-after", answer.headers["Retry-After"]))
         code = CODES.get(answer.status, _Code.UNKNOWN)

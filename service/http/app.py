@@ -69,7 +69,10 @@ def create_app(service: Service) -> ASGIApp:
     guarded = OriginsMiddleware(with_cors(Preflights, headed, settings), settings=settings, also=_check_key(service))
     limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings, budget=service.held), settings)
     return RecordMiddleware(
-        TargetMiddleware(limited), metrics=service.metrics, stopping=lambda: service.readiness.stopping
+        TargetMiddleware(limited),
+        metrics=service.metrics,
+        stopping=lambda: service.readiness.stopping,
+        generation=lambda: service.registry.generation,
     )
 
 

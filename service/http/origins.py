@@ -28,7 +28,8 @@ _HEALTH = ("/health/", "/v2/health/")  # for probes, which ask by address; it te
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "Repr-Digest", "Content-Digest", "Digest",
          "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
-_SHOWN = ("ETag", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "Inference-Header-Content-Length")
+_SHOWN = ("ETag", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "X-Store-Generation",
+          "Inference-Header-Content-Length")  # fmt: skip
 
 Headers = Sequence[tuple[bytes, bytes]]
 

@@ -10,10 +10,11 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.logs import chosen_name, log_answer, request_name
-from service.metrics.counters import Metrics, RequestRecord
+from service.metrics.counters import Kind, Metrics, RequestRecord
 from service.problems import response_to
 
 HEADER = b"x-request-id"
+GENERATION = b"x-store-generation"
 
 _KEY = "mimi.record"  # in the ASGI scope
 _CLOSE = (b"connection", b"close")
@@ -26,8 +27,16 @@ class RecordMiddleware:
     While the server stops, every answer closes its connection.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, stopping: Callable[[], bool] = lambda: False) -> None:
-        self._app, self._metrics, self._stopping = app, metrics, stopping
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        stopping: Callable[[], bool] = lambda: False,
+        generation: Callable[[], int] = lambda: -1,
+    ) -> None:
+        """`generation` is that of the store, as far as this server has come."""
+        self._app, self._metrics, self._stopping, self._generation = app, metrics, stopping, generation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; count it when its answer begins, or when it ends without one."""
@@ -37,12 +46,13 @@ class RecordMiddleware:
         name, record = request_id(scope["headers"]), RequestRecord()
         scope[_KEY] = record
         request_name.set(name.decode())  # of this task, which ends with the request
-        status, size = _NO_ANSWER, 0
+        status, size, before = _NO_ANSWER, 0, self._generation()
 
         async def named(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", []), (HEADER, name)]
+                generation = before if record.kind is Kind.PREDICTION else self._generation()
+                headers = [*message.get("headers", []), (HEADER, name), *_generation(generation)]
                 if self._stopping() and _CLOSE not in headers:
                     headers.append(_CLOSE)
                 message = {**message, "headers": headers}
@@ -60,6 +70,11 @@ class RecordMiddleware:
         finally:
             self._metrics.finished(record, _NO_ANSWER)  # counts nothing if the answer was counted
             log_answer(scope, status=status, size=size, seconds=perf_counter() - record.started)
+
+
+def _generation(number: int) -> list[tuple[bytes, bytes]]:
+    """The header that says by which state of the store an answer was made, or by a later one."""
+    return [(GENERATION, b"%d" % number)] if number >= 0 else []
 
 
 def record_of(scope: Scope) -> RequestRecord:
