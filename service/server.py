@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +30,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from adapters_store import AdaptersStoreError, StoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from backbone.memory import keep_large_blocks
-from service import logs
+from service import logs, workers
 from service.access.keyring import Keyring
 from service.engines import make_engine
 from service.errors import SettingsError
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 if sys.platform != "win32":
     import resource
+
+Job = Callable[[], int]
 
 OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
 
@@ -59,13 +62,43 @@ def main(settings: Settings) -> int:
     keep_large_blocks()
     logs.configure(settings)
     start = time.perf_counter() - process_age()
+
+    def prepare(stack: ExitStack) -> Job:
+        _allow_descriptors(settings.connections * (1 if settings.grpc_port is None else 2))
+        _check_grpc(settings)
+        workers.check(settings)
+        Keyring(settings)  # a second before the backbone is loaded: what is wrong with the keys is told at once
+        listener = stack.enter_context(listen(settings.host, settings.port, shared=settings.workers > 1))
+        if settings.workers == 1:
+            service = build(settings)
+            return lambda: serve(service, [listener], started=start)
+        known = {"port": listener.getsockname()[1], "threads": workers.threads_of(settings)}
+        return lambda: workers.supervise(
+            settings.workers, lambda place: _work(settings.model_copy(update=known), place)
+        )
+
+    return _status_of(prepare)
+
+
+def _work(settings: Settings, place: workers.Place) -> int:
+    """Be one of several workers: answer at the shared port, and at one of its own."""
+    start = time.perf_counter()
+
+    def prepare(stack: ExitStack) -> Job:
+        shared = stack.enter_context(listen(settings.host, settings.port, shared=True))
+        alone = settings.worker_port + place.number if settings.worker_port else 0
+        own = stack.enter_context(listen(settings.host, alone))
+        service = build(settings)
+        return lambda: serve(service, [shared, own], started=start, on_listening=place.on_listening)
+
+    return _status_of(prepare)
+
+
+def _status_of(prepare: Callable[[ExitStack], Job]) -> int:
+    """Prepare and do a job; its exit code, or that of what prevents it, whose reason is printed."""
     with ExitStack() as stack:
         try:
-            _allow_descriptors(settings.connections * (1 if settings.grpc_port is None else 2))
-            _check_grpc(settings)
-            Keyring(settings)  # a second before the backbone is loaded: what is wrong with the keys is told at once
-            listener = stack.enter_context(listen(settings.host, settings.port))
-            service = build(settings)
+            job = prepare(stack)
         except (SettingsError, StoreError) as error:
             print(f"refusing to start: {error}", file=sys.stderr)
             return REFUSED
@@ -75,7 +108,7 @@ def main(settings: Settings) -> int:
         except (BackboneError, AdaptersStoreError, OSError) as error:
             print(f"cannot start: {error}", file=sys.stderr)
             return CANNOT_START
-        return serve(service, listener, started=start)
+        return job()
 
 
 def process_age() -> float:
@@ -88,15 +121,20 @@ def process_age() -> float:
         return 0.0
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket bound to `host` and `port`; nobody can connect before the server runs.
+
+    Args:
+        host: an address, or a name.
+        port: 0 for a free one.
+        shared: with other processes of this user, over which the kernel spreads connections.
 
     Raises:
         OSError: no such address, or the port is taken.
     """
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # of each connection: else megabytes for a slow reader hide in the kernel
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     try:
@@ -132,13 +170,19 @@ def build(settings: Settings) -> Service:
     return service
 
 
-def serve(service: Service, listener: socket.socket, *, started: float | None = None) -> int:
-    """Answer on `listener` until a signal or the engine's death; returns the exit code."""
-    server = Server(service, started=time.perf_counter() if started is None else started)
+def serve(
+    service: Service,
+    listeners: list[socket.socket],
+    *,
+    started: float | None = None,
+    on_listening: Callable[[], None] = lambda: None,
+) -> int:
+    """Answer on all listeners until a signal or the engine's death; returns the exit code."""
+    server = Server(service, started=time.perf_counter() if started is None else started, on_listening=on_listening)
     gc.collect()
     gc.freeze()  # what is here stays: a collection that looked through it would stop every thread for 0.3 s
     try:
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
     except OSError as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return CANNOT_START
@@ -153,9 +197,9 @@ class Server(uvicorn.Server):
     skips the time of notice.
     """
 
-    def __init__(self, service: Service, *, started: float) -> None:
+    def __init__(self, service: Service, *, started: float, on_listening: Callable[[], None] = lambda: None) -> None:
         super().__init__(_config(service))
-        self._service, self._started = service, started
+        self._service, self._started, self._on_listening = service, started, on_listening
         self._leaves_at: float | None = None  # monotonic seconds
         self.grpc: GrpcServer | None = None  # while there is such a port
 
@@ -177,6 +221,7 @@ class Server(uvicorn.Server):
             await self.grpc.start()
         for listener in sockets or ():
             _announce(self._service, listener, self.grpc, time.perf_counter() - self._started)
+        self._on_listening()
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to end."""

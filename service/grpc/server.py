@@ -57,5 +57,5 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.max_connection_idle_ms", settings.idle_seconds * _MILLI),
         ("grpc.server_handshake_timeout_ms", round(settings.header_seconds * _MILLI)),
         ("grpc.compression_enabled_algorithms_bitset", _IDENTITY),
-        ("grpc.so_reuseport", 0),  # two servers on one port would share its clients without a word
+        ("grpc.so_reuseport", int(settings.workers > 1)),  # else two servers would share clients without a word
     ]
