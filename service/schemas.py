@@ -16,12 +16,8 @@ MAX_TASKS = 256  # in one request
 TaskId = Annotated[str, Field(pattern=TASK_PATTERN, examples=["digits"])]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the task adapter file")]
 TopK = Annotated[int, Field(ge=1, le=10_000, description="how many labels to name; capped at the task's number")]
-
 Threshold = Annotated[
-    float,
-    Field(
-        ge=0, le=1, description="probability from which on a label is given, in the place of the thresholds in the file"
-    ),
+    float, Field(ge=0, le=1, description="probability from which on a label is given, instead of the file's thresholds")
 ]
 
 
@@ -53,14 +49,10 @@ class ImageResult(Answer):
     """The answer to one image: predictions, logits or features, as the request asked."""
 
     predictions: list[Prediction] | None = Field(
-        default=None,
-        description="most probable label first; of a task with independent labels those that are given, unless top_k "
-        "says how many",
+        default=None, description="most probable first; of independent labels those given, unless top_k says how many"
     )
     labels: list[str] | None = Field(
-        default=None,
-        description="labels that are given: those whose probability reaches their threshold; absent where there is no "
-        "threshold",
+        default=None, description="labels whose probability reaches their threshold; absent where there is no threshold"
     )
     known: bool | None = Field(
         default=None,
@@ -168,10 +160,42 @@ class TaskSummary(Answer):
     reason: str | None = None
 
 
+DEFAULT_LIMIT, MOST_LISTED = 100, 1000  # entries of a page
+
+_Limit = Annotated[int, Field(ge=1, le=MOST_LISTED, description="most entries of the page")]
+_Cursor = Annotated[
+    str | None, Field(max_length=128, description="`next` of the page before; valid while entries come and go")
+]
+Next = Annotated[str | None, Field(description="the cursor of the next page; null: this is the last one")]
+
+
+class TaskListOptions(BaseModel):
+    """Which tasks to list, as query parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: _Limit = DEFAULT_LIMIT
+    cursor: _Cursor = None
+    prefix: str = Field(default="", max_length=64, description="only tasks whose id begins so", examples=["digits-"])
+
+
+class VersionListOptions(BaseModel):
+    """Which versions to list, as query parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: _Limit = DEFAULT_LIMIT
+    cursor: _Cursor = None
+    prefix: str = Field(
+        default="", max_length=64, description="only versions whose SHA-256 begins so, in hex", examples=["3f7c"]
+    )
+
+
 class TaskList(Answer):
-    """All published tasks, by name."""
+    """A page of the published tasks, by name."""
 
     tasks: list[TaskSummary]
+    next: Next = None
     backbone: str
     backbone_fingerprint: str
 
@@ -278,11 +302,12 @@ class VersionSummary(Answer):
 
 
 class VersionList(Answer):
-    """All versions of a task, newest first."""
+    """A page of the versions of a task, newest first."""
 
     task: TaskId
     generation: Generation
     versions: list[VersionSummary]
+    next: Next = None
 
 
 class VersionDetail(VersionSummary, Description):

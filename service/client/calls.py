@@ -22,6 +22,7 @@ _KINDS: Mapping[int, type[errors.Refused]] = {
     403: errors.Forbidden,
     404: errors.NotFound,
     409: errors.Conflict,
+    412: errors.Conflict,
     429: errors.TooManyRequests,
     503: errors.Overloaded,
     504: errors.ServerDeadlineExceeded,

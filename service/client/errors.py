@@ -11,7 +11,7 @@ ClientError
     ├── Unauthorized          401: no key, or an unknown one
     ├── Forbidden             403: the key may not do this
     ├── NotFound              404: no such task, version or alias
-    ├── Conflict              409: somebody was faster, or something still points at it
+    ├── Conflict              409, 412: somebody was faster, or something still points at it
     ├── TooManyRequests       429: the key has used up what it may
     └── ServerError           500, 502, 507 and every other 5xx
         ├── Overloaded        503: try again later

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
@@ -15,6 +15,7 @@ from service.client import predict_calls, task_calls, version_calls, wire
 from service.client.calls import Call, Reply, described
 from service.client.errors import ClientError
 from service.client.retries import Attempts, RetryPolicy
+from service.schemas import TaskList, VersionList
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class Client:
             InvalidArgument: the address or the key is malformed.
         """
         self._policy, self._sleep = policy or RetryPolicy(), sleep
+        self._headers: Mapping[str, str] = {}  # of every call
         self._http = httpx.Client(transport=transport, **wire.options(url, key, tls))
 
     def __enter__(self) -> Self:
@@ -84,12 +86,19 @@ class Client:
         other._policy = dataclasses.replace(self._policy, seconds=seconds)
         return other
 
+    def sticking_to(self, key: str) -> Self:
+        """The same client over the same connections, whose predictions get one version of a canary for this key."""
+        other = copy.copy(self)
+        other._headers = {"X-Canary-Key": key}
+        return other
+
     def send(self, call: Call[T]) -> T:
         """Send a call, and repeat it if that is safe and may help.
 
         Raises:
             ClientError: of the last attempt.
         """
+        call = dataclasses.replace(call, headers={**self._headers, **call.headers})
         attempts = Attempts(call, self._policy)
         while True:
             attempts.begin()
@@ -116,6 +125,24 @@ class Client:
         """Whether the server takes work now."""
         return self._whether(task_calls.ready())
 
+    def tasks(self, *, prefix: str = "") -> TaskList:
+        """All published tasks whose id begins so, page by page; each page has the time of a call."""
+        page = self.task_page(prefix=prefix)
+        found = page.tasks
+        while page.next is not None:
+            page = self.task_page(prefix=prefix, cursor=page.next)
+            found = [*found, *page.tasks]
+        return page.model_copy(update={"tasks": found})
+
+    def versions(self, task: str) -> VersionList:
+        """All versions of a task, newest first, page by page; raises InvalidArgument where this is no task id."""
+        page = self.version_page(task)
+        found = page.versions
+        while page.next is not None:
+            page = self.version_page(task, cursor=page.next)
+            found = [*found, *page.versions]
+        return page.model_copy(update={"versions": found})
+
     def _whether(self, call: Call[object]) -> bool:
         try:
             self.send(call)
@@ -125,12 +152,13 @@ class Client:
 
     predict = _sent(predict_calls.predict)
     predict_many = _sent(predict_calls.predict_many)
-    tasks = _sent(task_calls.tasks)
+    task_page = _sent(task_calls.task_page)
     task = _sent(task_calls.task)
     upload = _sent(task_calls.upload)
+    add_class = _sent(task_calls.add_class)
     describe = _sent(task_calls.describe)
     delete_task = _sent(task_calls.delete_task)
-    versions = _sent(version_calls.versions)
+    version_page = _sent(version_calls.version_page)
     version = _sent(version_calls.version)
     download = _sent(version_calls.download)
     delete_version = _sent(version_calls.delete_version)

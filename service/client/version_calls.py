@@ -7,13 +7,26 @@ from hashlib import sha256
 from service.client.calls import Call, Reply, document
 from service.client.errors import InvalidAnswer, InvalidArgument
 from service.client.inputs import alias_name, alias_path, precondition, task_path, version_path
-from service.client.task_calls import repeat
-from service.schemas import AliasAnswer, AliasList, VersionDetail, VersionList
+from service.client.task_calls import paging, repeat
+from service.schemas import MOST_LISTED, AliasAnswer, AliasList, VersionDetail, VersionList
 
 
-def versions(task: str) -> Call[VersionList]:
-    """All versions of a task, newest first; raises InvalidArgument if this is not a task id."""
-    return Call("GET", f"{task_path(task)}/versions", document(VersionList))
+def version_page(
+    task: str, *, prefix: str = "", limit: int = MOST_LISTED, cursor: str | None = None
+) -> Call[VersionList]:
+    """A page of the versions of a task, newest first.
+
+    Args:
+        task: its id.
+        prefix: only versions whose SHA-256 begins so, in hex.
+        limit: most versions of the page.
+        cursor: `next` of the page before; None: the first page.
+
+    Raises:
+        InvalidArgument: this is no task id.
+    """
+    query = paging(prefix, limit, cursor)
+    return Call("GET", f"{task_path(task)}/versions", document(VersionList), query=query)
 
 
 def version(task: str, number: int) -> Call[VersionDetail]:

@@ -85,6 +85,10 @@ class Call:
         found = self.metadata("authorization")
         return bearer(found[0].decode("latin-1")) if found else None
 
+    def texts(self, wanted: str) -> list[str]:
+        """All values of a metadata key, as text."""
+        return [value.decode("latin-1") for value in self.metadata(wanted.lower())]
+
     def metadata(self, wanted: str) -> list[bytes]:
         """All values of a metadata key."""
         return [_bytes(value) for name, value in self.context.invocation_metadata() or () if name == wanted]

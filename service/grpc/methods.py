@@ -1,6 +1,7 @@
 """The methods of the service: what the routes below `/v2` do, for messages."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -14,6 +15,7 @@ from service.grpc.messages import InferMessage, M, parsed_message, target_of
 from service.metrics.counters import Kind
 from service.oip import inference
 from service.oip.outputs import repository_index, server_metadata
+from service.stickiness import BY, KEY, read_stickiness
 
 
 class Methods:
@@ -44,8 +46,16 @@ class Methods:
         message = await self._calls.message(call, most=service.settings.body_bytes)
         with self._calls.reading.held(len(message)):
             asked = await service.decoder.offload(lambda: InferMessage.parse(message))
-            await inference.resolve(service, record, asked.target)
-            found = await inference.infer(service, record, asked.request, seconds=call.context.time_remaining())
+            sticky = read_stickiness(call.texts(KEY), call.texts(BY))
+            target = replace(asked.target, key=sticky.key)
+            await inference.resolve(service, record, target)
+            found = await inference.infer(
+                service,
+                record,
+                asked.request,
+                seconds=call.context.time_remaining(),
+                by_image=target if sticky.by_image else None,
+            )
         return messages.infer_response(found)
 
     async def _server_live(self, call: Call) -> bytes:
@@ -58,7 +68,7 @@ class Methods:
 
     async def _server_metadata(self, call: Call) -> bytes:
         await self._read(call, pb.ServerMetadataRequest)
-        return messages.server_metadata(server_metadata())
+        return messages.server_metadata(server_metadata(self._service.engine.precision))
 
     async def _model_ready(self, call: Call) -> bytes:
         asked: Any = await self._read(call, pb.ModelReadyRequest)

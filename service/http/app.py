@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.types import ASGIApp, Scope
 
 from adapters_store import AdaptersStoreError
@@ -17,18 +17,13 @@ from service.engine import EngineError
 from service.engine.errors import is_out_of_memory
 from service.errors import ServiceError, Unauthorized
 from service.http import openapi
+from service.http.compression import CompressionMiddleware
 from service.http.limits import LimitsMiddleware
-from service.http.origins import (
-    HeadMiddleware,
-    OriginsMiddleware,
-    Preflights,
-    SharedAnswers,
-    TargetMiddleware,
-    sender_of,
-    with_cors,
-)
+from service.http.methods import MethodsMiddleware, allowed
+from service.http.origins import OriginsMiddleware, Preflights, SharedAnswers, TargetMiddleware, sender_of, with_cors
 from service.http.record import RecordMiddleware, record_of
-from service.http.routes import aliases, operations, predictions, tasks, versions
+from service.http.routes import aliases, classes, feedback, operations, predictions, tasks, versions
+from service.http.routes.common import only_declared
 from service.http.routes.console import console_routes
 from service.http.v2 import routes as v2
 from service.problems import response_to
@@ -58,15 +53,15 @@ def create_app(service: Service) -> ASGIApp:
         redirect_slashes=False,
         openapi_url=None,  # served by a route of our own, which asks for a key
         exception_handlers={**dict.fromkeys(_HANDLED, _handle), **dict.fromkeys(_MAYBE_SCARCE, _handle_scarcity)},
-        responses=openapi.documented(400, 401, 403, 413, 421, 429, 431, 503),
+        responses=openapi.documented(400, 401, 403, 413, 421, 422, 429, 431, 503),
     )
-    api.state.service = service
-    for routes in (predictions, tasks, versions, aliases, v2, operations):
-        api.include_router(routes.router)
+    api.state.service, api.state.declared = service, {}
+    for routes in (predictions, tasks, classes, feedback, versions, aliases, v2, operations):
+        api.include_router(routes.router, dependencies=[Depends(only_declared)])
     if service.settings.console == "on":
         api.include_router(console_routes())
-    settings, headed = service.settings, HeadMiddleware(api, has_own=lambda scope: _answers(api, scope))
-    guarded = OriginsMiddleware(with_cors(Preflights, headed, settings), settings=settings, also=_check_key(service))
+    settings, inner = service.settings, MethodsMiddleware(CompressionMiddleware(api), api=api)
+    guarded = OriginsMiddleware(with_cors(Preflights, inner, settings), settings=settings, also=_check_key(service))
     limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings, budget=service.held), settings)
     return RecordMiddleware(
         TargetMiddleware(limited),
@@ -81,11 +76,6 @@ def _check_key(service: Service) -> Callable[[Scope], None]:
     return lambda scope: service.wrong_keys.check(*sender_of(scope))
 
 
-def _answers(api: FastAPI, scope: Scope) -> bool:
-    """Whether a route takes a request as it is."""
-    return any(route.matches(scope)[0] is Match.FULL for route in api.router.routes)
-
-
 async def _handle_scarcity(request: Request, error: Exception) -> Response:
     """Answer a lack of memory. Any other error of this class is a bug, which is raised again and logged."""
     if not is_out_of_memory(error):
@@ -98,6 +88,8 @@ async def _handle(request: Request, error: Exception) -> Response:
     record_of(request.scope).error = error
     if isinstance(error, Unauthorized):
         request.app.state.service.wrong_keys.note(*sender_of(request.scope))
+    if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        error.headers = {"Allow": ", ".join(allowed(request.app, request.scope))}
     return response_to(error, request.url.path)
 
 

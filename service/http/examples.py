@@ -86,8 +86,22 @@ _SUMMARY: Document = {
     "reason": None,
 }
 
+_CORRECTION: Document = {
+    "id": 7,
+    "task": "digits",
+    "labels": ["3"],
+    "version": 4,
+    "predicted": "8",
+    "probability": 0.41,
+    "unknown_score": 0.9,
+    "created_at": "2026-03-01T12:00:00Z",
+    "bytes": 1834,
+}
+
 EXAMPLES: dict[str, Document] = {
-    "tasks": {"tasks": [_SUMMARY], "backbone": "mimi_swin", "backbone_fingerprint": _SHA},
+    "correction": _CORRECTION,
+    "corrections": {"task": "digits", "corrections": [_CORRECTION]},
+    "tasks": {"tasks": [_SUMMARY], "next": "ZGlnaXRz", "backbone": "mimi_swin", "backbone_fingerprint": _SHA},
     "alive": {"status": "alive"},
     "ready": {"status": "ready"},
     "upload": _UPLOAD,
@@ -105,7 +119,7 @@ EXAMPLES: dict[str, Document] = {
         "aliases": [_ALIAS],
         "versions": _VERSIONS,
     },
-    "versions": {"task": "digits", "generation": 17, "versions": _VERSIONS},
+    "versions": {"task": "digits", "generation": 17, "versions": _VERSIONS, "next": None},
     "version": {
         **_VERSION,
         **_DESCRIPTION,
@@ -128,6 +142,13 @@ def answer(name: str) -> Document:
     return {"headers": _ETAG, **plain(name)}
 
 
+def listing(name: str) -> Document:
+    """A page of a list with its example."""
+    link = {"description": 'the next page, rel="next"; absent on the last one', "schema": {"type": "string"}}
+    tag = {"description": "changes with the page", "schema": {"type": "string"}}
+    return {"headers": {"ETag": tag, "Link": link}, **plain(name)}
+
+
 def plain(name: str) -> Document:
     """An answer with its example alone."""
     return {"content": {"application/json": {"example": EXAMPLES[name]}}}
@@ -141,6 +162,10 @@ ADAPTER_FILE: Document = {
         "ETag": {"description": "SHA-256 of the file in hex, in quotes", "schema": {"type": "string"}},
         "Repr-Digest": {"description": "SHA-256 of the file in base64", "schema": {"type": "string"}},
     },
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
+IMAGE_FILE: Document = {
+    "description": "the image",
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
 CHANGE_BODY: Document = {
@@ -165,8 +190,9 @@ ALIAS_BODY: Document = {
     },
 }
 
-_ANY, _WITH_BODY, _CHANGES = ".*", "(post|put|patch) .*", "(put|patch|delete) .*|post .*/(rollback|load|unload)"
-_ASKS, _UPLOADS = "post .*/(predict|infer)", "put /v1/tasks/{task}"
+_ANY, _WITH_BODY, _CHANGES = ".*", "(post|put|patch) .*", "(put|patch|delete) .*|post .*/(rollback|load|unload|classes)"
+_ASKS, _UPLOADS = "post .*/(predict|infer|classes|feedback)", "put /v1/tasks/{task}"
+_CLASSES, _FEEDBACK = "post .*/classes", ".*/feedback.*"
 
 
 class Sample(NamedTuple):
@@ -180,7 +206,10 @@ SAMPLES = (
     Sample(own.MalformedRequest("give Content-Length once, or Transfer-Encoding, never both")),
     Sample(own.MalformedJson("JSON must be UTF-8"), _WITH_BODY),
     Sample(own.InvalidInference("the shape [2] and the data do not agree"), "post .*/infer"),
-    Sample(own.MalformedHeader("an entity tag stands in double quotes; several are separated by commas"), _CHANGES),
+    Sample(
+        own.MalformedHeader("an entity tag stands in double quotes; several are separated by commas"),
+        f"{_CHANGES}|get /v1/tasks.*",
+    ),
     Sample(own.Unauthorized("this server needs a key: Authorization: Bearer <key>")),
     Sample(own.Forbidden("this key may not upload, download, change or delete"), f"{_CHANGES}|.*/file"),
     Sample(own.Forbidden("this key may not read or predict")),
@@ -190,9 +219,22 @@ SAMPLES = (
     Sample(store.UnknownAlias(), ".*({alias}|rollback).*"),
     Sample(own.RequestTimeout("the body must arrive within 10 seconds"), _WITH_BODY),
     Sample(store.StaleGeneration("digits", 17, 18), _CHANGES),
+    Sample(own.ChangedMeanwhile("somebody changed the task at the same time"), "post .*/(rollback|classes)"),
+    Sample(store.NoStatistics(), _CLASSES),
+    Sample(own.FeedbackOff("this task takes no corrections here"), _FEEDBACK),
+    Sample(own.UnknownFeedback("there is no such correction"), ".*/feedback/.*"),
+    Sample(own.UnknownRequest("no image of this request is remembered: send the image itself"), "post .*/feedback"),
+    Sample(own.FeedbackFull("there is no room for another correction"), _FEEDBACK),
+    Sample(own.FeedbackUnavailable("the file of corrections cannot be used now"), _FEEDBACK),
+    Sample(own.Forbidden("this key may not add, read or delete corrections"), _FEEDBACK),
+    Sample(store.LabelExists(), _CLASSES),
+    Sample(store.TooFewImages(), _CLASSES),
     Sample(store.VersionInUse(), "delete .*{version}"),
     Sample(own.NothingToRollBack("the alias never pointed anywhere else"), "post .*/rollback"),
-    Sample(engine.BackboneMismatch("backbone", expected="swin a5ef…", found="swin 07c1…"), f"{_UPLOADS}|post .*/load"),
+    Sample(
+        engine.BackboneMismatch("backbone", expected="swin a5ef…", found="swin 07c1…"),
+        f"{_UPLOADS}|post .*/load|.*{{alias}}",
+    ),
     Sample(own.BodyTooLarge("a request body has at most 34603008 bytes")),
     Sample(images.ImageTooLarge("the image has more than 50000000 pixels"), _ASKS),
     Sample(own.UnsupportedEncoding("send the body without a Content-Encoding"), _WITH_BODY),
@@ -209,7 +251,10 @@ SAMPLES = (
     Sample(own.NoLiveVersion("this task cannot be served here: no version is live"), f"{_ASKS}|post .*/load"),
     Sample(own.TaskUnloaded("this task cannot be served here: unloaded on this server"), _ASKS),
     Sample(own.ConfirmationRequired("without live the task answers nothing: confirm it"), "delete .*{alias}"),
-    Sample(own.TaskUnavailable("this task cannot be served here: its bytes are damaged"), f"{_ASKS}|post .*/load"),
+    Sample(
+        own.TaskRefused("this task cannot be served here: it was made for another network"), f"{_ASKS}|post .*/load"
+    ),
+    Sample(own.TaskDamaged("this task cannot be served here: its bytes are damaged"), f"{_ASKS}|post .*/load"),
     Sample(engine.QueueFull("250 of 256 images wait already", seconds=1.2), _ASKS),
     Sample(own.UploadBacklog("too many uploads wait to be checked"), _CHANGES),
     Sample(store.StoreUnavailable(), f"{_CHANGES}|get /v1/tasks/.*"),
@@ -249,6 +294,40 @@ _OPTIONS: Document = {
 _TASKS: Document = {"type": "array", "items": {"type": "string", "pattern": TASK_PATTERN}, "maxItems": MAX_TASKS}
 # a PNG of 8 x 8 pixels
 _DOT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGM8wQABTAwUMQA6AADYhMgK6QAAAABJRU5ErkJggg=="
+
+
+CLASS_BODY: Document = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"images": {**_OPTIONS["images"], "minItems": 2}, "label": {"type": "string"}},
+                "required": ["images"],
+            }
+        }
+    },
+}
+
+
+def feedback_body(by_request: type[BaseModel]) -> Document:
+    """The body of a correction: an image with its labels, or the request that the image came with."""
+    labels: Document = {"type": "array", "items": {"type": "string"}}
+    form: Document = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"image": _BINARY, "label": labels},
+        "required": ["image"],
+    }
+    example = {"request_id": "8f0c5c0a5d1f4b1f7b3f8f0c2a9f7d1e", "labels": ["3"]}
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": form},
+            "application/json": {"schema": by_request.model_json_schema(), "example": example},
+        },
+    }
 
 
 def _body(schema: type[BaseModel], fields: Document, examples: Document) -> Document:

@@ -3,8 +3,10 @@
 FastAPI documents errors as plain JSON; here they get the schemas of the real error bodies.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -54,6 +56,15 @@ def document(api: FastAPI, *, needs_key: bool) -> Document:
     return api.openapi_schema or {}
 
 
+def encoded(api: FastAPI, *, needs_key: bool) -> tuple[bytes, str]:
+    """The document as JSON, and its entity tag; made once."""
+    if not hasattr(api.state, "document"):
+        data = json.dumps(document(api, needs_key=needs_key), separators=(",", ":")).encode()
+        api.state.document = data, f'"{sha256(data).hexdigest()}"'
+    found: tuple[bytes, str] = api.state.document
+    return found
+
+
 def _operations(schema: Document) -> Iterator[tuple[str, str, Document]]:
     for path, methods in schema["paths"].items():
         yield from ((method, path, operation) for method, operation in methods.items())
@@ -73,12 +84,15 @@ def _describe_errors(responses: Mapping[str, Document], method: str, path: str) 
 
 _SAMPLES: Sequence[tuple[str, Sequence[str]]] = (  # a pattern of "method path", and what to type
     ("put /v1/tasks/{task}", ["-T digits.safetensors"]),
+    ("post .*/feedback", ["-F label=3 -F image=@three.png"]),
+    ("get .*/feedback/{number}/image", ["-o image"]),
+    (".*/classes", ["-F label=ten -F images=@ten-1.png -F images=@ten-2.png"]),
     ("get .*/file", ["-o digits.safetensors"]),
     ("head .*/file", ["-I"]),
     (".*/predict", ["--data-binary @three.png", "-F image=@three.png -F image=@eight.png -F top_k=1"]),
     (".*/infer", ["-H 'Inference-Header-Content-Length: 0' --data-binary @three.png -o answer.bin"]),
 )
-_NAMES = {"{task}": "digits", "{version}": "3", "{alias}": "live"}
+_NAMES = {"{task}": "digits", "{version}": "3", "{alias}": "live", "{number}": "7"}
 
 
 def curl_samples(method: str, path: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ A page of any site can make a browser send requests to loopback. If the page use
 foreign name (DNS rebinding) and is refused. If it uses the address, its Origin header is foreign and is refused, unless
 keys protect the server or CORS allows the page.
 
-This layer also handles targets in absolute form and HEAD, so that the layers inside need not.
+This layer also handles targets in absolute form, so that the layers inside need not.
 """
 
 import re
@@ -27,8 +27,8 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}  # change nothing; what they answer, a page o
 _HEALTH = ("/health/", "/v2/health/")  # for probes, which ask by address; it tells nothing
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "Repr-Digest", "Content-Digest", "Digest",
-         "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
-_SHOWN = ("ETag", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "X-Store-Generation",
+         "X-Canary-By", "X-Canary-Key", "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
+_SHOWN = ("ETag", "Link", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "X-Store-Generation",
           "Inference-Header-Content-Length")  # fmt: skip
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -117,20 +117,6 @@ def sender_of(scope: Scope) -> tuple[str | None, str | None]:
     """Where a request comes from, and its bearer token; None for what there is not."""
     client = scope.get("client")
     return client[0] if client else None, bearer(_value(scope["headers"], b"authorization"))
-
-
-class HeadMiddleware:
-    """Answers HEAD like GET; uvicorn leaves out the body."""
-
-    def __init__(self, app: ASGIApp, *, has_own: Callable[[Scope], bool]) -> None:
-        """`has_own` tells whether a route answers this HEAD itself."""
-        self._app, self._has_own = app, has_own
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if scope["type"] == "http" and scope["method"] == "HEAD" and not self._has_own(scope):
-            scope = {**scope, "method": "GET"}
-        await self._app(scope, receive, send)
 
 
 def check(method: str, path: str, headers: Headers, settings: Settings) -> None:

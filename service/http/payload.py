@@ -44,7 +44,7 @@ _JSON_WORDS: Mapping[type[Exception], str] = {
 
 
 class PredictSchema(NamedTuple):
-    """What a prediction may say beside its images: as form fields, as JSON, in how many strings, and in words."""
+    """The options of a prediction: as form fields, as JSON, the most strings in it, and in words."""
 
     fields: type[PredictOptions]
     document: type[PredictJson]

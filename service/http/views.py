@@ -13,6 +13,7 @@ from service.answers import given, is_sigmoid, probabilities_of
 from service.engine import RowResult
 from service.engine.accounting import Cost
 from service.engine.core import is_known
+from service.http.pages import page_of_tasks, page_of_versions
 from service.predict import PARTS, Outputs, TaskOutput, timings
 from service.schemas import (
     DEFAULT_TOP_K,
@@ -30,31 +31,34 @@ from service.schemas import (
     TaskAnswer,
     TaskDetail,
     TaskList,
+    TaskListOptions,
     TaskProvenance,
     TaskSummary,
     UploadAnswer,
+    UploadOptions,
     VersionDetail,
     VersionList,
+    VersionListOptions,
     VersionSummary,
 )
 from service.tasks import splits
 from service.tasks.catalogue import Described
 from service.tasks.table import LoadedVersion, TaskEntry
-from service.tasks.uploads import Upload, Uploaded
+from service.tasks.uploads import Uploaded
 
 _GIGA = 1e9
 _NOT_SEEN = "this server has not loaded it yet"
 
 
-def upload(asked: Upload, done: Uploaded) -> UploadAnswer:
+def upload(task: str, options: UploadOptions, done: Uploaded) -> UploadAnswer:
     """The result of an upload."""
     return UploadAnswer(
-        task=asked.task,
+        task=task,
         version=done.version,
         sha256=done.sha256,
         created=done.created,
-        active=asked.activate,
-        dry_run=asked.dry_run,
+        active=options.activate,
+        dry_run=options.dry_run,
         generation=done.generation,
         checks=[CheckReport.model_validate(check, from_attributes=True) for check in done.checks],
         golden=GoldenReport.model_validate(done.golden, from_attributes=True),
@@ -79,9 +83,11 @@ def task_detail(task: str, state: TaskState, described: Described, entry: TaskEn
     )
 
 
-def version_list(task: str, state: TaskState) -> VersionList:
-    """All versions, newest first."""
-    return VersionList(task=task, generation=state.generation, versions=_versions(state))
+def version_list(task: str, state: TaskState, asked: VersionListOptions) -> VersionList:
+    """A page of the versions, newest first."""
+    page = page_of_versions((n for n, info in state.versions.items() if info.sha256.startswith(asked.prefix)), asked)
+    listed = [_version(state.versions[int(number)], state) for number in page.entries]
+    return VersionList(task=task, generation=state.generation, versions=listed, next=page.next)
 
 
 def version_detail(task: str, state: TaskState, described: Described) -> VersionDetail:
@@ -146,7 +152,7 @@ def _description(manifest: Manifest, cost: Cost | None) -> Description:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the answer to an image shall hold."""
+    """The requested contents of the answer to an image."""
 
     output: Output = "probabilities"
     top_k: int | None = None
@@ -219,10 +225,11 @@ def _named(logits: np.ndarray, manifest: Manifest, wish: Wish) -> _Named:
     )
 
 
-def listing(table: Mapping[str, TaskEntry], backbone: Backbone) -> TaskList:
-    """All tasks by name; a split task shows the version with the largest share."""
-    tasks = [_summary(task, entry) for task, entry in sorted(table.items())]
-    return TaskList(tasks=tasks, backbone=backbone.name, backbone_fingerprint=backbone.fingerprint)
+def listing(table: Mapping[str, TaskEntry], backbone: Backbone, asked: TaskListOptions) -> TaskList:
+    """A page of the tasks by name; a split task shows the version with the largest share."""
+    page = page_of_tasks(table, asked)
+    tasks = [_summary(task, table[task]) for task in page.entries]
+    return TaskList(tasks=tasks, next=page.next, backbone=backbone.name, backbone_fingerprint=backbone.fingerprint)
 
 
 def _summary(task: str, entry: TaskEntry) -> TaskSummary:

@@ -88,20 +88,38 @@ class Metrics:
         self.busiest = self._tasks = HeavyHitters(tasks, on_out=self._remove)
         self._keys = HeavyHitters(tasks, on_out=lambda key: self._refused.remove_by_labels({"key": key}))
         self._versions = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
+        self._canaries = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_canary)
 
-        def counter(name: str, what: str, *labels: str) -> Counter:
-            return Counter(name, what, labels, registry=registry)
+        self._measure_requests()
+        self._measure_batches()
+        self._measure_uploads()
+        ProcessCollector(registry=registry)
+        self.loads = LoadMetrics(registry)
 
-        def histogram(name: str, what: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
-            return Histogram(name, what, labels, buckets=buckets, registry=registry)
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, registry=self._registry)
 
+    def _histogram(self, name: str, what: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
+        return Histogram(name, what, labels, buckets=buckets, registry=self._registry)
+
+    def _measure_requests(self) -> None:
+        counter, histogram = self._counter, self._histogram
         self._requests = counter("mimi_requests", "Predictions answered or refused.", "task", "version", "code")
         self._duration = histogram(
             "mimi_request_duration_seconds", "A prediction as the client sees it, body included.", "task"
         )
-        self._running = Gauge("mimi_requests_in_progress", "Predictions under way.", registry=registry)
+        self._canary = histogram(
+            "mimi_canary_duration_seconds",
+            "As mimi_request_duration_seconds, by version, while several versions are live.",
+            "task",
+            "version",
+        )
+        self._running = Gauge("mimi_requests_in_progress", "Predictions under way.", registry=self._registry)
         self._rejected = counter("mimi_rejected", "Requests refused, by problem code.", "reason")
         self._refused = counter("mimi_key_refusals", "Refused for their key, by its name.", "key", "reason")
+
+    def _measure_batches(self) -> None:
+        counter, histogram = self._counter, self._histogram
         self._decode = histogram("mimi_decode_seconds", "One image decoded and resized, waiting not included.")
         self._wait = histogram("mimi_queue_wait_seconds", "An image's time in the queue.")
         self._forward = histogram("mimi_forward_seconds", "One forward pass of a batch.")
@@ -111,15 +129,26 @@ class Metrics:
         self._saved = counter("mimi_gflops_saved", "10^9 FLOPs less than before pruning.", "task")
         self._shared = counter("mimi_gflops_shared", "10^9 FLOPs less than alone: what images and tasks share.", "task")
         self._answers = counter("mimi_answers", "Images, by whether their task knows such images.", "task", "known")
+        self._corrections = counter(
+            "mimi_corrections",
+            "Corrections taken, by whether they confirm what the task had said.",
+            "task",
+            "confirmed",
+        )
         self._share = histogram(
             "mimi_trunk_share_ratio", "Part of an answer's FLOPs that it shared with others.", buckets=_TENTHS
         )
-        self._uploads = counter("mimi_uploads", "Uploads of task adapter files, by what they came to.", "outcome")
-        self._upload = histogram("mimi_upload_duration_seconds", "An upload as the client sees it, body included.")
-        self._swaps = counter("mimi_swaps", "Times that another version began to answer for a task on this server.")
-        list(map(self._uploads.labels, OUTCOMES))  # a series that begins at 0 shows its first event as an increase
-        ProcessCollector(registry=registry)
-        self.loads = LoadMetrics(registry)
+
+    def _measure_uploads(self) -> None:
+        self._uploads = self._counter("mimi_uploads", "Uploads of task adapter files, by what they came to.", "outcome")
+        self._upload = self._histogram(
+            "mimi_upload_duration_seconds", "An upload as the client sees it, body included."
+        )
+        self._swaps = self._counter(
+            "mimi_swaps", "Times that another version began to answer for a task on this server."
+        )
+        for outcome in OUTCOMES:
+            self._uploads.labels(outcome)  # a series that begins at 0 shows its first event as an increase
 
     def register(self, collector: Collector) -> None:
         """Ask a collector at each scrape."""
@@ -166,6 +195,11 @@ class Metrics:
         self._deleted.extend(old.keys() - new.keys())
         self._swaps.inc(sum(_swapped(old[task], new[task]) for task in old.keys() & new.keys()))
 
+    def corrected(self, task: str, *, confirmed: bool) -> None:
+        """Somebody said what an image shows, and it is what the task had said, or not."""
+        name = self._tasks.label(task) if task in self._table else NONE
+        self._corrections.labels(name, str(confirmed).lower()).inc()
+
     def rejected(self, error: Exception) -> None:
         """A request was refused, or a connection before it became one."""
         reason = answer_to(error).problem.code
@@ -178,6 +212,14 @@ class Metrics:
         self._forget_deleted()
         live = {(named.task, str(named.info.version)) for entry in self._table.values() for named in entry.aliased()}
         self._versions.expire(live)
+        self._canaries.expire(
+            {
+                (named.task, str(named.info.version))
+                for entry in self._table.values()
+                if len(entry.split) > 1
+                for named, _ in entry.split
+            }
+        )
         return generate_latest(self._registry)
 
     def _forget_deleted(self) -> None:
@@ -192,6 +234,8 @@ class Metrics:
         results = asked.results if asked else ()
         self._requests.labels(task, version, code).inc()
         self._duration.labels(task).observe(seconds)
+        if asked and task == asked.named.task:
+            self._count_canary(asked.named, seconds)
         self._spent.labels(task).inc(sum(result.flops_spent for result in results) / _GIGA)
         self._saved.labels(task).inc(max(0.0, sum(result.flops_saved for result in results) / _GIGA))
         self._shared.labels(task).inc(sum(result.flops_shared for result in results) / _GIGA)
@@ -200,6 +244,13 @@ class Metrics:
             self._answers.labels(task, str(is_known(score)).lower()).inc()
         for result in results:
             self._share.observe(result.flops_shared / (result.flops_spent + result.flops_shared))
+
+    def _count_canary(self, named: TaskVersion, seconds: float) -> None:
+        """Compare versions that share the traffic of a task; only these, so that the series stay few."""
+        split = self._table[named.task].split
+        if len(split) > 1 and any(each.info.version == named.info.version for each, _ in split):
+            version = self._canaries.label(named.task, str(named.info.version))
+            self._canary.labels(named.task, version).observe(seconds)
 
     def _labels(self, named: TaskVersion | None) -> tuple[str, str]:
         if named is None or named.task not in self._table:  # the series of a deleted task would stay for ever
@@ -210,8 +261,22 @@ class Metrics:
 
     def _remove(self, task: str) -> None:
         self._versions.forget(task)
-        for metric in (self._requests, self._duration, self._spent, self._saved, self._shared, self._answers):
+        self._canaries.forget(task)
+        named = (
+            self._requests,
+            self._duration,
+            self._canary,
+            self._spent,
+            self._saved,
+            self._shared,
+            self._answers,
+            self._corrections,
+        )
+        for metric in named:
             metric.remove_by_labels({"task": task})
+
+    def _remove_canary(self, task: str, version: str) -> None:
+        self._canary.remove_by_labels({"task": task, "version": version})
 
     def _remove_version(self, task: str, version: str) -> None:
         self._requests.remove_by_labels({"task": task, "version": version})

@@ -8,7 +8,7 @@ whatever is published meanwhile, until the task is loaded again or the process e
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.errors import NotReady, TaskUnavailable
 from service.metrics.counters import AskedTask, RequestRecord
@@ -17,6 +17,7 @@ from service.oip.requests import InputLimits, ParsedRequest
 from service.oip.schemas import ModelMetadata
 from service.predict import Outputs
 from service.service import Service
+from service.stickiness import hash_of
 from service.tasks.targets import Target
 
 
@@ -43,6 +44,7 @@ async def infer(
     parse: Callable[[InputLimits], ParsedRequest],
     *,
     seconds: float | None = None,
+    by_image: Target | None = None,
 ) -> Inference:
     """Answer a request whose version is known, and note what that executed.
 
@@ -51,6 +53,7 @@ async def infer(
         record: as `resolve` left it.
         parse: makes the request from its bytes; runs in a thread.
         seconds: what is left of the client's time, where the carrier knows it.
+        by_image: the target, if the hash of the images chooses the version of its canary.
 
     Raises:
         InvalidInference, or whatever `parse` raises; ImageError, Overloaded, EngineError, TaskUnavailable and
@@ -58,6 +61,9 @@ async def infer(
     """
     limits = InputLimits(service.settings.images_per_request, service.engine.backbone.preprocessing.size)
     parsed = await service.decoder.offload(lambda: parse(limits))
+    if by_image is not None:
+        key = await service.decoder.offload(lambda: hash_of(parsed.images))
+        await resolve(service, record, replace(by_image, key=key))
     (asked,) = record.asked
     served = await service.targets.ready([asked.named])
     chosen(parsed, served[0].manifest)  # an output that the task does not have is refused before anything is computed

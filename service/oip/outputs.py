@@ -147,9 +147,10 @@ EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "sched
 PLATFORM = "mimi_safetensors"
 
 
-def server_metadata() -> ServerMetadata:
-    """This server."""
-    return ServerMetadata(name="mimi-serving", version=RELEASE, extensions=EXTENSIONS)
+def server_metadata(precision: str) -> ServerMetadata:
+    """This server, which computes in a precision."""
+    parameters = {"precision": precision}
+    return ServerMetadata(name="mimi-serving", version=RELEASE, extensions=EXTENSIONS, parameters=parameters)
 
 
 def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:

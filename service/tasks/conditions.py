@@ -6,12 +6,14 @@ A precondition that does not hold raises StaleGeneration, here as in the store.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from adapters_store.errors import StaleGeneration
 from service.errors import MalformedHeader
 
 _TAGS = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
-_GENERATION = re.compile(r"[1-9][0-9]{0,17}")
+GZIPPED = "+gzip"  # ends the tag of a compressed answer
+_GENERATION = re.compile(r"([1-9][0-9]{0,17})(?:-[0-9a-f]{8})?(?:\+gzip)?")
 ANY = "*"
 
 
@@ -48,9 +50,14 @@ class Condition:
         return actual if self.given else None
 
 
-def tag(generation: int) -> str:
-    """The entity tag of a task at this generation."""
-    return f'"{generation}"'
+def tag(generation: int, *state: object) -> str:
+    """The entity tag of a task at this generation; `state` is what else its document says, where it is unusual.
+
+    Either form serves for If-Match.
+    """
+    if not state:
+        return f'"{generation}"'
+    return f'"{generation}-{sha256(repr(state).encode()).hexdigest()[:8]}"'
 
 
 def parse(if_match: Sequence[str], if_none_match: Sequence[str] = ()) -> Condition:
@@ -91,14 +98,15 @@ def tags(value: str) -> list[tuple[bool, str]]:
 def _generation(found: tuple[bool, str]) -> int | None:
     """The generation of a strong tag; None for a weak or foreign one, which matches nothing."""
     weak, text = found
-    return int(text) if not weak and _GENERATION.fullmatch(text) else None
+    ours = _GENERATION.fullmatch(text)
+    return int(ours[1]) if ours and not weak else None
 
 
 def fresh(if_none_match: Sequence[str], etag: str) -> bool:
-    """Whether If-None-Match says that the client has the representation with this quoted tag.
+    """Whether If-None-Match says that the client has the representation with this quoted tag, compressed or not.
 
     Raises:
         MalformedHeader: it is no list of entity tags.
     """
     value = ",".join(if_none_match).strip()
-    return bool(value) and (value == ANY or etag in [f'"{text}"' for _, text in tags(value)])
+    return bool(value) and (value == ANY or etag in [f'"{text.removesuffix(GZIPPED)}"' for _, text in tags(value)])

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from adapters_store import Change, Store, TaskState, VersionInfo
-from adapters_store.errors import UnknownAlias, UnknownTask, UnknownVersion
+from adapters_store.errors import StaleGeneration, UnknownAlias, UnknownTask, UnknownVersion
 from adapters_store.events import AliasDeleted, AliasMoved, Event, Seeded, TaskDeleted, VersionAdded
-from service.errors import ConfirmationRequired, NothingToRollBack
+from service.errors import ChangedMeanwhile, ConfirmationRequired, NothingToRollBack
 from service.tasks import splits
 from service.tasks.conditions import Condition, tag
 from service.tasks.registry import Registry
@@ -59,8 +59,8 @@ class Lifecycle:
 
         Raises:
             UnknownAlias: the task has no such alias.
-            NothingToRollBack: it never pointed anywhere else, or the earlier version is deleted.
-            StaleGeneration: somebody was faster; also without a condition. And as `move_alias`.
+            NothingToRollBack: it never pointed anywhere else, or to what is deleted.
+            ChangedMeanwhile: somebody was faster, and there is no condition. And as `move_alias`.
         """
         state, _ = self._look(task, condition)
         if alias not in state.aliases:
@@ -71,7 +71,12 @@ class Lifecycle:
         if not target.keys() <= state.versions.keys():
             raise NothingToRollBack("a version that the alias pointed at before is deleted")
         as_seen = Condition(frozenset({state.generation}))
-        return target, self.move_alias(task, alias, target, as_seen)
+        try:
+            return target, self.move_alias(task, alias, target, as_seen)
+        except StaleGeneration:
+            if condition.given:
+                raise
+            raise ChangedMeanwhile("somebody changed the task at the same time") from None
 
     def delete_alias(self, task: str, alias: str, condition: Condition = ANYWAY) -> int:
         """Delete an alias; without `live` a task answers no more. Returns the task's generation.

@@ -16,8 +16,9 @@ from dataclasses import replace
 from adapters_store import AdaptersStoreError, State, Store, TaskState, VersionInfo
 from adapters_store.errors import StoreReplaced, UnknownAlias, UnknownVersion
 from service.engine import Engine, EngineError
-from service.errors import TaskUnavailable, UnknownTask
+from service.errors import UnknownTask
 from service.tasks.loads import Loads
+from service.tasks.splits import sticky
 from service.tasks.table import (
     ALIAS,
     SUSPENDED,
@@ -72,8 +73,8 @@ class Registry:
         self.generation, self._head = -1, ""
         self._faults: tuple[object, ...] = ()
 
-    def resolve(self, task: str, alias: str = ALIAS) -> TaskVersion:
-        """The version that answers for a task now, drawn by weight where the alias is split.
+    def resolve(self, task: str, alias: str = ALIAS, *, key: str | None = None) -> TaskVersion:
+        """The version that answers for a task now, where the alias is split drawn by weight, or chosen by the key.
 
         Raises:
             UnknownTask, TaskUnavailable: see errors.py.
@@ -85,9 +86,14 @@ class Registry:
             raise UnknownAlias("the task has no such alias")
         if target.must_wait:
             raise target.unavailable()
-        named, weights = zip(*target.split, strict=True)
-        choice: TaskVersion = named[0] if len(named) == 1 else random.choices(named, weights)[0]
-        return choice
+        weights = {named.info.version: weight for named, weight in target.split}
+        if len(weights) == 1:
+            return target.split[0][0]
+        if key is None:
+            choice: TaskVersion = random.choices([named for named, _ in target.split], list(weights.values()))[0]
+            return choice
+        number = sticky(task, weights, key)
+        return next(named for named, _ in target.split if named.info.version == number)
 
     def version(self, task: str, number: int) -> TaskVersion:
         """One version of a task, whether an alias points at it or not.
@@ -102,7 +108,7 @@ class Registry:
             raise UnknownVersion("the task has no such version")
         named = self._named(task, entry.versions[number])
         if named.content.must_wait:
-            raise TaskUnavailable(f"this version cannot be served here: {named.content.reason}")
+            raise named.content.unavailable("this version")
         return named
 
     def sync(self) -> None:
@@ -143,7 +149,7 @@ class Registry:
         self._faults = faults
 
     def suspend(self, task: str) -> None:
-        """Stop serving a task on this server and evict its weights, whatever is published, until `resume`.
+        """Stop serving a task on this server and evict its weights until `resume`, also if a new version is published.
 
         Raises:
             UnknownTask: there is none.

@@ -5,7 +5,8 @@ In lowest terms equal splits are equal numbers, so setting the same split again 
 
 from collections.abc import Mapping
 from fractions import Fraction
-from math import gcd, lcm
+from hashlib import sha256
+from math import gcd, lcm, log
 
 from adapters_store.commands import MAX_WEIGHT
 from adapters_store.state import SOLE_WEIGHT
@@ -40,3 +41,21 @@ def shares(split: Split) -> dict[int, float]:
     """The share of the traffic of each version: positive, with the sum 1."""
     total = sum(split.values())
     return {version: weight / total for version, weight in sorted(split.items())}
+
+
+_HASHES = 2**64
+
+
+def sticky(task: str, split: Split, key: str) -> int:
+    """The version that answers everything with this key, on every server, while the weights stand.
+
+    Each version gets its share of all keys. When the weights change, only as many keys move as must. This is weighted
+    rendezvous hashing (Schindelhauer and Schomaker, 2005): the version with the highest score wins. Keys fall
+    differently for each task, so that a canary of one is not the canary of all.
+    """
+    return max(split, key=lambda version: (_score(task, version, key, split[version]), version))
+
+
+def _score(task: str, version: int, key: str, weight: int) -> float:
+    digest = sha256(f"{task}/{version}/{key}".encode()).digest()
+    return -weight / log((int.from_bytes(digest[:8], "big") + 0.5) / (_HASHES + 1))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from adapters_store import AdaptersStoreError
 from adapters_store.errors import UnknownVersion
 from service.engine import DeadlineExceeded, EngineError
-from service.errors import TaskUnavailable
 from service.tasks.loads import Loads
 from service.tasks.registrar import Registrar
 from service.tasks.registry import Registry
@@ -20,11 +19,19 @@ from service.tasks.table import ALIAS, SUSPENDED, LoadedVersion, TaskVersion
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A task, and which version of it: the one that an alias points at, or the one with this number."""
+    """A task, and which version of it: the one that an alias points at, or the one with this number.
+
+    Attributes:
+        task: its id.
+        alias: asked unless there is a version.
+        version: its number.
+        key: what always gets the same version of a split alias; None: each request is drawn anew.
+    """
 
     task: str
     alias: str = ALIAS
     version: int | None = None
+    key: str | None = None
 
 
 class Targets:
@@ -43,7 +50,7 @@ class Targets:
             StoreError, UploadBacklog: it may be too new for this server, and the store cannot be asked.
         """
         if target.version is None:
-            return self._registry.resolve(target.task, target.alias)
+            return self._registry.resolve(target.task, target.alias, key=target.key)
         entry = self._registry.table.get(target.task)
         if entry is not None and entry.live is not SUSPENDED and target.version not in entry.versions:
             await self._registrar.change(self._registry.sync)  # another server may have published it a moment ago
@@ -59,9 +66,9 @@ class Targets:
         """
         return await asyncio.gather(*map(self._ready, versions))
 
-    def everything(self) -> list[Target]:
+    def everything(self, key: str | None = None) -> list[Target]:
         """Every task that can be served now, as far as is known, by name."""
-        return [Target(task) for task, entry in sorted(self._registry.table.items()) if entry.reason is None]
+        return [Target(task, key=key) for task, entry in sorted(self._registry.table.items()) if entry.reason is None]
 
     async def _ready(self, named: TaskVersion) -> LoadedVersion:
         content = named.content
@@ -75,7 +82,7 @@ class Targets:
                 raise UnknownVersion("the version was deleted before it was loaded") from error
             if content.reason is None:  # the store failed, not the content
                 raise
-            raise TaskUnavailable(f"this task cannot be served here: {content.reason}") from error
+            raise content.unavailable("this task") from error
         if not self._registry.names(content.sha256):
             self._registry.release([content.sha256])  # deleted meanwhile; this request goes on with what it has
         return LoadedVersion(named.task, named.info, resident.manifest, resident)

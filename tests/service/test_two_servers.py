@@ -54,7 +54,7 @@ def test_each_server_follows_what_the_other_does(both: Both) -> None:
     assert (seen(there)["ready"], seen(there)["sha256"]) == (True, ONE.sha256)
 
     stale = there.put("/v1/tasks/cats", content=TWO.data, headers={"If-Match": '"1"'})
-    assert stale.status_code == 409
+    assert stale.status_code == 412
     moved = there.put("/v1/tasks/cats", content=TWO.data, headers={"If-Match": etag})
     assert moved.status_code == 201
     generation = moved.json()["generation"]

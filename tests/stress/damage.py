@@ -6,11 +6,9 @@ Every sound task must answer, every damaged one must be refused and listed with 
 """
 
 import argparse
-import json
 import sqlite3
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -23,7 +21,7 @@ from adapters_store.bundled import bundled_tasks
 from benchmarks.measure import context, write_json
 from tests.attacks import adapters, images
 from tests.attacks.requests import request
-from tests.stress.wire import MANAGE_KEY, PREDICT_KEY, attacked_server, exchange_now, port_of
+from tests.stress.wire import PREDICT_KEY, attacked_server, exchange_now, listed, port_of
 
 PACKAGES = ("torch", "fastapi", "uvicorn")
 WAYS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -99,9 +97,7 @@ def _asked(port: int, tasks: Sequence[str]) -> dict[str, int]:
 
 def _listed(url: str) -> dict[str, str | None]:
     """The reason why each task is not served."""
-    question = urllib.request.Request(f"{url}/v1/tasks", headers={"Authorization": f"Bearer {MANAGE_KEY}"})
-    with urllib.request.urlopen(question, timeout=60) as answer:
-        return {task["task"]: task.get("reason") for task in json.loads(answer.read())["tasks"]}
+    return {task["task"]: task.get("reason") for task in listed(url)}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -117,9 +117,19 @@ def metrics(server: Server) -> str:
 
 def tasks(server: Server) -> Sequence[str]:
     """Names of the published tasks."""
-    question = urllib.request.Request(f"{server.url}/v1/tasks", headers={"Authorization": f"Bearer {MANAGE_KEY}"})
-    with urllib.request.urlopen(question, timeout=30) as answer:
-        return [task["task"] if "task" in task else task["name"] for task in json.loads(answer.read())["tasks"]]
+    return [task["task"] if "task" in task else task["name"] for task in listed(server.url)]
+
+
+def listed(url: str) -> list[dict[str, Any]]:
+    """The published tasks of a server, all pages."""
+    found, query = list[dict[str, Any]](), "limit=1000"
+    while query:
+        question = urllib.request.Request(f"{url}/v1/tasks?{query}", headers={"Authorization": f"Bearer {MANAGE_KEY}"})
+        with urllib.request.urlopen(question, timeout=60) as answer:
+            page = json.loads(answer.read())
+        found += page["tasks"]
+        query = f"limit=1000&cursor={page['next']}" if page["next"] else ""
+    return found
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service.http import examples, openapi, views
+from service.http.pages import document
 from service.http.payload import read_document
-from service.http.routes.common import Expected, Running, Task, body_of, may_manage, may_predict
+from service.http.routes.common import Expected, Known, Running, Task, body_of, may_manage, may_predict
 from service.schemas import ALIAS_PATTERN, ALIAS_TARGET, AliasAnswer, AliasList, ToVersion
 from service.tasks import splits
 from service.tasks.conditions import tag
@@ -22,31 +23,31 @@ _TARGET = '{"version": 3} or {"weights": {"3": 0.9, "4": 0.1}}'
 @router.get(
     "/aliases",
     dependencies=[Depends(may_predict)],
-    responses={**openapi.documented(404, 422), 200: examples.answer("aliases")},
+    response_model=AliasList,
+    responses={**openapi.documented(404, 422), 200: examples.answer("aliases"), 304: examples.NOT_MODIFIED},
 )
-async def list_aliases(task: Task, service: Running, response: Response) -> AliasList:
+async def list_aliases(task: Task, service: Running, request: Request, _tag: Known = None) -> Response:
     """All aliases of a task, and where they point."""
     state = await service.reads.run(lambda: service.catalogue.task(task))
-    response.headers["ETag"] = tag(state.generation)
-    return views.alias_list(task, state)
+    return document(request, views.alias_list(task, state), tag=tag(state.generation))
 
 
 @router.get(
     "/aliases/{alias}",
     dependencies=[Depends(may_predict)],
-    responses={**openapi.documented(404, 422), 200: examples.answer("alias")},
+    response_model=AliasAnswer,
+    responses={**openapi.documented(404, 422), 200: examples.answer("alias"), 304: examples.NOT_MODIFIED},
 )
-async def get_alias(task: Task, alias: Alias, service: Running, response: Response) -> AliasAnswer:
+async def get_alias(task: Task, alias: Alias, service: Running, request: Request, _tag: Known = None) -> Response:
     """The versions that an alias points at."""
     state, split = await service.reads.run(lambda: service.catalogue.split(task, alias))
-    response.headers["ETag"] = tag(state.generation)
-    return views.alias_answer(task, alias, split, state.generation)
+    return document(request, views.alias_answer(task, alias, split, state.generation), tag=tag(state.generation))
 
 
 @router.put(
     "/aliases/{alias}",
     dependencies=[Depends(may_manage)],
-    responses={**openapi.documented(403, 404, 408, 409, 413, 415, 422, 507), 200: examples.answer("alias")},
+    responses={**openapi.documented(403, 404, 408, 409, 412, 413, 415, 422, 507), 200: examples.answer("alias")},
     openapi_extra={"requestBody": examples.ALIAS_BODY},
 )
 async def put_alias(
@@ -72,7 +73,7 @@ async def put_alias(
     status_code=204,
     response_class=Response,
     dependencies=[Depends(may_manage)],
-    responses=openapi.documented(403, 404, 409, 422, 428, 507),
+    responses=openapi.documented(403, 404, 412, 422, 428, 507),
 )
 async def delete_alias(task: Task, alias: Alias, condition: Expected, service: Running) -> Response:
     """Delete an alias. The versions stay.
@@ -87,14 +88,15 @@ async def delete_alias(task: Task, alias: Alias, condition: Expected, service: R
 @router.post(
     "/rollback",
     dependencies=[Depends(may_manage)],
-    responses={**openapi.documented(403, 404, 409, 422, 507), 200: examples.answer("rollback")},
+    responses={**openapi.documented(403, 404, 409, 412, 422, 507), 200: examples.answer("rollback")},
 )
 async def roll_back(
     task: Task, condition: Expected, service: Running, response: Response, alias: _RolledBack = ALIAS
 ) -> AliasAnswer:
     """Return an alias to the version or split that it had before its last move; a second rollback undoes the first.
 
-    409 if it never pointed anywhere else, if what it pointed at is deleted, or if somebody was faster.
+    409 if it never pointed anywhere else, if what it pointed at is deleted, or if somebody was faster; 412 if
+    `If-Match` names another generation.
     """
     split, generation = await service.registrar.change(lambda: service.lifecycle.roll_back(task, alias, condition))
     response.headers["ETag"] = tag(generation)

@@ -7,14 +7,16 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Path, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
+from pydantic import BaseModel
 
 from adapters_store.strict_json import shown
 from service import checksums
 from service.access.keys import Scope, bearer
 from service.checksums import Checksums
-from service.errors import ClientGone
+from service.errors import ClientGone, InvalidRequest
 from service.http.payload import Body
 from service.http.record import record_of
 from service.metrics.counters import Kind, RequestRecord
@@ -81,6 +83,33 @@ async def _running_service(request: Request) -> Service:  # async: FastAPI would
 Running = Annotated[Service, Depends(_running_service)]
 
 
+async def only_declared(request: Request) -> None:
+    """Refuse a query parameter that the route does not declare; the same for every route.
+
+    Raises:
+        InvalidRequest: there is one. Its name is the client's own text, and is not repeated.
+    """
+    if not request.scope["query_string"]:
+        return
+    route, known = request.scope["route"], request.app.state.declared
+    if id(route) not in known:  # routes live as long as the application, and have no hash
+        known[id(route)] = frozenset(_declared(route.dependant))
+    if not request.query_params.keys() <= known[id(route)]:
+        raise InvalidRequest("query: there is a parameter that this route does not take")
+
+
+def _declared(dependant: Dependant) -> Iterator[str]:
+    """The query parameters of a route and its dependencies; a model stands for its fields."""
+    for field in dependant.query_params:
+        model = field.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from (info.alias or name for name, info in model.model_fields.items())
+        else:
+            yield field.alias
+    for each in dependant.dependencies:
+        yield from _declared(each)
+
+
 def begin(request: Request, service: Service, kind: Kind) -> RequestRecord:
     """The record of a request, which is of this kind from now on."""
     record = record_of(request.scope)
@@ -132,12 +161,16 @@ _IfMatch = Annotated[
     str | None,
     Header(
         alias="If-Match",
-        description="the generation of the task as last seen, in quotes: 409 if it has moved since; *: it must exist",
+        description="the generation of the task as last seen, in quotes: 412 if it has moved since; *: it must exist",
         examples=['"17"'],
     ),
 ]
 _IfNoneMatch = Annotated[
-    str | None, Header(alias="If-None-Match", description="*: 409 if there is such a task", examples=["*"])
+    str | None, Header(alias="If-None-Match", description="*: 412 if there is such a task", examples=["*"])
+]
+Known = Annotated[
+    str | None,
+    Header(alias="If-None-Match", description="the ETag of a copy one has: 304 if it is still the same"),
 ]
 _Checksum = "a SHA-256 of the file, in base64, checked before anything else"
 _EMPTY = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # SHA-256 of zero bytes, an example that anyone can check

@@ -7,6 +7,7 @@ from service.errors import MisdirectedRequest
 from service.http import examples, openapi
 from service.http.routes.common import Running, may_predict, may_read_metrics
 from service.schemas import Health
+from service.tasks.conditions import fresh
 
 router = APIRouter(tags=["operations"])
 
@@ -39,6 +40,9 @@ async def metrics(service: Running, request: Request) -> Response:
 
 
 @router.get("/openapi.json", dependencies=[Depends(may_predict)], include_in_schema=False)
-async def document(request: Request, service: Running) -> dict[str, object]:
+async def document(request: Request, service: Running) -> Response:
     """The OpenAPI document."""
-    return openapi.document(request.app, needs_key=service.keyring.needs_key)
+    data, etag = openapi.encoded(request.app, needs_key=service.keyring.needs_key)
+    if fresh(request.headers.getlist("if-none-match"), etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    return Response(data, headers={"ETag": etag}, media_type="application/json")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -14,9 +15,11 @@ from service.http import examples, openapi
 from service.http.multipart import FormLimits
 from service.http.payload import MANY_TASKS, ONE_TASK, Payload, PredictSchema, read_payload
 from service.http.routes.aliases import Alias
+from service.http.routes.canaries import StickyHeaders, key_of_images, stickiness
 from service.http.routes.common import Running, Task, begin, body_of, may_predict, service_of, while_connected
 from service.http.routes.versions import Number
 from service.http.views import Wish, fanout_answer, predict_answer
+from service.logs import request_name
 from service.metrics.counters import AskedTask, Kind, RequestRecord
 from service.predict import Outputs
 from service.schemas import ALL_TASKS, TASK_PATTERN, FanoutAnswer, FanoutOptions, PredictAnswer, PredictOptions
@@ -83,12 +86,14 @@ _DOCUMENTED: dict[str, Any] = {
 
 
 @_direct.post("/v1/tasks/{task}/predict", **_DOCUMENTED)
-async def predict(task: Task, options: _Options, service: Running, request: Request) -> Response:
+async def predict(
+    task: Task, options: _Options, service: Running, request: Request, _sticky: StickyHeaders = None
+) -> Response:
     """Classify one or more images by the labels of a task.
 
-    The body is one raw image (JPEG, PNG or WebP, judged by its bytes), a multipart form with images as files, or
-    JSON with base64 images. `top_k`, `output` and `threshold` may stand in the query, the form or the JSON; the body's
-    win. An answer says whether the image is `known` at all, where the task's file can tell.
+    The body is one raw image, a multipart form with images as files, or JSON with base64 images. Images are JPEG, PNG
+    or WebP, recognised by their bytes. `top_k`, `output` and `threshold` may be in the query or in the body; the body's
+    win. An answer says whether the image is `known` at all, if the task's file has the values for that.
     """
     return await _one(service, request, Target(task), options)
 
@@ -97,7 +102,9 @@ router.include_router(_direct)
 
 
 @router.post("/v1/tasks/{task}/aliases/{alias}/predict", **_DOCUMENTED)
-async def predict_by_alias(task: Task, alias: Alias, options: _Options, service: Running, request: Request) -> Response:
+async def predict_by_alias(
+    task: Task, alias: Alias, options: _Options, service: Running, request: Request, _sticky: StickyHeaders = None
+) -> Response:
     """As `/v1/tasks/{task}/predict`, by the version that another alias points at."""
     return await _one(service, request, Target(task, alias=alias), options)
 
@@ -119,32 +126,39 @@ async def predict_by_version(
     responses={**openapi.documented(404, 408, 409, 415, 422, 504), 200: examples.FANNED_OUT},
     openapi_extra={"requestBody": examples.FANOUT_BODY},
 )
-async def predict_by_many(options: Annotated[FanoutOptions, Query()], service: Running, request: Request) -> Response:
+async def predict_by_many(
+    options: Annotated[FanoutOptions, Query()], service: Running, request: Request, _sticky: StickyHeaders = None
+) -> Response:
     """Ask many tasks about the same images; the trunk that they share is computed once.
 
     `tasks` may stand in the query (repeated), the form (repeated) or the JSON (a list); the body's win. `all`, or
     none, asks every task that can be served now. Otherwise as `/v1/tasks/{task}/predict`.
     """
-    record = begin(request, service, Kind.PREDICTION)
-    versions = await _resolve(service, options.tasks)  # an unknown task is refused before its images travel
+    record, sticky = begin(request, service, Kind.PREDICTION), stickiness(request)
+    versions = await _resolve(service, options.tasks, sticky.key)  # a wrong name is told before its images travel
     payload = await _read(service, request, MANY_TASKS)
-    if payload.tasks:
-        versions = await _resolve(service, payload.tasks)
+    if payload.tasks or sticky.by_image:
+        key = await key_of_images(service, payload.images) if sticky.by_image else sticky.key
+        versions = await _resolve(service, payload.tasks or options.tasks, key)
     record.asked = [AskedTask(version) for version in versions]
     outputs = await _predict(service, request, record, payload)
     return _json(fanout_answer(outputs, _wish(payload, options)))
 
 
 async def _one(service: Service, request: Request, target: Target, options: PredictOptions) -> Response:
-    record = begin(request, service, Kind.PREDICTION)
+    record, sticky = begin(request, service, Kind.PREDICTION), stickiness(request)
+    target = replace(target, key=sticky.key)
     record.asked = [AskedTask(await service.targets.named(target))]  # before the images travel
     payload = await _read(service, request, ONE_TASK)
+    if sticky.by_image:
+        target = replace(target, key=await key_of_images(service, payload.images))
+        record.asked = [AskedTask(await service.targets.named(target))]
     outputs = await _predict(service, request, record, payload)
     return _json(predict_answer(outputs, _wish(payload, options)))
 
 
 def _wish(payload: Payload, options: PredictOptions) -> Wish:
-    """What the answer shall hold: what the body says, or else the query."""
+    """The requested contents of the answer; options of the body win over those of the query."""
     return Wish(
         output=payload.output or options.output or "probabilities",
         top_k=payload.top_k or options.top_k,
@@ -152,12 +166,12 @@ def _wish(payload: Payload, options: PredictOptions) -> Wish:
     )
 
 
-async def _resolve(service: Service, names: Sequence[str]) -> list[TaskVersion]:
+async def _resolve(service: Service, names: Sequence[str], key: str | None) -> list[TaskVersion]:
     """The versions that answer for these tasks now; if none are named, for all tasks that can be served."""
     if names and ALL_TASKS not in names:
-        targets = [Target(task) for task in dict.fromkeys(names)]
+        targets = [Target(task, key=key) for task in dict.fromkeys(names)]
     else:
-        targets = service.targets.everything()
+        targets = service.targets.everything(key)
     return [await service.targets.named(target) for target in targets]
 
 
@@ -168,6 +182,7 @@ async def _predict(service: Service, request: Request, record: RequestRecord, pa
     outputs = await while_connected(request, work)
     for asked, output in zip(record.asked, outputs.tasks, strict=True):
         asked.results = output.results
+    service.feedback.remember(request_name.get(), payload.images, outputs)
     return outputs
 
 

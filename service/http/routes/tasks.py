@@ -6,37 +6,69 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.errors import NoLiveVersion
 from service.http import examples, openapi, views
+from service.http.pages import document, link_to
 from service.http.payload import Body, read_document, read_file
-from service.http.routes.common import Claimed, Expected, Fresh, Running, Task, begin, body_of, may_manage, may_predict
-from service.metrics.counters import Kind
-from service.schemas import TASK_CHANGE, TaskDetail, TaskList, UploadAnswer, UploadOptions
+from service.http.routes.common import (
+    Claimed,
+    Expected,
+    Fresh,
+    Known,
+    Running,
+    Task,
+    begin,
+    body_of,
+    may_manage,
+    may_predict,
+)
+from service.metrics.counters import Kind, RequestRecord
+from service.schemas import TASK_CHANGE, TaskDetail, TaskList, TaskListOptions, UploadAnswer, UploadOptions
 from service.service import Service
 from service.tasks.catalogue import answering
 from service.tasks.conditions import tag
-from service.tasks.uploads import Upload
+from service.tasks.uploads import Upload, Uploaded
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
 
-@router.get("", dependencies=[Depends(may_predict)], responses={200: examples.plain("tasks")})
-async def list_tasks(service: Running) -> TaskList:
-    """All published tasks; those that cannot be served say why."""
-    return views.listing(service.registry.table, service.engine.backbone)
+@router.get(
+    "",
+    dependencies=[Depends(may_predict)],
+    response_model=TaskList,
+    responses={200: examples.listing("tasks"), 304: examples.NOT_MODIFIED},
+)
+async def list_tasks(
+    options: Annotated[TaskListOptions, Query()], service: Running, request: Request, _tag: Known = None
+) -> Response:
+    """The published tasks by name, a page at a time; those that cannot be served say why.
+
+    `next` leads to the next page, as does the Link header. A task that is there all the while is listed exactly once,
+    whatever comes and goes meanwhile.
+    """
+    answer = views.listing(service.registry.table, service.engine.backbone, options)
+    return document(request, answer, headers=link_to(request, answer.next))
 
 
 @router.get(
     "/{task}",
     dependencies=[Depends(may_predict)],
-    responses={**openapi.documented(404, 422), 200: examples.answer("task")},
+    response_model=TaskDetail,
+    responses={**openapi.documented(404, 422), 200: examples.answer("task"), 304: examples.NOT_MODIFIED},
 )
-async def get_task(task: Task, service: Running, response: Response) -> TaskDetail:
+async def get_task(task: Task, service: Running, request: Request, _tag: Known = None) -> Response:
     """A task: what it is for, what it costs, how it was made, its aliases and versions.
 
     The ETag is the task's generation, for If-Match; it is read from the store, not from what this server has loaded.
+    While this server does not answer with that generation, the ETag says so behind a hyphen.
     """
     detail = await service.reads.run(lambda: _detail(service, task))
-    response.headers["ETag"] = tag(detail.generation)
-    return detail
+    return document(request, detail, tag=_tag_of(detail))
+
+
+def _tag_of(detail: TaskDetail) -> str:
+    """The same generation has another document on a server that lags behind, or cannot answer."""
+    if detail.ready and detail.served_generation == detail.generation:
+        return tag(detail.generation)
+    return tag(detail.generation, detail.ready, detail.reason, detail.served_generation)
 
 
 def _detail(service: Service, task: str) -> TaskDetail:
@@ -52,7 +84,7 @@ def _detail(service: Service, task: str) -> TaskDetail:
     dependencies=[Depends(may_manage)],
     response_model=UploadAnswer,
     responses={
-        **openapi.documented(403, 408, 409, 415, 422, 507),
+        **openapi.documented(403, 408, 409, 412, 415, 422, 507),
         200: examples.answer("upload_known"),
         201: {"model": UploadAnswer, **examples.answer("upload")},
     },
@@ -78,11 +110,15 @@ async def put_task(
     data = await read_file(body, most_bytes=service.settings.adapter_bytes)
     upload = Upload(task, data, condition, checksums, activate=options.activate, dry_run=options.dry_run)
     done = await service.registrar.change(lambda: service.uploader.upload(upload))
+    return uploaded(task, options, done, record)
+
+
+def uploaded(task: str, options: UploadOptions, done: Uploaded, record: RequestRecord) -> Response:
+    """The answer to an upload, or to another way of making a version; notes in the record what it came to."""
     record.outcome = "dry_run" if options.dry_run else "published" if done.created else "known"
-    answer = views.upload(upload, done)
     return Response(
-        answer.model_dump_json(),
-        201 if done.created and not upload.dry_run else 200,
+        views.upload(task, options, done).model_dump_json(),
+        201 if done.created and not options.dry_run else 200,
         {"Location": f"/v1/tasks/{task}", "ETag": tag(done.generation)},
         media_type="application/json",
     )
@@ -91,16 +127,16 @@ async def put_task(
 @router.patch(
     "/{task}",
     dependencies=[Depends(may_manage)],
-    responses={**openapi.documented(403, 404, 408, 409, 413, 415, 422, 507), 200: examples.answer("task")},
+    response_model=TaskDetail,
+    responses={**openapi.documented(403, 404, 408, 412, 413, 415, 422, 507), 200: examples.answer("task")},
     openapi_extra={"requestBody": examples.CHANGE_BODY},
 )
-async def patch_task(
-    task: Task, condition: Expected, service: Running, request: Request, response: Response
-) -> TaskDetail:
+async def patch_task(task: Task, condition: Expected, service: Running, request: Request) -> Response:
     """Give a task a description that replaces the one in its file; the versions stay as they are."""
     change = await read_document(body_of(request), TASK_CHANGE, example='{"description": "…"}')
     await service.registrar.change(lambda: service.lifecycle.describe(task, change.description, condition))
-    return await get_task(task, service, response)
+    detail = await service.reads.run(lambda: _detail(service, task))
+    return document(request, detail, tag=_tag_of(detail))
 
 
 @router.delete(
@@ -108,7 +144,7 @@ async def patch_task(
     status_code=204,
     response_class=Response,
     dependencies=[Depends(may_manage)],
-    responses=openapi.documented(403, 404, 409, 422, 507),
+    responses=openapi.documented(403, 404, 412, 422, 507),
 )
 async def delete_task(task: Task, condition: Expected, service: Running) -> None:
     """Delete a task with all its versions; requests under way are still answered."""

@@ -3,14 +3,15 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BeforeValidator
 
 from adapters_store import VersionInfo
 from service.checksums import repr_digest
 from service.http import examples, openapi, views
-from service.http.routes.common import Expected, Running, Task, may_manage, may_predict
-from service.schemas import LARGEST, VersionDetail, VersionList
+from service.http.pages import document, link_to
+from service.http.routes.common import Expected, Known, Running, Task, may_manage, may_predict
+from service.schemas import LARGEST, VersionDetail, VersionList, VersionListOptions
 from service.service import Service
 from service.tasks.conditions import fresh, tag
 
@@ -25,10 +26,6 @@ def _plain(text: str) -> str:
 
 
 Number = Annotated[int, BeforeValidator(_plain), Path(ge=1, le=LARGEST, description="version number", examples=[3])]
-_IfNoneMatch = Annotated[
-    str | None,
-    Header(alias="If-None-Match", description="the ETag of a copy one has: 304 if it is still the same"),
-]
 _FILE = "application/octet-stream"
 
 
@@ -41,25 +38,32 @@ async def _download_slot(service: Running) -> AsyncIterator[None]:
 @router.get(
     "",
     dependencies=[Depends(may_predict)],
-    responses={**openapi.documented(404, 422), 200: examples.answer("versions")},
+    response_model=VersionList,
+    responses={**openapi.documented(404, 422), 200: examples.listing("versions"), 304: examples.NOT_MODIFIED},
 )
-async def list_versions(task: Task, service: Running, response: Response) -> VersionList:
-    """All versions of a task, newest first, with the aliases that point at them."""
+async def list_versions(
+    task: Task,
+    options: Annotated[VersionListOptions, Query()],
+    service: Running,
+    request: Request,
+    _tag: Known = None,
+) -> Response:
+    """The versions of a task, newest first, a page at a time, with the aliases that point at them."""
     state = await service.reads.run(lambda: service.catalogue.task(task))
-    response.headers["ETag"] = tag(state.generation)
-    return views.version_list(task, state)
+    answer = views.version_list(task, state, options)
+    return document(request, answer, tag=tag(state.generation), headers=link_to(request, answer.next))
 
 
 @router.get(
     "/{version}",
     dependencies=[Depends(may_predict)],
-    responses={**openapi.documented(404, 422), 200: examples.answer("version")},
+    response_model=VersionDetail,
+    responses={**openapi.documented(404, 422), 200: examples.answer("version"), 304: examples.NOT_MODIFIED},
 )
-async def get_version(task: Task, version: Number, service: Running, response: Response) -> VersionDetail:
+async def get_version(task: Task, version: Number, service: Running, request: Request, _tag: Known = None) -> Response:
     """One version: labels, widths of all sites, cost, provenance, size and hash."""
     detail = await service.reads.run(lambda: _detail(service, task, version))
-    response.headers["ETag"] = tag(detail.generation)
-    return detail
+    return document(request, detail, tag=tag(detail.generation))
 
 
 def _detail(service: Service, task: str, version: int) -> VersionDetail:
@@ -73,9 +77,7 @@ def _detail(service: Service, task: str, version: int) -> VersionDetail:
     response_class=Response,
     responses={**openapi.documented(403, 404, 422), 304: examples.NOT_MODIFIED, 200: examples.ADAPTER_FILE},
 )
-async def get_file(
-    task: Task, version: Number, service: Running, request: Request, _tag: _IfNoneMatch = None
-) -> Response:
+async def get_file(task: Task, version: Number, service: Running, request: Request, _tag: Known = None) -> Response:
     """Download the task adapter file of a version: exactly the bytes that were published, checked again.
 
     The ETag is their SHA-256 and never changes.
@@ -93,9 +95,7 @@ async def get_file(
     response_class=Response,
     responses={**openapi.documented(403, 404, 422), 304: examples.NOT_MODIFIED, 200: examples.ADAPTER_FILE},
 )
-async def head_file(
-    task: Task, version: Number, service: Running, request: Request, _tag: _IfNoneMatch = None
-) -> Response:
+async def head_file(task: Task, version: Number, service: Running, request: Request, _tag: Known = None) -> Response:
     """The headers of a download: size, ETag and SHA-256."""
     info = await service.reads.run(lambda: service.catalogue.version(task, version)[1])
     if _has_it(request, info):
@@ -123,7 +123,7 @@ def _headers(info: VersionInfo) -> dict[str, str]:
     status_code=204,
     response_class=Response,
     dependencies=[Depends(may_manage)],
-    responses=openapi.documented(403, 404, 409, 422, 507),
+    responses=openapi.documented(403, 404, 409, 412, 422, 507),
 )
 async def delete_version(task: Task, version: Number, condition: Expected, service: Running) -> Response:
     """Delete a version; 409 while an alias points at it. Its number is never used again."""

@@ -4,6 +4,7 @@ Sources: inference_rest.md; Triton, docs/protocol/extension_model_repository.md.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -12,6 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from service.errors import InvalidInference
 from service.http import openapi
 from service.http.payload import Body, read_document, read_file
+from service.http.routes.canaries import StickyHeaders, stickiness
 from service.http.routes.common import Running, Task, begin, body_of, may_manage, may_predict, while_connected
 from service.http.routes.versions import Number
 from service.http.v2 import docs
@@ -50,7 +52,9 @@ _INFER: dict[str, Any] = {
 
 
 @router.post("/models/{task}/infer", **_INFER)
-async def infer(task: Task, service: Running, request: Request, length: _Length = None) -> Response:
+async def infer(
+    task: Task, service: Running, request: Request, length: _Length = None, _sticky: StickyHeaders = None
+) -> Response:
     """Ask a task about images.
 
     The input is `image`, BYTES [N] of JPEG, PNG or WebP files (in JSON as base64), or UINT8 [N, H, W, 3]; or `pixels`,
@@ -72,10 +76,16 @@ async def infer_version(
 
 
 async def _infer(service: Service, request: Request, target: Target, length: str | None) -> Response:
-    record = begin(request, service, Kind.PREDICTION)
+    record, sticky = begin(request, service, Kind.PREDICTION), stickiness(request)
+    target = replace(target, key=sticky.key)
     await inference.resolve(service, record, target)  # before its images travel
     body = await read_file(Body("", body_of(request).stream), most_bytes=service.settings.body_bytes)
-    work = inference.infer(service, record, lambda limits: parse_body(split_body(body, length), limits))
+    work = inference.infer(
+        service,
+        record,
+        lambda limits: parse_body(split_body(body, length), limits),
+        by_image=target if sticky.by_image else None,
+    )
     answer = await while_connected(request, work)
     rendered = render(answer.outputs, answer.parsed)
     if rendered.header is None:
@@ -119,9 +129,9 @@ async def ready(service: Running) -> Response:
 
 
 @router.get("", dependencies=_KEY, responses={200: docs.example("server")})
-async def server() -> ServerMetadata:
-    """This server, and the extensions of the protocol that it has."""
-    return server_metadata()
+async def server(service: Running) -> ServerMetadata:
+    """This server, the extensions of the protocol that it has, and the precision that it computes in."""
+    return server_metadata(service.engine.precision)
 
 
 @router.get("/models/{task}", **_METADATA)

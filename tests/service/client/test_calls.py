@@ -23,6 +23,7 @@ CLASSES = {
     405: "InvalidRequest",
     408: "InvalidRequest",
     409: "Conflict",
+    412: "Conflict",
     413: "InvalidRequest",
     415: "InvalidRequest",
     421: "InvalidRequest",
@@ -86,6 +87,36 @@ def test_a_status_that_this_api_does_not_know_is_refused_and_no_redirect_is_foll
 
 def test_what_a_newer_server_adds_is_passed_over() -> None:
     assert asked(httpx.Response(200, json={**TASKS, "more": 1})).backbone == "swin"
+
+
+def _entry(task: str) -> dict[str, object]:
+    return {"task": task, "ready": False, "reason": "no version is live"}
+
+
+def test_a_list_is_read_to_its_last_page(kind: str) -> None:
+    pages = [
+        {**TASKS, "tasks": [_entry(task)], "next": cursor} for task, cursor in (("a", "YQ"), ("b", "Yg"), ("c", None))
+    ]
+    server = Server(*(httpx.Response(200, json=page) for page in pages))
+    with scripted.client(kind, server, Time()) as client:
+        assert [entry.task for entry in client.tasks(prefix="p").tasks] == ["a", "b", "c"]
+    assert [request.url.query for request in server.requests] == [
+        b"limit=1000&prefix=p",
+        b"limit=1000&prefix=p&cursor=YQ",
+        b"limit=1000&prefix=p&cursor=Yg",
+    ]
+
+
+def test_versions_are_read_to_their_last_page(kind: str) -> None:
+    entry = {"sha256": "0" * 64, "bytes": 1, "created_at": "2026-01-01T00:00:00Z", "aliases": []}
+    pages = [
+        {"task": "a", "generation": 1, "versions": [{**entry, "version": version}], "next": cursor}
+        for version, cursor in ((2, "Mg"), (1, None))
+    ]
+    server = Server(*(httpx.Response(200, json=page) for page in pages))
+    with scripted.client(kind, server, Time()) as client:
+        assert [entry.version for entry in client.versions("a").versions] == [2, 1]
+    assert [request.url.query for request in server.requests] == [b"limit=1000", b"limit=1000&cursor=Mg"]
 
 
 def test_an_answer_whose_encoding_is_broken_is_refused() -> None:

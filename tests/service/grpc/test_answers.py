@@ -36,7 +36,9 @@ def http(spoken: Live) -> Iterator[HttpClient]:
 def test_the_server_says_what_it_is_as_over_http(client: InferenceServerClient, http: HttpClient) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.get_server_metadata(as_json=True) == http.get_server_metadata()
+    wanted = http.get_server_metadata()
+    del wanted["parameters"]  # for which gRPC's message has no place
+    assert client.get_server_metadata(as_json=True) == wanted
 
 
 @pytest.mark.parametrize("version", ["", "1"])

@@ -8,7 +8,7 @@ import pytest
 from adapters_store import Store, open_store
 from adapters_store.errors import StaleGeneration, UnknownAlias, UnknownTask, UnknownVersion, VersionInUse
 from service.engine import BackboneMismatch, Engine
-from service.errors import ConfirmationRequired, NothingToRollBack
+from service.errors import ChangedMeanwhile, ConfirmationRequired, NothingToRollBack
 from service.tasks.conditions import Condition
 from service.tasks.lifecycle import Lifecycle
 from service.tasks.loads import Loads
@@ -105,7 +105,7 @@ def test_a_rollback_that_was_overtaken_changes_nothing(
         return found
 
     monkeypatch.setattr(store, "changes", slow)
-    with pytest.raises(StaleGeneration):
+    with pytest.raises(ChangedMeanwhile):
         lifecycle.roll_back("cats")
     assert store.snapshot().tasks["cats"].aliases == {"live": {2: 100}}
 

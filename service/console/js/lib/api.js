@@ -72,11 +72,21 @@ async function problemOf(response) {
 // ------------------------------------------------------------------ tasks
 
 const task = (name) => `/v1/tasks/${encodeURIComponent(name)}`;
+const PAGE = 500; // tasks
 const BYTES = { "Content-Type": "application/octet-stream" }; // the server judges a body by its bytes
 const since = (generation) => (generation == null ? {} : { "If-Match": `"${generation}"` });
 
-/** All tasks. */
-export const listTasks = (options) => read("/v1/tasks", options);
+/** All tasks, read page by page; `show` is called with what is there so far, while more is to come. */
+export async function listTasks(show = () => {}) {
+  let whole = null;
+  for (let cursor = ""; cursor !== null; ) {
+    const page = await read(`/v1/tasks?limit=${PAGE}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+    whole = { ...page, tasks: whole ? [...whole.tasks, ...page.tasks] : page.tasks };
+    cursor = page.next;
+    if (cursor !== null) show(whole);
+  }
+  return whole;
+}
 
 /** One task with its aliases and versions. */
 export const getTask = (name) => read(task(name));

@@ -35,7 +35,7 @@ function decoded(part) {
 
 /**
  * A value that `load` brings: { value, error, loading, reload }. It is loaded again when `inputs` change and when a lost
- * connection is back. The old value stays while a new one is on its way.
+ * connection is back. The old value stays while a new one is on its way. The first time, `load` may show parts of it.
  */
 export function useLoaded(load, inputs) {
   const { healed } = useConnection();
@@ -45,8 +45,10 @@ export function useLoaded(load, inputs) {
     const mine = ++latest.current;
     setState((old) => ({ ...old, loading: true }));
     try {
-      const value = await load();
-      if (mine === latest.current) setState({ value, error: null, loading: false });
+      const value = await load((part) => {
+        if (mine === latest.current) setState((old) => (old.whole ? old : { ...old, value: part }));
+      });
+      if (mine === latest.current) setState({ value, error: null, loading: false, whole: true });
     } catch (error) {
       if (mine === latest.current) setState((old) => ({ ...old, error, loading: false }));
     }

@@ -84,9 +84,9 @@ def test_without_an_earlier_target_there_is_no_rollback(live: Live, base: str) -
 
 def test_every_change_honours_if_match(live: Live, base: str) -> None:
     stale, url = {"If-Match": '"1"'}, f"{base}/aliases/live"
-    refused(live.client.put(url, json={"version": 1}, headers=stale), 409)
-    refused(live.client.delete(url, headers=stale), 409)
-    refused(live.client.post(f"{base}/rollback", headers=stale), 409)
+    refused(live.client.put(url, json={"version": 1}, headers=stale), 412)
+    refused(live.client.delete(url, headers=stale), 412)
+    refused(live.client.post(f"{base}/rollback", headers=stale), 412)
     etag = live.client.get(url).headers["etag"]
     moved = live.client.put(url, json={"version": 1}, headers={"If-Match": etag})
     assert shares(moved) == {"1": 1.0}

@@ -40,7 +40,7 @@ def test_a_description_is_changed_by_compare_and_swap_and_survives_a_new_version
     assert (changed.status_code, changed.json()["description"]) == (200, "cats, seen from above")
     assert changed.headers["etag"] == f'"{changed.json()["generation"]}"' != tag
     stale = live.client.patch(path, json={"description": ""}, headers={"If-Match": tag})
-    assert (stale.status_code, stale.json()["code"]) == (409, "stale_generation")
+    assert (stale.status_code, stale.json()["code"]) == (412, "stale_generation")
     put(live, task, make(72).data)
     assert live.client.get(path).json()["description"] == "cats, seen from above"
     assert live.client.patch(path, json={"description": ""}).json()["description"] == "made with seed 72"

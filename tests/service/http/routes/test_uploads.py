@@ -76,12 +76,12 @@ def test_an_upload_is_a_compare_and_swap_where_it_asks_for_one(live: Live, task:
         response = live.client.put(f"/v1/tasks/{task}", content=made.data, headers=named)
         return response.status_code, response.headers.get("etag", response.json().get("code"))
 
-    assert upload(ONE, If_Match="*") == (409, "stale_generation")
+    assert upload(ONE, If_Match="*") == (412, "stale_generation")
     status, etag = upload(ONE, If_None_Match="*")
     assert status == 201
-    assert upload(TWO, If_None_Match="*") == (409, "stale_generation")
+    assert upload(TWO, If_None_Match="*") == (412, "stale_generation")
     assert upload(TWO, If_Match=etag)[0] == 201
-    assert upload(ONE, If_Match=etag) == (409, "stale_generation")
+    assert upload(ONE, If_Match=etag) == (412, "stale_generation")
     assert upload(ONE, If_Match="17") == (400, "malformed_header")
     assert live.client.get(f"/v1/tasks/{task}").json()["sha256"] == TWO.sha256
 
@@ -96,5 +96,5 @@ def test_a_refused_upload_names_the_failed_check_and_the_old_version_goes_on(liv
 
 def test_deleting_a_task_may_be_conditional(live: Live, task: str) -> None:
     etag = put(live, task, ONE.data).headers["etag"]
-    refused(live.client.delete(f"/v1/tasks/{task}", headers={"If-Match": '"1"'}), 409)
+    refused(live.client.delete(f"/v1/tasks/{task}", headers={"If-Match": '"1"'}), 412)
     assert live.client.delete(f"/v1/tasks/{task}", headers={"If-Match": etag}).status_code == 204

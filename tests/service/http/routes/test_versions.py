@@ -97,7 +97,7 @@ def test_a_version_is_deleted_unless_an_alias_points_at_it(live: Live, base: str
     response = live.client.delete(f"{base}/2")
     refused(response, 409)
     assert response.json()["code"] == "version_in_use"
-    refused(live.client.delete(f"{base}/1", headers={"If-Match": '"1"'}), 409)
+    refused(live.client.delete(f"{base}/1", headers={"If-Match": '"1"'}), 412)
     deleted = live.client.delete(f"{base}/1")
     assert deleted.status_code == 204
     assert re.fullmatch(r'"\d+"', deleted.headers["etag"])
