@@ -110,6 +110,7 @@ def test_a_server_in_a_small_control_group_answers_or_ends_and_keeps_what_it_ack
             except httpx.TransportError:
                 return 0  # it was killed
 
+        assert ask("PUT", "/v1/tasks/dogs", make(90).data) == 201
         with client, group(server.pid, 32 * MEBIBYTE):
             asked = pool.map(lambda _: ask("POST", "/v1/tasks/digits/predict", large), range(16))
             uploads = {f"cats{number}": ask("PUT", f"/v1/tasks/cats{number}", make(91).data) for number in range(8)}
@@ -117,4 +118,4 @@ def test_a_server_in_a_small_control_group_answers_or_ends_and_keeps_what_it_ack
         assert server.poll() in {None, -signal.SIGKILL}
     with running("service", store=store, kernels="off") as (_, address):
         known = {task["task"] for task in httpx.get(f"{address}/v1/tasks", timeout=PATIENCE).json()["tasks"]}
-        assert {task for task, status in uploads.items() if status == 201} <= known
+        assert {"dogs", *(task for task, status in uploads.items() if status == 201)} <= known
