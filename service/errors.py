@@ -44,7 +44,7 @@
     ├── NonFiniteOutput           the adapter gives NaN or infinity for this image
     ├── NotReady                  the server takes no work: it is stopping, or its engine is down
     └── Overloaded                try again later
-        ├── TooManyConnections    more connections than the limit
+        ├── TooManyConnections    more connections, or calls of gRPC, than the limit
         ├── TooManyRequests       they come faster than they can be looked at
         ├── TooManyBytes          the bodies being read fill the memory set aside for them
         ├── DecodeBacklog         more images wait to be decoded than the limit
@@ -243,7 +243,7 @@ class Overloaded(ServiceError):
 
 
 class TooManyConnections(Overloaded):
-    """More connections are open than the limit."""
+    """More connections, or calls of gRPC, are open than the limit."""
 
 
 class TooManyRequests(Overloaded):
