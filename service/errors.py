@@ -35,6 +35,7 @@
     ├── NothingToRollBack         the alias never pointed anywhere else, or the earlier version is deleted
     ├── ChangedMeanwhile          somebody else changed the task while this request was about to
     ├── ConfirmationRequired      a change that stops a task, without If-Match
+    ├── RefusedByWarnings         a sound file that is worse or different, where the upload asked for a refusal
     ├── TaskUnavailable           the task is known, but its adapter cannot be served here; says why
     │   ├── NoLiveVersion         no version of it is live; stays so until somebody sets the alias
     │   ├── TaskUnloaded          it was unloaded on this server; stays so until somebody loads it
@@ -223,6 +224,10 @@ class TaskDamaged(TaskUnavailable):
 
 class ConfirmationRequired(ServiceError):
     """The change stops a task, and no If-Match confirms that this is meant."""
+
+
+class RefusedByWarnings(ServiceError):
+    """The file is sound, but worse or different than the live version, and the upload asked to refuse such a file."""
 
 
 class NonFiniteOutput(ServiceError):

@@ -67,8 +67,8 @@ class Payload:
     images: tuple[bytes, ...]
     top_k: int | None = None
     output: Output | None = None
-    threshold: float | None = None
     tasks: tuple[str, ...] = ()
+    threshold: float | None = None
 
 
 Offload = Callable[[Callable[[], Payload]], Awaitable[Payload]]
@@ -165,7 +165,7 @@ def _from_form(parts: list[Part], limits: FormLimits, schema: PredictSchema) -> 
 def _payload(images: tuple[bytes, ...], options: PredictOptions) -> Payload:
     tasks: Sequence[str] = getattr(options, "tasks", ())
     named = (ALL_TASKS,) if tasks == ALL_TASKS else tuple(tasks)
-    return Payload(images, options.top_k, options.output, options.threshold, named)
+    return Payload(images, options.top_k, options.output, named, options.threshold)
 
 
 def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK, longest: int | None = None) -> Payload:

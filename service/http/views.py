@@ -61,6 +61,7 @@ def upload(task: str, options: UploadOptions, done: Uploaded) -> UploadAnswer:
         dry_run=options.dry_run,
         generation=done.generation,
         checks=[CheckReport.model_validate(check, from_attributes=True) for check in done.checks],
+        warnings=list(done.warnings),
         golden=GoldenReport.model_validate(done.golden, from_attributes=True),
     )
 
