@@ -270,7 +270,7 @@ class NotExtensible(AdaptersStoreError):
 
 
 class NoStatistics(NotExtensible):
-    title = "The file has no statistics of its features: add them with `mimi statistics FILE DATA`, or --statistics."
+    title = "The file has no statistics: `mimi statistics FILE DATA` and `mimi train --statistics` make one with them."
 
 
 class NotExclusive(NotExtensible):

@@ -59,6 +59,7 @@ COMMANDS = {
     "alias": Entry("manage", "list the aliases of a task, move one, or split its traffic", _MANAGE),
     "rollback": Entry("manage", "return an alias to what it pointed at before", _MANAGE),
     "delete": Entry("manage", "delete a version, or a task with all its versions", _MANAGE),
+    "feedback": Entry("feedback", "make a training set of the corrections that a server has taken", _MANAGE),
     "store": Entry("store", "check, repair, copy, back up or restore a store, also while servers use it", _MANAGE),
     "config": Entry("serve", "print the settings that a server would run with, and where each came from", _MACHINE),
     "compile": Entry("serve", "compile the CPU kernels, so that a server starts with them", _MACHINE),
@@ -151,8 +152,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A domain error is a message to the user. Any other error is a bug of ours and keeps its traceback.
         if type(error).__module__.partition(".")[0] not in OURS:
             raise
+        if isinstance(error, BadOption):
+            fail(str(error), f"mimi {words[0]} --help")
+            return WRONG_USAGE
         fail(str(error), next_step(error))
-        return WRONG_USAGE if isinstance(error, BadOption) else FAILED
+        return FAILED
     return status or 0
 
 

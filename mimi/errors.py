@@ -54,6 +54,10 @@ class ExportMismatch(CommandError):
 
 
 _NEXT = {  # by the name of a class or of one of its bases; names, because to import the classes takes seconds
+    "mimi.errors.UnreadableFile": "check the path, and who may read it",
+    "mimi.errors.UnwritableFile": "name another place, or give this user write access",
+    "mimi.errors.NoImages": "`mimi predict --help` says what images can come from",
+    "training.errors.UnwritableFile": "name another place, or give this user write access",
     "service.client.errors.NotConnected": "start a server with `mimi serve`, or name one with --url or MIMI_URL",
     "service.client.errors.ConnectionFailed": "ask again; `mimi tasks` shows whether the server is there",
     "service.client.errors.DeadlineExceeded": "ask again; the server may be loading, or have too much to do",

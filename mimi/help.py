@@ -15,6 +15,11 @@ from mimi.terminal import BOLD, CYAN, styled, width
 
 _NAMES = 24  # columns of names at most; a longer one has its text in the next line
 _INDENT = 2
+_OF_TYPER = {
+    "--help": "show this help",
+    "--install-completion": "install completion for this shell",
+    "--show-completion": "print the completion for this shell",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,8 @@ def _item(parameter: Any) -> Item:  # noqa: ANN401
         return Item(_metavar(parameter), parameter.help or "", default)
     names = ", ".join(sorted([*parameter.opts, *parameter.secondary_opts], key=len))
     value = "" if parameter.is_flag or parameter.count else f" {parameter.metavar or _typed(parameter)}"
-    text = "show this help" if "--help" in parameter.opts else _phrase(parameter.help or "")
+    text = (parameter.help or "").removesuffix(".")
+    text = next(filter(None, map(_OF_TYPER.get, parameter.opts)), text)
     return Item(names + value, text, default)
 
 

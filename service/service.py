@@ -9,11 +9,14 @@ from importlib.metadata import version
 from adapters_store import Store
 from backbone import Backbone
 from service.access.keyring import Keyring
+from service.access.wrong_keys import WrongKeys
+from service.budget import Budget
 from service.decoding import Decoder, image_limits
 from service.engine import Batcher, Engine, Limits
 from service.engines import Kernels
 from service.errors import ReadBacklog
 from service.executor import BoundedExecutor, Slots
+from service.feedback.desk import FeedbackDesk
 from service.metrics.collectors import BuildCollector, EngineCollector, TasksCollector
 from service.metrics.counters import Metrics
 from service.metrics.tiers import TierMetrics
@@ -21,6 +24,7 @@ from service.predict import Predictor
 from service.readiness import Readiness
 from service.settings import Settings
 from service.tasks.catalogue import Catalogue
+from service.tasks.classes import ClassAdder
 from service.tasks.lifecycle import Lifecycle
 from service.tasks.loads import Loads
 from service.tasks.prefetch import Prefetch
@@ -37,6 +41,7 @@ class Service:
         """Build the parts. Nothing runs before `running`."""
         self.settings, self.engine, self.store, self._kernels = settings, engine, store, kernels
         self.keyring, self.readiness = Keyring(settings), Readiness()
+        self.wrong_keys, self.held = WrongKeys(self.keyring, settings.wrong_key_rate), Budget(settings.held_bytes)
         self.metrics = Metrics(tasks=settings.metrics_tasks)
         self._publish_tasks()
         self._answer_images()
@@ -58,6 +63,7 @@ class Service:
         self.uploader = Uploader(store, engine, self.registry)
         self.lifecycle = Lifecycle(store, self.registry)
         self.catalogue = Catalogue(store, engine)
+        self.classes = ClassAdder(self.catalogue, engine, self.uploader)
         self.targets = Targets(self.registry, self.registrar, self.loads, seconds=settings.request_seconds)
 
     def _answer_images(self) -> None:
@@ -78,6 +84,7 @@ class Service:
         self.readiness.require("the engine is not running", lambda: self.batcher.healthy)
         self.readiness.require("images are not being decoded", lambda: self.decoder.healthy)
         self.predictor = Predictor(self.decoder, self.batcher, seconds=settings.request_seconds)
+        self.feedback = FeedbackDesk(settings)
 
     def _register_collectors(self) -> None:
         settings, register = self.settings, self.metrics.register
@@ -120,6 +127,7 @@ class Service:
         if self._kernels:
             self._kernels.close()
         self.decoder.close()
+        self.feedback.close()
         self.store.close()
 
 

@@ -69,6 +69,19 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="address to listen on; other addresses than loopback need keys")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None, description="port for gRPC, at the same address; 0 takes a free one; unset: none"
+    )
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=1, description="processes that answer at one port, each with an engine of its own"
+    )
+    worker_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="port where the first worker answers alone, the next port for the second"
+        ", and so on: its metrics are read there; 0 takes free ones",
+    )
     allowed_hosts: Words = Field(
         default=(), description="our names in Host headers, between commas, beside loopback's own; * with keys: any"
     )
@@ -118,6 +131,7 @@ class Settings(BaseSettings):
     predict_key: Key | None = Field(default=None, description="key that may read and predict; at least 16 characters")
     manage_key: Key | None = Field(default=None, description="key that may do everything")
     metrics_key: Key | None = Field(default=None, description="key that may read /metrics")
+    feedback_key: Key | None = Field(default=None, description="key that may add, read and delete corrections")
     keys_file: Place | None = Field(default=None, description="more keys, in TOML or JSON; read again when it changes")
     keys_seconds: Seconds = Field(default=1.0, description="time between reads of the keys file")
     key_rate: Rate = Field(default=0.0, description="requests of one key in the long run; 0: no limit")
@@ -153,6 +167,7 @@ class Settings(BaseSettings):
         default=100, description="most of these from one address"
     )
     images_per_request: Images = Field(default=16, description="most images in one request")
+    class_images: Images = Field(default=512, description="most images of a class that one request adds to a task")
 
     queue_images: Images = Field(
         default=256, description="most images that may wait for the engine, those being decoded included"
@@ -182,6 +197,17 @@ class Settings(BaseSettings):
         default=256, description="most adapters that may wait to be loaded"
     )
 
+    feedback: Place | None = Field(
+        default=None, description="a file that corrections are kept in, with their images; unset: none are taken"
+    )
+    feedback_tasks: Words = Field(default=(), description="tasks that are open for corrections, between commas; *: all")
+    feedback_images: Images = Field(default=10_000, description="most corrections that are kept")
+    feedback_bytes: Bytes = Field(default=GIBIBYTE, description="most bytes of the images of all corrections")
+    remembered_bytes: Annotated[int, Field(ge=0), Unit("bytes")] = Field(
+        default=64 * MEBIBYTE, description="most bytes of recent images in memory that a correction can name; 0: none"
+    )
+    remembered_seconds: Seconds = Field(default=600.0, description="time for which a correction can name an image")
+
     metrics_tasks: Annotated[Count, Unit("tasks")] = Field(
         default=100, description="most tasks with series of their own in /metrics; the rest is counted as _other"
     )
@@ -197,6 +223,10 @@ class Settings(BaseSettings):
         description="least rate at which a client sends a body after body_seconds, and reads an answer",
     )
     write_seconds: Seconds = Field(default=10.0, description="time between checks that a client reads its answer")
+    large_body_rate: Annotated[int, Field(ge=0), Unit("bytes per second")] = Field(
+        default=64 * MEBIBYTE,
+        description="rate at which all large bodies together are read, of each what is beyond 2 MiB; 0: no limit",
+    )
     idle_seconds: Annotated[Count, Unit("seconds")] = Field(
         default=75, description="time that an idle connection stays open; a proxy in front must close it sooner"
     )
@@ -244,11 +274,13 @@ class Settings(BaseSettings):
     def _keys_make_sense(self) -> Self:
         if self.keys_file is None and (self.predict_key is None) != (self.manage_key is None):
             raise ValueError("predict_key and manage_key are set together or not at all, unless there is a keys_file")
-        if self.metrics_key is not None and not self.needs_key:
-            raise ValueError("metrics_key alone leaves the rest open: set predict_key and manage_key, or a keys_file")
-        keys = [key for key in (self.predict_key, self.manage_key, self.metrics_key) if key is not None]
+        for name in ("metrics_key", "feedback_key"):
+            if getattr(self, name) is not None and not self.needs_key:
+                raise ValueError(f"{name} alone leaves the rest open: set predict_key and manage_key, or a keys_file")
+        given = (self.predict_key, self.manage_key, self.metrics_key, self.feedback_key)
+        keys = [key for key in given if key is not None]
         if any(key in keys[:index] for index, key in enumerate(keys)):
-            raise ValueError("predict_key, manage_key and metrics_key must differ")
+            raise ValueError("predict_key, manage_key, metrics_key and feedback_key must differ")
         return self
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ def train_linear_probe(prepared: Prepared, backbone: Backbone) -> tuple[AdaptedM
     standard, targets = (features - mean) / scale, prepared.train.targets.to(features.device)
     best = (-1.0, 0.0, torch.empty(0), torch.empty(0))
     for penalty in PENALTIES if len(prepared.validation) else (UNCHOSEN,):
-        weight, bias = _solve(standard, targets, len(prepared.labels), penalty)
+        weight, bias = solve(standard, targets, len(prepared.labels), penalty)
         _fold(model.head, weight / scale, bias - weight / scale @ mean)
         validation = evaluate(model, prepared.validation)
         if not len(prepared.validation) or validation > best[0]:
@@ -42,7 +42,7 @@ def train_linear_probe(prepared: Prepared, backbone: Backbone) -> tuple[AdaptedM
     return model, validation, penalty
 
 
-def _solve(features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
+def solve(features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
     """Multinomial logistic regression, or one logistic regression for each label: weight (K, F) and bias (K)."""
     weight = torch.zeros(classes, features.shape[1], device=features.device, requires_grad=True)
     bias = torch.zeros(classes, device=features.device, requires_grad=True)

@@ -20,7 +20,7 @@ import typer
 
 from mimi.commands.serve import ConfigFile
 from mimi.parameters import Json
-from mimi.terminal import BOLD, GREEN, RED, YELLOW, print_json, progress, styled
+from mimi.terminal import BOLD, GREEN, RED, YELLOW, hanging, print_json, progress, styled
 
 if TYPE_CHECKING:
     from backbone import Backbone
@@ -90,9 +90,10 @@ def _show(findings: Sequence[Finding]) -> None:
     column = max(len(finding.topic) for finding in findings) + 2
     for finding in findings:
         word, style = _MARKS[finding.verdict]
-        print(f"{styled(f'{word:5}', style)}  {finding.topic:{column}}{finding.detail}")
+        print(f"{styled(f'{word:5}', style)}  {finding.topic:{column}}{hanging(finding.detail, 7 + column)}")
         if finding.next_step:
-            print(f"{'':7}{'':{column}}{styled('next:', BOLD)} {finding.next_step}")
+            step = hanging(finding.next_step, 13 + column)
+            print(f"{'':7}{'':{column}}{styled('next:', BOLD)} {step}")
 
 
 def _found(check: Callable[[], Iterator[Finding]]) -> list[Finding]:

@@ -60,6 +60,8 @@ def publish(
         return 0
     for check in answer.checks:
         print(f"{styled(f'{check.outcome:8}', GREEN)} {check.name:14} {check.detail}".rstrip())
+    for warning in answer.warnings:
+        print(f"warning: {warning}")
     print(f"{task} version {answer.version} ({_state(answer)})  sha256 {answer.sha256}")
     if answer.active and not answer.dry_run:
         print(f"ask it: mimi predict {task} image.png --url {server.address}")
@@ -70,6 +72,7 @@ def publish(
 def tasks(
     server: Server,
     task: Annotated[str | None, typer.Argument(metavar="TASK", help="show this one, with its neurons")] = None,
+    prefix: Annotated[str, typer.Option("--prefix", metavar="TEXT", help="list those whose id begins so")] = "",
     json: Json = False,
 ) -> int:
     """List the tasks of a server, or show one of them."""
@@ -78,7 +81,7 @@ def tasks(
     with server.client() as client:
         if task is not None:
             return _show_task(client.task(task), json=json)
-        found = client.tasks()
+        found = client.tasks(prefix=prefix)
     if json:
         print_json(found.model_dump(mode="json"))
         return 0
@@ -153,8 +156,8 @@ def alias(
         if name is None:
             listed = client.aliases(task).aliases
         elif delete:
-            client.delete_alias(task, name, generation=client.task(task).generation)
-            print(f"{task}: alias {name} is deleted")
+            left = client.delete_alias(task, name, generation=client.task(task).generation)
+            print_json({"deleted": name, "generation": left}) if json else print(f"{task}: alias {name} is deleted")
             return 0
         elif target:
             seen = client.task(task).generation

@@ -27,7 +27,7 @@ REFUSED = 2  # the value of `service.server.REFUSED`, whose import takes seconds
 MASK = "********"
 _WIDTH = 44  # characters before the origin
 
-_SECTIONS = {  # the first setting of each section, and the section's title
+SECTIONS = {  # the first setting of each section, and the section's title
     "host": "Where it listens, and what it serves",
     "predict_key": "Who may ask",
     "image_bytes": "Most of one request",
@@ -39,6 +39,16 @@ _SECTIONS = {  # the first setting of each section, and the section's title
 class SettingOptions:
     """An option for each setting that is not secret, from `service.settings`: text, default, unit and variable."""
 
+    @property
+    def note(self) -> str:
+        """The settings that have no option."""
+        from service.configuration import variable
+        from service.settings import Settings
+
+        secrets = {variable(name): field.description for name, field in Settings.model_fields.items() if secret(field)}
+        listed = "\n\n".join(f"{name}: {text}" for name, text in secrets.items())
+        return f"By variable or file only, because others can read a command line:\n\n{listed}"
+
     def parameters(self) -> Sequence[inspect.Parameter]:
         """See `mimi.parameters.Group`."""
         from service.configuration import variable
@@ -46,7 +56,7 @@ class SettingOptions:
 
         title, made = "", []
         for name, field in Settings.model_fields.items():
-            title = _SECTIONS.get(name, title)
+            title = SECTIONS.get(name, title)
             if not secret(field):
                 default = f"{_default(field)}; {variable(name)}"
                 made.append(_setting(name, str(field.description), default=default, title=title))
@@ -67,8 +77,6 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", hel
 
 def serve(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = None) -> int:
     """Serve every task of a store over one resident backbone, until stopped; then finish what is under way.
-
-    Keys have no option, because others can read a command line: MIMI_PREDICT_KEY, MIMI_MANAGE_KEY, MIMI_METRICS_KEY.
 
     Exit status: 0 stopped by a signal, 1 could not start, 2 refused its settings, 3 the engine died: start again.
     """

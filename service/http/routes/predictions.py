@@ -19,6 +19,7 @@ from service.http.routes.canaries import StickyHeaders, key_of_images, stickines
 from service.http.routes.common import Running, Task, begin, body_of, may_predict, service_of, while_connected
 from service.http.routes.versions import Number
 from service.http.views import Wish, fanout_answer, predict_answer
+from service.logs import request_name
 from service.metrics.counters import AskedTask, Kind, RequestRecord
 from service.predict import Outputs
 from service.schemas import ALL_TASKS, TASK_PATTERN, FanoutAnswer, FanoutOptions, PredictAnswer, PredictOptions
@@ -181,6 +182,7 @@ async def _predict(service: Service, request: Request, record: RequestRecord, pa
     outputs = await while_connected(request, work)
     for asked, output in zip(record.asked, outputs.tasks, strict=True):
         asked.results = output.results
+    service.feedback.remember(request_name.get(), payload.images, outputs)
     return outputs
 
 
