@@ -73,7 +73,7 @@ def run(blocks: Sequence[Example], folder: Path) -> None:
 
 
 def _printed(script: Path, environment: Mapping[str, str]) -> str:
-    """What the script prints; nothing that it started goes on afterwards."""
+    """Run the script and return its output; nothing that it started goes on afterwards."""
     process = subprocess.Popen(
         ["bash", str(script)],
         cwd=script.parent,
