@@ -1,4 +1,4 @@
-"""What every carrier of the protocol does for a request, in the same order. Knows no wire.
+"""The steps that every carrier of the protocol takes for a request, in the same order. Knows no wire.
 
 A carrier lets the client in, counts the request as a prediction, and calls `resolve` as soon as it knows the task:
 over HTTP before the images travel. Then it calls `infer`.
