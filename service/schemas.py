@@ -4,9 +4,10 @@ The first part is about predictions, the second about tasks, versions and aliase
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from typing_extensions import TypeAliasType
 
 TASK_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 DEFAULT_TOP_K = 5
@@ -25,10 +26,15 @@ Threshold = Annotated[
 ]
 
 
-class Answer(BaseModel):
-    """Base of every body: no field but the declared ones."""
+def may_grow(schema: dict[str, Any]) -> None:
+    """Leave the door open: a later release may answer with more members, so that nobody shall refuse them."""
+    schema.pop("additionalProperties", None)
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Answer(BaseModel):
+    """Base of every answer: it is built of its declared fields alone. Clients ignore members that they do not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=may_grow)
 
 
 class Problem(Answer):
@@ -111,7 +117,8 @@ class FanoutAnswer(Answer):
     timings: Timings
 
 
-Output = Literal["probabilities", "logits", "features"]
+# an alias with a name of its own in the OpenAPI document, so that clients made of it have one type
+Output = TypeAliasType("Output", Literal["probabilities", "logits", "features"])
 
 
 class PredictOptions(BaseModel):

@@ -163,7 +163,7 @@ ALIAS_BODY: Document = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {"oneOf": [ToVersion.model_json_schema(), ToWeights.model_json_schema()]},
+            "schema": {"title": "AliasTarget", "oneOf": [ToVersion.model_json_schema(), ToWeights.model_json_schema()]},
             "examples": {
                 "version": {"summary": "everything to one version", "value": {"version": 3}},
                 "canary": {"summary": "a tenth to version 4", "value": {"weights": _CANARY}},
@@ -257,7 +257,7 @@ _BINARY: Document = {"type": "string", "format": "binary"}
 _OPTIONS: Document = {
     "images": {"type": "array", "items": _BINARY, "minItems": 1},
     "top_k": {"type": "integer", "minimum": 1, "maximum": 10_000},
-    "output": {"enum": ["probabilities", "logits", "features"]},
+    "output": {"$ref": "#/components/schemas/Output"},
     "threshold": {"type": "number", "minimum": 0, "maximum": 1},
 }
 _TASKS: Document = {"type": "array", "items": {"type": "string", "pattern": TASK_PATTERN}, "maxItems": MAX_TASKS}
@@ -265,21 +265,31 @@ _TASKS: Document = {"type": "array", "items": {"type": "string", "pattern": TASK
 _DOT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGM8wQABTAwUMQA6AADYhMgK6QAAAABJRU5ErkJggg=="
 
 
-def _body(schema: type[BaseModel], fields: Document, examples: Document) -> Document:
-    raw = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
-    form = {"type": "object", "additionalProperties": False, "properties": fields, "required": ["images"]}
+def _body(schema: type[BaseModel], form_title: str, fields: Document, examples: Document) -> Document:
+    form = {
+        "title": form_title,
+        "type": "object",
+        "additionalProperties": False,
+        "properties": fields,
+        "required": ["images"],
+    }
     return {
         "required": True,
         "content": {
-            **{kind: {"schema": _BINARY} for kind in raw},
+            # JSON first: generated clients take the first type as theirs. Any other type is raw bytes, which decide.
+            "application/json": {
+                "schema": schema.model_json_schema(ref_template="#/components/schemas/{model}"),
+                "examples": examples,
+            },
+            "application/octet-stream": {"schema": _BINARY},
             "multipart/form-data": {"schema": form},
-            "application/json": {"schema": schema.model_json_schema(), "examples": examples},
         },
     }
 
 
 PREDICT_BODY = _body(
     PredictJson,
+    "PredictForm",
     _OPTIONS,
     {
         "the best two": {"value": {"images": [_DOT], "top_k": 2}},
@@ -289,6 +299,7 @@ PREDICT_BODY = _body(
 )
 FANOUT_BODY = _body(
     FanoutJson,
+    "FanoutForm",
     {**_OPTIONS, "tasks": _TASKS},
     {
         "two tasks": {"value": {"images": [_DOT], "tasks": ["digits", "digits-parity"]}},

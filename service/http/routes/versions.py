@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from adapters_store import VersionInfo
 from service.checksums import repr_digest
@@ -25,7 +25,12 @@ def _plain(text: str) -> str:
     return text
 
 
-Number = Annotated[int, BeforeValidator(_plain), Path(ge=1, le=LARGEST, description="version number", examples=[3])]
+Number = Annotated[
+    int,
+    Field(ge=1, le=LARGEST),  # before the validator: behind it, the document would not have the bounds as such
+    BeforeValidator(_plain),
+    Path(description="version number", examples=[3]),
+]
 _FILE = "application/octet-stream"
 
 

@@ -14,13 +14,16 @@ _DOT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGM8wQABTAwUMQA6
 _INPUT = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [_DOT]}
 _BEST = {"name": "probabilities", "parameters": {"classification": 2}}
 
-_REQUEST = InferenceRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+
+def _schema(shape: type[BaseModel]) -> Document:
+    return shape.model_json_schema(ref_template="#/components/schemas/{model}")
+
 
 INFER_BODY: Document = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {key: value for key, value in _REQUEST.items() if key != "$defs"},
+            "schema": _schema(InferenceRequest),
             "examples": {
                 "an encoded image": {"value": {"id": "42", "inputs": [_INPUT], "outputs": [{"name": "logits"}]}},
                 "the best two labels": {"value": {"inputs": [_INPUT], "outputs": [_BEST]}},
@@ -85,9 +88,9 @@ def example(name: str) -> Document:
 
 def body(shape: type[BaseModel], value: Document) -> Document:
     """A small JSON body that may be left out."""
-    return {"required": False, "content": {"application/json": {"schema": shape.model_json_schema(), "example": value}}}
+    return {"required": False, "content": {"application/json": {"schema": _schema(shape), "example": value}}}
 
 
 def components() -> Document:
-    """Schemas that bodies and errors refer to."""
-    return {**_REQUEST["$defs"], "InferenceError": InferenceError.model_json_schema()}
+    """Schemas that errors refer to."""
+    return {"InferenceError": InferenceError.model_json_schema()}

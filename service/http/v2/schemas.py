@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapters_store.strict_json import Json
 from service.errors import InvalidInference
+from service.schemas import may_grow
 
 IMAGE, PIXELS = "image", "pixels"  # the inputs
 LOGITS, PROBABILITIES, FEATURES = "logits", "probabilities", "features"  # the outputs of every task
@@ -121,7 +122,7 @@ def bool_parameter(parameters: Parameters | None, name: str) -> bool | None:
 class V2Answer(BaseModel):
     """Base of every body of the protocol."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), json_schema_extra=may_grow)
 
 
 class InferenceError(V2Answer):
