@@ -209,7 +209,10 @@ SAMPLES = (
     ),
     Sample(own.BodyTooLarge("a request body has at most 34603008 bytes")),
     Sample(images.ImageTooLarge("the image has more than 50000000 pixels"), _ASKS),
-    Sample(own.UnsupportedEncoding("send the body without a Content-Encoding"), _WITH_BODY),
+    Sample(
+        own.UnsupportedEncoding("a POST may have the Content-Encoding gzip or deflate"),
+        _WITH_BODY,
+    ),
     Sample(store.NotSafetensors(), _UPLOADS),
     Sample(images.ImageTooCostly("the image has more than 100 scans"), _ASKS),
     Sample(images.UnsupportedFormat("the bytes are not an image of a supported format (JPEG, PNG, WEBP)"), _ASKS),

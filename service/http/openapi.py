@@ -99,9 +99,10 @@ def _without_null(schema: Document) -> Document:
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1:
         return schema
-    if "$ref" in kinds[0]:  # alone: what stands beside it confuses generators, and stands in the parameter as well
-        return kinds[0]
-    return {**kinds[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+    (kind,) = kinds
+    if "$ref" in kind:  # alone: what stands beside it confuses generators, and stands in the parameter as well
+        return dict(kind)
+    return {**kind, **{key: value for key, value in schema.items() if key != "anyOf"}}
 
 
 def encoded(api: FastAPI, *, needs_key: bool) -> tuple[bytes, str]:

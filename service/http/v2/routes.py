@@ -8,32 +8,37 @@ Sources: inference_rest.md; Triton, docs/protocol/extension_model_repository.md.
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from time import perf_counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
-from service.errors import InvalidInference, NotReady, TaskUnavailable
+from service.errors import InvalidInference, NotReady, TaskUnavailable, UnknownTask
 from service.http import openapi
 from service.http.payload import Body, read_document, read_file
 from service.http.routes.canaries import StickyHeaders, key_of_images, stickiness
 from service.http.routes.common import Running, Task, begin, body_of, may_manage, may_predict, while_connected
 from service.http.routes.versions import Number
 from service.http.v2 import docs
+from service.http.v2.models import model_config, model_metadata, repository_index, server_metadata, statistics
 from service.http.v2.requests import HEADER, InputLimits, parse_request, split_body
-from service.http.v2.responses import chosen, model_metadata, render, repository_index, server_metadata
+from service.http.v2.responses import chosen, render
 from service.http.v2.schemas import (
+    IndexRequest,
     InferenceResponse,
+    LoadRequest,
+    ModelConfig,
     ModelMetadata,
     ModelReady,
-    Parameters,
+    ModelStatistics,
     RepositoryModel,
     ServerLive,
     ServerMetadata,
     ServerReady,
-    Strict,
 )
 from service.metrics.counters import AskedTask, Kind
+from service.metrics.statistics import VersionTotals
 from service.service import Service
 from service.tasks.targets import Target
 
@@ -94,6 +99,7 @@ async def _infer(service: Service, request: Request, target: Target, length: str
     )
     outputs = await while_connected(request, work)
     asked.results = outputs.tasks[0].results
+    record.decoding, record.computed = outputs.decode_seconds, perf_counter()
     rendered = render(outputs, parsed)
     if rendered.header is None:
         return Response(rendered.body, media_type="application/json")
@@ -103,6 +109,15 @@ async def _infer(service: Service, request: Request, target: Target, length: str
 _METADATA: dict[str, Any] = {
     "dependencies": _KEY,
     "responses": {**openapi.documented(404, 422), 200: docs.example("model")},
+}
+_CONFIG: dict[str, Any] = {
+    "dependencies": _KEY,
+    "responses": {**openapi.documented(404, 422), 200: docs.example("config")},
+    "response_model_exclude_none": True,
+}
+_STATS: dict[str, Any] = {
+    "dependencies": _KEY,
+    "responses": {**openapi.documented(404, 422), 200: docs.example("stats")},
 }
 _READY: dict[str, Any] = {
     "dependencies": _KEY,
@@ -156,6 +171,34 @@ async def model_version(task: Task, version: Number, service: Running) -> ModelM
     return await _metadata(service, Target(task, version=version))
 
 
+@router.get("/models/{task}/config", **_CONFIG)
+async def model_config_of(task: Task, service: Running) -> ModelConfig:
+    """How a task is served, in the words of Triton's model configuration; its labels are among the parameters."""
+    return await _config(service, Target(task))
+
+
+@router.get("/models/{task}/versions/{version}/config", **_CONFIG)
+async def model_version_config(task: Task, version: Number, service: Running) -> ModelConfig:
+    """As `/v2/models/{task}/config`, of one version."""
+    return await _config(service, Target(task, version=version))
+
+
+@router.get("/models/{task}/stats", **_STATS)
+async def model_stats(task: Task, service: Running) -> ModelStatistics:
+    """What became of the requests to a task's versions on this server since it began: counts, and time by stage."""
+    if task not in service.registry.table:
+        raise UnknownTask("no task of this name is published")
+    return statistics(task, service.metrics.statistics.of(task, service.registry.table[task]))
+
+
+@router.get("/models/{task}/versions/{version}/stats", **_STATS)
+async def model_version_stats(task: Task, version: Number, service: Running) -> ModelStatistics:
+    """As `/v2/models/{task}/stats`, of one version."""
+    await service.targets.named(Target(task, version=version))  # there is one
+    totals = service.metrics.statistics.of(task, service.registry.table[task])
+    return statistics(task, {version: totals.get(version, VersionTotals.empty())})
+
+
 @router.get("/models/{task}/ready", **_READY)
 async def model_ready(task: Task, service: Running) -> Response:
     """Whether a task answers here; 404 if it is not published, 503 if it is and does not."""
@@ -174,6 +217,13 @@ async def _metadata(service: Service, target: Target) -> ModelMetadata:
     return model_metadata(served, state.versions, service.engine.backbone)
 
 
+async def _config(service: Service, target: Target) -> ModelConfig:
+    (served,) = await service.targets.ready([await service.targets.named(target)])
+    state = await service.reads.run(lambda: service.catalogue.task(target.task))
+    most = service.settings.images_per_request
+    return model_config(served, state.versions, service.engine.backbone, most=most)
+
+
 async def _ready(service: Service, target: Target) -> Response:
     try:
         service.readiness.check()
@@ -185,18 +235,6 @@ async def _ready(service: Service, target: Target) -> Response:
 
 def _json(answer: BaseModel, status: int = 200) -> Response:
     return Response(answer.model_dump_json(), status, media_type="application/json")
-
-
-class IndexRequest(Strict):
-    """The body of a request to list models."""
-
-    ready: bool = False
-
-
-class LoadRequest(Strict):
-    """The body of load and unload; it has no options."""
-
-    parameters: Annotated[Parameters | None, Field(max_length=8)] = None
 
 
 _INDEX_REQUEST, _LOAD_REQUEST = TypeAdapter(IndexRequest), TypeAdapter(LoadRequest)
