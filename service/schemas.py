@@ -117,8 +117,7 @@ class FanoutAnswer(Answer):
     timings: Timings
 
 
-# an alias with a name of its own in the OpenAPI document, so that clients made of it have one type
-Output = TypeAliasType("Output", Literal["probabilities", "logits", "features"])
+Output = TypeAliasType("Output", Literal["probabilities", "logits", "features"])  # named in the OpenAPI document
 
 
 class PredictOptions(BaseModel):
@@ -177,32 +176,18 @@ class TaskSummary(Answer):
 
 DEFAULT_LIMIT, MOST_LISTED = 100, 1000  # entries of a page
 
-_Limit = Annotated[int, Field(ge=1, le=MOST_LISTED, description="most entries of the page")]
-_Cursor = Annotated[
-    str | None, Field(max_length=128, description="`next` of the page before; valid while entries come and go")
-]
 Next = Annotated[str | None, Field(description="the cursor of the next page; null: this is the last one")]
 
 
-class TaskListOptions(BaseModel):
-    """Which tasks to list, as query parameters."""
+class ListOptions(BaseModel):
+    """Which entries of a list to give, as query parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    limit: _Limit = DEFAULT_LIMIT
-    cursor: _Cursor = None
-    prefix: str = Field(default="", max_length=64, description="only tasks whose id begins so", examples=["digits-"])
-
-
-class VersionListOptions(BaseModel):
-    """Which versions to list, as query parameters."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    limit: _Limit = DEFAULT_LIMIT
-    cursor: _Cursor = None
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MOST_LISTED, description="most entries of the page")
+    cursor: str | None = Field(default=None, max_length=128, description="`next` of the page before; it stays valid")
     prefix: str = Field(
-        default="", max_length=64, description="only versions whose SHA-256 begins so, in hex", examples=["3f7c"]
+        default="", max_length=64, description="only tasks whose id, or versions whose SHA-256 in hex, begins so"
     )
 
 

@@ -11,7 +11,7 @@ from service.checksums import repr_digest
 from service.http import examples, openapi, views
 from service.http.pages import document, link_to
 from service.http.routes.common import Expected, Known, Running, Task, may_manage, may_predict
-from service.schemas import LARGEST, VersionDetail, VersionList, VersionListOptions
+from service.schemas import LARGEST, ListOptions, VersionDetail, VersionList
 from service.service import Service
 from service.tasks.conditions import fresh, tag
 
@@ -48,7 +48,7 @@ async def _download_slot(service: Running) -> AsyncIterator[None]:
 )
 async def list_versions(
     task: Task,
-    options: Annotated[VersionListOptions, Query()],
+    options: Annotated[ListOptions, Query()],
     service: Running,
     request: Request,
     _tag: Known = None,

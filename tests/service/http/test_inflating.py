@@ -7,6 +7,7 @@ import json
 import resource
 import time
 import zlib
+from collections.abc import Callable
 
 import pytest
 from starlette.types import Message
@@ -19,7 +20,12 @@ from tests.service.live import Live
 
 MIB = 2**20
 BODY = json.dumps({"images": [base64.b64encode(PNG).decode()], "output": "logits"}).encode()
-CODINGS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "GZIP": gzip.compress}
+CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "GZIP": gzip.compress,
+}
 URL = "/v1/tasks/cats/predict"
 KIND = {"Content-Type": "application/json"}
 
