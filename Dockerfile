@@ -44,8 +44,8 @@ RUN touch README.md && hatchling build --target wheel --directory /wheel && \
     uv pip install --no-cache --no-deps --target /opt/project /wheel/*.whl
 ENV PYTHONPATH=/opt/project
 # For every level of instructions, because an image does not know where it will run.
-RUN case "$(uname -m)" in x86_64) levels="x86-64-v3 x86-64-v4 x86-64-v4-bf16 x86-64-v4-amx plain" ;; *) levels=plain ;; esac && \
-    /opt/project/bin/mimi compile --folder /opt/project/kernels --level $levels && chmod -R a+rX /opt/project
+RUN case "$(uname -m)" in x86_64) levels="x86-64-v3,x86-64-v4,x86-64-v4-bf16,x86-64-v4-amx,plain" ;; *) levels=plain ;; esac && \
+    /opt/project/bin/mimi compile --folder /opt/project/kernels --level "$levels" && chmod -R a+rX /opt/project
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/mimi --create-home mimi

@@ -52,6 +52,8 @@ check: $(STAMP) ## style, types, import rules, sizes, documents
 	@echo "==> check: import rules" && PYTHONPATH=. $(BIN)/lint-imports
 	@echo "==> check: sizes" && $(BIN)/python scripts/check_sizes.py
 	@echo "==> check: documents" && $(BIN)/python scripts/check_docs.py
+	@echo "==> check: the reference of the command line" && PYTHONPATH=. $(BIN)/python scripts/make_cli_reference.py --check
+	@echo "==> check: sentences" && $(BIN)/python scripts/check_sentences.py
 	@echo "==> check: the drawing" && $(BIN)/python scripts/draw_architecture.py --check
 
 bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="engine …"]

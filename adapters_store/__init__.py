@@ -8,6 +8,7 @@ from adapters_store.limits import ArtifactLimits
 from adapters_store.manifest import BackboneRef, Manifest, Provenance, hash_preprocessing
 from adapters_store.opening import open_store
 from adapters_store.state import State, TaskState, VersionInfo
+from adapters_store.statistics import Head, Statistics, StatisticsArrays
 from adapters_store.store import Published, Store
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "BackboneRef",
     "Change",
     "Event",
+    "Head",
     "Known",
     "KnownArrays",
     "Manifest",
@@ -25,6 +27,8 @@ __all__ = [
     "Published",
     "SiteArrays",
     "State",
+    "Statistics",
+    "StatisticsArrays",
     "Store",
     "StoreError",
     "TaskAdapter",

@@ -1,4 +1,4 @@
-"""How the outputs of a task are read: activation, temperature, thresholds, and which images count as known.
+"""The calibration of a task: activation, temperature, thresholds, and the images that count as known.
 
 All of it is measured on validation images. The arrays of `KnownArrays` lie beside the head; see `artifact`.
 """

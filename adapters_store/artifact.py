@@ -1,7 +1,7 @@
 """The task adapter file: one safetensors container with one manifest, and tensors that fit it exactly.
 
 `pack` and `unpack` mirror each other. `pack` calls `unpack` before it returns bytes, so the writer refuses what the
-reader would refuse. Nothing here runs a network: whoever has the backbone checks that the golden logits are right.
+reader would refuse. Nothing here runs a network: a process with the backbone checks the golden logits.
 """
 
 import hashlib
@@ -18,12 +18,14 @@ from adapters_store.answers import SOFTMAX, KnownArrays, check_known
 from adapters_store.container import read_container, write_container
 from adapters_store.limits import DEFAULT_LIMITS, ArtifactLimits
 from adapters_store.manifest import Manifest, read_manifest, write_manifest
+from adapters_store.statistics import StatisticsArrays, check_arrays
 from adapters_store.strict_json import shown
 
 MANIFEST_KEY = "manifest"
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 GOLDEN_IMAGE, GOLDEN_LOGITS, GOLDEN_SCORE = "golden.image", "golden.logits", "golden.unknown_score"
 KNOWN = tuple(f"known.{name}" for name in KnownArrays._fields)
+STATISTICS = tuple(f"statistics.{name}" for name in StatisticsArrays._fields)
 CHANNELS = 3
 
 Step = Callable[[str], AbstractContextManager[object]]
@@ -44,7 +46,7 @@ class SiteArrays(NamedTuple):
 class TaskAdapter:
     """All adapters of one task, its head, its manifest, and one image with the outputs it must give.
 
-    `known` and `golden_score` are there if the manifest says what is known.
+    `known` and `golden_score` are there if the manifest says what is known, `statistics` if it has such a record.
     """
 
     manifest: Manifest
@@ -55,6 +57,7 @@ class TaskAdapter:
     golden_logits: NDArray[np.float32]  # (K,)
     known: KnownArrays | None = None
     golden_score: NDArray[np.float32] | None = None  # (1,), the unknown score
+    statistics: StatisticsArrays | None = None
 
 
 def digest(data: bytes) -> str:
@@ -80,6 +83,8 @@ def pack(adapter: TaskAdapter, *, limits: ArtifactLimits = DEFAULT_LIMITS) -> by
         tensors |= {_down_name(site): weights.down, _up_name(site): weights.up}
     if adapter.known is not None:
         tensors |= dict(zip(KNOWN, adapter.known, strict=True))
+    if adapter.statistics is not None:
+        tensors |= dict(zip(STATISTICS, adapter.statistics, strict=True))
     if adapter.golden_score is not None:
         tensors[GOLDEN_SCORE] = adapter.golden_score
     data = write_container({MANIFEST_KEY: write_manifest(adapter.manifest)}, tensors)
@@ -119,6 +124,7 @@ def unpack(data: bytes, *, limits: ArtifactLimits = DEFAULT_LIMITS, step: Step =
         golden_logits=tensors[GOLDEN_LOGITS],
         known=KnownArrays(*(tensors[name] for name in KNOWN)) if says_what_is_known(manifest) else None,
         golden_score=tensors.get(GOLDEN_SCORE),
+        statistics=StatisticsArrays(*(tensors[name] for name in STATISTICS)) if manifest.statistics else None,
     )
 
 
@@ -152,24 +158,33 @@ def _check_tensors(manifest: Manifest, tensors: Tensors, limits: ArtifactLimits)
         BadTensors, InconsistentProvenance: They are not.
     """
     weights = _weight_names(manifest)
-    golden = (GOLDEN_LOGITS, GOLDEN_SCORE) if says_what_is_known(manifest) else (GOLDEN_LOGITS,)
-    _check_names({*weights, GOLDEN_IMAGE, *golden}, tensors)
-    _check_dtypes(weights, golden, tensors)
+    exact = _exact_names(manifest)
+    _check_names({*weights, GOLDEN_IMAGE, *exact}, tensors)
+    _check_dtypes(weights, exact, tensors)
     for site in manifest.live_sites:
         _check_site(site, manifest.widths[site], tensors)
     _check_head(len(manifest.labels), tensors)
     _check_golden_image(tensors[GOLDEN_IMAGE].shape, limits.golden_side)
-    for name in (*weights, *golden):
+    for name in (*weights, *exact):
         if not np.isfinite(tensors[name]).all():
             raise errors.NonFiniteValue(f"{name} holds NaN or infinity")
     if says_what_is_known(manifest):
         _check_what_is_known(manifest, tensors)
+    if manifest.statistics is not None:
+        classes, features = tensors[HEAD_WEIGHT].shape
+        check_arrays(StatisticsArrays(*(tensors[name] for name in STATISTICS)), features=features, classes=classes)
     _check_counts(manifest, tensors)
 
 
 def _weight_names(manifest: Manifest) -> list[str]:
     names = [name(site) for site in manifest.live_sites for name in (_down_name, _up_name)]
     return [*names, HEAD_WEIGHT, HEAD_BIAS, *(KNOWN if says_what_is_known(manifest) else ())]
+
+
+def _exact_names(manifest: Manifest) -> tuple[str, ...]:
+    """The tensors that are float32, whatever the weights are."""
+    golden = (GOLDEN_LOGITS, GOLDEN_SCORE) if says_what_is_known(manifest) else (GOLDEN_LOGITS,)
+    return (*golden, *STATISTICS) if manifest.statistics is not None else golden
 
 
 def _check_names(expected: set[str], tensors: Tensors) -> None:
@@ -179,8 +194,8 @@ def _check_names(expected: set[str], tensors: Tensors) -> None:
         raise errors.UnexpectedTensor(f"{shown(unexpected[0])} is not implied by the manifest")
 
 
-def _check_dtypes(weights: list[str], golden: tuple[str, ...], tensors: Tensors) -> None:
-    for name, dtype in ((GOLDEN_IMAGE, np.uint8), *((name, np.float32) for name in golden)):
+def _check_dtypes(weights: list[str], exact: tuple[str, ...], tensors: Tensors) -> None:
+    for name, dtype in ((GOLDEN_IMAGE, np.uint8), *((name, np.float32) for name in exact)):
         if tensors[name].dtype != dtype:
             raise errors.WrongDtype(f"{name} is {tensors[name].dtype}, not {np.dtype(dtype)}")
     found = {tensors[name].dtype for name in weights}

@@ -30,6 +30,7 @@ The message of an instance may show a piece of the file, so it is for the operat
     │   │   ├── InvalidField
     │   │   ├── InvalidLabels
     │   │   ├── InvalidAnswers
+    │   │   ├── InvalidStatistics
     │   │   ├── UnsupportedFormatVersion
     │   │   ├── UnsupportedPlacement
     │   │   ├── UnsupportedActivation
@@ -44,6 +45,11 @@ The message of an instance may show a piece of the file, so it is for the operat
     │       ├── NonFiniteValue
     │       ├── NotOrthonormal
     │       └── NotPositiveDefinite
+    ├── NotExtensible
+    │   ├── NoStatistics
+    │   ├── NotExclusive
+    │   ├── LabelExists
+    │   └── TooFewImages
     └── StoreError
         ├── InvalidName
         ├── InvalidSplit
@@ -199,6 +205,10 @@ class InvalidAnswers(BadManifest):
     title = "The record of how answers are read has a value out of range, or does not fit the labels."
 
 
+class InvalidStatistics(BadManifest):
+    title = "The record of the statistics has a value out of range, or does not fit the labels."
+
+
 class UnsupportedFormatVersion(BadManifest):
     title = "The file was written for another version of this format."
 
@@ -252,7 +262,27 @@ class NotOrthonormal(BadTensors):
 
 
 class NotPositiveDefinite(BadTensors):
-    title = "The factor of the known features' precision is not lower triangular with a positive diagonal."
+    title = "A matrix cannot be what it is said to be: the factor of a precision, or the scatter of features."
+
+
+class NotExtensible(AdaptersStoreError):
+    title = "The task adapter cannot take this class."
+
+
+class NoStatistics(NotExtensible):
+    title = "The file has no statistics: `mimi statistics FILE DATA` and `mimi train --statistics` make one with them."
+
+
+class NotExclusive(NotExtensible):
+    title = "The labels of the task are independent of each other; only a task of exclusive classes takes a new one."
+
+
+class LabelExists(NotExtensible):
+    title = "The task has a class of this label already."
+
+
+class TooFewImages(NotExtensible):
+    title = "A new class needs two images at least."
 
 
 # ---------------------------------------------------------------- stores

@@ -167,7 +167,7 @@ def _faults_of_blobs(store: Store, state: State) -> Iterator[Fault]:
 
 
 def _repair_log(backend: Backend) -> None:
-    """Rewrite the unreadable entries, chain the others anew, and write down the state that they lead to."""
+    """Rewrite the unreadable entries, chain the others again, and write their state."""
     best, state = Store(backend).snapshot(), State()
     for generation, entry in list(read_entries(backend, after=0)):
         change, state = _mended(state, generation, entry)
@@ -242,7 +242,7 @@ def _copy(old: Backend, new: Backend) -> Report:
 
 
 def _held(backend: Backend) -> AbstractContextManager[None]:
-    """Return a context in which nobody writes to a SQLite file; many short waits for writers become one."""
+    """Return a context that locks out writers of a SQLite file; it waits once instead of many times."""
     return backend.held() if isinstance(backend, SqliteBackend) else nullcontext()
 
 

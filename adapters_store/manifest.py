@@ -1,4 +1,4 @@
-"""What a task adapter says about itself: immutable records, written as canonical JSON and read back strictly."""
+"""The manifest of a task adapter: immutable records, written as canonical JSON and read back strictly."""
 
 import hashlib
 import re
@@ -8,9 +8,12 @@ from dataclasses import dataclass, fields
 from adapters_store import errors
 from adapters_store.answers import Answers, check_answers
 from adapters_store.limits import ArtifactLimits
+from adapters_store.statistics import Statistics, check_statistics
 from adapters_store.strict_json import Json, canonical, is_printable, parse_object, read_dataclass, shown
 
-PLAIN_VERSION, FORMAT_VERSION = 1, 2  # a file of the first has no `answers`, one of the second has them
+PLAIN_VERSION, ANSWERS_VERSION, STATISTICS_VERSION = 1, 2, 3
+_REQUIRED = {PLAIN_VERSION: None, ANSWERS_VERSION: "answers", STATISTICS_VERSION: "statistics"}  # beyond those of all
+_OPTIONAL = ("answers", "statistics")  # known from the version on that requires them
 PLACEMENT = "series"
 ACTIVATION = "gelu"
 LONGEST_NAME = 256  # characters
@@ -29,7 +32,7 @@ class BackboneRef:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How the adapter was made and what it costs.
+    """The provenance of the adapter, and its cost.
 
     Compression is sigma = 4M/N in the paper's convention, `pruning_fraction` its rho; `epochs` is the total over all
     cycles; `flops` count this task's whole forward pass for one image.
@@ -55,7 +58,7 @@ class Manifest:
     """Everything about a task adapter except its tensors."""
 
     backbone: BackboneRef
-    widths: tuple[int, ...]  # N_i for all sites, 0 where removed
+    widths: tuple[int, ...]  # N_i for all sites, 0 if removed
     labels: tuple[str, ...]
     preprocessing: Mapping[str, Json]
     preprocessing_sha256: str
@@ -64,11 +67,14 @@ class Manifest:
     placement: str = PLACEMENT
     activation: str = ACTIVATION  # of the adapters
     answers: Answers | None = None  # None: softmax at temperature 1, and nothing is unknown
+    statistics: Statistics | None = None  # None: a class cannot be added without the images of all
 
     @property
     def format_version(self) -> int:
         """The oldest version of the format that can express this manifest."""
-        return PLAIN_VERSION if self.answers is None else FORMAT_VERSION
+        if self.statistics is not None:
+            return STATISTICS_VERSION
+        return PLAIN_VERSION if self.answers is None else ANSWERS_VERSION
 
     @property
     def live_sites(self) -> tuple[int, ...]:
@@ -84,8 +90,9 @@ def hash_preprocessing(preprocessing: Mapping[str, object]) -> str:
 def write_manifest(manifest: Manifest) -> str:
     """Return the canonical text of a manifest. Only `read_manifest` checks whether it is acceptable."""
     values = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
-    if manifest.answers is None:
-        del values["answers"]
+    for name in _OPTIONAL:
+        if values[name] is None:
+            del values[name]
     return canonical({**values, "format_version": manifest.format_version})
 
 
@@ -96,12 +103,7 @@ def read_manifest(text: str, limits: ArtifactLimits) -> Manifest:
         ArtifactError: One subclass for each way the manifest can be bad.
     """
     values = parse_object(text, max_depth=limits.json_depth)
-    if _version(values) == PLAIN_VERSION:
-        if "answers" in values:
-            raise errors.UnknownField(f"manifest: 'answers' is not known in format version {PLAIN_VERSION}")
-        values["answers"] = None
-    elif values.get("answers", ...) is None:
-        raise errors.InvalidField("manifest.answers: null is not an object")
+    _complete(values, _version(values))
     del values["format_version"]
     manifest = read_dataclass(Manifest, values, "manifest")
     _check_accepted(manifest)
@@ -111,7 +113,20 @@ def read_manifest(text: str, limits: ArtifactLimits) -> Manifest:
     _check_provenance(manifest.provenance, manifest.widths)
     if manifest.answers is not None:
         check_answers(manifest.answers, len(manifest.labels))
+    if manifest.statistics is not None:
+        check_statistics(manifest.statistics, len(manifest.labels))
     return manifest
+
+
+def _complete(values: dict[str, Json], version: int) -> None:
+    """Put None where a record is absent that this version may leave out; refuse one that it does not know."""
+    for since, name in enumerate(_OPTIONAL, ANSWERS_VERSION):
+        if name in values and version < since:
+            raise errors.UnknownField(f"manifest: {name!r} is not known in format version {version}")
+        if name in values and values[name] is None:
+            raise errors.InvalidField(f"manifest.{name}: null is not an object")
+        if _REQUIRED[version] != name:
+            values.setdefault(name, None)
 
 
 def _version(values: Mapping[str, Json]) -> int:
@@ -119,8 +134,8 @@ def _version(values: Mapping[str, Json]) -> int:
     if "format_version" not in values:
         raise errors.MissingField("manifest: format_version is missing")
     version = values["format_version"]
-    if type(version) is not int or version not in (PLAIN_VERSION, FORMAT_VERSION):
-        known = f"{PLAIN_VERSION} and {FORMAT_VERSION}"
+    if type(version) is not int or version not in _REQUIRED:
+        known = f"{PLAIN_VERSION} to {STATISTICS_VERSION}"
         raise errors.UnsupportedFormatVersion(f"format version {shown(version)}, this release reads {known}")
     return version
 

@@ -1,7 +1,7 @@
 """JSON read strictly: no duplicate keys, no NaN, bounded depth; and dataclasses that are written as JSON and read back.
 
 A dataclass is read by its own annotations: exactly its fields, exactly their types. Integers are natural numbers of
-64 bits, text is printable. The caller checks whatever else a value must satisfy.
+64 bits, text is printable. The caller checks all other conditions of a value.
 """
 
 import json

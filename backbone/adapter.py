@@ -44,7 +44,7 @@ def flops_of(backbone: Backbone, widths: Sequence[int], classes: int) -> int:
 
 
 class Reference(NamedTuple):
-    """What the reference forward gives for one image: logits (K,) and features (F,), float32."""
+    """The reference forward's outputs for one image: logits (K,) and features (F,), float32."""
 
     logits: np.ndarray
     features: np.ndarray

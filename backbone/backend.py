@@ -1,4 +1,4 @@
-"""Kernel backends: they compute a frozen network between its stem and its pooling.
+"""Kernel backends: they compute a frozen network up to its pooling.
 
 `ModuleBackend` runs the network's own modules; `backbone.kernels` holds a faster one. Each adapter acts on a slice of
 the batch. Rows outside of all slices have no adapter.
@@ -28,6 +28,15 @@ class Backend(Protocol):
         """The number of sub-layers that compiled kernels compute instead of modules."""
         ...
 
+    @property
+    def precision(self) -> str:
+        """Of the factors of products with frozen weights: "fp32", "bf16" or "int8"."""
+        ...
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Tokens that enter the first site, of images (B, 3, H, W) float32, normalised."""
+        ...
+
     def enter(self, site: int, x: Tensor) -> Tensor:
         """The input of a site's branch, from the output of the site before."""
         ...
@@ -46,12 +55,21 @@ class ModuleBackend:
 
     def __init__(self, backbone: Backbone) -> None:
         """Compute `backbone`."""
-        self._sites = backbone.sites
+        self._backbone, self._sites = backbone, backbone.sites
 
     @property
     def compiled(self) -> int:
         """Always 0."""
         return 0
+
+    @property
+    def precision(self) -> str:
+        """Always "fp32"."""
+        return "fp32"
+
+    def embed(self, images: Tensor) -> Tensor:
+        """As `Backend.embed`."""
+        return self._backbone.embed(images)
 
     def enter(self, site: int, x: Tensor) -> Tensor:
         """As `Backend.enter`."""

@@ -1,7 +1,7 @@
 """EVA-02 (Fang et al. 2023), DINOv3 (Siméoni et al. 2025) and other ViTs with rotary positions, as flat lists.
 
-They are timm's `Eva`. Beside a plain ViT they have queries and keys that are rotated by position, gated MLPs (SwiGLU),
-and norms inside a branch. The rotation depends on the position alone, so it is computed once.
+In timm they are the class `Eva`. Unlike a plain ViT they rotate queries and keys by position, and have gated MLPs
+(SwiGLU) and norms inside a branch. The rotation depends only on the position, so it is computed once.
 """
 
 from collections.abc import Iterator
@@ -34,10 +34,10 @@ def flatten(model: Eva) -> tuple[VitStem, list[SubLayer], TokenTail | LatentTail
 
 
 def _rotations(model: Eva) -> list[Rotation]:
-    """That of every block, computed once.
+    """The rotary positions of every block, computed once.
 
     Raises:
-        UnsupportedBackbone: there is none.
+        UnsupportedBackbone: a block has no rotary positions.
     """
     if model.rope is None:
         raise UnsupportedBackbone("an EVA without rotary positions is not supported")
@@ -72,7 +72,7 @@ def _sub_layers(block: nn.Module, index: int, tokens: int, rotation: Rotation) -
 
 
 def _scale(gamma: nn.Parameter | None) -> LayerScale | None:
-    """timm's module for a factor that EVA's blocks hold themselves."""
+    """timm's LayerScale module, made from a factor of EVA's block."""
     if gamma is None:
         return None
     scale = LayerScale(len(gamma))
@@ -81,7 +81,7 @@ def _scale(gamma: nn.Parameter | None) -> LayerScale | None:
 
 
 def _joined(attention: EvaAttention | AttentionRope) -> nn.Linear:
-    """One linear layer for queries, keys and values; keys have no bias, which is a bias of zeros.
+    """One linear layer for queries, keys and values. Keys without a bias get a bias of zeros.
 
     Raises:
         UnsupportedBackbone: fewer keys than queries (grouped-query attention).
@@ -99,7 +99,7 @@ def _joined(attention: EvaAttention | AttentionRope) -> nn.Linear:
 
 
 def _linear(weight: Tensor, biases: list[Tensor | None]) -> nn.Linear:
-    """A linear layer whose bias is put together from equal parts; None counts as zeros."""
+    """A linear layer whose bias is joined from equal parts; None stands for zeros."""
     biased = any(bias is not None for bias in biases)
     linear: nn.Linear = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight), bias=biased)
     linear.weight = nn.Parameter(weight.detach())
@@ -110,7 +110,7 @@ def _linear(weight: Tensor, biases: list[Tensor | None]) -> nn.Linear:
 
 
 def _mlp(block: EvaBlock) -> Mlp:
-    """Plain, or gated: then gate and value are one linear layer.
+    """A plain or a gated MLP. In a gated one, gate and value are one linear layer.
 
     Raises:
         UnsupportedBackbone: another kind of MLP.

@@ -1,7 +1,7 @@
-"""What an encoded image says about itself, read from its bytes before any decoder sees them.
+"""Reads an encoded image's format, size and metadata from its bytes, before any decoder sees them.
 
 A container is walked piece by piece, and the walk is bounded: more pieces than any camera or tool writes are refused.
-Metadata is taken out on the way, so that no decoder parses it. What is left for the decoder are the pixels.
+Metadata is removed on the way, so that no decoder parses it. The decoder gets only the pixels.
 """
 
 import re
@@ -67,9 +67,9 @@ def read(data: bytes) -> Encoded:
     """Walk the container.
 
     Raises:
-        UnsupportedFormat: it is none that is known here.
+        UnsupportedFormat: the format is not known here.
         ImageTooCostly: it has more pieces than any image needs.
-        BadImage: it does not hold together.
+        BadImage: the container is damaged.
     """
     form = _format(data)
     reader = _READERS.get(form) if form else None
@@ -101,7 +101,7 @@ def _be32(data: bytes, at: int) -> int:
 
 
 def inflated(data: bytes) -> bytes:
-    """Text or a profile that was compressed; empty where it is damaged or longer than `MOST_METADATA`."""
+    """Text or a profile that was compressed; empty if it is damaged or longer than `MOST_METADATA`."""
     stream = zlib.decompressobj()
     try:
         text = stream.decompress(data, MOST_METADATA)
@@ -137,7 +137,7 @@ def _read_png(data: bytes) -> Encoded:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, and where the contents begin and end; ends with IEND, with the bytes, or with what is no chunk."""
+    """The kind, begin and end of each chunk; stops at IEND, or at bytes that are not a chunk."""
     at = len(_PNG)
     for _ in range(MOST_PIECES):
         if at + 8 > len(data):
@@ -157,14 +157,14 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _png_metadata(kind: bytes, start: bytes) -> str:
-    """What a chunk with these first bytes tells of orientation or colours; empty: nothing."""
+    """The kind of metadata in a chunk with these first bytes; empty if it has none that is used."""
     if kind in (b"eXIf", b"iCCP"):
         return "exif" if kind == b"eXIf" else "icc"
     return _PNG_TEXTS.get(start.partition(b"\0")[0], "") if kind in (b"tEXt", b"zTXt", b"iTXt") else ""
 
 
 def _png_text(kind: bytes, data: bytes) -> bytes:
-    """What such a chunk holds, inflated where it is packed."""
+    """The contents of such a chunk, inflated if they are compressed."""
     if kind == b"eXIf":
         return data[:MOST_METADATA]
     text = data.partition(b"\0")[2]
@@ -189,7 +189,7 @@ def _hex_exif(text: bytes) -> bytes:
 
 @dataclass(slots=True)
 class _Jpeg:
-    """What a walk over a JPEG has seen so far."""
+    """The state of a walk over a JPEG."""
 
     size: tuple[int, int] = (0, 0)
     stored: bool = False
@@ -260,7 +260,7 @@ _ENDS_SCAN = np.array([code not in {0, _FILL, *range(0xD0, 0xD8)} for code in ra
 
 
 def _marker(data: bytes, at: int, *, scanned: bool) -> int:
-    """Where the next marker begins; -1: there is none.
+    """The position of the next marker; -1 if there is none.
 
     Passed over are fill bytes and strays and, behind a scan's header, stuffed bytes and restart markers. There may be
     millions of them, so they are looked at many at a time.

@@ -1,6 +1,6 @@
-"""What metadata says about pixels: which way is up, and what the colours mean. Damaged metadata says nothing.
+"""Reads orientation and colours from metadata. Damaged metadata is ignored.
 
-Read here and not by the decoder, because a decoder parses all of it, and some of it costs far more than the pixels.
+The decoder does not read it: a decoder parses all metadata, and some of it costs far more than the pixels.
 """
 
 import io
@@ -37,7 +37,7 @@ _MOST_TAGS = 100  # of a profile; those of cameras have 20
 
 
 def turn(exif: bytes, xmp: bytes) -> Image.Transpose | None:
-    """What makes the image upright; None: it is, or nothing readable says otherwise."""
+    """The transposition that makes the image upright; None if it is upright or its metadata is not readable."""
     value = _exif_orientation(exif)
     if value is None:
         found = _XMP.search(xmp)
@@ -46,7 +46,7 @@ def turn(exif: bytes, xmp: bytes) -> Image.Transpose | None:
 
 
 def _exif_orientation(exif: bytes) -> int | None:
-    """The value of EXIF's first directory; None where there is none, 0 where it is no whole number."""
+    """The value of EXIF's first directory; None if there is none, 0 if it is no whole number."""
     while exif.startswith(b"Exif\0\0"):
         exif = exif[6:]
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])

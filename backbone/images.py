@@ -38,7 +38,7 @@ _EOI = b"\xff\xd9"
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What an image may cost before it is decoded.
+    """Limits of an image, checked before it is decoded.
 
     Attributes:
         max_bytes: size of the encoded image, in bytes.
@@ -108,7 +108,7 @@ def inspect(data: bytes, limits: ImageLimits | None = None) -> Encoded:
 
 
 def work(encoded: Encoded) -> int:
-    """What decoding costs, in pixels of a PNG: a rough upper estimate by format, size, scans and bytes."""
+    """The cost of decoding, in pixels of a PNG: a rough upper estimate by format, size, scans and bytes."""
     width, height = encoded.size
     if encoded.format == "PNG":
         return width * height
@@ -158,7 +158,7 @@ def draft_size(size: tuple[int, int], enough: int) -> tuple[int, int]:
 
 @contextmanager
 def _decoding(pixels: int) -> Iterator[None]:
-    """Inside, whatever a decoder raises becomes one of our errors.
+    """A context that turns errors of decoders into ours.
 
     Args:
         pixels: that are decoded; decoders report a lack of memory for them as if the bytes were wrong.
@@ -193,7 +193,7 @@ def _pixels(encoded: Encoded, limits: ImageLimits, enough: int | None) -> Image.
 def _loaded(encoded: Encoded, limits: ImageLimits, enough: int | None) -> Image.Image:
     """The pixels as they are stored.
 
-    A JPEG without its end is taken if all its rows are there. They are if whatever follows makes no difference.
+    A JPEG without its end is taken if all its rows are there. They are if bytes after them make no difference.
     """
     if encoded.format != "JPEG" or encoded.whole:
         return _load(encoded, limits, enough)

@@ -1,4 +1,4 @@
-"""How far features are from what a task was trained on: the score behind "this image is none of my classes".
+"""The distance of an image's features from those of a task's training images: the score for unknown images.
 
 Along a few directions of the features the distance is Mahalanobis' to the nearest class centre, with one covariance
 for all classes. Across them it is the squared residual in units of its mean variance (probabilistic PCA; Lee et al.
@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 
 
 class KnownFeatures(NamedTuple):
-    """What the features of a task's own images are like; float32."""
+    """A description of the features of a task's own images; float32."""
 
     mean: Floats  # (F,)
     basis: Floats  # (r, F), orthonormal
@@ -35,7 +35,7 @@ def known_features(
     arrays: Iterable[NDArray[np.floating[Any]]], residual_variance: float, threshold: float
 ) -> KnownFeatures:
     """The description from the four arrays, in any floating dtype, and its two numbers."""
-    mean, basis, factor, centres = (array.astype(np.float32) for array in arrays)
+    mean, basis, factor, centres = (np.ascontiguousarray(array, np.float32) for array in arrays)
     return KnownFeatures(mean, basis, factor, centres, residual_variance, threshold)
 
 

@@ -107,7 +107,7 @@ class RotaryAttention(GlobalAttention):
             qkv: linear (C -> 3C).
             proj: linear (C -> C).
             rotation: of each head's queries and keys; its length gives the number of heads.
-            scale: LayerScale where there is one.
+            scale: LayerScale if there is one.
             inner: norm before the projection.
         """
         super().__init__(norm, qkv, proj, heads=proj.in_features // rotation.cosine.shape[-1], scale=scale)
@@ -140,7 +140,7 @@ class RotaryAttention(GlobalAttention):
 
 
 class SwiGlu(nn.Module):
-    """silu(a) * b of the two halves a and b of the channels, then a norm where there is one: (..., 2C) -> (..., C).
+    """silu(a) * b of the two halves a and b of the channels, then a norm if there is one: (..., 2C) -> (..., C).
 
     Shazeer 2020, arXiv 2002.05202; the activation of a gated MLP.
     """

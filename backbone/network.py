@@ -62,7 +62,7 @@ class Stem(nn.Module):
 
 
 class Tail(nn.Module):
-    """From the tokens behind the last site to the features; knows its FLOPs for one image."""
+    """From the tokens behind the last site to the features. `flops` are for one image."""
 
     flops: int = 0  # norms and means are not counted
 

@@ -70,7 +70,7 @@ def _sized(name: str, side: str, *, pretrained: bool) -> TimmModel:
         )
     patch = model.patch_embed.patch_size[0]
     if int(side) % patch:
-        raise UnsupportedBackbone(f"{name}@{side}: the side must be a multiple of the patch size, {patch}")
+        raise UnsupportedBackbone(f"{name}@{side}: the side must be a multiple of {patch}, the patch size")
     model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, int(side), int(side))}
     return model
 

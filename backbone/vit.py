@@ -63,15 +63,15 @@ class TokenTail(Tail):
 
 
 class LatentTail(Tail):
-    """Pooling by attention: a learned query attends to all tokens, and an MLP follows. (B, L, C) -> (B, C).
+    """Attention pooling: a learned query attends to all tokens, then an MLP follows. (B, L, C) -> (B, C).
 
-    SigLIP (Zhai et al. 2023) pools so. The frozen query is projected once.
+    SigLIP (Zhai et al. 2023) uses it. The frozen query is projected once.
     """
 
     query: Tensor
 
     def __init__(self, norm: nn.Module, pool: AttentionPoolLatent, feature_norm: nn.Module, *, tokens: int) -> None:
-        """Take over timm's layers, for images of so many tokens.
+        """Take over timm's layers, for images of `tokens` tokens.
 
         Raises:
             UnsupportedBackbone: several queries, positions of its own, or norms of queries and keys.

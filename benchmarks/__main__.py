@@ -23,6 +23,7 @@ BENCHMARKS = {
     "studies.draft": "a large JPEG decoded at a fraction of its size: time and answers",
     "studies.compiling": "latency of requests while kernels are compiled beside them",
     "studies.pruned": "forward pass of a pruned adapter against its cycle 0 and against spread neurons",
+    "studies.heads": "heads in closed form, and how good a class is that was added without the old images",
     "studies.residency": "start with many tasks, loading times, memory, and what an eviction policy keeps",
 }
 

@@ -81,7 +81,7 @@ def python(arguments: Sequence[str], seconds: float) -> str:
 
 
 def tests(machine: Machine, seconds: float) -> dict[str, Any]:
-    """The tests that are skipped where there is no CUDA device, with their neighbours."""
+    """The tests that are skipped if there is no CUDA device, with their neighbours."""
     if find_spec("pytest") is None:
         raise StepError("pytest is not installed")
     output = python(["-m", "pytest", "-q", "-p", "no:randomly", *CUDA_TESTS], seconds)

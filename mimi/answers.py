@@ -1,7 +1,7 @@
-"""Where answers go: a table, JSON Lines, CSV or Parquet; on standard output, or in a file that a later run continues.
+"""Output of answers: a table, JSON Lines, CSV or Parquet; on standard output, or in a file that a later run continues.
 
-A file grows while answers come: JSON Lines in itself, the others in a journal beside it (`.FILE.part`), from which the
-file is made at the end. A run that finds either keeps its answers, and asks again for images that failed.
+A file grows while answers come: JSON Lines in itself, the others in a journal beside it (`.FILE.journal`), from which
+the file is made at the end. A run that finds either keeps its answers, and asks again for images that failed.
 """
 
 import csv
@@ -33,6 +33,8 @@ FIELDS = {
     "label": str,
     "probability": float,
     "predictions": list,  # of label, index, probability; best first
+    "labels": tuple,  # names that reach their threshold; None: the task's file has no thresholds
+    "known": bool,  # False: the image is like none that the task was trained on; None: the file does not say
     "gflops_spent": float,
     "gflops_saved": float,
     "error": str,
@@ -87,7 +89,7 @@ class Output:
         self._stream: TextIO | None = None
         self.done: set[Key] = set()
         if path is not None:
-            self._journal = path if chosen == "jsonl" else path.with_name(f".{path.name}.part")
+            self._journal = path if chosen == "jsonl" else path.with_name(f".{path.name}.journal")
             self._continue(current)
 
     def add(self, answers: Iterable[Answer]) -> None:
@@ -138,7 +140,7 @@ class Output:
 
 
 def key_of(answer: Answer) -> Key:
-    """What makes an answer the same: the task, and the image's name and content."""
+    """The identity of an answer: the task, and the image's name and content."""
     return answer["task"], answer["image"], answer["sha256"]
 
 
@@ -147,13 +149,16 @@ def _line(answer: Answer) -> str:
 
 
 def _read(path: Path, chosen: Format) -> list[Answer]:
-    """The answers in a file of an earlier run; none where there is no file.
+    """The answers in a file of an earlier run; none if there is no file.
 
     Raises:
         UnreadableFile: it holds something else.
+        UnwritableFile: it is a folder or a device.
     """
     if not path.exists():
         return []
+    if not path.is_file():
+        raise UnwritableFile(f"{path} is not a plain file: leave --output out to write to standard output")
     try:
         rows = _READERS[chosen](path)
     except (ValueError, KeyError, TypeError) as error:
@@ -215,7 +220,8 @@ def _schema() -> "pa.Schema":
     import pyarrow as pa
 
     prediction = pa.struct([("label", pa.string()), ("index", pa.int32()), ("probability", pa.float64())])
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), list: pa.list_(prediction)}
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    kinds |= {list: pa.list_(prediction), tuple: pa.list_(pa.string())}
     return pa.schema([(name, kinds[kind]) for name, kind in FIELDS.items()])
 
 
@@ -238,7 +244,9 @@ def _to_cell(value: object) -> object:
 def _from_cell(text: str, kind: type) -> object:
     if text == "" and kind is not str:
         return None
-    return json.loads(text) if kind is list else (text or None) if kind is str else kind(text)
+    if kind in (list, tuple):
+        return json.loads(text)
+    return (text or None) if kind is str else text == "True" if kind is bool else kind(text)
 
 
 def table_of(answers: Sequence[Answer]) -> str:
@@ -250,7 +258,8 @@ def table_of(answers: Sequence[Answer]) -> str:
         task = [answer["task"]] if several else []
         failed = answer["error"] is not None
         label = f"failed: {answer['error']}" if failed else answer["label"]
-        rest = ", ".join(f"{each['label']} {each['probability']:.3f}" for each in (answer["predictions"] or [])[1:])
+        label += " (not a known kind of image)" if answer["known"] is False else ""
+        rest = ", ".join(f"{each['label']}={each['probability']:.3f}" for each in (answer["predictions"] or [])[1:])
         rows.append([answer["image"], *task, label, answer["probability"], rest])
     return format_table([*columns, Column("then")], rows)
 

@@ -33,9 +33,9 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer publishes 
 
 
 class Entry(NamedTuple):
-    """Where a command is, and its line in the list of commands."""
+    """The module of a command, and its line in the list of commands."""
 
-    module: str  # below mimi.commands; the function there has the command's name
+    module: str  # below mimi.commands; the function there has the command's name, with _ for -
     help: str
     panel: str
 
@@ -47,6 +47,8 @@ COMMANDS = {
     "report": Entry("compare", "write tables and figures from the rows of a comparison, or from adapters", _MAKE),
     "inspect": Entry("files", "show what is in a task adapter file: neurons, cost, labels, origin", _FILES),
     "verify": Entry("files", "make every check of a server on task adapter files", _FILES),
+    "add-class": Entry("heads", "add a class to a task adapter file from its images alone, in seconds", _FILES),
+    "statistics": Entry("heads", "put into a task adapter file what adding a class to it needs", _FILES),
     "export": Entry("export", "write a task, or the backbone whose adapters are inputs, as an ONNX model", _FILES),
     "serve": Entry("serve", "serve every task of a store over one resident backbone", _ASK),
     "predict": Entry("predict", "ask a task about images, here or on a server", _ASK),
@@ -57,6 +59,7 @@ COMMANDS = {
     "alias": Entry("manage", "list the aliases of a task, move one, or split its traffic", _MANAGE),
     "rollback": Entry("manage", "return an alias to what it pointed at before", _MANAGE),
     "delete": Entry("manage", "delete a version, or a task with all its versions", _MANAGE),
+    "feedback": Entry("feedback", "make a training set of the corrections that a server has taken", _MANAGE),
     "store": Entry("store", "check, repair, copy, back up or restore a store, also while servers use it", _MANAGE),
     "config": Entry("serve", "print the settings that a server would run with, and where each came from", _MACHINE),
     "compile": Entry("serve", "compile the CPU kernels, so that a server starts with them", _MACHINE),
@@ -88,7 +91,8 @@ def load(name: str) -> Any:  # noqa: ANN401
     """A command of its own module."""
     from mimi.parameters import expanded
 
-    found: Callable[..., int] | typer.Typer = getattr(import_module(f"mimi.commands.{COMMANDS[name].module}"), name)
+    module = import_module(f"mimi.commands.{COMMANDS[name].module}")
+    found: Callable[..., int] | typer.Typer = getattr(module, name.replace("-", "_"))
     app = found
     if not isinstance(app, typer.Typer):
         app = typer.Typer(add_completion=False)
@@ -148,8 +152,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A domain error is a message to the user. Any other error is a bug of ours and keeps its traceback.
         if type(error).__module__.partition(".")[0] not in OURS:
             raise
+        if isinstance(error, BadOption):
+            fail(str(error), f"mimi {words[0]} --help")
+            return WRONG_USAGE
         fail(str(error), next_step(error))
-        return WRONG_USAGE if isinstance(error, BadOption) else FAILED
+        return FAILED
     return status or 0
 
 

@@ -1,4 +1,4 @@
-"""Which server a command talks to, and as whom: the options that all such commands share."""
+"""The server and the key of a command: options that all commands with a server share."""
 
 import os
 from dataclasses import dataclass
@@ -42,8 +42,8 @@ class Connection:
         """The server's address, without a slash at its end."""
         return (self.named or LOCAL).rstrip("/")
 
-    def client(self) -> "Client":
-        """A client that waits, with the key that may do most.
+    def client(self, key: str | None = None) -> "Client":
+        """A blocking client, with this key, or else with the one that may do most.
 
         Raises:
             InvalidArgument, BadOption: the address or a file is none.
@@ -51,7 +51,7 @@ class Connection:
         from service.client import Client, trusting
 
         tls = trusting(self.ca, certificate=self.certificate, certificate_key=self.certificate_key)
-        return Client(self.address, key=_key(_KEYS), tls=tls if self._private() else None)
+        return Client(self.address, key=key or _key(_KEYS), tls=tls if self._private() else None)
 
     def asynchronous(self, policy: "RetryPolicy") -> "AsyncClient":
         """A client for many questions at once, with the key that may do least; raises as `client`."""

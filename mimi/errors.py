@@ -30,7 +30,7 @@ class UnwritableFile(CommandError):
 
 
 class NoImages(CommandError):
-    """What should hold images holds none."""
+    """A file or folder that should contain images has none."""
 
 
 class ServerUnreachable(CommandError):
@@ -54,6 +54,10 @@ class ExportMismatch(CommandError):
 
 
 _NEXT = {  # by the name of a class or of one of its bases; names, because to import the classes takes seconds
+    "mimi.errors.UnreadableFile": "check the path, and who may read it",
+    "mimi.errors.UnwritableFile": "name another place, or give this user write access",
+    "mimi.errors.NoImages": "`mimi predict --help` says what images can come from",
+    "training.errors.UnwritableFile": "name another place, or give this user write access",
     "service.client.errors.NotConnected": "start a server with `mimi serve`, or name one with --url or MIMI_URL",
     "service.client.errors.ConnectionFailed": "ask again; `mimi tasks` shows whether the server is there",
     "service.client.errors.DeadlineExceeded": "ask again; the server may be loading, or have too much to do",
@@ -84,6 +88,6 @@ _NEXT = {  # by the name of a class or of one of its bases; names, because to im
 
 
 def next_step(error: Exception) -> str:
-    """What a user can do about an error; empty where its message says so, or nothing is known."""
+    """The user's next step after an error; empty if its message contains it, or if none is known."""
     names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
     return next((_NEXT[name] for name in names if name in _NEXT), "")

@@ -1,7 +1,7 @@
-"""What a command's help says, and how it looks: on a terminal, in a pipe, and as the reference in docs/cli.md.
+"""The help of commands: on a terminal, in a pipe, and as the reference in docs/cli.md.
 
-Written here instead of by typer's own help, which draws boxes with Rich: they need wide terminals, and Rich's parts for
-them take longer to import than `mimi --help` may take.
+typer's own help is not used. It draws boxes with Rich, which need wide terminals, and importing these parts of Rich
+takes longer than `mimi --help` may take.
 """
 
 import textwrap
@@ -15,6 +15,11 @@ from mimi.terminal import BOLD, CYAN, styled, width
 
 _NAMES = 24  # columns of names at most; a longer one has its text in the next line
 _INDENT = 2
+_OF_TYPER = {
+    "--help": "show this help",
+    "--install-completion": "install completion for this shell",
+    "--show-completion": "print the completion for this shell",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class Item:
     Attributes:
         name: with its values: "--port VALUE".
         text: what it is.
-        default: what holds where it is not given; empty: nothing, or the text says so.
+        default: what holds if it is not given; empty: nothing, or the text says so.
     """
 
     name: str
@@ -105,7 +110,8 @@ def _item(parameter: Any) -> Item:  # noqa: ANN401
         return Item(_metavar(parameter), parameter.help or "", default)
     names = ", ".join(sorted([*parameter.opts, *parameter.secondary_opts], key=len))
     value = "" if parameter.is_flag or parameter.count else f" {parameter.metavar or _typed(parameter)}"
-    text = "show this help" if "--help" in parameter.opts else _phrase(parameter.help or "")
+    text = (parameter.help or "").removesuffix(".")
+    text = next(filter(None, map(_OF_TYPER.get, parameter.opts)), text)
     return Item(names + value, text, default)
 
 

@@ -33,7 +33,7 @@ _PATTERN = "*?["
 class Picture:
     """An image by its name; `read` gives its bytes.
 
-    `read` raises UnreadableFile where there are none.
+    `read` raises UnreadableFile if there are none.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """An engine in this process, and the task adapter files it answers for.
 
-`mimi predict` and `mimi bench` compute with it. It is the server's own engine, with the server's own kernels, so the
-answers are the same.
+`mimi predict` and `mimi bench` compute with it. It is the server's engine with the server's kernels, so the answers are
+the same.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computing:
-    """What computes, as for a server.
+    """Options of the engine, as for a server.
 
     Attributes:
         engine: torch, or onnx for ONNX Runtime.
-        device: cpu or cuda; auto: cuda where there is such a device.
+        device: cpu or cuda; auto: cuda if there is such a device.
         precision: of the forward pass; auto: bf16 with torch on cuda, else fp32.
         kernels: the CPU's compiled kernels: none, those that `mimi compile` has made, or compiled now if missing.
         backbone: a timm architecture; none: the one that the task adapter file names.

@@ -27,21 +27,27 @@ _METAVARS = {int: "NUMBER", float: "NUMBER", Path: "PATH", str: "TEXT"}
 
 
 class _Nothing:
-    """What `none` on the command line becomes, because typer takes None for an option that was not given."""
+    """The value for `none` on the command line: for typer, None means an option that was not given."""
 
 
 class Group(Protocol):
     """Several options that reach a command as one value."""
 
+    @property
+    def note(self) -> str:
+        """Paragraphs of help beside the options; empty: none."""
+
     def parameters(self) -> Sequence[inspect.Parameter]:
         """One for each option, as typer reads it; the default of each is None."""
 
     def value(self, given: Fields) -> object:
-        """What the command receives, from the options that were given."""
+        """The value that the command receives, made from the given options."""
 
 
 class Record:
     """The options of a dataclass; the command receives an instance."""
+
+    note = ""
 
     def __init__(self, record: type, title: str) -> None:
         self._record, self._title = record, title
@@ -57,6 +63,8 @@ class Record:
 
 class Given:
     """The options of a dataclass; the command receives those that were given, so that a preset supplies the others."""
+
+    note = ""
 
     def __init__(self, record: type, title: str, defaults: object) -> None:
         """Help shows the values of `defaults`."""
@@ -92,16 +100,18 @@ def expanded(function: Function) -> Callable[..., int]:
         return function(**values)
 
     command.__annotations__ = {}
-    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    notes = [group.note for group, _ in groups.values() if group.note]
+    command.__name__ = function.__name__
+    command.__doc__ = "\n\n".join([inspect.getdoc(function) or "", *notes])
     command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
     return command
 
 
 def option(name: str, help_: str, *, default: str, title: str, kind: object = str) -> inspect.Parameter:
-    """One option that is None where it is not given; `default` is for help alone, and empty: none is shown."""
+    """One option that is None if it is not given; `default` is for help alone, and empty: none is shown."""
     more: dict[str, Any] = {"help": help_, "rich_help_panel": title, "show_default": default or False}
     flag = "--" + name.replace("_", "-")
-    bare = plain(inside_optional(kind) or kind)
+    bare = plain(inside_optional(plain(kind)) or kind)
     annotation: object = bool if bare is bool else Path if bare is Path else str
     if bare is not bool:
         more["metavar"] = _metavar(kind)
@@ -140,7 +150,7 @@ def _flag(parameter: inspect.Parameter, *, both: bool, default: bool, title: str
 
 
 def _told(default: str) -> str:
-    """A default in help: where there is none, the documentation says what that means."""
+    """A default in help: if there is none, the documentation says what that means."""
     return "" if default in ("none", "") else default
 
 
@@ -154,10 +164,9 @@ def _group_of(hint: object) -> Group | None:
 
 
 def _metavar(kind: object) -> str:
-    inner = inside_optional(kind) or kind
-    if get_origin(inner) is Annotated and isinstance(name := get_args(inner)[1], str):
+    if get_origin(kind) is Annotated and isinstance(name := get_args(kind)[1], str):
         return name
-    bare = plain(inner)
+    bare = plain(inside_optional(plain(kind)) or kind)
     if get_origin(bare) is Literal:
         return "|".join(map(str, get_args(bare)))
     return "VALUE,…" if get_origin(bare) is tuple else _METAVARS.get(bare, "VALUE")  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Where the neurons of a task sit, as bars: one line for each site, removed ones visible, the bare trunk marked."""
+"""The neurons at each site of a task as bars: one line for each site, removed ones visible, the bare trunk marked."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What commands print with: tables, bars, JSON, progress and errors, the same on a terminal, in a pipe and in a file.
+"""Output of commands: tables, bars, JSON, progress and errors, the same on a terminal, in a pipe and in a file.
 
 Colours and other escape codes go to a terminal only, and never where NO_COLOR is set. Rich is imported by the first
 table or progress bar, so that help and errors do without it.
@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -89,7 +90,15 @@ def print_facts(facts: Mapping[str, str]) -> None:
     """A line for each fact: its name, and what is known."""
     column = max(map(len, facts)) + 2
     for name, text in facts.items():
-        print(f"{styled(name, BOLD)}{' ' * (column - len(name))}{text}")
+        print(f"{styled(name, BOLD)}{' ' * (column - len(name))}{hanging(text, column)}")
+
+
+def hanging(text: str, indent: int) -> str:
+    """Text behind `indent` columns: on a terminal it is wrapped, and goes on under its beginning."""
+    if not sys.stdout.isatty():
+        return text
+    columns = max(20, shutil.get_terminal_size().columns - indent)
+    return f"\n{' ' * indent}".join(textwrap.wrap(text, columns, break_on_hyphens=False)) or text
 
 
 def bar(value: float, most: float, columns: int) -> str:
@@ -115,7 +124,7 @@ def warn(text: str) -> None:
 
 
 def fail(text: str, next_step: str = "") -> None:
-    """What went wrong, and what to do about it, on standard error."""
+    """Print an error and the next step on standard error."""
     say(f"{styled('error:', RED, sys.stderr)} {text}")
     if next_step:
         say(f"{styled('next:', BOLD, sys.stderr)}  {next_step}")

@@ -1,4 +1,5 @@
-"""From logits to an answer, as the task's file says: calibrated probabilities, and the labels that are given.
+"""From logits to an answer, by the calibration in the task's file: probabilities, and the labels above their
+thresholds.
 
 A file without such a record is read as softmax at temperature 1; it gives no label and calls no image unknown.
 """
@@ -31,7 +32,7 @@ def given(probabilities: np.ndarray, manifest: Manifest, threshold: float | None
         threshold: for all labels, in the place of those in the file.
 
     Returns:
-        None where neither the file nor the request has a threshold.
+        None if neither the file nor the request has a threshold.
     """
     limits: float | np.ndarray
     if threshold is not None:

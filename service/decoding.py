@@ -1,8 +1,8 @@
 """Decodes images off the event loop, in two bounded thread pools. Knows no HTTP and no tasks.
 
 The cost of an image is estimated from its bytes before it is decoded. Cheap and costly requests have pools of their
-own, so a photograph never waits for a huge image. The cost of an image and of a request is bounded. When a request is
-given up, its work ends with the image that is being decoded.
+own, so a photograph never waits for a huge image. The cost of an image and of a request is bounded. If a request is
+cancelled, its work ends after the current image.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _STUCK_SECONDS = 10.0  # no image within the limits takes a fifth of this
 
 
 def image_limits(settings: Settings) -> ImageLimits:
-    """What the images of a request may be.
+    """The limits of the images of a request.
 
     Raises:
         SettingsError: a format is unknown, or nothing installed decodes it.
@@ -59,7 +59,7 @@ def image_limits(settings: Settings) -> ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The images of a request, what is left to decode of them, and its cost."""
+    """The images of a request, those that are still to be decoded, and their cost."""
 
     images: Sequence[Encoded | np.ndarray]
     work: int
@@ -67,10 +67,10 @@ class _Plan:
 
 
 class Decoder:
-    """Turns encoded images into the pixels a backbone reads.
+    """Turns encoded images into the input pixels of a backbone.
 
     Attributes:
-        stuck_after: seconds after which a thread that is still at one image counts as stuck.
+        stuck_after: seconds at one image after which a thread counts as stuck.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Decoder:
             limits: of one image, and of the images of one request together.
             threads: for cheap requests; half as many are for costly ones.
             backlog: most jobs that may wait or run in each pool.
-            on_decoded: told the seconds that each image took, in the thread that decoded it.
+            on_decoded: is called with the seconds of each image, in the thread that decoded it.
         """
         self._preprocessing, self._limits = preprocessing, limits
         self._on_decoded = on_decoded
@@ -108,7 +108,7 @@ class Decoder:
         return self._cheap.stuck(self.stuck_after) < self._cheap.threads
 
     async def pixels(self, images: Sequence[Picture], *, client: str | None = None) -> list[np.ndarray]:
-        """Decode and prepare all images, or none: uint8 (H, W, 3) each; what came normalised stays as it is.
+        """Decode and prepare all images, or none: uint8 (H, W, 3) each. Normalised images stay unchanged.
 
         Args:
             images: of one request.
@@ -137,7 +137,7 @@ class Decoder:
         return (await self._cheap.run([job]))[0]
 
     def close(self) -> None:
-        """Give up what has not begun."""
+        """Cancel all jobs that have not begun."""
         self._cheap.close()
         self._costly.close()
 
@@ -228,7 +228,7 @@ class _Pool:
                     self._outlive(future, client)
 
     def close(self) -> None:
-        """Give up what has not begun."""
+        """Cancel all jobs that have not begun."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, job: Callable[[], T], places: int) -> "Future[T]":

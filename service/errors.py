@@ -26,16 +26,25 @@
     │           ├── TooManyUnderWay   it has more concurrent requests than it may
     │           └── TooManyWrongKeys  its address has sent too many wrong ones
     ├── UnknownTask               no task of this name
+    ├── FeedbackError             about corrections
+    │   ├── FeedbackOff           the task takes none here
+    │   ├── UnknownFeedback       there is no such correction
+    │   ├── UnknownRequest        no image of this request is remembered
+    │   ├── FeedbackFull          there is no room for another one
+    │   └── FeedbackUnavailable   the file of corrections cannot be used
     ├── NothingToRollBack         the alias never pointed anywhere else, or the earlier version is deleted
     ├── ChangedMeanwhile          somebody else changed the task while this request was about to
     ├── ConfirmationRequired      a change that stops a task, without If-Match
     ├── TaskUnavailable           the task is known, but its adapter cannot be served here; says why
     │   ├── NoLiveVersion         no version of it is live; stays so until somebody sets the alias
-    │   └── TaskUnloaded          it was unloaded on this server; stays so until somebody loads it
+    │   ├── TaskUnloaded          it was unloaded on this server; stays so until somebody loads it
+    │   ├── TaskRefused           its file does not fit this server's backbone or release; stays so
+    │   └── TaskDamaged           its stored bytes are damaged; stays so until they are published again
     ├── NonFiniteOutput           the adapter gives NaN or infinity for this image
     ├── NotReady                  the server takes no work: it is stopping, or its engine is down
     └── Overloaded                try again later
         ├── TooManyConnections    more connections than the limit
+        ├── TooManyRequests       they come faster than they can be looked at
         ├── TooManyBytes          the bodies being read fill the memory set aside for them
         ├── DecodeBacklog         more images wait to be decoded than the limit
         ├── UploadBacklog         more uploads wait than the limit
@@ -160,6 +169,30 @@ class UnknownTask(ServiceError):
     """No task of this name is published."""
 
 
+class FeedbackError(ServiceError):
+    """Base of errors about corrections."""
+
+
+class FeedbackOff(FeedbackError):
+    """The task takes no corrections on this server."""
+
+
+class UnknownFeedback(FeedbackError):
+    """There is no such correction."""
+
+
+class UnknownRequest(FeedbackError):
+    """No image of this request is remembered."""
+
+
+class FeedbackFull(FeedbackError):
+    """There is no room for another correction."""
+
+
+class FeedbackUnavailable(FeedbackError):
+    """The file of corrections cannot be used."""
+
+
 class NothingToRollBack(ServiceError):
     """There is no earlier target to which the alias could return."""
 
@@ -180,6 +213,14 @@ class TaskUnloaded(TaskUnavailable):
     """Somebody unloaded the task on this server. Asking again does not help."""
 
 
+class TaskRefused(TaskUnavailable):
+    """The task's file is intact, and no file for this server. Asking again does not help."""
+
+
+class TaskDamaged(TaskUnavailable):
+    """The store does not hold the bytes that were published any more. Asking again does not help."""
+
+
 class ConfirmationRequired(ServiceError):
     """The change stops a task, and no If-Match confirms that this is meant."""
 
@@ -198,6 +239,10 @@ class Overloaded(ServiceError):
 
 class TooManyConnections(Overloaded):
     """More connections are open than the limit."""
+
+
+class TooManyRequests(Overloaded):
+    """Requests come faster than they can be looked at."""
 
 
 class TooManyBytes(Overloaded):

@@ -83,7 +83,7 @@ class BoundedExecutor:
         """The result of a job.
 
         Raises:
-            Overloaded: the backlog is full; or whatever the job raises.
+            Overloaded: the backlog is full. Errors of the job are raised too.
         """
         self._slots.take()
         future = asyncio.get_running_loop().run_in_executor(self._pool, carried(job))

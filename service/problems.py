@@ -41,6 +41,11 @@ STATUS: Mapping[type[Exception], int] = {
     own.BodyTooLarge: 413,
     own.UnsupportedEncoding: 415,
     own.NothingToRollBack: 409,
+    own.FeedbackOff: 409,
+    own.UnknownFeedback: 404,
+    own.UnknownRequest: 404,
+    own.FeedbackFull: 507,
+    own.FeedbackUnavailable: 503,
     own.ChangedMeanwhile: 409,
     own.InvalidRequest: 422,
     own.ChecksumMismatch: 422,
@@ -51,8 +56,9 @@ STATUS: Mapping[type[Exception], int] = {
     own.ClientGone: CLIENT_CLOSED_REQUEST,
     own.NotReady: 503,
     own.TaskUnavailable: 503,
-    own.NoLiveVersion: 404,  # this one and the next are permanent: 503 would have clients ask again in vain
+    own.NoLiveVersion: 404,  # this one and the next two are permanent: 503 would have clients ask again in vain
     own.TaskUnloaded: 409,
+    own.TaskRefused: 409,
     own.ConfirmationRequired: 428,
     own.Overloaded: 503,
     ClientDisconnect: CLIENT_CLOSED_REQUEST,
@@ -65,6 +71,8 @@ STATUS: Mapping[type[Exception], int] = {
     store.NotSafetensors: 415,
     store.FileTooLarge: 413,
     store.ArtifactError: 422,
+    store.NotExtensible: 409,
+    store.TooFewImages: 422,
     store.StoreError: 503,
     store.InvalidName: 422,
     store.InvalidSplit: 422,
@@ -80,6 +88,14 @@ STATUS: Mapping[type[Exception], int] = {
     engine.Unavailable: 503,
     engine.DeadlineExceeded: 504,
 }
+_LASTING = (  # faults of the server that last until somebody mends them: no time to ask again is given
+    own.TaskDamaged,
+    store.Damaged,
+    store.StoreDamaged,
+    store.StoreReadOnly,
+    store.NotAStore,
+    store.UnsupportedStoreVersion,
+)
 _CODES = {RequestValidationError: "invalid_request", ClientDisconnect: "client_gone"}
 
 
@@ -106,7 +122,10 @@ def answer_to(error: Exception) -> ProblemResponse:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, own.UnsupportedEncoding):
         headers["Accept-Encoding"] = "gzip, deflate"  # what a body may have (RFC 9110, section 12.5.3)
-    return _answer(STATUS[base], _CODES.get(base) or _code(type(error).__name__), _detail(error), headers)
+    answer = _answer(STATUS[base], _CODES.get(base) or _code(type(error).__name__), _detail(error), headers)
+    if isinstance(error, _LASTING):
+        del answer.headers["Retry-After"]
+    return answer
 
 
 def response_to(error: Exception, path: str = "") -> Response:

@@ -17,12 +17,8 @@ MAX_TASKS = 256  # in one request
 TaskId = Annotated[str, Field(pattern=TASK_PATTERN, examples=["digits"])]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the task adapter file")]
 TopK = Annotated[int, Field(ge=1, le=10_000, description="how many labels to name; capped at the task's number")]
-
 Threshold = Annotated[
-    float,
-    Field(
-        ge=0, le=1, description="probability from which on a label is given, in the place of the thresholds in the file"
-    ),
+    float, Field(ge=0, le=1, description="probability from which on a label is given, instead of the file's thresholds")
 ]
 
 
@@ -59,14 +55,10 @@ class ImageResult(Answer):
     """The answer to one image: predictions, logits or features, as the request asked."""
 
     predictions: list[Prediction] | None = Field(
-        default=None,
-        description="most probable label first; of a task with independent labels those that are given, unless top_k "
-        "says how many",
+        default=None, description="most probable first; of independent labels those given, unless top_k says how many"
     )
     labels: list[str] | None = Field(
-        default=None,
-        description="labels that are given: those whose probability reaches their threshold; absent where there is no "
-        "threshold",
+        default=None, description="labels whose probability reaches their threshold; absent where there is no threshold"
     )
     known: bool | None = Field(
         default=None,

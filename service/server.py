@@ -16,11 +16,12 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import cast
+from typing import Any, cast
 
 import torch
 import uvicorn
@@ -34,6 +35,7 @@ from service.access.keyring import Keyring
 from service.engines import make_engine
 from service.errors import SettingsError
 from service.http.app import create_app
+from service.http.places import Guard, Places, Pressure
 from service.http.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
@@ -48,6 +50,8 @@ _STANDARD_ERROR = 2
 _OTHER_DESCRIPTORS = 1536  # for the store, libraries, and connections that are about to be closed
 _LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
 _UNSENT_BYTES = 128 * 1024
+_ACCEPTED = 64  # connections at once
+_TICK_SECONDS = 0.1  # as uvicorn has it
 
 
 def main(settings: Settings) -> int:
@@ -150,7 +154,11 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, service: Service, *, started: float) -> None:
-        super().__init__(_config(service))
+        self._pressure = Pressure()
+        super().__init__(_config(service, self._pressure, self._look_for_more))
+        self._listeners: Sequence[socket.socket] = ()
+        self._looking = False  # whether `_accept_more` will be called soon
+        self._opening: set[asyncio.Task[Any]] = set()
         self._service, self._started = service, started
         self._leaves_at: float | None = None  # monotonic seconds
 
@@ -167,11 +175,13 @@ class Server(uvicorn.Server):
                 host, port, *_ = listener.getsockname()
                 raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
         await super().startup(sockets)
+        self._listeners = sockets or ()
         for listener in sockets or ():
             _announce(self._service, listener, time.perf_counter() - self._started)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to end."""
+        """Ten times a second: whether to end. How late it comes says whether more requests come than can be read."""
+        self._pressure.tick(time.monotonic(), _TICK_SECONDS)
         leaves = self._leaves_at is not None and time.monotonic() >= self._leaves_at
         return await super().on_tick(counter) or leaves or self._service.readiness.failure is not None
 
@@ -198,6 +208,22 @@ class Server(uvicorn.Server):
             await self._accept_rest(listener)
         await super().shutdown(sockets)
 
+    def _look_for_more(self) -> None:
+        """A connection was opened: see soon whether more wait."""
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_soon(self._accept_more)
+
+    def _accept_more(self) -> None:
+        """Accept what waits: uvloop takes one connection a turn, and a flood would wait in the kernel, unseen."""
+        self._looking, loop = False, asyncio.get_running_loop()
+        with suppress(OSError):  # there are none any more, or no descriptors: uvloop knows what to do then
+            for _ in range(_ACCEPTED if self._leaves_at is None and not self.should_exit else 0):
+                connection, _address = self._listeners[0].accept()
+                task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
+                self._opening.add(task)
+                task.add_done_callback(self._opening.discard)
+
     async def _accept_rest(self, listener: socket.socket) -> None:
         """Accept the connections that wait in the kernel: it would reset them when the listener is closed.
 
@@ -218,19 +244,24 @@ class Server(uvicorn.Server):
 
 
 def _end_for_certain() -> None:
-    """End the process soon, whatever its threads wait for: an engine that hangs may hold them."""
+    """End the process soon, also if its threads wait for an engine that hangs."""
     if threading.current_thread() is threading.main_thread():  # else it is not a process of its own
         timer = threading.Timer(2 * _LAST_SECONDS, os._exit, (ENGINE_DIED,))
         timer.daemon = True
         timer.start()
 
 
-def _config(service: Service) -> uvicorn.Config:
+def _config(service: Service, pressure: Pressure, opened: Callable[[], None]) -> uvicorn.Config:
     settings = service.settings
+
+    def check_room() -> None:
+        pressure.check()
+        service.batcher.check_room()
+
     return uvicorn.Config(
         create_app(service),
         loop="uvloop" if find_spec("uvloop") else "asyncio",  # there is none for Windows
-        http=protocol_class(settings, service.metrics.rejected, check_room=service.batcher.check_room),
+        http=protocol_class(Guard(settings, Places(settings), service.metrics.rejected, check_room, opened)),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -268,7 +299,7 @@ def _open_standard_streams() -> None:
 
 
 def _allow_descriptors(connections: int) -> None:
-    """See that so many connections cannot use up what the process may open.
+    """Raise the limit of open files, so that this many connections cannot use it up.
 
     Raises:
         SettingsError: they could.

@@ -14,6 +14,7 @@ from service.engine import Batcher, Engine, Limits
 from service.engines import Kernels
 from service.errors import ReadBacklog
 from service.executor import BoundedExecutor, Slots
+from service.feedback.desk import FeedbackDesk
 from service.metrics.collectors import BuildCollector, EngineCollector, TasksCollector
 from service.metrics.counters import Metrics
 from service.metrics.tiers import TierMetrics
@@ -21,6 +22,7 @@ from service.predict import Predictor
 from service.readiness import Readiness
 from service.settings import Settings
 from service.tasks.catalogue import Catalogue
+from service.tasks.classes import ClassAdder
 from service.tasks.lifecycle import Lifecycle
 from service.tasks.loads import Loads
 from service.tasks.prefetch import Prefetch
@@ -58,6 +60,7 @@ class Service:
         self.uploader = Uploader(store, engine, self.registry)
         self.lifecycle = Lifecycle(store, self.registry)
         self.catalogue = Catalogue(store, engine)
+        self.classes = ClassAdder(self.catalogue, engine, self.uploader)
         self.targets = Targets(self.registry, self.registrar, self.loads, seconds=settings.request_seconds)
 
     def _answer_images(self) -> None:
@@ -78,6 +81,7 @@ class Service:
         self.readiness.require("the engine is not running", lambda: self.batcher.healthy)
         self.readiness.require("images are not being decoded", lambda: self.decoder.healthy)
         self.predictor = Predictor(self.decoder, self.batcher, seconds=settings.request_seconds)
+        self.feedback = FeedbackDesk(settings)
 
     def _register_collectors(self) -> None:
         settings, register = self.settings, self.metrics.register
@@ -120,6 +124,7 @@ class Service:
         if self._kernels:
             self._kernels.close()
         self.decoder.close()
+        self.feedback.close()
         self.store.close()
 
 

@@ -63,11 +63,11 @@ _HOST = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9._-]+")
 
 
 class Settings(BaseSettings):
-    """Everything the server can be told. Made directly, it takes what it is given and looks nowhere else."""
+    """All settings of the server. An instance takes only the given arguments, and no other source."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, env_prefix=PREFIX)
 
-    host: str = Field(default="127.0.0.1", description="address to listen on; another than loopback needs keys")
+    host: str = Field(default="127.0.0.1", description="address to listen on; other addresses than loopback need keys")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     allowed_hosts: Words = Field(
         default=(), description="our names in Host headers, between commas, beside loopback's own; * with keys: any"
@@ -76,36 +76,41 @@ class Settings(BaseSettings):
         default=(), description="web pages that may call, as https://host:port between commas; none: CORS is off"
     )
     console: Literal["on", "off"] = Field(
-        default="on", description="the pages for people at / and /docs; what they ask needs the same keys as ever"
+        default="on", description="the pages for people at / and /docs; their API calls need keys as always"
     )
     store: Annotated[str, BeforeValidator(_named)] = Field(
         default="./var/store.db", description="a SQLite file, or the URL of an object store"
     )
     store_cache: Place | None = Field(
-        default=None, description="a file for copies of what an object store holds, to start from during its outage"
+        default=None, description="a file for copies of an object store's contents, for a start during its outage"
     )
-    follow_seconds: Seconds = Field(default=1.0, description="time between looks at the store for others' changes")
+    follow_seconds: Seconds = Field(
+        default=1.0, description="time between reads of other servers' changes from the store"
+    )
     sweep_seconds: Seconds = Field(
-        default=3600.0, description="time between removals of stored bytes that nothing names and that are an hour old"
+        default=3600.0,
+        description="time between removals of stored bytes that no version names, if they are an hour old",
     )
     backbone: str | None = Field(default=None, description="a timm architecture; unset: the bundled backbone")
     weights: Place | None = Field(default=None, description="a safetensors file with the backbone's weights")
     engine: Literal["torch", "onnx"] = Field(
-        default="torch", description="what computes: torch, or onnx for ONNX Runtime, which shares no trunks"
+        default="torch", description="library that computes: torch, or onnx for ONNX Runtime, which shares no trunks"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="what computes: cpu or cuda; auto: cuda where there is such a device"
+        default="auto", description="device that computes: cpu or cuda; auto: cuda if there is such a device"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         default="auto",
-        description="of the forward pass; auto: bf16 with torch on cuda, else fp32; bf16 on the cpu: by kernels, on a "
-        "processor with AVX-512 BF16; int8: with onnx, on the cpu",
+        description="of the forward pass; auto: bf16 on cuda, and on the cpu where it is measured to be faster and "
+        "bundled tasks answer alike, else fp32; bf16, int8 on the cpu: AVX-512 BF16, AVX-512 VNNI, or AMX",
     )
     kernels: Literal["off", "cached", "compiled"] = Field(
         default="compiled",
         description="for the cpu: none, those that `mimi compile` has made, or compiled at start if missing",
     )
-    kernels_folder: Place | None = Field(default=None, description="where they lie; unset: the user's cache folder")
+    kernels_folder: Place | None = Field(
+        default=None, description="folder of compiled kernels; unset: the user's cache folder"
+    )
     threads: Annotated[int, Field(ge=0), Unit("threads")] = Field(
         default=0, description="threads of one forward pass; 0: one for each core"
     )
@@ -113,14 +118,15 @@ class Settings(BaseSettings):
     predict_key: Key | None = Field(default=None, description="key that may read and predict; at least 16 characters")
     manage_key: Key | None = Field(default=None, description="key that may do everything")
     metrics_key: Key | None = Field(default=None, description="key that may read /metrics")
+    feedback_key: Key | None = Field(default=None, description="key that may add, read and delete corrections")
     keys_file: Place | None = Field(default=None, description="more keys, in TOML or JSON; read again when it changes")
-    keys_seconds: Seconds = Field(default=1.0, description="time between looks at the keys file")
-    key_rate: Rate = Field(default=0.0, description="what one key may ask for in the long run; 0: no limit")
-    key_burst: Requests = Field(default=0, description="what one key may ask for at once; 0: a second's worth")
+    keys_seconds: Seconds = Field(default=1.0, description="time between reads of the keys file")
+    key_rate: Rate = Field(default=0.0, description="requests of one key in the long run; 0: no limit")
+    key_burst: Requests = Field(default=0, description="requests of one key at once; 0: those of one second")
     wrong_key_rate: Rate = Field(
         default=1.0, description="wrong keys that one address may send in the long run, 20 at once; 0: no limit"
     )
-    key_concurrency: Requests = Field(default=0, description="what one key may have under way; 0: no limit")
+    key_concurrency: Requests = Field(default=0, description="concurrent requests of one key; 0: no limit")
 
     access_log: Literal["off", "on"] = Field(default="off", description="on: each answer is a line of the log")
     log_format: Literal["text", "json"] = Field(
@@ -133,7 +139,7 @@ class Settings(BaseSettings):
         default=("jpeg", "png", "webp"), description="formats of images, between commas; avif and heif as well"
     )
     request_pixels: Annotated[Count, Unit("pixels")] = Field(
-        default=200_000_000, description="what all images of a request may cost to decode; a JPEG's pixels count less"
+        default=200_000_000, description="most decoding cost of all images of a request; a JPEG's pixels count less"
     )
     adapter_bytes: Bytes = Field(default=32 * MEBIBYTE, description="most bytes of a task adapter file")
     body_bytes: Bytes = Field(default=33 * MEBIBYTE, description="most bytes of any request body")
@@ -142,12 +148,13 @@ class Settings(BaseSettings):
     headers: Annotated[Count, Unit("headers")] = Field(default=64, description="most headers of a request")
     connections: Annotated[Count, Unit("connections")] = Field(default=900, description="most open connections")
     keyless_connections: Annotated[Count, Unit("connections")] = Field(
-        default=200, description="most open connections whose clients have not shown a valid key, where keys are needed"
+        default=200, description="most open connections without a valid key, if keys are needed"
     )
     keyless_address_connections: Annotated[Count, Unit("connections")] = Field(
         default=100, description="most of these from one address"
     )
     images_per_request: Images = Field(default=16, description="most images in one request")
+    class_images: Images = Field(default=512, description="most images of a class that one request adds to a task")
 
     queue_images: Images = Field(
         default=256, description="most images that may wait for the engine, those being decoded included"
@@ -165,7 +172,7 @@ class Settings(BaseSettings):
         default=8, description="most adapter files being downloaded at once"
     )
 
-    device_bytes: Bytes = Field(default=4 * GIBIBYTE, description="most bytes of adapters where they are computed with")
+    device_bytes: Bytes = Field(default=4 * GIBIBYTE, description="most bytes of adapters on the device that computes")
     host_bytes: Bytes = Field(
         default=2 * GIBIBYTE, description="most bytes of adapters in the host's memory beside a GPU; unused on the CPU"
     )
@@ -177,6 +184,17 @@ class Settings(BaseSettings):
         default=256, description="most adapters that may wait to be loaded"
     )
 
+    feedback: Place | None = Field(
+        default=None, description="a file that corrections are kept in, with their images; unset: none are taken"
+    )
+    feedback_tasks: Words = Field(default=(), description="tasks that are open for corrections, between commas; *: all")
+    feedback_images: Images = Field(default=10_000, description="most corrections that are kept")
+    feedback_bytes: Bytes = Field(default=GIBIBYTE, description="most bytes of the images of all corrections")
+    remembered_bytes: Annotated[int, Field(ge=0), Unit("bytes")] = Field(
+        default=64 * MEBIBYTE, description="most bytes of recent images in memory that a correction can name; 0: none"
+    )
+    remembered_seconds: Seconds = Field(default=600.0, description="time for which a correction can name an image")
+
     metrics_tasks: Annotated[Count, Unit("tasks")] = Field(
         default=100, description="most tasks with series of their own in /metrics; the rest is counted as _other"
     )
@@ -184,18 +202,23 @@ class Settings(BaseSettings):
     request_seconds: Seconds = Field(default=5.0, description="time from a complete request to its answer")
     header_seconds: Seconds = Field(default=10.0, description="time for a request's headers to arrive")
     body_seconds: Seconds = Field(
-        default=10.0, description="time for a request's body to arrive; more where it comes at least_rate"
+        default=10.0, description="time for a request's body to arrive; more if it comes at least_rate"
     )
     body_most_seconds: Seconds = Field(default=120.0, description="time for a request's body at any rate")
     least_rate: Annotated[int, Field(gt=0), Unit("bytes per second")] = Field(
-        default=16 * 1024, description="at which a client must send a body after body_seconds, and read an answer"
+        default=16 * 1024,
+        description="least rate at which a client sends a body after body_seconds, and reads an answer",
     )
-    write_seconds: Seconds = Field(default=10.0, description="time between looks at whether a client reads its answer")
+    write_seconds: Seconds = Field(default=10.0, description="time between checks that a client reads its answer")
+    large_body_rate: Annotated[int, Field(ge=0), Unit("bytes per second")] = Field(
+        default=64 * MEBIBYTE,
+        description="rate at which all large bodies together are read, of each what is beyond 2 MiB; 0: no limit",
+    )
     idle_seconds: Annotated[Count, Unit("seconds")] = Field(
-        default=75, description="time that an idle connection stays open; a proxy in front must give up sooner"
+        default=75, description="time that an idle connection stays open; a proxy in front must close it sooner"
     )
     stall_seconds: Seconds = Field(
-        default=4.5, description="how much later than expected a batch may be done before the engine counts as hung"
+        default=4.5, description="delay of a batch beyond the expected time after which the engine counts as hung"
     )
     notice_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("seconds")] = Field(
         default=5.0, description="time after SIGTERM in which requests are still answered while readiness says 503"
@@ -212,7 +235,7 @@ class Settings(BaseSettings):
         *_: PydanticBaseSettingsSource,
         **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """No source but the arguments: `configuration` reads the others, and remembers which."""
+        """Only the arguments: `configuration` reads the other sources and remembers the source of each value."""
         return (init_settings,)
 
     @property
@@ -238,11 +261,13 @@ class Settings(BaseSettings):
     def _keys_make_sense(self) -> Self:
         if self.keys_file is None and (self.predict_key is None) != (self.manage_key is None):
             raise ValueError("predict_key and manage_key are set together or not at all, unless there is a keys_file")
-        if self.metrics_key is not None and not self.needs_key:
-            raise ValueError("metrics_key alone leaves the rest open: set predict_key and manage_key, or a keys_file")
-        keys = [key for key in (self.predict_key, self.manage_key, self.metrics_key) if key is not None]
+        for name in ("metrics_key", "feedback_key"):
+            if getattr(self, name) is not None and not self.needs_key:
+                raise ValueError(f"{name} alone leaves the rest open: set predict_key and manage_key, or a keys_file")
+        given = (self.predict_key, self.manage_key, self.metrics_key, self.feedback_key)
+        keys = [key for key in given if key is not None]
         if any(key in keys[:index] for index, key in enumerate(keys)):
-            raise ValueError("predict_key, manage_key and metrics_key must differ")
+            raise ValueError("predict_key, manage_key, metrics_key and feedback_key must differ")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""How the answers of a trained task are read: its temperature, its thresholds, and which images it knows.
+"""Calibrates a trained task: its temperature, its thresholds, and the images that it knows.
 
 Everything is measured on validation images, which no weight was trained on. The class means and the covariance of
 features come from training images, because there are more of them. Test images are never looked at.
@@ -28,7 +28,7 @@ _DIGITS = 4  # of a figure in the manifest
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a task adapter file says about reading its answers."""
+    """The calibration in a task adapter file."""
 
     answers: Answers
     arrays: KnownArrays | None
@@ -36,7 +36,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the measuring is asked for.
+    """Options of the calibration.
 
     Attributes:
         true_positive_rate: share of the task's own held-back images that count as known.
@@ -51,7 +51,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a model gives for images: features (n, F), logits (n, K), and the images' truths (n, K)."""
+    """A model's outputs for images: features (n, F) and logits (n, K); and the images' true labels (n, K)."""
 
     features: NDArray[np.float32]
     logits: Floats
@@ -67,9 +67,14 @@ def calibrate(model: TaskModel, prepared: Prepared, rules: Rules | None = None) 
     if not len(prepared.validation):
         if activation == SOFTMAX:
             return None
-        return Reading(Answers(SIGMOID, 1.0, (0.5,) * len(prepared.labels), None, None), None)
+        return Reading(unmeasured(len(prepared.labels)), None)
     train = outputs_of(model, sample(prepared.train))
     return reading_of(train, outputs_of(model, prepared.validation), activation, rules or Rules())
+
+
+def unmeasured(labels: int) -> Answers:
+    """How the answers of independent labels are read where nothing was measured."""
+    return Answers(SIGMOID, 1.0, (0.5,) * labels, None, None)
 
 
 def reading_of(train: Outputs, held: Outputs, activation: str, rules: Rules) -> Reading:
@@ -202,7 +207,7 @@ def _figures(probabilities: Floats, given: Flags, truth: Flags, activation: str)
 
 
 def _confusion(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
-    """The cells that are not zero; none where they are too many for a file."""
+    """The cells that are not zero; none if they are too many for a file."""
     cells, counts = np.unique(np.stack([true, predicted], 1), axis=0, return_counts=True)
     found = tuple((*cell, count) for cell, count in zip(cells.tolist(), counts.tolist(), strict=True))
     return found if len(found) <= MOST_CELLS else ()

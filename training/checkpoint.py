@@ -62,7 +62,7 @@ def locked(path: Path, *, patient: bool) -> Iterator[bool]:
 
     Args:
         path: of the lock's file; its folder is made.
-        patient: wait for the lock; else give False where another process holds it.
+        patient: wait for the lock; else give False if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:

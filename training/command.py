@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 
+from adapters_store import unpack
 from backbone import BUNDLED, load_backbone
 from training import mimi
 from training.checkpoint import write_atomic
-from training.cycles import CycleResult, results_table
+from training.cycles import CycleResult, result_of, results_table
 from training.data import load_data
 from training.errors import BadConfig, UnwritableFile
 from training.fit import evaluate
+from training.head import check_data, head_file, with_statistics
 from training.linear_probe import train_linear_probe
 from training.mimi import Job, Outcome
 from training.options import MiMiOptions, TrainRequest, slug
@@ -26,6 +28,8 @@ from training.presets import PRESETS
 from training.progress import PROGRESS, Console, ProgressFile, Reporter, Several, Silent, progress_rows
 from training.report.board import Board
 from training.report.run_page import write_run_page
+
+ADAPTER = "adapter.safetensors"  # in the run's folder
 
 Say = Callable[[str], None]
 Given = Mapping[str, Any]
@@ -38,16 +42,16 @@ class Trained:
     Attributes:
         task: a task id made of the data set's name.
         outcome: sizes and the exported file.
-        probe: the linear probe on the same images: top-1 on "validation", and on "test" where there is such a split.
+        probe: the linear probe on the same images: top-1 on "validation", and on "test" if there is such a split.
         out: the task adapter file.
-        report: the page about the run.
+        report: the page about the run; None for a head in closed form, which has no run.
     """
 
     task: str
     outcome: Outcome
     probe: Mapping[str, float]
     out: Path
-    report: Path
+    report: Path | None
 
     @property
     def exported(self) -> CycleResult:
@@ -73,7 +77,7 @@ class Trained:
                     * self.probe_is_better
                 ),
                 f"exported:     {self.exported.neurons} neurons, validation {self.exported.validation:.4f}",
-                f"report:       {self.report}",
+                *([f"report:       {self.report}"] * (self.report is not None)),
                 f"task adapter: {self.out}",
                 f"publish it:   mimi publish {self.out} --task {self.task}",
             ]
@@ -95,7 +99,7 @@ def choose(preset: str, algorithm: Given, pruning: Given, fit: Given) -> MiMiOpt
 
 
 def chosen_device(name: str | None) -> str:
-    """`name`, or CUDA where there is a device and the CPU elsewhere.
+    """`name`, or CUDA if there is a device and the CPU elsewhere.
 
     Raises:
         BadConfig: nothing here computes on such a device, or this machine has none.
@@ -172,17 +176,40 @@ def _train(data: str, request: TrainRequest, chosen: MiMiOptions, *, world: Worl
     say(f"{images.name}: reading {len(images.train):,} training images")
     prepared = prepare(images, backbone.preprocessing, validation=chosen.validation, seed=chosen.seed, say=say)
     say(f"{images.name}: {len(images.labels)} classes, {len(prepared.train):,} images to train on, on {device}")
+    if request.method == "head":
+        return _close(Job(prepared.to(device), backbone.to(device), chosen, folder, world=world), request, data)
+    if request.statistics:
+        check_data(prepared, backbone.feature_dim)
     with reporter_of(folder, world, board=request.tensorboard) as reporter:
         job = Job(prepared.to(device), backbone.to(device), chosen, folder, reporter, world)
         outcome = mimi.train_mimi(job)
     if not world.first:
         return None
     write_run_page(job, outcome)
-    out = request.out or folder / "adapter.safetensors"
-    if request.out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(out, outcome.adapter)
-    return Trained(task_of(data), outcome, _probe(job), out, folder / "report.html")
+    if request.statistics:
+        outcome = replace(outcome, adapter=with_statistics(outcome.adapter, job.prepared, job.backbone))
+        write_atomic(folder / ADAPTER, outcome.adapter)
+    return Trained(task_of(data), outcome, _probe(job), _written(outcome, request, folder), folder / "report.html")
+
+
+def _close(job: Job, request: TrainRequest, data: str) -> Trained | None:
+    """A head in closed form in the place of a run; the first process does it alone."""
+    if not job.world.first:
+        return None
+    made = head_file(job.prepared, job.backbone, job.options)
+    outcome = Outcome(made, (result_of(unpack(made), 0, len(made)),), job.options, 0)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(job.folder / ADAPTER, made)
+    return Trained(task_of(data), outcome, _probe(job), _written(outcome, request, job.folder), None)
+
+
+def _written(outcome: Outcome, request: TrainRequest, folder: Path) -> Path:
+    """Where the task adapter file is, which is also written to the place that was asked for."""
+    if request.out is None:
+        return folder / ADAPTER
+    request.out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(request.out, outcome.adapter)
+    return request.out
 
 
 def _probe(job: Job) -> Mapping[str, float]:
@@ -193,7 +220,7 @@ def _probe(job: Job) -> Mapping[str, float]:
 
 
 def _nothing(text: str) -> None:
-    """What the other processes say."""
+    """The output of all processes but the first: nothing."""
 
 
 @contextmanager

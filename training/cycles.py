@@ -1,9 +1,12 @@
 """The figures of every size that a run has trained, and their table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from adapters_store import TaskAdapter
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +21,8 @@ class CycleResult:
         flops: of the whole forward for one image.
         size: bytes of the task adapter file.
         rank_correlation: Spearman's, between the scores and the scores of the same neurons at initialisation.
-        validation: top-1 accuracy in [0, 1]; NaN where all images are trained on.
-        test: top-1 accuracy in [0, 1]; None until the run is finished, or where there is no test split.
+        validation: top-1 accuracy (or mAP) in [0, 1]; NaN if all images are trained on.
+        test: top-1 accuracy (or mAP) in [0, 1]; None until the run is finished, or if there is no test split.
     """
 
     cycle: int
@@ -59,9 +62,14 @@ def result_of(adapter: TaskAdapter, cycle: int, size: int) -> CycleResult:
         flops=provenance.flops,
         size=size,
         rank_correlation=provenance.metrics.get("rank_correlation", float("nan")),
-        validation=provenance.metrics.get("validation_top1", float("nan")),
-        test=provenance.metrics.get("test_top1"),
+        validation=_either(provenance.metrics, "validation", float("nan")),
+        test=_either(provenance.metrics, "test", None),
     )
+
+
+def _either(metrics: Mapping[str, float], split: str, missing: T) -> float | T:
+    """Top-1 accuracy, or mAP of a task of independent labels."""
+    return metrics.get(f"{split}_top1", metrics.get(f"{split}_map", missing))
 
 
 _HEADER = (

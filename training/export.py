@@ -10,7 +10,7 @@ from torch import nn
 
 from adapters_store import BackboneRef, KnownArrays, Manifest, Provenance, SiteArrays, TaskAdapter, pack, unpack
 from backbone import Backbone, Reference, SiteWeights, flops_of, known_features, reference_outputs, unknown_scores
-from training.calibrate import Reading
+from training.calibrate import Reading, unmeasured
 from training.errors import Diverged
 from training.frozen import FrozenBackbone
 from training.model import AdaptedModel
@@ -20,7 +20,7 @@ from training.prepare import Prepared
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a task was made, for its manifest."""
+    """The provenance of a task, for its manifest."""
 
     method: str
     options: MiMiOptions
@@ -44,7 +44,7 @@ def to_file(model: AdaptedModel, prepared: Prepared, origin: Origin, backbone: B
         golden_logits=np.zeros(len(prepared.labels), np.float32),
     )
     written = unpack(pack(draft))
-    return pack(replace(written, golden_logits=golden_outputs(_on_cpu(backbone), written).logits))
+    return pack(replace(written, golden_logits=golden_outputs(on_cpu(backbone), written).logits))
 
 
 def with_metrics(data: bytes, metrics: Mapping[str, float]) -> bytes:
@@ -63,7 +63,7 @@ def with_answers(data: bytes, reading: Reading | None, backbone: Backbone) -> by
     if known and arrays:
         arrays = KnownArrays(*(array.astype(adapter.head_weight.dtype) for array in arrays))
         rules = known_features(arrays, known.residual_variance, known.threshold)
-        score = unknown_scores(golden_outputs(_on_cpu(backbone), adapter).features[None], rules)
+        score = unknown_scores(golden_outputs(on_cpu(backbone), adapter).features[None], rules)
     manifest = replace(adapter.manifest, answers=answers)
     return pack(replace(adapter, manifest=manifest, known=arrays, golden_score=score))
 
@@ -83,7 +83,7 @@ def from_file(data: bytes, backbone: Backbone | FrozenBackbone) -> AdaptedModel:
 
 
 def golden_outputs(backbone: Backbone, adapter: TaskAdapter) -> Reference:
-    """What the reference forward gives for the adapter's golden image."""
+    """The reference forward's outputs for the adapter's golden image."""
     sites = {i: SiteWeights(_torch(arrays.down), _torch(arrays.up)) for i, arrays in adapter.sites.items()}
     head = (_torch(adapter.head_weight), _torch(adapter.head_bias))
     return reference_outputs(backbone, sites, head, adapter.golden_image)
@@ -114,6 +114,7 @@ def _manifest(model: AdaptedModel, prepared: Prepared, origin: Origin) -> Manife
         preprocessing=backbone.preprocessing.as_dict(),  # type: ignore[arg-type]
         preprocessing_sha256=backbone.preprocessing.sha256,
         provenance=provenance,
+        answers=unmeasured(len(prepared.labels)) if prepared.multilabel else None,
     )
 
 
@@ -146,7 +147,7 @@ def _tensor(adapter: TaskAdapter, name: str) -> np.ndarray:
             return adapter.head_bias
 
 
-def _on_cpu(backbone: Backbone) -> Backbone:
+def on_cpu(backbone: Backbone) -> Backbone:
     """The backbone itself on a CPU, else a copy there: golden logits are defined on the CPU."""
     if next(backbone.parameters()).device.type == "cpu":
         return backbone

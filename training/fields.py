@@ -126,7 +126,7 @@ def plain_fields(record: type) -> list[Field[Any]]:
 
 
 def documented(record: type) -> dict[str, str]:
-    """What the docstring of a dataclass says of each field, under `Attributes:`."""
+    """The description of each field in the docstring of a dataclass, under `Attributes:`."""
     return {name: re.sub(r"\s+", " ", text) for name, text in _ATTRIBUTE.findall(record.__doc__ or "")}
 
 
@@ -136,9 +136,9 @@ def from_text(text: str, kind: object) -> object:
     Raises:
         ValueError: it is no value of this type.
     """
+    kind = plain(kind)
     if (inside := inside_optional(kind)) is not None:
         return None if text == NONE else from_text(text, inside)
-    kind = plain(kind)
     if get_origin(kind) is tuple:
         return tuple(from_text(word.strip(), get_args(kind)[0]) for word in text.split(",") if word.strip())
     if get_origin(kind) is Literal:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from training.augment import SEEDS, Draws, augment
 from training.errors import Diverged
 from training.frozen import autocast
+from training.metrics import mean_average_precision
 from training.model import TaskModel
 from training.options import FitOptions
 from training.parallel import ALONE, World
@@ -33,7 +34,8 @@ class Progress:
         done: images seen in this epoch.
         total: images of this epoch.
         loss: mean over the images seen.
-        accuracy: share of the images seen that were classified rightly, in [0, 1].
+        accuracy: share of the images seen that were classified rightly, in [0, 1]; of independent labels the share of
+            labels that were rightly given or not given.
         rate: learning rate of the step.
     """
 
@@ -192,14 +194,27 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     logits, targets = forward()
-    smoothing = 0.0 if targets.ndim > 1 else fit.label_smoothing  # soft targets are smoothed already
-    loss = functional.cross_entropy(logits, targets.to(fitting.device), label_smoothing=smoothing)
+    targets = targets.to(fitting.device)
+    if classes.ndim > 1:
+        loss = multilabel_loss(logits, targets, fit.label_smoothing)
+    else:
+        smoothing = 0.0 if targets.ndim > 1 else fit.label_smoothing  # soft targets are smoothed already
+        loss = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
     optimizer.zero_grad(set_to_none=True)
     (loss * weight + model.penalty() / fitting.world.size).backward()
     fitting.world.sum_gradients(model.task_parameters().values())
     nn.utils.clip_grad_norm_(model.task_parameters().values(), fit.clip)
     optimizer.step()
     tally.add(loss.detach(), logits.detach(), classes if weight else classes[:0])
+
+
+def multilabel_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Binary cross-entropy of independent labels, summed over the labels, so that its scale is that of one question.
+
+    With `smoothing` a target moves so far towards one half.
+    """
+    soft = targets.to(logits.dtype) * (1 - smoothing) + smoothing / 2
+    return functional.binary_cross_entropy_with_logits(logits, soft, reduction="none").sum(1).mean()
 
 
 def logits_of(model: TaskModel, inputs: Tensor, cut: Cut = START) -> Tensor:
@@ -234,7 +249,10 @@ class _Tally:
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Count one batch, whose rows beyond `targets` count nothing."""
         count = len(targets)
-        right = (logits[:count].argmax(1) == targets).sum()
+        if targets.ndim > 1:
+            right = ((logits[:count] > 0) == (targets > 0)).float().mean(1).sum()
+        else:
+            right = (logits[:count].argmax(1) == targets).sum()
         self.sums += torch.stack([torch.full_like(loss, count), loss * count, right.to(loss)])
         self.steps += 1
 
@@ -252,8 +270,9 @@ class _Tally:
 
 @torch.no_grad()
 def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 64, cache: PrefixCache | None = None) -> float:
-    """Top-1 accuracy in [0, 1] without augmentation, NaN where there are no images.
+    """Top-1 accuracy in [0, 1] without augmentation, NaN if there are no images.
 
+    Of images with any number of labels it is the mean over the labels of their average precision (mAP).
     `cache`, of these images, spares their prefix the next time.
     """
     if not len(images):
@@ -261,8 +280,13 @@ def evaluate(model: TaskModel, images: PixelSet, *, batch_size: int = 64, cache:
     model.eval()
     cut = model.cut if cache else START
     inputs = cache.inputs(model.frozen, 0, cut) if cache and cut != START else images.pixels
-    right = sum(
-        int((logits_of(model, x, cut).argmax(1) == targets.to(model.head.weight.device)).sum().item())
-        for x, targets in zip(inputs.split(batch_size), images.targets.split(batch_size), strict=True)
-    )
-    return right / len(images)
+    logits = torch.cat([logits_of(model, x, cut).cpu() for x in inputs.split(batch_size)])
+    targets = images.targets.cpu()
+    if targets.ndim > 1:
+        return mean_average_precision(logits.numpy(), targets.bool().numpy())
+    return int((logits.argmax(1) == targets).sum()) / len(images)
+
+
+def metric_of(images: PixelSet) -> str:
+    """The name in metrics of the figure that `evaluate` measures for such images."""
+    return "map" if images.targets.ndim > 1 else "top1"

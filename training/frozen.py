@@ -61,7 +61,7 @@ class FrozenBackbone:
 
     def _chosen(self) -> Backend:
         if self.lowers and not _casts(self.device):
-            return best(self.original, default_folder(), compiles=True, bf16=True)
+            return best(self.original, default_folder(), compiles=True, precision="bf16")
         if any(weight.device.type != "cpu" or weight.dtype != torch.float32 for weight in self.backbone.parameters()):
             return ModuleBackend(self.backbone)
         return best(self.backbone, default_folder(), compiles=True)

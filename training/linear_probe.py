@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backbone import Backbone
-from training.fit import evaluate
+from training.fit import evaluate, multilabel_loss
 from training.model import AdaptedModel
 from training.pixels import PixelSet
 from training.prepare import Prepared
@@ -32,7 +32,7 @@ def train_linear_probe(prepared: Prepared, backbone: Backbone) -> tuple[AdaptedM
     standard, targets = (features - mean) / scale, prepared.train.targets.to(features.device)
     best = (-1.0, 0.0, torch.empty(0), torch.empty(0))
     for penalty in PENALTIES if len(prepared.validation) else (UNCHOSEN,):
-        weight, bias = _solve(standard, targets, len(prepared.labels), penalty)
+        weight, bias = solve(standard, targets, len(prepared.labels), penalty)
         _fold(model.head, weight / scale, bias - weight / scale @ mean)
         validation = evaluate(model, prepared.validation)
         if not len(prepared.validation) or validation > best[0]:
@@ -42,15 +42,16 @@ def train_linear_probe(prepared: Prepared, backbone: Backbone) -> tuple[AdaptedM
     return model, validation, penalty
 
 
-def _solve(features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
-    """Multinomial logistic regression: weight (K, F) and bias (K)."""
+def solve(features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
+    """Multinomial logistic regression, or one logistic regression for each label: weight (K, F) and bias (K)."""
     weight = torch.zeros(classes, features.shape[1], device=features.device, requires_grad=True)
     bias = torch.zeros(classes, device=features.device, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=300, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = functional.cross_entropy(functional.linear(features, weight, bias), targets)
+        logits = functional.linear(features, weight, bias)
+        value = multilabel_loss(logits, targets) if targets.ndim > 1 else functional.cross_entropy(logits, targets)
         value = value + penalty * weight.square().sum()
         value.backward()
         return value

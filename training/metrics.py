@@ -1,4 +1,4 @@
-"""Figures of answers: calibration error, average precision, thresholds, and how well a score tells two sets apart.
+"""Figures of answers: calibration error, average precision, thresholds, and the separation of two sets by a score.
 
 Plain NumPy on scores and truths; knows no model and no file.
 """
@@ -41,6 +41,12 @@ def average_precision(scores: Floats, truth: Flags) -> float:
     return float((gained * true / (ends + 1)).sum() / true[-1])
 
 
+def mean_average_precision(scores: Floats, truth: Flags) -> float:
+    """Mean over the labels that any image has (mAP); scores and truth are (n, K)."""
+    found = [average_precision(*column) for column in zip(scores.T, truth.T, strict=True) if column[1].any()]
+    return float(np.mean(found)) if found else 0.0
+
+
 def area_under_roc(own: Floats, foreign: Floats) -> float:
     """The chance that a foreign image scores above an own one; equal scores count half."""
     both = np.concatenate([own, foreign])
@@ -53,7 +59,7 @@ def best_threshold(scores: Floats, truth: Flags, precision: float = 0.0) -> floa
     """From which score on a label is given: where F1 is highest, or the lowest with at least this precision.
 
     Args:
-        scores: (n,) probabilities; 0 where the label cannot be given.
+        scores: (n,) probabilities; 0 if the label cannot be given.
         truth: (n,) whether the image has the label.
         precision: that must be reached, 0: none. F1 decides where no threshold reaches it.
 
@@ -72,7 +78,7 @@ def best_threshold(scores: Floats, truth: Flags, precision: float = 0.0) -> floa
 
 
 def precision_and_recall(given: Flags, truth: Flags) -> tuple[Floats, Floats]:
-    """Of each label, from which images (n, K) were given it and which have it; 0 where nothing was given, or there."""
+    """Of each label, from which images (n, K) were given it and which have it; 0 if nothing was given, or there."""
     both = (given & truth).sum(0)
     return both / np.maximum(1, given.sum(0)), both / np.maximum(1, truth.sum(0))
 

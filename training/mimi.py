@@ -19,9 +19,9 @@ from backbone import Backbone
 from training.calibrate import calibrate
 from training.checkpoint import locked
 from training.cycles import CycleResult, result_of
-from training.errors import Diverged, FolderInUse, UnwritableFile
+from training.errors import BadConfig, Diverged, FolderInUse, UnwritableFile
 from training.export import Origin, from_file, to_file, with_answers, with_metrics
-from training.fit import Fitting, evaluate, or_none, train_epoch
+from training.fit import Fitting, evaluate, metric_of, or_none, train_epoch
 from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.parallel import ALONE, World
@@ -96,8 +96,11 @@ def _check_file(job: Job) -> None:
 
     Raises:
         ArtifactError: as `adapters_store.pack`.
+        BadConfig: an augmentation cannot mix several labels.
     """
     options = job.options
+    if job.prepared.multilabel and (options.fit.mixup or options.fit.cutmix):
+        raise BadConfig("mixup and cutmix are for images of one class each; leave them out for several labels")
     widths = options.initial_widths(tuple(site.dim for site in job.backbone.sites))
     model = AdaptedModel(job.backbone, widths, len(job.prepared.labels), init=options.init, seed=options.seed)
     origin = Origin(options.pruning.name, options, 1, options.fit.epochs, initial_widths=widths, metrics={})
@@ -251,8 +254,11 @@ def _read_back(data: bytes, run: Run) -> bytes:
 def _tested(path: Path, data: bytes, run: Run) -> bytes:
     """The file `data` at `path` with its test accuracy, measured with the weights of the file."""
     test = run.prepared.test
-    if test is None or "test_top1" in unpack(data).manifest.provenance.metrics:
+    if test is None:
         return data
-    tested = with_metrics(data, {"test_top1": evaluate(from_file(data, run.frozen), test)})
+    metric = f"test_{metric_of(test)}"
+    if metric in unpack(data).manifest.provenance.metrics:
+        return data
+    tested = with_metrics(data, {metric: evaluate(from_file(data, run.frozen), test)})
     run.world.write(path, lambda: tested)
     return tested

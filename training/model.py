@@ -106,7 +106,7 @@ class TaskModel(nn.Module):
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """What the head reads (B, F), of normalised images (B, 3, H, W)."""
+        """The features (B, F) that the head reads, of normalised images (B, 3, H, W)."""
         features: Tensor = self.backbone(images, self._branch)
         return features
 
@@ -161,7 +161,7 @@ class AdaptedModel(TaskModel):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """N_i for all sites, 0 where removed."""
+        """N_i for all sites, 0 if removed."""
         live = self.live
         return tuple(live[site.index].width if site.index in live else 0 for site in self.backbone.sites)
 

@@ -242,20 +242,22 @@ class MiMiOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
-    """What a training reads, where it writes, and on what it computes.
+    """The data, the output and the device of a training.
 
     Attributes:
         image_column: of a Parquet file or hub data set.
         label_column: of a Parquet file or hub data set.
         group_by: keep images together that share a column, a pattern of the path, or look-alike.
-        resize: images' proportions.
+        resize: crop keeps the centre of an image, squash the whole of it, whatever its proportions.
         out: where to write the task adapter file; none: in the run's folder.
         folder: the run's folder, where a run is continued; none: runs/DATA.
         backbone: a timm architecture; none: the bundled backbone.
         weights: a safetensors file with the backbone's weights.
-        device: cpu, cuda or cuda:NUMBER; none: cuda where there is one.
+        device: cpu, cuda or cuda:NUMBER; none: cuda if there is one.
         tensorboard: write what TensorBoard shows into this folder.
         preset: what the options below start from.
+        method: mimi trains adapters; head computes a head on the bare backbone in closed form, in seconds.
+        statistics: put those of the features into the file, so that a class can be added later; head always does.
     """
 
     image_column: str = "image"
@@ -269,6 +271,8 @@ class TrainRequest:
     device: str | None = None
     tensorboard: Path | None = None
     preset: Literal["short", "paper"] = "short"
+    method: Literal["mimi", "head"] = "mimi"
+    statistics: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +284,7 @@ class CompareRequest:
         only: do these methods of the file alone, between commas.
         dry_run: list finished and open cells, and train nothing.
         plan: print what would train, its cost, and what data is missing.
-        device: cpu, cuda or cuda:NUMBER; none: cuda where there is one.
+        device: cpu, cuda or cuda:NUMBER; none: cuda if there is one.
     """
 
     data: Path = Path()

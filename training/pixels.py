@@ -26,7 +26,7 @@ class PixelSet:
 
     Attributes:
         pixels: uint8 (n, H, W, 3).
-        targets: int64 (n,).
+        targets: int64 (n,) classes, or (n, K) with 1 for each label that an image has.
     """
 
     pixels: Tensor

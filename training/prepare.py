@@ -91,8 +91,8 @@ def prepare(
     prepared = Prepared(
         name=public_name(data.name),
         labels=data.labels,
-        train=_decoded(learnt, preprocessing, tick),
-        validation=_decoded(chosen, preprocessing, tick),
+        train=_decoded(learnt, data.train, preprocessing, tick),
+        validation=_decoded(chosen, data.train, preprocessing, tick),
         test=decode_all(test, preprocessing, range(len(test)), on_image=tick) if test is not None else None,
         golden=np.asarray(golden),
     )
@@ -118,6 +118,8 @@ def repeated(prepared: Prepared) -> list[str]:
     for first, second in combinations(hashes, 2):
         if both := len(set(hashes[first]) & set(hashes[second])):
             found.append(f"warning: {both} images are in the {first} split and in the {second} split too")
+    if prepared.multilabel:
+        return found
     labels: dict[bytes, set[int]] = {}
     for name, each in hashes.items():
         images = sets[name]
@@ -158,12 +160,13 @@ def _cut(data: Data, fraction: float, seed: int) -> tuple[list[Part], list[Part]
     return [(data.train, train.tolist())], [(data.train, held_back.tolist())]
 
 
-def _decoded(parts: Sequence[Part], preprocessing: Preprocessing, tick: Callable[[], None]) -> PixelSet:
-    """The images of all parts, one after another."""
+def _decoded(parts: Sequence[Part], like: ImageSet, preprocessing: Preprocessing, tick: Callable[[], None]) -> PixelSet:
+    """The images of all parts, one after another; targets are `like` those of a set, also if there is no image."""
     found = [decode_all(images, preprocessing, rows, on_image=tick) for images, rows in parts]
     if len(found) == 1:
         return found[0]
-    nothing = torch.empty((0, *preprocessing.size, 3), dtype=torch.uint8), torch.empty(0, dtype=torch.int64)
+    shape = like.targets.shape[1:]
+    nothing = torch.empty((0, *preprocessing.size, 3), dtype=torch.uint8), torch.empty((0, *shape), dtype=torch.int64)
     pixels = torch.cat([nothing[0], *(each.pixels for each in found)])
     return PixelSet(pixels, torch.cat([nothing[1], *(each.targets for each in found)]))
 

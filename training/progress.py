@@ -54,7 +54,7 @@ class Reporter(Protocol):
         """After every optimiser step."""
 
     def epoch(self, position: Position, progress: Progress, validation: float | None) -> None:
-        """After every epoch, with its validation top-1 where it was measured."""
+        """After every epoch, with its validation top-1 if it was measured."""
 
     def cycle(self, result: CycleResult) -> None:
         """After every cycle, before it is pruned."""

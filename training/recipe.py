@@ -81,6 +81,7 @@ def erased(images: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
 def mixed(images: Tensor, targets: Tensor, fit: FitOptions, *, classes: int, seed: int) -> tuple[Tensor, Tensor]:
     """Images (B, 3, H, W) mixed or cut with the batch in reverse, in place; smoothed soft targets (B, K).
 
+    `targets` are classes (B,): labels of which an image has any number are refused before training.
     Pairs need an even number: the last image of an odd batch stays as it is.
     """
     mix = Mixup(fit.mixup, fit.cutmix, switch_prob=SWITCH, label_smoothing=fit.label_smoothing, num_classes=classes)

@@ -24,7 +24,7 @@ from training.checkpoint import (
 )
 from training.cycles import CycleResult, result_of
 from training.export import Origin, to_file
-from training.fit import build_optimizer, evaluate
+from training.fit import build_optimizer, evaluate, metric_of
 from training.frozen import FrozenBackbone, frozen_backbone
 from training.model import AdaptedModel
 from training.options import MiMiOptions
@@ -121,7 +121,7 @@ class Run:
         return result_of(unpack(data), size, len(data))
 
     def validate(self) -> float:
-        """Top-1 accuracy on the validation images, as the model is now."""
+        """Top-1 accuracy, or mAP of independent labels, on the validation images, as the model is now."""
         return evaluate(self.model, self.prepared.validation, cache=self.validation_cache)
 
     def note_gradients(self, last: bool) -> None:
@@ -158,8 +158,9 @@ class Run:
         return self.result(self.sizes - 1)
 
     def _write_size(self) -> None:
+        name, found = f"validation_{metric_of(self.prepared.train)}", self.validate()
         metrics = {
-            **({} if isnan(accuracy := self.validate()) else {"validation_top1": accuracy}),
+            **({} if isnan(found) else {name: found}),
             "rank_correlation": correlation_with_start(self._evidence, self.options.pruning),
             "learning_rate": self.options.fit.peak_rate,
         }

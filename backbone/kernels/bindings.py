@@ -11,58 +11,79 @@ from math import prod
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from backbone.backend import Slice
+from backbone.kernels.build import Precision
 from backbone.kernels.errors import KernelsUnusable
-from backbone.kernels.structures import NUMBER, POINTER, Adapter, Ending, Linear, Step, described
+from backbone.kernels.structures import NUMBER, POINTER, Adapter, Ending, Linear, Stem, Step, described
+
+FORMATS: dict[Precision, int] = {"fp32": 0, "bf16": 1, "int8": 2}  # as in numbers.h
+_NUMBERS: dict[Precision, tuple[torch.dtype, int]] = {  # and how many of them have 32 bits
+    "fp32": (torch.float32, 1),
+    "bf16": (torch.bfloat16, 2),
+    "int8": (torch.int8, 4),
+}
 
 
 class Library:
     """A loaded library, which stays loaded as long as the process, and weights in the order in which it wants them."""
 
-    def __init__(self, path: Path, *, bf16: bool = False) -> None:
-        """Load it; with `bf16`, products with frozen weights have bfloat16 factors and float32 sums.
+    def __init__(self, path: Path, *, precision: Precision = "fp32") -> None:
+        """Load it; products with frozen weights have factors of `precision`, and sums of 32 bits.
 
         Raises:
             KernelsUnusable: it is not a library that this process can load, its structures are laid out in another way
-                than ours, PyTorch has no BLAS that it could call, or the processor does not multiply bfloat16.
+                than ours, PyTorch has no BLAS that it could call, or it does not multiply such factors.
         """
-        self._bf16 = bf16
-        self._panels: list[Tensor] = []  # memory that layers point into
+        self.precision = precision
+        self._memory: list[Tensor] = []  # that layers point into
         try:
             library = ctypes.CDLL(str(path))
             _check_structures(library, path)
-            self._run = library.mimi_run
+            self._run, self._embed = library.mimi_run, library.mimi_embed
             self.lanes: int = library.mimi_lanes()
             self._vectors: int = library.mimi_vectors()
-            library.mimi_bfloat16.restype = ctypes.c_bool
-            multiplies = library.mimi_bfloat16()
+            library.mimi_multiplies.restype = library.mimi_tiles.restype = ctypes.c_bool
+            multiplies = library.mimi_multiplies(FORMATS[precision])
             library.mimi_open(_sgemm())
-            self._channels: int = library.mimi_bfloat16_channels() if bf16 else 1
-            library.mimi_tiles.restype = ctypes.c_bool
-            self.tiles: bool = bf16 and library.mimi_tiles()
+            self._factors: int = library.mimi_factors()
+            self.tiles: bool = precision != "fp32" and library.mimi_tiles()
         except (OSError, AttributeError) as error:
             raise KernelsUnusable(f"{path.name} cannot be loaded: {error}") from error
-        if bf16 and not multiplies:
-            raise KernelsUnusable("this processor does not multiply bfloat16 (no AVX-512 BF16)")
+        if not multiplies:
+            raise KernelsUnusable(f"{path.name} does not multiply in {precision}")
         sizes = (NUMBER,) * 3
         self._run.argtypes = (ctypes.POINTER(Step), NUMBER, POINTER, *sizes, POINTER, POINTER, ctypes.c_int)
-        self._run.restype = None
+        self._embed.argtypes = (ctypes.POINTER(Stem), POINTER, *sizes, POINTER, ctypes.c_int)
+        self._run.restype = self._embed.restype = None
 
     def pad(self, bias: Tensor) -> Tensor:
         """Position bias (G·heads, T, T) as attention takes it: its last dimension padded to whole vectors."""
         return functional.pad(bias, (0, -bias.shape[-1] % self.lanes), value=-torch.inf).contiguous()
 
-    def linear(self, layer: nn.Linear) -> Linear:
-        """A frozen layer; a copy of its weight is kept, cut into panels."""
-        outputs, inputs = layer.out_features, layer.in_features
+    def linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
+        """A frozen layer of weight (out, in); a copy of it is kept, cut into panels. The bias is not copied."""
+        outputs, inputs = weight.shape
         wide = next(w for w in range(self._vectors * self.lanes, 0, -self.lanes) if outputs % w == 0)
-        panels = _panels(layer.weight.detach(), wide, channels=self._channels)
-        self._panels.append(panels)
-        bias = None if layer.bias is None else layer.bias.data_ptr()
-        return Linear(panels.data_ptr(), bias, inputs, outputs, wide, self._bf16)
+        scales = offsets = None
+        if self.precision == "int8":
+            weight, scales = rounded(weight.detach())
+            offsets = (-128 * weight.sum(1)).to(torch.int32)  # x is shifted by 128, see numbers.h
+        panels = _panels(weight.detach(), wide, factors=self._factors, precision=self.precision)
+        self._memory += [memory for memory in (panels, scales, offsets) if memory is not None]
+        pointers = (memory.data_ptr() if memory is not None else None for memory in (panels, bias, scales, offsets))
+        return Linear(*pointers, inputs, outputs, wide, FORMATS[self.precision])
+
+    def embed(self, stem: Stem, images: Tensor) -> Tensor:
+        """Tokens (B, H / side, W / side, C) of images (B, planes, H, W), whose sides are multiples of a patch's."""
+        count, _, height, width = images.shape
+        images = images.contiguous()
+        out = images.new_empty((count, height // stem.side, width // stem.side, stem.patch.outputs))
+        threads = torch.get_num_threads()
+        self._embed(stem, images.data_ptr(), count, height, width, out.data_ptr(), threads)
+        return out
 
     def run(self, steps: Sequence[Step], x: Tensor) -> Tensor:
         """Compute consecutive sub-layers in one call: from `x` (B, H, W, C), or (B, ..., C) if all of them are MLPs.
@@ -102,13 +123,20 @@ def sum_of(live: Sequence[Slice]) -> Ending:
     return Ending(adapters, len(live), True)
 
 
-def _panels(weight: Tensor, wide: int, *, channels: int) -> Tensor:
-    """(out, in) -> (out / wide, in, wide, 1); if `channels` > 1, in bfloat16 (out / wide, in / 2, wide, 2).
+def rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(out, in) as whole numbers from -127 to 127, and the scales (out) that they are to be multiplied by."""
+    scales = weight.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / 127
+    return torch.round(weight / scales[:, None]), scales
 
-    Then the inputs are padded with zeros to a multiple of `channels`.
+
+def _panels(weight: Tensor, wide: int, *, factors: int, precision: Precision) -> Tensor:
+    """(out, in) -> (out / wide, in / n, wide, n): n numbers of `precision` lie together in a factor of 32 bits.
+
+    Except in float32, the inputs are padded with zeros to a multiple of so many factors.
     """
-    dtype, together = (torch.float32, 1) if channels == 1 else (torch.bfloat16, 2)
-    padded = functional.pad(weight, (0, -weight.shape[1] % channels)).to(dtype)
+    dtype, together = _NUMBERS[precision]
+    multiple = 1 if precision == "fp32" else factors * together
+    padded = functional.pad(weight, (0, -weight.shape[1] % multiple)).to(dtype)
     return padded.view(len(weight) // wide, wide, -1, together).transpose(1, 2).contiguous()
 
 

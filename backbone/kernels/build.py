@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -14,20 +15,33 @@ from backbone.kernels.errors import CompilerMissing, KernelError
 
 _SOURCES = tuple(
     Path(__file__).with_name(name)
-    for name in ("kernels.cpp", "attention.h", "numbers.h", "products.h", "rows.h", "tiles.h", "vectors.h")
+    for name in (
+        "kernels.cpp",
+        "attention.h",
+        "numbers.h",
+        "products.h",
+        "rows.h",
+        "tile_attention.h",
+        "tiles.h",
+        "vectors.h",
+    )
 )
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 
+Precision = Literal["fp32", "bf16", "int8"]  # of the factors of products with frozen weights
+
 PLAIN = "plain"  # the instructions that every processor of this kind has
+VNNI = "x86-64-v4-vnni"
 BF16 = "x86-64-v4-bf16"
 AMX = "x86-64-v4-amx"
-LEVELS = {  # of the x86-64 psABI, and two beyond, with the compiler's flags
+LEVELS = {  # of the x86-64 psABI, and three beyond, with the compiler's flags
     PLAIN: (),
     "x86-64-v3": ("-march=x86-64-v3",),
     "x86-64-v4": ("-march=x86-64-v4",),
-    BF16: ("-march=x86-64-v4", "-mavx512bf16"),
-    AMX: ("-march=x86-64-v4", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"),
+    VNNI: ("-march=x86-64-v4", "-mavx512vnni"),
+    BF16: ("-march=x86-64-v4", "-mavx512vnni", "-mavx512bf16"),
+    AMX: ("-march=x86-64-v4", "-mavx512vnni", "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-mamx-int8"),
 }
 
 
@@ -35,12 +49,15 @@ def level() -> str:
     """The level of this machine's processor."""
     if torch.cpu._is_avx512_bf16_supported():
         return AMX if torch.cpu._is_amx_tile_supported() else BF16
+    if torch.cpu._is_vnni_supported():
+        return VNNI
     return {"AVX2": "x86-64-v3", "AVX512": "x86-64-v4"}.get(torch.backends.cpu.get_cpu_capability(), PLAIN)
 
 
-def multiplies_bf16() -> bool:
-    """Whether kernels can multiply in bfloat16 here."""
-    return level() in (BF16, AMX)
+def multiplies(precision: Precision) -> bool:
+    """Whether kernels can multiply such numbers here."""
+    known: dict[Precision, tuple[str, ...]] = {"bf16": (BF16, AMX), "int8": (VNNI, BF16, AMX)}
+    return precision == "fp32" or level() in known[precision]
 
 
 def library_name(level: str) -> str:
@@ -93,7 +110,7 @@ def _lowest_priority() -> Sequence[str]:
 
 
 def default_folder() -> Path:
-    """Where libraries are kept unless another folder is named: below the user's own cache folder.
+    """The folder of libraries unless another one is named: below the user's own cache folder.
 
     Raises:
         KernelError: this user has no home folder. A shared folder is no substitute, because others can write there.

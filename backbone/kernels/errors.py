@@ -1,4 +1,4 @@
-"""What can go wrong with compiled kernels.
+"""Errors of compiled kernels.
 
 KernelError
 ├── CompilerMissing    no C++ compiler to make them with

@@ -13,6 +13,7 @@
 #include "attention.h"
 #include "products.h"
 #include "rows.h"
+#include "tile_attention.h"
 
 namespace {
 
@@ -29,6 +30,12 @@ struct Attention {
     const float *bias;   // (groups, heads, tokens, padded): position bias and mask; or null
     int64_t groups;      // 1, or the windows of a map
     Windows windows;
+
+    // What is added to a head's scores in a window of any image; `padding` where that is nothing.
+    Bias bias_of(const Map &map, int64_t window, int64_t head, const std::vector<float> &padding) const {
+        if (!bias) return {padding.data(), 0};
+        return {bias + (window % groups * map.heads + head) * map.tokens() * map.padded(), map.padded()};
+    }
 };
 
 // An adapter and the images that it acts on.
@@ -50,6 +57,13 @@ struct Merging {
     Linear reduction;  // without bias
 };
 
+// Cuts images into patches and makes a token of each, before the first sub-layer.
+struct Stem {
+    Linear patch;  // from the pixels of a patch: (planes, side, side)
+    Norm norm;
+    int64_t side;  // in pixels
+};
+
 // A sub-layer or a part of it: patch merging or null, then one of the two branches or none.
 struct Step {
     const Merging *merging;  // all three pointers may be null
@@ -60,32 +74,10 @@ struct Step {
     bool branches() const { return mlp || attention; }
 };
 
-// Writes attention inside each window to x (windows * tokens, channels); qkv (windows * tokens, 3 * channels).
-void attend(const Attention &branch, const Map &map, const float *qkv, int64_t first, int64_t windows, float *x,
-            int threads) {
-    const int64_t channels = map.channels(), tokens = map.tokens();
-    const std::vector<float> padding = branch.bias ? std::vector<float>{} : map.padding();
-#pragma omp parallel num_threads(threads)
-    {
-        Tile tile(map);
-#pragma omp for collapse(2) schedule(static)
-        for (int64_t window = 0; window < windows; window++)
-            for (int64_t head = 0; head < map.heads; head++) {
-                const int64_t group = (first + window) % branch.groups * map.heads + head;
-                const Bias bias = branch.bias ? Bias{branch.bias + group * tokens * map.padded(), map.padded()}
-                                              : Bias{padding.data(), 0};
-                tile.read(map, qkv + window * tokens * 3 * channels + head * map.depth,
-                          branch.qkv.bias + head * map.depth);
-                tile.attend(map, bias);
-                tile.write(map, x + window * tokens * channels + head * map.depth);
-            }
-    }
-}
-
 // h += up(GELU(down(h))): h (tokens, channels).
 void adapt(const Adapter &adapter, int64_t tokens, int64_t channels, float *h) {
     const int64_t size = tokens * adapter.width;
-    float *hidden = scratch<1>(size + LANES);
+    float *hidden = scratch<3>(size + LANES);
     multiply_by_blas(adapter.down, adapter.width, channels, h, tokens, hidden, 0.0f);
     std::fill_n(hidden + size, LANES, 0.0f);
     for (int64_t i = 0; i < size; i += LANES) store(hidden + i, gelu(load(hidden + i)));
@@ -116,46 +108,156 @@ struct Piece {
     }
 };
 
-// Turns h (rows, channels), the last product of a branch without its bias, into the branch's result in `out`. Row i of
-// h belongs to row at(i) of `out`, and of x, the branch's input. h may be a part of `out`.
-template <typename At>
-void finish(const Piece &piece, const Ending &ending, const Linear &last, const float *scale, const float *x, float *h,
-            float *out, At at) {
-    const int64_t channels = last.outputs;
-    const bool adapted = ending.count > 0;
-#pragma omp parallel for schedule(static) num_threads(piece.threads)
-    for (int64_t i = 0; i < piece.rows(); i++) {
-        float *row = h + i * channels;
-        const float *residual = ending.added && !adapted ? x + at(i) * channels : nullptr;
-        add_bias(row, last.bias, scale, residual, channels, adapted ? row : out + at(i) * channels);
+// Calls `compute` with the numbers in which a layer's weights are.
+template <typename Compute>
+void in_numbers_of([[maybe_unused]] const Linear &layer, Compute compute) {
+#if MULTIPLIES_BFLOAT16
+    if (layer.format == BFLOAT16) return compute(Bfloat16{});
+#endif
+#if MULTIPLIES_INT8
+    if (layer.format == INT8) return compute(Int8{});
+#endif
+    compute(Float32{});
+}
+
+// Whether rows can be written in parts only in other numbers than those of a product.
+template <typename Numbers>
+constexpr bool in_parts = !std::is_same_v<Numbers, typename Numbers::Partial>;
+
+// Such rows in the numbers of the product.
+template <typename Numbers, typename Partial = typename Numbers::Partial>
+void complete(const Rows<Partial> &parts, const Rows<Numbers> &whole, int64_t rows, int threads) {
+    if constexpr (!std::is_same_v<Numbers, Partial>) {
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+        for (int64_t i = 0; i < rows; i++) Numbers::round(parts[i], parts.channels, whole[i]);
     }
+}
+
+// Writes LayerNorm of some rows: read(i, spare) returns where row i lies, which may be `spare`.
+template <typename Numbers, typename Read>
+void normalise_rows(const Norm &norm, const Rows<Numbers> &out, int64_t rows, int threads, Read read) {
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        std::vector<float> spare(out.channels);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < rows; i++)
+            out.write(i, spare.data(), [&](float *to) { normalise(norm, read(i, to), out.channels, to); });
+    }
+}
+
+// Computes the last layer of a branch from `inside`, and turns it into the branch's result in `out`. Row i of the piece
+// is row at(i) of `out`, and of x, the branch's input. h (rows, channels) is for adapters; it may be a part of `out`.
+template <typename Numbers, typename At>
+void finish(const Piece &piece, const Ending &ending, const Linear &last, const Rows<Numbers> &inside,
+            const float *scale, const float *x, float *h, float *out, At at) {
+    const int64_t channels = last.outputs;
+    const bool adapted = ending.count > 0, added = ending.added && !adapted;
+    multiply(last, inside, piece.rows(), piece.threads, [&](int64_t row, int64_t column, vec sum) {
+        vec y = sum + load(last.bias + column);
+        if (scale) y *= load(scale + column);
+        const int64_t place = at(row) * channels + column;
+        if (added) y += load(x + place);
+        store(adapted ? h + row * channels + column : out + place, y);
+    });
     if (!adapted) return;
     piece.adapt(ending, channels, h);
-#pragma omp parallel for schedule(static) num_threads(piece.threads)
+#pragma omp parallel for schedule(static) num_threads(piece.threads) if (piece.threads > 1)
     for (int64_t i = 0; i < piece.rows(); i++) add(h + i * channels, x + at(i) * channels, channels, out + at(i) * channels);
 }
 
 // out = the finished branch(x): x, out (images, tokens, channels), not the same memory.
+template <typename Numbers>
 void forward(const Mlp &branch, const Ending &ending, const float *x, int64_t images, int64_t tokens, float *out,
              int threads) {
+    using Partial = typename Numbers::Partial;
     const int64_t channels = branch.up.inputs, wide = branch.up.outputs;
     const double flops = branch.up.flops() + branch.down.flops();
     in_pieces(images * tokens, 1, flops, threads, [=, &branch, &ending](int64_t first, int64_t rows, int threads) {
-        float *normed = scratch<0>(rows * (channels + wide)), *hidden = normed + rows * channels;
-        const float *from = x + first * channels;
-        float *to = out + first * channels;
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (int64_t i = 0; i < rows; i++) normalise(branch.norm, from + i * channels, channels, normed + i * channels);
-        multiply(branch.up, normed, rows, hidden, threads);
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (int64_t i = 0; i < rows; i++) activate(hidden + i * wide, branch.up.bias, wide);
-        multiply(branch.down, hidden, rows, to, threads);
+        const Rows<Numbers> normed(scratch<0>(Rows<Numbers>::size(rows, channels)), channels);
+        float *memory = scratch<1>(Rows<Numbers>::size(rows, wide));
+        const Rows<Numbers> hidden(memory, wide);
+        const Rows<Partial> parts(in_parts<Numbers> ? scratch<2>(Rows<Partial>::size(rows, wide)) : memory, wide);
+        normalise_rows(branch.norm, normed, rows, threads, [=](int64_t i, float *) { return x + (first + i) * channels; });
+        for (int64_t i = 0; i < rows; i++) Partial::pad(parts[i], wide);
+        multiply(branch.up, normed, rows, threads, [&](int64_t row, int64_t column, vec sum) {
+            Partial::put(parts[row], column, Numbers::activate(sum + load(branch.up.bias + column)));
+        });
+        complete<Numbers>(parts, hidden, rows, threads);
         const Piece piece{first, rows, tokens, 1, threads};
-        finish(piece, ending, branch.down, branch.scale, x, to, out, [=](int64_t i) { return first + i; });
+        finish(piece, ending, branch.down, hidden, branch.scale, x, out + first * channels, out,
+               [=](int64_t i) { return first + i; });
     });
 }
 
+// Some windows of a map, numbered through all images from `first`.
+struct Attended {
+    const Attention &branch;
+    const Map &map;
+    int64_t first, windows;
+    int threads;
+
+    int64_t rows() const { return windows * map.tokens(); }
+    int64_t channels() const { return map.channels(); }
+
+    // Turns rows that enter the branch into what its heads give; x (rows, channels).
+    template <typename Numbers>
+    void attend(const Rows<Numbers> &x) const {
+        float *memory = reinterpret_cast<float *>(x.memory);
+        if (Numbers::by_tiles && use_tiles) return by_tiles(x, memory);
+        float *heads = std::is_same_v<Numbers, Float32> ? memory : scratch<2>(rows() * channels());
+        by_vectors(x, heads);
+        complete<Numbers, Float32>(Rows<Float32>(heads, channels()), x, rows(), threads);
+    }
+
+   private:
+    template <typename Numbers>
+    void by_vectors(const Rows<Numbers> &x, float *out) const {
+        const int64_t tokens = map.tokens(), all = 3 * channels();
+        float *qkv = scratch<1>(rows() * all);
+        multiply(branch.qkv, x, rows(), threads,
+                 [&](int64_t row, int64_t column, vec sum) { store(qkv + row * all + column, sum); });
+        const std::vector<float> padding = map.padding();
+#pragma omp parallel num_threads(threads) if (threads > 1)
+        {
+            Tile tile(map);
+#pragma omp for collapse(2) schedule(static)
+            for (int64_t window = 0; window < windows; window++)
+                for (int64_t head = 0; head < map.heads; head++) {
+                    const int64_t row = window * tokens, column = head * map.depth;
+                    tile.read(map, qkv + row * all + column, branch.qkv.bias + column);
+                    tile.attend(map, branch.bias_of(map, first + window, head, padding));
+                    tile.write(map, out + row * channels() + column);
+                }
+        }
+    }
+
+    template <typename Numbers>
+    void by_tiles([[maybe_unused]] const Rows<Numbers> &x, [[maybe_unused]] float *memory) const {
+#if MULTIPLIES_TILES
+        using Partial = typename Numbers::Partial;
+        const Rows<Bfloat16> qkv(scratch<1>(Rows<Bfloat16>::size(rows(), 3 * channels())), 3 * channels());
+        multiply(branch.qkv, x, rows(), threads, [&](int64_t row, int64_t column, vec sum) {
+            Bfloat16::put(qkv[row], column, sum + load(branch.qkv.bias + column));
+        });
+        const Rows<Partial> out(in_parts<Numbers> ? scratch<2>(Rows<Partial>::size(rows(), channels())) : memory, channels());
+        const std::vector<float> padding = map.padding();
+#pragma omp parallel num_threads(threads) if (threads > 1)
+        {
+            TileShapes shapes;
+            TileHead head(map);
+#pragma omp for collapse(2) schedule(static)
+            for (int64_t window = 0; window < windows; window++)
+                for (int64_t i = 0; i < map.heads; i++)
+                    head.attend(qkv, window * map.tokens(), i * map.depth,
+                                branch.bias_of(map, first + window, i, padding), out);
+        }
+        complete<Numbers>(out, x, rows(), threads);
+#endif
+    }
+};
+
 // out = the finished branch(x): x, out (images, height, width, channels), not the same memory.
+template <typename Numbers>
 void forward(const Attention &branch, const Ending &ending, const float *x, int64_t images, int64_t height,
              int64_t width, float *out, int threads) {
     const Map map{branch.windows.of(height, width), height, width};
@@ -164,37 +266,64 @@ void forward(const Attention &branch, const Ending &ending, const float *x, int6
     const double flops = branch.qkv.flops() + branch.proj.flops();
     in_pieces(all, tokens, flops, threads, [=, &branch, &ending, &map](int64_t first, int64_t windows, int threads) {
         const Piece piece{first, windows, map.windows(), tokens, threads};
-        float *inside = scratch<0>(piece.rows() * 4 * channels), *qkv = inside + piece.rows() * channels;
-        std::vector<int64_t> at(piece.rows());
+        const int64_t rows = piece.rows();
+        const Rows<Numbers> inside(scratch<0>(Rows<Numbers>::size(rows, channels)), channels);
+        std::vector<int64_t> at(rows);
         for (int64_t window = 0; window < windows; window++) map.locate(first + window, at.data() + window * tokens);
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (int64_t i = 0; i < piece.rows(); i++)
-            normalise(branch.norm, x + at[i] * channels, channels, inside + i * channels);
-        multiply(branch.qkv, inside, piece.rows(), qkv, threads);
-        attend(branch, map, qkv, first, windows, inside, threads);
-        multiply(branch.proj, inside, piece.rows(), qkv, threads);  // overwrites queries, keys and values
-        finish(piece, ending, branch.proj, branch.scale, x, qkv, out, [&](int64_t i) { return at[i]; });
+        normalise_rows(branch.norm, inside, rows, threads, [&](int64_t i, float *) { return x + at[i] * channels; });
+        Attended{branch, map, first, windows, threads}.attend(inside);
+        finish(piece, ending, branch.proj, inside, branch.scale, x, scratch<1>(rows * channels), out,
+               [&](int64_t i) { return at[i]; });
     });
 }
 
 // From x (images, height, width, channels) to out (images, height / 2, width / 2, 2 * channels).
+template <typename Numbers>
 void merge(const Merging &merging, const float *x, int64_t images, int64_t height, int64_t width, float *out,
            int threads) {
     const int64_t four = merging.reduction.inputs, channels = four / 4, across = width / 2;
+    const int64_t outputs = merging.reduction.outputs;
     const double flops = merging.reduction.flops();
     in_pieces(images * (height / 2) * across, 1, flops, threads, [=, &merging](int64_t first, int64_t rows, int threads) {
-        float *normed = scratch<0>(rows * four);
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (int64_t i = 0; i < rows; i++) {
+        const Rows<Numbers> normed(scratch<0>(Rows<Numbers>::size(rows, four)), four);
+        normalise_rows(merging.norm, normed, rows, threads, [=](int64_t i, float *to) {
             // Heights are even, so rows of tokens can be numbered through all images.
             const int64_t top = (first + i) / across * 2, left = (first + i) % across * 2;
-            float *to = normed + i * four;
             for (int64_t corner = 0; corner < 4; corner++)  // the left column first, as in Swin
                 std::memcpy(to + corner * channels,
                             x + ((top + corner % 2) * width + left + corner / 2) * channels, channels * sizeof(float));
-            normalise(merging.norm, to, four, to);
-        }
-        multiply(merging.reduction, normed, rows, out + first * merging.reduction.outputs, threads);
+            return to;
+        });
+        multiply(merging.reduction, normed, rows, threads, [&](int64_t row, int64_t column, vec sum) {
+            store(out + (first + row) * outputs + column, sum);
+        });
+    });
+}
+
+// From images (count, planes, height, width) to out (count, height / side, width / side, channels).
+template <typename Numbers>
+void embed(const Stem &stem, const float *images, int64_t count, int64_t height, int64_t width, float *out,
+           int threads) {
+    const int64_t side = stem.side, pixels = stem.patch.inputs, channels = stem.patch.outputs;
+    const int64_t down = height / side, across = width / side, planes = pixels / (side * side);
+    in_pieces(count * down * across, 1, stem.patch.flops(), threads, [=, &stem](int64_t first, int64_t rows, int threads) {
+        const Rows<Numbers> patches(scratch<0>(Rows<Numbers>::size(rows, pixels)), pixels);
+        std::vector<float> spare(pixels);
+        for (int64_t i = 0; i < rows; i++)
+            patches.write(i, spare.data(), [&](float *to) {
+                const int64_t line = (first + i) / across, image = line / down;
+                const float *from = images + (image * planes * height + line % down * side) * width;
+                from += (first + i) % across * side;
+                for (int64_t plane = 0; plane < planes; plane++, from += height * width)
+                    for (int64_t y = 0; y < side; y++, to += side) std::copy_n(from + y * width, side, to);
+            });
+        float *to = out + first * channels;
+        multiply(stem.patch, patches, rows, threads, [&](int64_t row, int64_t column, vec sum) {
+            store(to + row * channels + column, sum + load(stem.patch.bias + column));
+        });
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+        for (int64_t i = 0; i < rows; i++)
+            normalise(stem.norm, to + i * channels, channels, to + i * channels);
     });
 }
 
@@ -216,8 +345,10 @@ struct Description {
 std::string described() {
     const Description all[] = {
         STRUCTURE(Norm) FIELD(Norm, weight) FIELD(Norm, bias) FIELD(Norm, epsilon),
-        STRUCTURE(Linear) FIELD(Linear, panels) FIELD(Linear, bias) FIELD(Linear, inputs) FIELD(Linear, outputs)
-            FIELD(Linear, wide) FIELD(Linear, rounded),
+        STRUCTURE(Linear) FIELD(Linear, panels) FIELD(Linear, bias) FIELD(Linear, scales)
+            FIELD(Linear, offsets) FIELD(Linear, inputs) FIELD(Linear, outputs)
+            FIELD(Linear, wide) FIELD(Linear, format),
+        STRUCTURE(Stem) FIELD(Stem, patch) FIELD(Stem, norm) FIELD(Stem, side),
         STRUCTURE(Mlp) FIELD(Mlp, norm) FIELD(Mlp, up) FIELD(Mlp, down) FIELD(Mlp, scale),
         STRUCTURE(Windows) FIELD(Windows, heads) FIELD(Windows, depth) FIELD(Windows, window_height)
             FIELD(Windows, window_width) FIELD(Windows, shift_down) FIELD(Windows, shift_right),
@@ -253,14 +384,24 @@ extern "C" int mimi_lanes() { return LANES; }
 // The most vectors of a panel.
 extern "C" int mimi_vectors() { return MOST_VECTORS; }
 
-// Whether panels may be in bfloat16.
-extern "C" bool mimi_bfloat16() { return MULTIPLIES_BFLOAT16; }
+// Whether panels may be in a format.
+extern "C" bool mimi_multiplies(int format) {
+    return format == FLOAT32 || (format == BFLOAT16 && MULTIPLIES_BFLOAT16) || (format == INT8 && MULTIPLIES_INT8);
+}
 
-// The channels of bfloat16 panels are padded to a multiple of this.
-extern "C" int mimi_bfloat16_channels() { return 2 * Bfloat16::factors(2); }
+// Rows of a panel are padded to a multiple of so many factors of 32 bits, except in float32.
+extern "C" int mimi_factors() { return WHOLE; }
 
-// Whether bfloat16 products are computed by AMX. To be called after `mimi_open`.
+// Whether products of 16- and 8-bit numbers are computed by AMX. To be called after `mimi_open`.
 extern "C" bool mimi_tiles() { return use_tiles; }
+
+// Computes tokens (count, height / side, width / side, channels) of images (count, planes, height, width).
+extern "C" void mimi_embed(const Stem *stem, const float *images, int64_t count, int64_t height, int64_t width,
+                           float *out, int threads) {
+    in_numbers_of(stem->patch, [&](auto numbers) {
+        embed<decltype(numbers)>(*stem, images, count, height, width, out, threads);
+    });
+}
 
 // Computes all steps from x (images, height, width, channels) to `out`. `out` and `spare` are as large as x, or as x
 // after merging if the first step merges. Tokens that are no map are passed as maps of width 1, for MLP steps only.
@@ -273,15 +414,21 @@ extern "C" void mimi_run(const Step *steps, int64_t count, const float *x, int64
         const Step &step = steps[i];
         if (step.merging) {
             float *merged = next();
-            merge(*step.merging, x, images, height, width, merged, threads);
+            in_numbers_of(step.merging->reduction, [&](auto numbers) {
+                merge<decltype(numbers)>(*step.merging, x, images, height, width, merged, threads);
+            });
             x = merged, height /= 2, width /= 2;
         }
         if (!step.branches()) continue;
         float *to = next();
         if (step.mlp)
-            forward(*step.mlp, step.ending, x, images, height * width, to, threads);
+            in_numbers_of(step.mlp->up, [&](auto numbers) {
+                forward<decltype(numbers)>(*step.mlp, step.ending, x, images, height * width, to, threads);
+            });
         else
-            forward(*step.attention, step.ending, x, images, height, width, to, threads);
+            in_numbers_of(step.attention->qkv, [&](auto numbers) {
+                forward<decltype(numbers)>(*step.attention, step.ending, x, images, height, width, to, threads);
+            });
         x = to;
     }
 }

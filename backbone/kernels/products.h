@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <optional>
 
 #include "numbers.h"
 #include "tiles.h"
@@ -17,7 +19,7 @@ using Sgemm = void (*)(const char *, const char *, const int *, const int *, con
                        const int *, const float *, const int *, const float *, float *, const int *);
 
 inline Sgemm sgemm;
-inline bool use_tiles = false;  // bfloat16 products by AMX
+inline bool use_tiles = false;  // products of 16- and 8-bit numbers by AMX
 
 // out (rows, outputs) = x (rows, inputs) times weight (outputs, inputs) transposed, plus `kept` times the old out.
 static void multiply_by_blas(const float *weight, int64_t outputs, int64_t inputs, const float *x, int64_t rows,
@@ -27,15 +29,19 @@ static void multiply_by_blas(const float *weight, int64_t outputs, int64_t input
     sgemm("T", "N", &m, &n, &k, &one, weight, &k, x, &k, &kept, out, &m);  // column-major, as in Fortran
 }
 
-// Memory of this thread for `count` floats, one for each of three places. It invalidates the memory that the last call
-// for the same place returned.
+// Memory of this thread for `count` floats, one for each of four places. It invalidates the memory that the last call
+// for the same place returned. It begins at a cache line, because a row of a tile is as long as one.
 template <int place>
 float *scratch(int64_t count) {
-    static thread_local std::unique_ptr<float[]> memory;
+    struct Free {
+        void operator()(float *memory) const { std::free(memory); }
+    };
+    static thread_local std::unique_ptr<float[], Free> memory;
     static thread_local int64_t size = 0;
     if (count > size) {
         memory.reset();
-        memory.reset(new float[count]);
+        const int64_t bytes = (count * int64_t(sizeof(float)) + 63) / 64 * 64;
+        memory.reset(static_cast<float *>(std::aligned_alloc(64, bytes)));
         size = count;
     }
     return memory.get();
@@ -43,37 +49,28 @@ float *scratch(int64_t count) {
 
 constexpr int SUMS = LANES == 16 ? 24 : 12;       // vectors of a block's sums: with its factors they fill the registers
 constexpr int MOST_VECTORS = LANES == 16 ? 4 : 2;  // of a panel; a block is as wide as its panel
+constexpr int64_t CHUNK = 48;  // rows whose sums are kept together: whole blocks of any width
 
-// A layer with frozen weights, cut into panels of `wide` outputs, a multiple of the lanes.
-struct Linear {
-    const void *panels;  // (outputs / wide, factors, wide, channels): inputs = factors * channels, but for padding
-    const float *bias;   // (outputs), or null
-    int64_t inputs, outputs, wide;
-    bool rounded;  // the panels are in bfloat16
-
-    double flops() const { return 2.0 * inputs * outputs; }  // of a row
-};
-
-// A block of a result that has `outputs` columns: from rows of x, of so many factors each, and from a panel.
-template <typename Numbers, int rows, int vectors>
-void multiply_block(const typename Numbers::Factor *x, const typename Numbers::Factor *panel, int64_t factors,
-                    float *out, int64_t outputs) {
-    vec sum[rows][vectors] = {};
+// A block of a result that has `wide` columns: from rows of x and from a panel.
+template <typename Numbers, int rows, int vectors, typename Factor = typename Numbers::Factor>
+void multiply_block(const Factor *x, int64_t stride, const Factor *panel, int64_t factors, typename Numbers::Sum *out) {
+    typename Numbers::Sum sum[rows][vectors] = {};
     for (int64_t f = 0; f < factors; f++)
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++)
-                sum[r][v] = Numbers::add(sum[r][v], x[r * factors + f], panel + (f * vectors + v) * LANES);
+                sum[r][v] = Numbers::add(sum[r][v], x[r * stride + f], panel + (f * vectors + v) * LANES);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) store(out + r * outputs + v * LANES, sum[r][v]);
+        for (int v = 0; v < vectors; v++) out[r * vectors + v] = sum[r][v];
 }
 
 // The same for any number of rows.
-template <typename Numbers, int vectors, int block = std::min(8, SUMS / vectors)>
-void multiply_rows(const typename Numbers::Factor *x, int64_t rows, const typename Numbers::Factor *panel,
-                   int64_t factors, float *out, int64_t outputs) {
-    for (; rows >= block; rows -= block, x += block * factors, out += block * outputs)
-        multiply_block<Numbers, block, vectors>(x, panel, factors, out, outputs);
-    if constexpr (block > 1) multiply_rows<Numbers, vectors, block - 1>(x, rows, panel, factors, out, outputs);
+template <typename Numbers, int vectors, int block = std::min(8, SUMS / vectors),
+          typename Factor = typename Numbers::Factor>
+void multiply_rows(const Factor *x, int64_t stride, int64_t rows, const Factor *panel, int64_t factors,
+                   typename Numbers::Sum *out) {
+    for (; rows >= block; rows -= block, x += block * stride, out += block * vectors)
+        multiply_block<Numbers, block, vectors>(x, stride, panel, factors, out);
+    if constexpr (block > 1) multiply_rows<Numbers, vectors, block - 1>(x, stride, rows, panel, factors, out);
 }
 
 template <typename Numbers, int vectors = MOST_VECTORS, typename... Rest>
@@ -83,42 +80,41 @@ void multiply_panel(int64_t wide, Rest... rest) {
     multiply_rows<Numbers, vectors>(rest...);
 }
 
-template <typename Numbers>
-void multiply_panels(const Linear &layer, const typename Numbers::Factor *x, int64_t rows, float *out, int threads) {
+// Multiplies x (rows, layer.inputs) by the weight transposed, and calls emit(row, column, sums) for each vector of sums,
+// while they lie in the nearest cache. The bias is not added. Threads share the outputs.
+template <typename Numbers, typename Emit>
+void multiply(const Linear &layer, const Rows<Numbers> &x, int64_t rows, int threads, Emit emit) {
+    using Sum = typename Numbers::Sum;
     const auto *panels = static_cast<const typename Numbers::Factor *>(layer.panels);
-    const int64_t factors = Numbers::factors(layer.inputs);
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-    for (int64_t first = 0; first < layer.outputs; first += layer.wide)
-        multiply_panel<Numbers>(layer.wide, x, rows, panels + first * factors, factors, out + first, layer.outputs);
-}
-
-#if MULTIPLIES_TILES
-// The same by AMX; x has memory for whole tiles of rows.
-static void multiply_panels_by_tiles(const Linear &layer, const int32_t *x, int64_t rows, float *out, int threads) {
-    const auto *panels = static_cast<const int32_t *>(layer.panels);
-    const int64_t pairs = Bfloat16::factors(layer.inputs), count = layer.outputs / layer.wide;
+    const int64_t factors = Numbers::factors(layer.inputs), stride = x.stride(), wide = layer.wide;
+    const bool by_tiles = Numbers::by_tiles && use_tiles;
+    const int64_t chunk = by_tiles ? 2 * TILE_ROWS : CHUNK;
+    const auto compute = [&](int64_t first, int64_t from, int64_t some, Sum *sums) {
+        const auto *panel = panels + first * factors;
+        if constexpr (Numbers::by_tiles) {
+            constexpr bool integers = std::is_same_v<Sum, ints>;
+            if (by_tiles)
+                return multiply_by_tiles<integers>(x[from], stride, some, factors, panel, wide, wide,
+                                                   reinterpret_cast<int32_t *>(sums), wide);
+        }
+        multiply_panel<Numbers>(wide, x[from], stride, some, panel, factors, sums);
+    };
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        TileShapes shapes;
+        std::optional<TileShapes> shapes;
+        if (by_tiles) shapes.emplace();
+        Sum sums[CHUNK * MOST_VECTORS];
 #pragma omp for schedule(dynamic)
-        for (int64_t i = 0; i < count; i++)
-            multiply_panel_by_tiles(x, rows, pairs, panels + i * pairs * layer.wide, layer.wide, out + i * layer.wide,
-                                    layer.outputs);
+        for (int64_t first = 0; first < layer.outputs; first += wide)
+            for (int64_t from = 0; from < rows; from += chunk) {
+                const int64_t some = std::min(chunk, rows - from);
+                compute(first, from, some, sums);
+                const Sum *sum = sums;
+                for (int64_t row = from; row < from + some; row++)
+                    for (int64_t column = first; column < first + wide; column += LANES)
+                        emit(row, column, Numbers::value(*sum++, layer, column, x[row]));
+            }
     }
-}
-#endif
-
-// out (rows, layer.outputs) = x (rows, layer.inputs) times the weight transposed; the bias is not added.
-static void multiply(const Linear &layer, const float *x, int64_t rows, float *out, int threads) {
-    if (!layer.rounded) return multiply_panels<Float32>(layer, x, rows, out, threads);
-    const int64_t pairs = Bfloat16::factors(layer.inputs);
-    const int64_t whole = (rows + 2 * TILE_ROWS - 1) / (2 * TILE_ROWS) * (2 * TILE_ROWS);
-    auto *rounded = reinterpret_cast<int32_t *>(scratch<2>(whole * pairs));
-    for (int64_t r = 0; r < rows; r++) Bfloat16::round(x + r * layer.inputs, layer.inputs, rounded + r * pairs);
-#if MULTIPLIES_TILES
-    if (use_tiles) return multiply_panels_by_tiles(layer, rounded, rows, out, threads);
-#endif
-    multiply_panels<Bfloat16>(layer, rounded, rows, out, threads);
 }
 
 constexpr int64_t MOST = 256;  // tokens of a piece, whose results then fit into a core's own cache

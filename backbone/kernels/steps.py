@@ -8,29 +8,43 @@ import torch
 from torch import Tensor, nn
 
 from backbone.kernels.bindings import Library
-from backbone.kernels.structures import ADDED, Attention, Linear, Merging, Mlp, Norm, Step, Windows
+from backbone.kernels.structures import ADDED, Attention, Linear, Merging, Mlp, Norm, Stem, Step, Windows
 from backbone.layers import Branch, GlobalAttention, Merge, WindowAttention
 from backbone.layers import Mlp as MlpModule
 from backbone.network import SubLayer
+from backbone.swin import SwinStem
 
 _MOST_TOKENS = (
     640  # that attend to one another; with more, a tile no longer fits a core's own cache, and none was timed
 )
 
 
+def stem_of(stem: nn.Module, library: Library) -> Stem | None:
+    """Swin's patch embedding; None for another stem, or where the kernels do not support it."""
+    if not isinstance(stem, SwinStem) or not _is_layer_norm(stem.patch.norm):
+        return None
+    patch = stem.patch.proj
+    outputs, planes, *side = patch.weight.shape
+    square = side[0] == side[1] and patch.stride == patch.kernel_size and patch.padding == (0, 0)
+    pixels = planes * prod(side)
+    if not (square and isinstance(patch.bias, Tensor) and outputs % library.lanes == pixels % library.lanes == 0):
+        return None
+    return Stem(library.linear(patch.weight.view(outputs, pixels), patch.bias), _norm(stem.patch.norm), side[0])
+
+
 def step_of(site: SubLayer, library: Library) -> Step | None:
-    """A frozen sub-layer with its entry; None where the kernels do not support it."""
+    """A frozen sub-layer with its entry; None if the kernels do not support it."""
     step = branch_step(site.branch, site.tokens, library)
     if step is None or isinstance(site.enter, nn.Identity):
         return step
     if not (isinstance(site.enter, Merge) and _knows_merge(site.enter, library)):
         return None
-    step.merging = ctypes.pointer(Merging(_norm(site.enter.norm), library.linear(site.enter.reduction)))
+    step.merging = ctypes.pointer(Merging(_norm(site.enter.norm), _linear(site.enter.reduction, library)))
     return step
 
 
 def branch_step(branch: Branch, tokens: int, library: Library) -> Step | None:
-    """A frozen branch for so many tokens of an image, whose input is added; None likewise."""
+    """A frozen branch for this many tokens of an image, whose input is added; None if the kernels do not support it."""
     if isinstance(branch, WindowAttention) and _knows_attention(branch, prod(branch.window), library):
         return _window_attention(branch, library)
     if type(branch) is GlobalAttention and _knows_attention(branch, tokens, library):
@@ -80,13 +94,17 @@ def _global_attention(branch: GlobalAttention, library: Library) -> Step:
 
 
 def _attention_layers(branch: WindowAttention | GlobalAttention, library: Library) -> tuple[Norm, Linear, Linear]:
-    return _norm(branch.norm), library.linear(branch.qkv), library.linear(branch.proj)
+    return _norm(branch.norm), _linear(branch.qkv, library), _linear(branch.proj, library)
 
 
 def _mlp(branch: MlpModule, library: Library) -> Step:
     scale = _scale(branch.scale, branch.fc2)
-    mlp = Mlp(_norm(branch.norm), library.linear(branch.fc1), library.linear(branch.fc2), _pointer(scale))
+    mlp = Mlp(_norm(branch.norm), _linear(branch.fc1, library), _linear(branch.fc2, library), _pointer(scale))
     return _held(Step(mlp=ctypes.pointer(mlp), ending=ADDED), branch, scale)
+
+
+def _linear(layer: nn.Linear, library: Library) -> Linear:
+    return library.linear(layer.weight, layer.bias)
 
 
 def _scale(module: nn.Module, last: nn.Linear) -> Tensor | None:

@@ -16,16 +16,22 @@ class Norm(ctypes.Structure):
 
 
 class Linear(ctypes.Structure):
-    """Panels of the weight as `Library.linear` gives them, bias (out); the width of a panel."""
+    """Panels of the weight as `Library.linear` gives them, bias (out); the width of a panel, and its format.
+
+    Weights in int8 have a scale (out), and what is added to their sums (out), of four bytes each; both are null
+    otherwise.
+    """
 
     _fields_ = [
-        ("panels", POINTER),
-        ("bias", POINTER),
-        ("inputs", NUMBER),
-        ("outputs", NUMBER),
-        ("wide", NUMBER),
-        ("rounded", ctypes.c_bool),
+        *((name, POINTER) for name in ("panels", "bias", "scales", "offsets")),
+        *((name, NUMBER) for name in ("inputs", "outputs", "wide", "format")),
     ]
+
+
+class Stem(ctypes.Structure):
+    """A layer from the pixels of a patch to a token, a norm, and the side of a patch in pixels."""
+
+    _fields_ = [("patch", Linear), ("norm", Norm), ("side", NUMBER)]
 
 
 class Mlp(ctypes.Structure):
@@ -48,7 +54,7 @@ class Windows(ctypes.Structure):
 class Attention(ctypes.Structure):
     """An attention branch; `scale` (C) may be null.
 
-    `bias` as `Library.pad` gives it, or null where nothing is added to scores; `groups` 1 or the windows of a map.
+    `bias` as `Library.pad` gives it, or null if nothing is added to scores; `groups` 1 or the windows of a map.
     """
 
     _fields_ = [
@@ -75,7 +81,7 @@ class Adapter(ctypes.Structure):
 
 
 class Ending(ctypes.Structure):
-    """What is done to a branch's output; see `sum_of`."""
+    """The last operations on a branch's output; see `sum_of`."""
 
     _fields_ = [("adapters", ctypes.POINTER(Adapter)), ("count", NUMBER), ("added", ctypes.c_bool)]
 
@@ -101,17 +107,18 @@ class Step(ctypes.Structure):
         return Step(self.merging, self.mlp, self.attention, ending)
 
     def only_branch(self, ending: Ending) -> "Step":
-        """Likewise, without the merging."""
+        """The same step without the merging."""
         return Step(None, self.mlp, self.attention, ending)
 
     def only_merging(self) -> "Step":
-        """Likewise, without the branch."""
+        """The same step without the branch."""
         return Step(self.merging, None, None, OUTPUT)
 
 
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Norm,
     Linear,
+    Stem,
     Mlp,
     Windows,
     Attention,

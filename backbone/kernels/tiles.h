@@ -1,26 +1,20 @@
-// Products of bfloat16 matrices by AMX: a processor's unit that multiplies tiles of 16 rows of 64 bytes.
+// Products of bfloat16 and of int8 matrices by AMX: a processor's unit that multiplies tiles of 16 rows of 64 bytes.
 //
-// A tile of x holds 16 rows of 32 factors. A tile of a panel holds 16 pairs of factors for 16 outputs, which is how
-// panels lie in memory anyway. Four tiles of sums, two of x and two of the panel are in use at a time: each tile that
-// is loaded is multiplied twice.
+// A tile of x holds 16 rows of 16 factors. A tile of a panel holds 16 factors for 16 outputs, which is how panels lie in
+// memory anyway. Four tiles of sums, two of x and two of the panel are in use at a time: each tile that is loaded is
+// multiplied twice.
 //
 // Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
 #include "numbers.h"
 
 #if MULTIPLIES_TILES
 #include <sys/syscall.h>
 #include <unistd.h>
-#endif
-
-constexpr int64_t TILE_ROWS = 16, TILE_PAIRS = 16;  // of a tile of x; a pair of bfloat16 numbers has 32 bits
-
-#if MULTIPLIES_TILES
 
 // Asks the kernel of the operating system for the unit's registers, which a process does not have at first.
 inline bool tiles_allowed() {
@@ -42,60 +36,77 @@ struct TileShapes {
     ~TileShapes() { _tile_release(); }
 };
 
-// A block of sums, 16 * down rows by 16 * across outputs: x (rows, pairs), panel (pairs, wide), out of any stride.
-template <int down, int across>
-void multiply_tiles(const int32_t *x, int64_t pairs, const int32_t *panel, int64_t wide, float *out, int64_t stride) {
+// The instruction takes numbers of registers, not values.
+#define ADD_PRODUCT(sums, x, panel)                \
+    do {                                           \
+        if constexpr (integers)                    \
+            _tile_dpbusd(sums, x, panel);          \
+        else                                       \
+            _tile_dpbf16ps(sums, x, panel);        \
+    } while (false)
+
+// A block of sums, 16 * down rows by 16 * across outputs: x (rows, factors), panel (factors, outputs), out (rows,
+// outputs), each with its number of 32-bit words from one row to the next.
+template <bool integers, int down, int across>
+INLINE void multiply_tiles(const void *x, int64_t x_stride, int64_t factors, const int32_t *panel, int64_t panel_stride,
+                           void *out, int64_t out_stride) {
+    const auto *left = static_cast<const char *>(x);
+    auto *sums = static_cast<char *>(out);
+    const int64_t below = TILE_ROWS * 4;  // bytes of 16 rows, for each word of a stride
     _tile_zero(0);
     if constexpr (across > 1) _tile_zero(1);
     if constexpr (down > 1) _tile_zero(2);
     if constexpr (down > 1 && across > 1) _tile_zero(3);
-    for (int64_t k = 0; k < pairs; k += TILE_PAIRS) {
-        _tile_loadd(4, x + k, pairs * 4);
-        if constexpr (down > 1) _tile_loadd(5, x + TILE_ROWS * pairs + k, pairs * 4);
-        _tile_loadd(6, panel + k * wide, wide * 4);
-        _tile_dpbf16ps(0, 4, 6);
-        if constexpr (down > 1) _tile_dpbf16ps(2, 5, 6);
+    for (int64_t k = 0; k < factors; k += TILE_FACTORS) {
+        _tile_loadd(4, left + k * 4, x_stride * 4);
+        if constexpr (down > 1) _tile_loadd(5, left + below * x_stride + k * 4, x_stride * 4);
+        _tile_loadd(6, panel + k * panel_stride, panel_stride * 4);
+        ADD_PRODUCT(0, 4, 6);
+        if constexpr (down > 1) ADD_PRODUCT(2, 5, 6);
         if constexpr (across > 1) {
-            _tile_loadd(7, panel + k * wide + LANES, wide * 4);
-            _tile_dpbf16ps(1, 4, 7);
-            if constexpr (down > 1) _tile_dpbf16ps(3, 5, 7);
+            _tile_loadd(7, panel + k * panel_stride + LANES, panel_stride * 4);
+            ADD_PRODUCT(1, 4, 7);
+            if constexpr (down > 1) ADD_PRODUCT(3, 5, 7);
         }
     }
-    _tile_stored(0, out, stride * 4);
-    if constexpr (across > 1) _tile_stored(1, out + LANES, stride * 4);
-    if constexpr (down > 1) _tile_stored(2, out + TILE_ROWS * stride, stride * 4);
-    if constexpr (down > 1 && across > 1) _tile_stored(3, out + TILE_ROWS * stride + LANES, stride * 4);
+    _tile_stored(0, sums, out_stride * 4);
+    if constexpr (across > 1) _tile_stored(1, sums + 64, out_stride * 4);
+    if constexpr (down > 1) _tile_stored(2, sums + below * out_stride, out_stride * 4);
+    if constexpr (down > 1 && across > 1) _tile_stored(3, sums + below * out_stride + 64, out_stride * 4);
 }
 
-// The same for up to 32 rows, of which a tile may hold only some: those are computed beside, and copied.
-template <int across>
-void multiply_some_tiles(const int32_t *x, int64_t rows, int64_t pairs, const int32_t *panel, int64_t wide, float *out,
-                         int64_t stride) {
-    if (rows == 2 * TILE_ROWS) return multiply_tiles<2, across>(x, pairs, panel, wide, out, stride);
-    alignas(64) float sums[2 * TILE_ROWS * across * LANES];
-    if (rows > TILE_ROWS)
-        multiply_tiles<2, across>(x, pairs, panel, wide, sums, across * LANES);
-    else
-        multiply_tiles<1, across>(x, pairs, panel, wide, sums, across * LANES);
-    for (int64_t r = 0; r < rows; r++)
-        std::memcpy(out + r * stride, sums + r * across * LANES, across * LANES * sizeof(float));
-}
+#undef ADD_PRODUCT
 
-// out (rows, wide), of any stride: x (rows, pairs), with memory for whole tiles of rows; panel (pairs, wide).
-inline void multiply_panel_by_tiles(const int32_t *x, int64_t rows, int64_t pairs, const int32_t *panel, int64_t wide,
-                                    float *out, int64_t stride) {
+// The same for any number of rows and any multiple of 16 outputs; whole tiles of rows are read and written.
+template <bool integers>
+void multiply_by_tiles(const void *x, int64_t x_stride, int64_t rows, int64_t factors, const int32_t *panel,
+                       int64_t panel_stride, int64_t outputs, int32_t *out, int64_t out_stride) {
     for (int64_t r = 0; r < rows; r += 2 * TILE_ROWS) {
-        const int64_t some = rows - r < 2 * TILE_ROWS ? rows - r : 2 * TILE_ROWS;
-        int64_t column = 0;
-        for (; column + 2 * LANES <= wide; column += 2 * LANES)
-            multiply_some_tiles<2>(x + r * pairs, some, pairs, panel + column, wide, out + r * stride + column, stride);
-        if (column < wide)
-            multiply_some_tiles<1>(x + r * pairs, some, pairs, panel + column, wide, out + r * stride + column, stride);
+        const auto *left = static_cast<const int32_t *>(x) + r * x_stride;
+        for (int64_t column = 0; column < outputs; column += 2 * LANES) {
+            const int32_t *right = panel + column;
+            int32_t *sums = out + r * out_stride + column;
+            const bool two = column + LANES < outputs;
+            if (rows - r > TILE_ROWS) {
+                if (two)
+                    multiply_tiles<integers, 2, 2>(left, x_stride, factors, right, panel_stride, sums, out_stride);
+                else
+                    multiply_tiles<integers, 2, 1>(left, x_stride, factors, right, panel_stride, sums, out_stride);
+            } else if (two)
+                multiply_tiles<integers, 1, 2>(left, x_stride, factors, right, panel_stride, sums, out_stride);
+            else
+                multiply_tiles<integers, 1, 1>(left, x_stride, factors, right, panel_stride, sums, out_stride);
+        }
     }
 }
 
 #else
 
 inline bool tiles_allowed() { return false; }
+
+struct TileShapes {};
+
+template <bool integers>
+void multiply_by_tiles(const void *, int64_t, int64_t, int64_t, const int32_t *, int64_t, int64_t, int32_t *, int64_t) {}
 
 #endif

@@ -6,7 +6,8 @@
 The parent (`command` and the experiments) computes nothing. It tells one worker after the other to make one call and to
 say how long it took (`pipe`, `worker`). So all systems see the same machine in each round.
 
-    bare, sharing, latency, libraries, cuda    the experiments: `measure_…` in the parent, `build_…` in workers
+    bare, precisions, sharing,
+    latency, libraries, cuda                   the experiments: `measure_…` in the parent, `build_…` in workers
     peers/                                     other libraries, built in workers
     material                                   weights, images and tasks that all share; our engine over them
     report                                     goals, tables and figures

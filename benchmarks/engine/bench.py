@@ -41,6 +41,15 @@ PEERS = {
     "timm_compiled": Peer(f"{_PEERS}.timm:build_compiled"),
     "onnxruntime": Peer(f"{_PEERS}.timm:build_onnxruntime"),
     "openvino": Peer(f"{_PEERS}.timm:build_openvino"),
+    "openvino_bf16": Peer(f"{_PEERS}.timm:build_openvino", {"precision": "bf16"}),
+    "timm_bf16": Peer(f"{_PEERS}.timm:build_eager", {"precision": "bf16"}),
+    **{
+        f"openvino_{network}_{precision}_1": Peer(
+            f"{_PEERS}.timm:build_openvino", {"network": network, "precision": precision, "batch": 1}
+        )
+        for network in ("swin", "nano")
+        for precision in ("fp32", "bf16")
+    },
     "peft": Peer(f"{_PEERS}.peft:build"),
     "adapterhub": Peer(f"{_PEERS}.adapterhub:build"),
     "full_models": Peer(f"{_PEERS}.timm:build_full_models"),
@@ -62,6 +71,7 @@ class Bench:
         threads: of every system.
         quick: smaller networks, fewer tasks and fewer swaps, to see that everything works.
         pythons: by peer, the interpreter of an environment of its own.
+        data: a folder for each data set of the bundled tasks, as for `training.bundled`; None where there are none.
     """
 
     folder: Path
@@ -69,6 +79,7 @@ class Bench:
     threads: int
     quick: bool
     pythons: Mapping[str, str]
+    data: Path | None = None
 
     def ours(self, builder: str, options: Mapping[str, object], *, setting: str = "default") -> Worker:
         """A worker of ours; `builder` is `module:function` of this package."""

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import quiet
-from benchmarks.engine import bare, cuda, latency, libraries, sharing
+from benchmarks.engine import bare, cuda, latency, libraries, precisions, sharing
 from benchmarks.engine.bench import PEERS, SETTINGS, Bench, Found
 from benchmarks.engine.material import make
 from benchmarks.engine.pipe import WorkerError
@@ -28,6 +28,9 @@ MEASURES: dict[str, Callable[[Bench, Found], None]] = {
     "swap": latency.measure_swap,
     "start": latency.measure_start,
     "cuda": cuda.measure_cuda,
+    "precisions": precisions.measure_precisions,
+    "batch1": precisions.measure_batch1,
+    "losses": precisions.measure_losses,
     "adapterhub": libraries.measure_adapterhub,
 }
 
@@ -43,6 +46,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--force", action="store_true", help="measure even on a loaded machine")
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, help="these experiments (default: all)")
     parser.add_argument("--threads", type=int, default=2, help="of every system (default: 2)")
+    parser.add_argument("--data", type=Path, help="data sets of the bundled tasks, to see what lower precision costs")
     parser.add_argument("--rounds", type=int, help=f"interleaved, at least {LEAST_ROUNDS} (default: {ROUNDS})")
     parser.add_argument(
         "--peer-python", action="append", default=[], type=_assignment, metavar="NAME=PATH", help="a peer's interpreter"
@@ -67,7 +71,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, object], Found]:
     found, chosen, where = Found(), options.only or EXPERIMENTS, context(PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder), quick=options.quick)
-        bench = Bench(Path(folder), options.rounds, options.threads, options.quick, dict(options.peer_python))
+        pythons = dict(options.peer_python)
+        bench = Bench(Path(folder), options.rounds, options.threads, options.quick, pythons, options.data)
         for name in chosen:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
             try:

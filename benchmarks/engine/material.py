@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import timm
@@ -24,13 +24,13 @@ from adapters_store import SiteArrays, TaskAdapter
 from backbone import Backbone, adapt, flatten, kernels
 from backbone.memory import keep_large_blocks
 from benchmarks.engine.peers.timm import load, load_vit
-from benchmarks.engine.pipe import FULL, IMAGES, QUICK, SWIN, VIT, VIT_WEIGHTS, WEIGHTS, Job
+from benchmarks.engine.pipe import FULL, IMAGES, NANO_WEIGHTS, QUICK, SIDE, SWIN, VIT, VIT_WEIGHTS, WEIGHTS, Job
 from benchmarks.synthetic import SCALE, manifest_of
 from service.engine import Engine, Resident
 from service.engine.planning import Plan, plan
 from service.engine.runtime import Runtime, TorchRuntime
 
-SIDE, MOST_IMAGES = 224, 64
+MOST_IMAGES = 64
 CLASSES = 10
 NOISE = 0.05  # added to all weights: a bias of zero would hide that it was not copied
 
@@ -40,6 +40,7 @@ def make(folder: Path, *, quick: bool) -> None:
     generator, sizes = torch.Generator().manual_seed(0), QUICK if quick else FULL
     networks: dict[str, tuple[str, dict[str, Any]]] = {
         WEIGHTS: (SWIN, sizes.swin),
+        NANO_WEIGHTS: (SWIN, sizes.nano),
         VIT_WEIGHTS: (VIT, {"depth": sizes.vit_depth}),
     }
     for file, (name, size) in networks.items():
@@ -149,20 +150,24 @@ class Opened:
 
 def open_engine(job: Job) -> Opened:
     """An engine over Swin with the shared weights and this job's threads."""
-    return open_over(plain_backbone(job))
+    return open_over(plain_backbone(job), job)
 
 
 def open_vit(job: Job) -> Opened:
     """An engine over the ViT, likewise."""
-    return open_over(flatten(VIT, load_vit(job)))
+    return open_over(flatten(VIT, load_vit(job)), job)
 
 
-def open_over(backbone: Backbone) -> Opened:
-    """An engine over a network, with our kernels and a process that keeps its memory, as in the server."""
+def open_over(backbone: Backbone, job: Job) -> Opened:
+    """An engine over a network, with our kernels and a process that keeps its memory, as in the server.
+
+    It computes in the job's precision, which is fp32 unless the job names another.
+    """
+    precision = next(each for each in get_args(kernels.Precision) if each == job.text("precision", "fp32"))
     keep_large_blocks()
     folder = kernels.default_folder()
     kernels.build_missing(folder)  # as the server does
-    runtime, compiled = TorchRuntime(backbone), kernels.load(backbone, folder)
+    runtime, compiled = TorchRuntime(backbone), kernels.load(backbone, folder, precision=precision)
     runtime.use(compiled)
     return Opened(Engine(backbone, runtime), runtime, compiled.compiled)
 

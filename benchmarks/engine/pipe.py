@@ -27,7 +27,9 @@ import numpy as np
 
 Call = Callable[[], object]  # computes once; returns an array, a tensor, or what `as_array` makes one of
 # Files of the folder: two networks, images, and weights that our workers write for peers.
-WEIGHTS, VIT_WEIGHTS, IMAGES = "weights.safetensors", "vit.safetensors", "images.npy"
+WEIGHTS, NANO_WEIGHTS, VIT_WEIGHTS = "weights.safetensors", "nano.safetensors", "vit.safetensors"
+IMAGES = "images.npy"
+SIDE, NANO_SIDE = 224, 64  # of images, in pixels
 HEADS, VIT_ADAPTERS = "heads.npz", "vit_adapters.npz"
 SWIN, VIT = "swin_tiny_patch4_window7_224", "vit_small_patch16_224"  # timm's names
 
@@ -44,6 +46,16 @@ class Sizes:
     def swin(self) -> dict[str, Any]:
         """As arguments of timm's Swin, and of Hugging Face's."""
         return {"embed_dim": self.embed_dim, "depths": list(self.depths)}
+
+    @property
+    def nano(self) -> dict[str, Any]:
+        """Likewise, of a Swin of the bundled backbone's shape."""
+        shape = {"img_size": NANO_SIDE, "window_size": 4, "embed_dim": self.embed_dim // 2, "depths": list(self.depths)}
+        return {
+            **shape,
+            "num_heads": (2, 4, 8, 16),
+            "pretrained_cfg_overlay": {"input_size": (3, NANO_SIDE, NANO_SIDE)},
+        }
 
     @property
     def stages(self) -> list[int]:
@@ -81,9 +93,24 @@ class Job:
         """A file of the shared material."""
         return Path(self.folder) / name
 
+    @property
+    def nano(self) -> bool:
+        """Whether the Swin is one of the bundled backbone's shape, instead of Swin-T."""
+        return self.text("network", "swin") == "nano"
+
+    @property
+    def side(self) -> int:
+        """Height and width of images, in pixels."""
+        return NANO_SIDE if self.nano else SIDE
+
+    @property
+    def passes(self) -> int:
+        """Forward passes in a call that is timed."""
+        return self.number("passes") if "passes" in self.options else 1
+
     def images(self, count: int | None = None, *, name: str = IMAGES) -> np.ndarray:
         """The first `count` images: float32 (B, 3, H, W), normalised."""
-        return np.ascontiguousarray(np.load(self.path(name))[:count])
+        return np.ascontiguousarray(np.load(self.path(name))[:count, :, : self.side, : self.side])
 
     def number(self, option: str) -> int:
         """An option that must be an integer."""
@@ -115,6 +142,17 @@ class Calls:
 
     calls: Mapping[str, Call]
     facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def repeated(call: Call, passes: int) -> Call:
+    """A call that makes `call` so many times: a single short one would be lost in the noise."""
+
+    def all_of_them() -> object:
+        for _ in range(passes):
+            answer = call()
+        return answer
+
+    return all_of_them
 
 
 def as_array(value: object) -> np.ndarray:

@@ -101,8 +101,10 @@ def running(name: str, scene: Scene, plan: Plan, *, python: str = sys.executable
 
 
 def command(name: str) -> Sequence[str]:
-    """The command: the real `mimi serve`, or a peer's module."""
-    return ["-m", "mimi", "serve"] if name == "ours" else ["-m", f"benchmarks.serving.peers.{name}"]
+    """The command: the real `mimi serve`, in the precision of its peers, or a peer's module."""
+    if name == "ours":
+        return ["-m", "mimi", "serve", "--precision", "fp32"]
+    return ["-m", f"benchmarks.serving.peers.{name}"]
 
 
 def free_port() -> int:

@@ -1,10 +1,15 @@
 """Ways to lay out the adapters of a mixed batch, on the CPU: each task at its exact width, padded, all in one product.
 
-Every site of the bundled backbone in turn, one image a row; what is timed is the adapters alone. The three give the
-same numbers. *Exact* is two products for each task on its rows. *Padded* takes each row's matrices out of a bank
-whose slots are as wide as the widest task, for one batched product; that is the layout for CUDA, where a launch costs
-more than what it multiplies in vain. *Together* multiplies every row by the neurons of all tasks and masks those of
-others. What serves on a CPU is exact inside our kernels: what that takes is the network with adapters less the bare.
+Every site of the bundled backbone in turn, one image a row. Only the adapters are timed. All three give the same
+numbers:
+
+- *Exact* is two products for each task on its rows.
+- *Padded* takes each row's matrices from a bank whose slots are as wide as the widest task, for one batched product.
+  That is the layout for CUDA, where a launch costs more than the padding.
+- *Together* multiplies every row by the neurons of all tasks and masks those of others.
+
+On a CPU the server computes the exact layout inside our kernels. Its time is that of the network with adapters less
+that of the bare network.
 
     python -m benchmarks studies.layouts --json layouts.json
 """

@@ -1,7 +1,7 @@
-"""The cost in accuracy and the gain in time of bfloat16 products on this processor, for every bundled task.
+"""The cost in accuracy and the gain in time of bfloat16 and int8 products on this processor, for every bundled task.
 
-It computes the same sub-layers and adapters in three ways, as `mimi serve` does on a CPU: with PyTorch's operators,
-with our kernels, and with these and `--precision bf16`. The last one rounds the factors of products with the backbone's
+It computes the same network and adapters in four ways, as `mimi serve` does on a CPU: with PyTorch's operators, with
+our kernels, and with these and `--precision bf16` or `int8`. These round the factors of products with the backbone's
 weights.
 
     python -m benchmarks studies.lowered --data DIR --json lowered.json
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,14 @@ from torch import Tensor
 from adapters_store.bundled import bundled_tasks
 from backbone import Backbone, load_backbone
 from backbone.backend import Backend, ModuleBackend
-from backbone.kernels import build_missing, default_folder, load, multiplies_bf16
+from backbone.kernels import build_missing, default_folder, load, multiplies
 from benchmarks.measure import context, interleave, ratios, write_json
 from benchmarks.studies.int8 import accuracy, images_of, parsed
 from training.export import from_file
 from training.model import AdaptedModel
 
 PACKAGES = ("torch", "numpy")
-MODULES, FP32, BF16 = "operators", "fp32", "bf16"
+MODULES, FP32, BF16, INT8 = "operators", "fp32", "bf16", "int8"
 BATCH = 64  # images, where labels are compared
 
 
@@ -42,7 +43,8 @@ def ways(backbone: Backbone) -> dict[str, Backend]:
     return {
         MODULES: ModuleBackend(backbone),
         FP32: load(backbone, folder),
-        BF16: load(backbone, folder, bf16=True),
+        BF16: load(backbone, folder, precision="bf16"),
+        INT8: load(backbone, folder, precision="int8"),
     }
 
 
@@ -51,7 +53,7 @@ def logits_of(model: AdaptedModel, way: Backend, images: Tensor) -> Tensor:
     """(B, K) of normalised images (B, 3, H, W)."""
     rows, backbone = slice(0, len(images)), model.backbone
     live = {site: [(adapter.weights, rows)] for site, adapter in model.live.items()}
-    x = way.advance(backbone.embed(images), 0, len(backbone.sites), live)
+    x = way.advance(way.embed(images), 0, len(backbone.sites), live)
     logits: Tensor = model.head(backbone.pool(x))
     return logits
 
@@ -74,7 +76,7 @@ def latency(
     torch.set_num_threads(threads)
     calls = {name: partial(logits_of, model, way, images) for name, way in found.items()}
     times = interleave(calls, rounds=rounds)
-    against = {name: asdict(ratios(times[name].seconds, times[MODULES].seconds)) for name in (FP32, BF16)}
+    against = {name: asdict(ratios(times[name].seconds, times[MODULES].seconds)) for name in (FP32, BF16, INT8)}
     raw = {name: asdict(each) for name, each in times.items()}
     return {"threads": threads, "batch": len(images), "against_operators": against, "times": raw}
 
@@ -99,24 +101,41 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     return {"benchmark": "lowered", "quick": options.quick, **context(PACKAGES), "tasks": tasks, "latency": timed}
 
 
+def losses(data: Path, *, quick: bool) -> dict[str, dict[str, float]]:
+    """By task and precision: percentage points of accuracy against fp32 that the bundled tasks lose on test images.
+
+    Args:
+        data: one folder for each data set, as for `training.bundled`.
+        quick: some of the images are enough.
+    """
+    backbone, lost = load_backbone(), {}
+    found = ways(backbone)
+    for task, adapter in bundled_tasks().items():
+        _, test = images_of(task, data, backbone, quick)
+        images = backbone.preprocessing.normalize(test.pixels)
+        judged = judge(task, from_file(adapter, backbone).eval(), found, images, test.targets)
+        top1 = {name: variant["top1"] for name, variant in judged["variants"].items()}
+        lost[task] = {name: 100 * (top1[FP32] - top1[name]) for name in (BF16, INT8)}
+    return lost
+
+
 def report(result: Mapping[str, Any]) -> Iterator[str]:
     """The figures as lines of two tables."""
-    yield f"| task | images | {FP32} | {BF16} | same label | largest difference of a logit |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for each in result["tasks"]:
-        lowered = each["variants"][BF16]
+    yield f"| task | images | {FP32} | in | top-1 | same label | largest difference of a logit |"
+    yield "|---|---:|---:|---|---:|---:|---:|"
+    for each, name in product(result["tasks"], (BF16, INT8)):
+        lowered = each["variants"][name]
         yield (
-            f"| {each['task']} | {each['images']} | {each['variants'][FP32]['top1']:.4f} | {lowered['top1']:.4f} "
-            f"(-{lowered['lost']} +{lowered['won']}) | {lowered['same_label']:.4f} "
-            f"| {each['largest_difference'][BF16]:.2g} |"
+            f"| {each['task']} | {each['images']} | {each['variants'][FP32]['top1']:.4f} | {name} "
+            f"| {lowered['top1']:.4f} (-{lowered['lost']} +{lowered['won']}) | {lowered['same_label']:.4f} "
+            f"| {each['largest_difference'][name]:.2g} |"
         )
     yield ""
-    yield f"| threads | images | {MODULES}, ms | {FP32} | {BF16} |"
-    yield "|---:|---:|---:|---:|---:|"
+    yield f"| threads | images | {MODULES}, ms | {FP32} | {BF16} | {INT8} |"
+    yield "|---:|---:|---:|---:|---:|---:|"
     for it in result["latency"]:
-        cells = (
-            "{median:.2f} ({low:.2f} … {high:.2f})".format(**it["against_operators"][name]) for name in (FP32, BF16)
-        )
+        ratios_of = it["against_operators"]
+        cells = ("{median:.2f} ({low:.2f} … {high:.2f})".format(**ratios_of[name]) for name in (FP32, BF16, INT8))
         milliseconds = 1e3 * float(np.median(it["times"][MODULES]["seconds"]))
         yield f"| {it['threads']} | {it['batch']} | {milliseconds:.1f} | {' | '.join(cells)} |"
 
@@ -130,7 +149,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write the JSON file, print the tables; 1 where the processor does not multiply bfloat16."""
     options = parse(arguments)
-    if not multiplies_bf16():
+    if not multiplies("bf16"):
         print("this processor has no AVX-512 BF16", file=sys.stderr)
         return 1
     result = run(options)

@@ -1,6 +1,6 @@
 """`mimi bench`: how fast tasks are answered, by an engine in this process or by a server.
 
-It is a quick look at one machine. What the project claims is measured by `benchmarks/`, with peers and spread.
+It is a quick look at one machine. `benchmarks/` measures the project's claims, with peers and spread.
 """
 
 import asyncio

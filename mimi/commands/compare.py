@@ -96,7 +96,7 @@ def _print_cells(rows: "Sequence[Row]", *, json: bool) -> None:
 
 
 def _print_plan(parts: "Sequence[BackbonePlan]", request: CompareRequest, *, json: bool) -> None:
-    """What would train on every backbone, what that costs, and what is missing."""
+    """Print the planned trainings of every backbone, their cost, and missing data."""
     from training.compare.command import device_name
 
     device, complete = device_name(request), all(part.complete for part in parts)

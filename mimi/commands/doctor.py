@@ -20,7 +20,7 @@ import typer
 
 from mimi.commands.serve import ConfigFile
 from mimi.parameters import Json
-from mimi.terminal import BOLD, GREEN, RED, YELLOW, print_json, progress, styled
+from mimi.terminal import BOLD, GREEN, RED, YELLOW, hanging, print_json, progress, styled
 
 if TYPE_CHECKING:
     from backbone import Backbone
@@ -39,11 +39,11 @@ _MARKS = {"ok": ("ok", GREEN), "note": ("note", YELLOW), "wrong": ("WRONG", RED)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, what is there, and what to do about it.
+    """The result of one check, and the next step.
 
     Attributes:
         verdict: ok; note: it works, but could be better; wrong: something does not work.
-        next_step: a command or an action; empty where nothing is to be done.
+        next_step: a command or an action; empty if nothing is to be done.
     """
 
     topic: str
@@ -59,8 +59,8 @@ def doctor(
 ) -> int:
     """Find what is wrong with this machine, and say what to do; 1 if something is wrong.
 
-    Looks at Python and packages, PyTorch and CUDA, the compiler and the kernels with their speed, ONNX Runtime, image
-    formats, and at what a server would use: settings, store, port, folders and limits. It changes nothing.
+    It checks Python and packages, PyTorch and CUDA, the compiler, the kernels and their speed, ONNX Runtime and image
+    formats. Of a server it checks settings, store, port, folders and limits. It changes nothing.
     """
     checks: Sequence[Callable[[], Iterator[Finding]]] = (
         _python,
@@ -90,9 +90,10 @@ def _show(findings: Sequence[Finding]) -> None:
     column = max(len(finding.topic) for finding in findings) + 2
     for finding in findings:
         word, style = _MARKS[finding.verdict]
-        print(f"{styled(f'{word:5}', style)}  {finding.topic:{column}}{finding.detail}")
+        print(f"{styled(f'{word:5}', style)}  {finding.topic:{column}}{hanging(finding.detail, 7 + column)}")
         if finding.next_step:
-            print(f"{'':7}{'':{column}}{styled('next:', BOLD)} {finding.next_step}")
+            step = hanging(finding.next_step, 13 + column)
+            print(f"{'':7}{'':{column}}{styled('next:', BOLD)} {step}")
 
 
 def _found(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -259,7 +260,7 @@ def _settings(config: Path | None) -> "Settings | None":
 
 
 def _server(config: Path | None) -> Iterator[Finding]:
-    """What a server would use."""
+    """The settings, store, port, folders and limits of a server."""
     from mimi.commands.serve import read
     from service.errors import SettingsError
 

@@ -21,7 +21,7 @@ INT8_TOLERANCE = 0.1  # finds a broken model; only test images show what int8 co
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What to write.
+    """The options of `mimi export`.
 
     Attributes:
         shared: the backbone alone, with adapters and head as inputs.

@@ -150,7 +150,7 @@ def _facts(manifest: "Manifest") -> dict[str, Any]:
 
 
 def _saved(manifest: "Manifest") -> int | None:
-    """FLOPs of an image that pruning saved; None where the backbone is not known here."""
+    """FLOPs of an image that pruning saved; None if the backbone is not known here."""
     from backbone import BackboneError, adapter_flops, load_backbone
 
     try:

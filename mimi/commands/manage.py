@@ -1,6 +1,6 @@
-"""What is published on a server: `mimi publish`, `tasks`, `versions`, `alias`, `rollback` and `delete`.
+"""Manages the tasks of a server: `mimi publish`, `tasks`, `versions`, `alias`, `rollback` and `delete`.
 
-A change that somebody else's change has overtaken is refused by the server: each carries the generation that was seen.
+Each change carries the generation that was seen. So the server refuses it if somebody else was faster.
 """
 
 import re
@@ -70,6 +70,7 @@ def publish(
 def tasks(
     server: Server,
     task: Annotated[str | None, typer.Argument(metavar="TASK", help="show this one, with its neurons")] = None,
+    prefix: Annotated[str, typer.Option("--prefix", metavar="TEXT", help="list those whose id begins so")] = "",
     json: Json = False,
 ) -> int:
     """List the tasks of a server, or show one of them."""
@@ -78,7 +79,7 @@ def tasks(
     with server.client() as client:
         if task is not None:
             return _show_task(client.task(task), json=json)
-        found = client.tasks()
+        found = client.tasks(prefix=prefix)
     if json:
         print_json(found.model_dump(mode="json"))
         return 0
@@ -153,8 +154,8 @@ def alias(
         if name is None:
             listed = client.aliases(task).aliases
         elif delete:
-            client.delete_alias(task, name, generation=client.task(task).generation)
-            print(f"{task}: alias {name} is deleted")
+            left = client.delete_alias(task, name, generation=client.task(task).generation)
+            print_json({"deleted": name, "generation": left}) if json else print(f"{task}: alias {name} is deleted")
             return 0
         elif target:
             seen = client.task(task).generation

@@ -1,4 +1,4 @@
-"""The commands of whoever runs a server: `mimi serve`, `mimi config` and `mimi compile`.
+"""The commands for operators: `mimi serve`, `mimi config` and `mimi compile`.
 
 Serve and config take an option for each setting; the options are made from `service.settings`. Keys have no option,
 because other users of a machine can read its command lines.
@@ -39,6 +39,16 @@ _SECTIONS = {  # the first setting of each section, and the section's title
 class SettingOptions:
     """An option for each setting that is not secret, from `service.settings`: text, default, unit and variable."""
 
+    @property
+    def note(self) -> str:
+        """The settings that have no option."""
+        from service.configuration import variable
+        from service.settings import Settings
+
+        secrets = {variable(name): field.description for name, field in Settings.model_fields.items() if secret(field)}
+        listed = "\n\n".join(f"{name}: {text}" for name, text in secrets.items())
+        return f"By variable or file only, because others can read a command line:\n\n{listed}"
+
     def parameters(self) -> Sequence[inspect.Parameter]:
         """See `mimi.parameters.Group`."""
         from service.configuration import variable
@@ -68,8 +78,6 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", hel
 def serve(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = None) -> int:
     """Serve every task of a store over one resident backbone, until stopped; then finish what is under way.
 
-    Keys have no option, because others can read a command line: MIMI_PREDICT_KEY, MIMI_MANAGE_KEY, MIMI_METRICS_KEY.
-
     Exit status: 0 stopped by a signal, 1 could not start, 2 refused its settings, 3 the engine died: start again.
     """
     from service.errors import SettingsError
@@ -86,7 +94,7 @@ def serve(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = No
 def config(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = None, json: Json = False) -> int:
     """Print the settings that `mimi serve` would run with, and where each came from; 2 if it would refuse them.
 
-    What is printed is a file that `--config` reads. Secrets are masked and commented out.
+    The output is a file that `--config` reads. Secrets are masked and commented out.
     """
     from service.errors import SettingsError
 
@@ -166,7 +174,7 @@ def secret(field: "FieldInfo") -> bool:
 
 
 def unit(field: "FieldInfo") -> str:
-    """The unit of a setting; empty where it has none."""
+    """The unit of a setting; empty if it has none."""
     from service.settings import Unit
 
     return next((item.name for item in field.metadata if isinstance(item, Unit)), "")

@@ -1,4 +1,4 @@
-"""`mimi store check|repair|copy|backup|restore`: look after the place where the versions of all tasks are kept."""
+"""`mimi store check|repair|copy|backup|restore`: maintain the store of all versions."""
 
 import json as json_
 from pathlib import Path

@@ -48,7 +48,7 @@ def _document(trained: "Trained") -> dict[str, Any]:
     return {
         "task": trained.task,
         "file": str(trained.out),
-        "report": str(trained.report),
+        "report": None if trained.report is None else str(trained.report),
         "exported": trained.outcome.exported,
         "sizes": [asdict(result) for result in trained.outcome.results],
         "linear_probe": dict(trained.probe),

@@ -1,1 +1,1 @@
-"""What `mimi demo` does: a server, a training, an upload, and many questions, each step in a module."""
+"""The steps of `mimi demo`: a server, a training, an upload, and many questions, each in a module."""

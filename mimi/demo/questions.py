@@ -28,7 +28,7 @@ _NAMED = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})=(.+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One image for one task; `expected` is None where no label of the task fits."""
+    """One image for one task; `expected` is None if no label of the task fits."""
 
     task: str
     image: str  # its name, for people
@@ -51,7 +51,7 @@ class Reply:
 
     @property
     def right(self) -> bool | None:
-        """Whether the expected label was predicted; None where no label is expected."""
+        """Whether the expected label was predicted; None if no label is expected."""
         return None if self.question.expected is None else self.predicted == self.question.expected
 
 

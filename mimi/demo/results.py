@@ -1,4 +1,4 @@
-"""What came of the demo: a table of answers, a table of tasks, and checks, each one sentence with a verdict.
+"""The results of the demo: a table of answers, a table of tasks, and checks, each one sentence with a verdict.
 
 Asks and prints nothing.
 """

@@ -4,7 +4,7 @@ A keys file is TOML or JSON. It names each key with its kind and its limits, as 
 
     [[keys]]
     name = "ci"                 # appears in logs
-    kind = "manage"             # predict, manage or metrics
+    kind = "manage"             # predict, manage, metrics or feedback
     sha256 = "0c5e…"            # 64 hex digits, of the key; or: key = "at least 16 characters"
     rate = 5.0                  # requests per second, optional, as burst and concurrency; unset: the server's own
 
@@ -45,7 +45,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
-    kind: Literal["predict", "manage", "metrics"]
+    kind: Literal["predict", "manage", "metrics", "feedback"]
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     key: Key | None = None
     rate: float | None = Field(default=None, ge=0, allow_inf_nan=False, strict=True)
@@ -180,6 +180,7 @@ class Keyring:
             (Scope.PREDICT, settings.predict_key),
             (Scope.MANAGE, settings.manage_key),
             (Scope.METRICS, settings.metrics_key),
+            (Scope.FEEDBACK, settings.feedback_key),
         ]
         return [
             NamedKey(f"{kind.value}_key", kind, digest_of(key.get_secret_value()), self._limits)

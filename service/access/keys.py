@@ -1,4 +1,4 @@
-"""Named keys of three kinds, compared in constant time. Knows no routes and no files."""
+"""Named keys of four kinds, compared in constant time. Knows no routes and no files."""
 
 import hashlib
 import hmac
@@ -15,17 +15,20 @@ class Scope(Enum):
     PREDICT = "predict"
     MANAGE = "manage"
     METRICS = "metrics"
+    FEEDBACK = "feedback"
 
 
 _OPENS: Mapping[Scope, frozenset[Scope]] = {
     Scope.PREDICT: frozenset({Scope.PREDICT}),
     Scope.MANAGE: frozenset(Scope),
     Scope.METRICS: frozenset({Scope.METRICS}),
+    Scope.FEEDBACK: frozenset({Scope.FEEDBACK}),
 }
 _REFUSALS: Mapping[Scope, str] = {
     Scope.PREDICT: "this key may not read or predict",
     Scope.MANAGE: "this key may not upload, download, change or delete",
     Scope.METRICS: "this key may not read metrics",
+    Scope.FEEDBACK: "this key may not add, read or delete corrections",
 }
 
 

@@ -155,6 +155,7 @@ class Client:
     task_page = _sent(task_calls.task_page)
     task = _sent(task_calls.task)
     upload = _sent(task_calls.upload)
+    add_class = _sent(task_calls.add_class)
     describe = _sent(task_calls.describe)
     delete_task = _sent(task_calls.delete_task)
     version_page = _sent(version_calls.version_page)

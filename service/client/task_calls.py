@@ -3,7 +3,7 @@
 import json
 
 from service.client.calls import Call, Repeat, Reply, document
-from service.client.inputs import File, checksum, precondition, read_file, task_path
+from service.client.inputs import File, Images, checksum, encoded, precondition, read_file, task_path
 from service.schemas import MOST_LISTED, Health, TaskDetail, TaskList, UploadAnswer
 
 
@@ -65,6 +65,36 @@ def upload(
     kind = {"Content-Type": "application/octet-stream"}
     headers = {**kind, **checksum(data, sha256), **precondition(generation)}
     return Call("PUT", task_path(name), document(UploadAnswer), query=(*chosen, *quiet), headers=headers, content=data)
+
+
+def add_class(
+    name: str,
+    label: str,
+    images: Images,
+    *,
+    activate: bool = True,
+    dry_run: bool = False,
+    generation: int | None = None,
+) -> Call[UploadAnswer]:
+    """Add a class to a task in closed form; the result is its next version, which answers when this returns.
+
+    Args:
+        name: the task's id.
+        label: of the new class.
+        images: of that class alone, two at least.
+        activate: point the live alias at the new version.
+        dry_run: have everything checked, and nothing published.
+        generation: the task's, as last seen: Conflict if it has changed since.
+
+    Raises:
+        InvalidArgument: this is no task id, or there is no image.
+        OSError: a file cannot be read.
+    """
+    options = (*((("dry_run", "true"),) if dry_run else ()), *(() if activate else (("activate", "false"),)))
+    query = (("label", label), *options)
+    shape, headers, again = document(UploadAnswer), precondition(generation), repeat(generation)
+    path = f"{task_path(name)}/classes"
+    return Call("POST", path, shape, query=query, headers=headers, images=encoded(images), repeat=again)
 
 
 def describe(name: str, text: str, *, generation: int | None = None) -> Call[TaskDetail]:

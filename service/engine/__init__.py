@@ -1,14 +1,20 @@
 """The engine: many tasks answered in one forward pass over one frozen backbone. Needs torch, and no web stack.
 
-    engine = Engine(load_backbone())
-    resident = engine.admit(task_adapter, sha256)
-    batcher = Batcher(engine)
-    batcher.start()
-    results = await batcher.submit([Row(resident, pixels)])
+engine = Engine(load_backbone())
+resident = engine.admit(task_adapter, sha256)
+batcher = Batcher(engine)
+batcher.start()
+results = await batcher.submit([Row(resident, pixels)])
 
-`weights` holds one task's weights and checks them, `cache` keeps those of many within a budget, `planning` finds what
-rows share, `runtime` computes (`padded` on a GPU, `onnx_runtime` by ONNX Runtime), `accounting` counts FLOPs, `core`
-puts these together; `queueing` orders rows that wait, `worker` computes them, `batcher` is the asyncio front.
+weights       one task's weights, copied and checked
+cache         the weights of many tasks, within a budget
+planning      the trunks that rows share, and their forks
+runtime       computes a batch; `padded` does on a GPU, `onnx_runtime` with ONNX Runtime
+accounting    FLOPs of each row
+core          the engine, which puts these together
+queueing      the order of queued rows
+worker        the thread that computes them
+batcher       the asyncio front
 """
 
 from service.engine.accounting import Cost
@@ -27,6 +33,7 @@ from service.engine.errors import (
     FeatureMismatch,
     GoldenError,
     GoldenMismatch,
+    GoldenMoved,
     GoldenNotFinite,
     PreprocessingMismatch,
     QueueFull,
@@ -59,6 +66,7 @@ __all__ = [
     "GoldenCheck",
     "GoldenError",
     "GoldenMismatch",
+    "GoldenMoved",
     "GoldenNotFinite",
     "Limits",
     "PreprocessingMismatch",

@@ -56,7 +56,7 @@ def trunk_flops(backbone: Backbone) -> list[int]:
 
 
 def spent_by(tasks: Sequence[Task], images: Sequence[int], trunk: Sequence[int]) -> list[int]:
-    """FLOPs spent on each row of a batch; they add up exactly to the FLOPs that are executed.
+    """FLOPs spent on each row of a batch. Their sum is exactly the number of executed FLOPs.
 
     Args:
         tasks: of each row.
@@ -75,7 +75,7 @@ def spent_by(tasks: Sequence[Task], images: Sequence[int], trunk: Sequence[int])
 
 
 def _share_trunk(spent: list[int], users: Sequence[int], tasks: Sequence[Task], trunk: Sequence[int]) -> None:
-    """Each stretch of an image's trunk is divided among the rows that have not left it; `users` in leaving order."""
+    """Divide each stretch of an image's trunk among the rows that have not left it; `users` in the order of leaving."""
     done = 0
     for left, row in enumerate(users):
         upto = trunk[tasks[row].first_site]

@@ -1,7 +1,7 @@
-"""The asyncio front of the engine: rows in, answers out, with deadlines, cancellation, drain and a watch on the thread.
+"""The asyncio front of the engine: answers rows, with deadlines, cancellation, drain and a watch on the thread.
 
 No batch waits for more rows: an idle engine starts at once, and rows that arrive while it is busy form the next batch.
-Nothing polls. Knows rows; knows no HTTP and no task names.
+Nothing polls. This file knows rows; it knows neither HTTP nor task names.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from service.engine.worker import Limits, Runner, Worker
 
 
 class Phase(Enum):
-    """Life of a batcher."""
+    """The phases of a batcher's life."""
 
     NEW = "not started"
     RUNNING = "running"
@@ -27,7 +27,7 @@ class Phase(Enum):
     DEAD = "dead"
 
     def check(self) -> None:
-        """Raise where no rows are taken.
+        """Raise if no rows are taken in this phase.
 
         Raises:
             Draining, EngineDown: by phase.
@@ -45,7 +45,7 @@ _REFUSALS: dict[Phase, type[EngineError]] = {
 
 
 class Stats(Protocol):
-    """Is told about batches, on the event loop."""
+    """Gets a call for each batch, on the event loop."""
 
     def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
         """A batch of `images` rows of `tasks` distinct adapters took `seconds`; its rows had waited for `waits`."""
@@ -53,7 +53,7 @@ class Stats(Protocol):
 
 
 class Batcher:
-    """Answers rows over one engine, batching whatever waits. All methods belong to one event loop."""
+    """Answers rows with one engine, in batches of queued rows. All methods belong to one event loop."""
 
     _loop: asyncio.AbstractEventLoop  # the one that `start` ran on
 
@@ -69,8 +69,8 @@ class Batcher:
 
         Args:
             engine: computes the batches, in a thread of its own.
-            limits: of queue, batch and patience; the defaults of `Limits` where None.
-            stats: told about each batch.
+            limits: of queue, batch and waiting; None: the defaults of `Limits`.
+            stats: gets a call for each batch.
             on_death: called once, on the event loop, when the engine's thread dies or hangs.
         """
         self._limits, self._stats, self._on_death = limits or Limits(), stats, on_death
@@ -113,7 +113,7 @@ class Batcher:
     async def submit(
         self, rows: Sequence[Row], *, deadline: float | None = None, priority: int = DEFAULT_PRIORITY
     ) -> list[RowResult]:
-        """Answer rows, in their order, however they are batched. Cancelling frees their places.
+        """Answer rows, in their order. Cancelling frees their places in the queue.
 
         Args:
             rows: of any mix of tasks.
@@ -142,7 +142,7 @@ class Batcher:
 
     @contextmanager
     def coming(self, rows: int) -> Iterator[None]:
-        """Announce rows that are being prepared: those that would not fit are refused before work is spent on them.
+        """Announce rows that are being prepared, so that rows that would not fit are refused before that work.
 
         Raises:
             QueueFull: they do not fit beside those that wait and those that others have announced.
@@ -173,10 +173,10 @@ class Batcher:
             raise DeadlineExceeded("the deadline passed before the answer was there") from None
 
     async def drain(self, timeout: float) -> bool:
-        """Refuse new rows, finish what is queued and in flight, end the thread.
+        """Refuse new rows, finish all rows that are queued or in flight, and end the thread.
 
         Returns:
-            Whether everything was finished within `timeout` seconds; what was not fails with Draining.
+            Whether everything was finished within `timeout` seconds. Unfinished rows fail with Draining.
         """
         if not self.healthy:
             return self._phase is not Phase.DEAD
@@ -204,7 +204,7 @@ class Batcher:
             self._stats.on_batch(len(items), len(tasks), done.seconds, waits)
 
     def _die(self, error: BaseException) -> None:
-        """Fail all pending requests and report why; nothing can be computed any more."""
+        """Fail all pending requests with the reason; nothing can be computed any more."""
         if self._phase not in (Phase.RUNNING, Phase.DRAINING):
             return
         self._phase = Phase.DEAD
@@ -218,7 +218,7 @@ class Batcher:
             request.fail(kind(reason))
 
     def _keep_watch(self) -> None:
-        """See to it that a timer runs while somebody waits or a batch is computed; an idle engine has none."""
+        """Keep a timer running while a request waits or a batch is computed; an idle engine has none."""
         if self._watch is None and self.healthy and (self._pending or self._worker.busy_for()):
             self._looked = self._loop.time()
             self._watch = self._loop.call_later(self._step, self._look)

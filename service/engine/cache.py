@@ -1,17 +1,17 @@
-"""The one owner of resident weights: a cache of task adapters by SHA-256, within a budget of bytes.
+"""The owner of all resident weights: a cache of task adapters by SHA-256, within a budget of bytes.
 
-`get` gives what is there, `load` brings what is not, and S3-FIFO decides what leaves. A row of a batch holds its
-task's `Resident` itself. So an evicted task stays whole while work in flight points to it, no pin can leak, and the
-task comes back without a read if it is asked for meanwhile. Knows bytes and hashes; knows neither task names nor
-versions, nor where weights are read from.
+`get` looks a content up, `load` adds it, and S3-FIFO decides which content is evicted. A row of a batch refers to its
+task's `Resident` itself. So an evicted task stays in memory while a row in flight refers to it, and no pin can leak.
+If the task is requested again meanwhile, it comes back without a read. This file knows bytes and hashes. It knows
+neither task names, nor versions, nor the source of weights.
 
-There is no second tier below this one. On the CPU it would lie in the same memory: the same bytes keep more tasks
-ready in a larger budget of one tier, and a read from the store takes 2 ms in a thread of its own. On a GPU this cache
-is itself the tier on the host, and the runtime's bank of slots is the tier on the device (see padded/bank.py).
+There is no second tier below this one. On the CPU it would be in the same memory, where one tier with a larger budget
+keeps more tasks. A read from the store takes 2 ms in a thread of its own. On a GPU this cache is the tier on the host,
+and the runtime's bank is the tier on the device (see padded/bank.py).
 
-Why S3-FIFO: of the policies in cachetools, LRU, FIFO and random replacement lose the whole working set to a scan, and
-LFU keeps yesterday's tasks for ever (hit rate 0.09 after demand moved to other tasks, S3-FIFO 0.91; a scan leaves
-S3-FIFO 0.99 of its working set, and a working set that is one task too large hits 0.93).
+Why S3-FIFO? Of the policies in cachetools, LRU, FIFO and random replacement lose the whole working set to a scan. LFU
+keeps yesterday's tasks for ever: its hit rate is 0.09 after demand moved to other tasks, that of S3-FIFO 0.91. After a
+scan S3-FIFO still has 0.99 of its working set. If the working set is one task too large, 0.93 of its lookups hit.
 Source: Yang et al., FIFO queues are all you need for cache eviction, SOSP 2023.
 """
 
@@ -33,7 +33,7 @@ _PROMOTING_USES = 2  # uses in the small queue that lead to the main queue
 
 @dataclass(frozen=True, slots=True)
 class TierUsage:
-    """What one kind of memory holds now, and what happened in it since the start.
+    """The contents of one kind of memory now, and its hits, misses and evictions since the start.
 
     Attributes:
         tasks: contents held.
@@ -56,7 +56,7 @@ class TierUsage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What is resident: `tasks` and their `nbytes`, and what evicted tasks still occupy for work in flight."""
+    """Resident `tasks` and their `nbytes`, and the memory of evicted tasks that work in flight still uses."""
 
     tasks: int
     nbytes: int
@@ -97,10 +97,10 @@ class Cache:
         Args:
             sha256: hash of the content.
             read: provides it; may raise whatever it likes.
-            evicting: whether other contents may be evicted for it; if not, it is kept only where there is room.
+            evicting: whether other contents may be evicted for it; if not, it is kept only if there is room.
 
         Returns:
-            The content, and whether it is kept here. Of two threads that read it, both get the first one's.
+            The content, and whether it is kept here. If two threads read it, both get the first one's.
         """
         if (found := self.peek(sha256)) is not None:
             return found, True
@@ -113,7 +113,7 @@ class Cache:
             return fresh, self._hold(fresh)
 
     def evict(self, sha256: str) -> int:
-        """Let go of a content on request; returns its bytes, 0 where it is not here.
+        """Evict a content on request; returns its bytes, 0 if it is not here.
 
         Its memory is free once the last row in flight that points to it is answered.
         """
@@ -131,7 +131,7 @@ class Cache:
             self._policy.pin(hashes)
 
     def usage(self) -> TierUsage:
-        """What is held, and what happened."""
+        """The contents now, and the counts since the start."""
         with self._lock:
             pinned = sum(name in self._held for name in self._policy.pinned)
             counts = (self._hits, self._misses, self._evictions)
@@ -143,7 +143,7 @@ class Cache:
             return [resident for name, resident in self._evicted.items() if name not in self._held]
 
     def _hold(self, resident: Resident) -> bool:
-        """Keep a content, whatever must go for it; False where it is larger than the whole budget."""
+        """Keep a content, and evict others for it; False if it is larger than the whole budget."""
         self._held[resident.sha256] = resident
         for name in self._policy.add(resident.sha256, resident.nbytes):
             self._evicted[name] = self._held.pop(name)
@@ -179,7 +179,7 @@ class S3Fifo:
         return name in self._uses
 
     def room_for(self, size: int) -> bool:
-        """Whether so many more bytes fit without an eviction."""
+        """Whether this many more bytes fit without an eviction."""
         return self.nbytes + size <= self.budget
 
     def use(self, name: str) -> None:
@@ -187,7 +187,7 @@ class S3Fifo:
         self._uses[name] = min(_MAX_USES, self._uses[name] + 1)
 
     def add(self, name: str, size: int) -> list[str]:
-        """Keep a new name; returns what is evicted for it: the name itself if it is larger than the whole budget."""
+        """Keep a new name; returns the names evicted for it, or the name itself if it is larger than the budget."""
         if size > self.budget and name not in self.pinned:
             return [name]
         evicted = self._make_room(size)

@@ -1,7 +1,8 @@
-"""The engine: task adapters in, answers to mixed batches out. Owns no thread, knows no queue and no task names.
+"""The engine: it holds task adapters and answers mixed batches. It owns no thread, and knows neither queue nor task
+names.
 
-This file also makes the input of a batch: equal images are found by content, checked, counted once and normalised. An
-image is uint8 (H, W, 3) as preprocessing gives it, or float32 (3, H, W) that a client has normalised.
+This file also makes the input of a batch: it checks images, finds equal ones by content, and normalises them. An image
+is uint8 (H, W, 3) as preprocessing gives it, or float32 (3, H, W) that a client has normalised.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from adapters_store import TaskAdapter
@@ -19,9 +21,10 @@ from adapters_store.artifact import Step, unrecorded
 from backbone import Backbone, Preprocessing, unknown_scores
 from service.engine.accounting import Cost, cost_of, spent_by, trunk_flops
 from service.engine.cache import DEFAULT_BUDGET, Cache, TierUsage, Usage
+from service.engine.errors import GoldenMoved
 from service.engine.planning import plan
 from service.engine.runtime import Runtime, TorchRuntime
-from service.engine.weights import GoldenCheck, Resident, check, resident_of, verify
+from service.engine.weights import GoldenCheck, Resident, check, moved, resident_of, verify
 
 T = TypeVar("T")
 
@@ -57,11 +60,11 @@ class RowResult:
     Attributes:
         logits: float32 (K,).
         features: float32 (F,), the input of the head.
-        flops_spent: executed for this row; what several rows share is divided among them.
-        flops_saved: what pruning saved: against the same task at its initial widths.
-        flops_shared: what sharing saved: spent + shared is what the row costs alone.
+        flops_spent: executed for this row; shared work is divided among the rows that share it.
+        flops_saved: spared by pruning, against the same task at its initial widths.
+        flops_shared: spared by sharing: spent + shared is the cost of the row alone.
         timing: filled in by the batcher.
-        unknown: the unknown score, above 1 where the task does not know such images; None where its file has no rule.
+        unknown: the unknown score, above 1 where the task does not know such images; None if its file has no rule.
     """
 
     logits: np.ndarray
@@ -81,8 +84,8 @@ def is_known(score: float) -> bool:
 class SoundThreads:
     """Runs jobs in the thread that asks, until a lack of memory has spoiled that thread for oneDNN.
 
-    A thread in which oneDNN once had no memory for generated code never gets new code again, although there is memory:
-    the error stays set in the thread. Another thread then computes in its place, and a new one when that is spoiled.
+    If oneDNN once had no memory for generated code, it never generates code in that thread again, even with free
+    memory: the error stays set. Another thread then computes instead, and is replaced when it is spoiled too.
     """
 
     def __init__(self) -> None:
@@ -92,7 +95,7 @@ class SoundThreads:
         """The result of a job.
 
         Raises:
-            MemoryError: oneDNN had none; or whatever the job raises.
+            MemoryError: oneDNN had no memory. Errors of the job are raised too.
         """
         stand_in: ThreadPoolExecutor | None = getattr(self._own, "stand_in", None)
         try:
@@ -117,7 +120,7 @@ class Engine:
 
         Args:
             backbone: float32, on the CPU.
-            runtime: computes the batches; PyTorch on the CPU where None.
+            runtime: computes the batches; None: PyTorch on the CPU.
             budget: most bytes of adapters and heads in the host's memory; a runtime whose device has memory of its own
                 holds a budget there by itself.
         """
@@ -141,8 +144,8 @@ class Engine:
 
         Args:
             sha256: hash of the content.
-            read: gives its weights, as `weights_of` makes them; called only where they are not resident.
-            evicting: whether others may be evicted for it; if not, it becomes resident only where there is room.
+            read: returns its weights, from `weights_of`; called only if they are not resident.
+            evicting: whether others may be evicted for it; if not, it becomes resident only if there is room.
 
         Returns:
             Its weights, and whether they are kept.
@@ -153,7 +156,7 @@ class Engine:
         return resident, kept
 
     def admit(self, adapter: TaskAdapter, sha256: str) -> Resident:
-        """Make a task adapter resident; the one already there is returned where the content is not new.
+        """Make a task adapter resident. If its content is resident already, that one is returned.
 
         Raises:
             AdmissionError: as `weights_of`.
@@ -182,7 +185,7 @@ class Engine:
         `step` runs this check as "golden sample".
 
         Raises:
-            GoldenError: the answer is not the promised one.
+            GoldenError: the answer differs from the golden logits, or `judge` refuses it.
         """
 
         def recompute() -> GoldenCheck:
@@ -194,10 +197,34 @@ class Engine:
             )
 
         with step("golden sample"):
-            return self._threads.run(recompute)
+            found = self._threads.run(recompute)
+            self.judge(adapter, resident)
+        return found
+
+    @property
+    def precision(self) -> str:
+        """What products with frozen weights are computed in: "fp32", "bf16", "fp16" or "int8"."""
+        return self._runtime.precision
+
+    def judge(self, adapter: TaskAdapter, resident: Resident) -> None:
+        """In int8, compare the answer to an adapter's golden image with the golden logits; else do nothing.
+
+        Raises:
+            GoldenMoved: int8 costs this task too much.
+        """
+        if self.precision == "int8" and (why := self.moved(adapter, resident)) is not None:
+            raise GoldenMoved(f"in int8 {why}")
+
+    def moved(self, adapter: TaskAdapter, resident: Resident) -> str | None:
+        """How this engine's answer to the golden image is too far from the golden logits; None where it is not."""
+        return moved(adapter.golden_logits, self._threads.run(lambda: self._golden(adapter, resident)))
+
+    def _golden(self, adapter: TaskAdapter, resident: Resident) -> np.ndarray:
+        pixels = self.backbone.preprocessing.pixels(Image.fromarray(adapter.golden_image))
+        return self.run([Row(resident, pixels)])[0].logits
 
     def evict(self, sha256: str) -> int:
-        """Let go of a task adapter; returns its bytes (0: not resident). Rows in flight keep its weights."""
+        """Evict a task adapter; returns its bytes (0: not resident). Rows in flight keep its weights."""
         return self._cache.evict(sha256)
 
     def pin(self, hashes: Collection[str]) -> None:
@@ -206,12 +233,12 @@ class Engine:
         self._runtime.pin(hashes)
 
     def usage(self) -> Usage:
-        """Tasks and bytes where batches are computed, and what lingers for work in flight."""
+        """Tasks and bytes on the device, and the memory of evicted tasks that rows in flight still use."""
         device, lingering = self.tiers()["device"], self._cache.lingering()
         return Usage(device.tasks, device.nbytes, len(lingering), sum(resident.nbytes for resident in lingering))
 
     def tiers(self) -> Mapping[str, TierUsage]:
-        """What each kind of memory holds: "device", where batches are computed, and "host" where that is another."""
+        """The usage of each kind of memory: "device", where batches are computed, and "host" if that is another."""
         host, device = self._cache.usage(), self._runtime.usage()
         return {"device": host} if device is None else {"device": device, "host": host}
 
@@ -288,7 +315,7 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def stage(preprocessing: Preprocessing, images: Sequence[np.ndarray]) -> Tensor:
-    """Normalise what is not normalised yet -> float32 (B, 3, H, W).
+    """Normalise images that are not normalised yet -> float32 (B, 3, H, W).
 
     Raises:
         ValueError: no image, or one of another shape or dtype than the backbone reads, or not finite.
@@ -309,7 +336,7 @@ def _normalized(preprocessing: Preprocessing, images: Sequence[np.ndarray]) -> T
 
 
 def _placeholder(image: np.ndarray) -> np.ndarray:
-    """A normalised image as it is; for a raw one, empty room of its normalised shape."""
+    """A normalised image itself; for a raw one, an empty array of its normalised shape."""
     return image if image.dtype == np.float32 else np.empty((3, *image.shape[:2]), np.float32)
 
 

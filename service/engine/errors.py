@@ -1,4 +1,4 @@
-"""Everything the engine can refuse or fail at.
+"""All errors of the engine.
 
     EngineError
     ├── AdmissionError            the task adapter was made for something else than this engine
@@ -8,7 +8,8 @@
     │   └── FeatureMismatch       a head that does not fit the backbone's features
     ├── GoldenError               the task adapter does not give its golden logits
     │   ├── GoldenMismatch        the reference forward disagrees with the golden logits
-    │   └── GoldenNotFinite       this engine's own answer is not a number
+    │   ├── GoldenNotFinite       this engine's own answer is not a number
+    │   └── GoldenMoved           this engine computes in int8, and its answer is too far away
     ├── RequestTooLarge           more images than the queue could ever hold
     ├── DeadlineExceeded          the answer would come too late
     ├── RowFailed                 this row alone made the forward pass fail
@@ -95,6 +96,12 @@ class GoldenNotFinite(GoldenError):
     title = "The engine's own forward gave NaN or infinity for the golden image."
 
 
+class GoldenMoved(GoldenError):
+    """Raised when int8 costs this task too much."""
+
+    title = "In int8 the engine's answer to the golden image is too far from the golden logits, or another label."
+
+
 class RequestTooLarge(EngineError):
     """Raised when a request could never be accepted."""
 
@@ -142,7 +149,7 @@ class Crowded(Unavailable):
     retry_after = 1
 
     def __init__(self, message: str, *, seconds: float = 0.0) -> None:
-        """`seconds`: until then, by the engine's measured pace; 0 where it is not known."""
+        """`seconds`: until then, by the engine's measured pace; 0 if it is not known."""
         super().__init__(message)
         self.retry_after = max(1, math.ceil(seconds))
 

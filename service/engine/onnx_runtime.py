@@ -1,8 +1,8 @@
 """ONNX Runtime as the engine's runtime: one session over one exported backbone, for all tasks.
 
-Adapters and head are inputs of its graph, so a batch is one run for each task, at that task's exact widths, with
-removed sites switched off. Rows of different tasks share no trunk here, and none is reported; a row that is there
-twice is computed once. Needs the packages onnx, to make the graph, and onnxruntime, to compute it.
+Adapters and head are inputs of its graph. So a batch is one run for each task, at that task's exact widths, with
+removed sites switched off. Rows of different tasks share no trunk here, and none is reported. Equal rows are computed
+once. It needs the packages onnx, to make the graph, and onnxruntime, to compute it.
 """
 
 from weakref import WeakKeyDictionary
@@ -29,6 +29,7 @@ class OnnxRuntime(HostMemory):
 
     Attributes:
         shares_trunk: false, as every distinct pair of task and image is a whole forward pass.
+        precision: "fp32" or "int8".
     """
 
     shares_trunk = False
@@ -45,6 +46,7 @@ class OnnxRuntime(HostMemory):
         Raises:
             UnsupportedBackbone: a part of it is not known as ONNX operators.
         """
+        self.precision = "int8" if int8 else "fp32"
         self._sites = range(len(backbone.sites))
         self._removed = {site.index: _removed(site.index, site.dim) for site in backbone.sites}
         self._feeds: WeakKeyDictionary[Resident, Feeds] = WeakKeyDictionary()  # views of the residents' own memory

@@ -1,12 +1,12 @@
-"""How a batch is computed: which rows share what, where they fork, and in which order they lie.
+"""Plans a batch: the trunks that rows share, their forks, and their order in the batch.
 
 Before its task's first live site a row is the bare network on an image, the same for every task: the *trunk*. So each
-different image enters once, and a row is forked off its image's trunk at the output of the sub-layer where the first
-adapter of its task acts. Forked rows lie in front, sorted by where they fork and then by task, and never move again:
-a task's rows are one slice of every activation from its fork on. Trunks that somebody still needs lie behind them.
-A row that is there twice (same task, same image) is computed once.
+different image enters once. A row forks off its image's trunk at its task's first live site, at the output of that
+sub-layer. Forked rows are in front, sorted by their fork and then by task, and never move again. So from its fork on,
+a task's rows are one slice of every activation. Trunks that are still needed come after them. Equal rows (same task,
+same image) are computed once.
 
-Knows tasks as `Resident`s and images as numbers; knows no pixels and no tensors.
+This file knows tasks as `Resident`s and images as numbers; it knows no pixels and no tensors.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ class Plan:
         places: for each given row, where its answer lies when those of all groups are put behind each other.
         groups: one for each task, in the order of their slices.
         live: adapters that act, by site; a site where no row is live is absent.
-        forks: by site, the places of the batch that go on from its output, in their new order; absent where the order
+        forks: by site, the places of the batch that go on from its output, in their new order; absent if the order
             stays. Forks at a site behind the last one are forks of the features.
     """
 

@@ -1,9 +1,9 @@
-"""Rows that wait: the requests they belong to, and which row is next.
+"""Queued rows and their requests, and the choice of the next row.
 
 The next row is found by priority, then by deficit round robin between tasks, then by the earliest deadline. In a round
-each task may spend one quantum: the price in FLOPs of the dearest row seen. What a task does not spend it keeps while
-it has rows waiting. So a task gets its share however many rows it sends and whatever they cost, and a task that comes
-late waits for at most one round. Rounds are ranks in a heap here, so that taking a row needs no walk over all tasks.
+each task may spend one quantum: the cost in FLOPs of the most expensive row seen. A task keeps the rest of its quantum
+while it has rows waiting. So each task gets its share, for any number and cost of its rows. A task that arrives late
+waits for at most one round. Rounds are ranks in a heap here, so taking a row needs no walk over all tasks.
 Source: M. Shreedhar and G. Varghese, Efficient fair queuing using deficit round robin, SIGCOMM 1995.
 
 Plain data structures without locks, threads or clocks of their own; the worker guards them.
@@ -29,7 +29,7 @@ _ROWS_PER_IMAGE = 4  # most rows in a batch for each image of its budget: each r
 
 
 class Request:
-    """Someone who waits for `size` rows: one future, set when the last answer or the first failure arrives.
+    """A request for `size` rows, with one future. It is set by the last answer or by the first failure.
 
     Belongs to the event loop's thread, except `over`, which the worker may ask. Times are monotonic seconds. A request
     holds none of its rows, so the weights they point to are free as soon as the rows are gone.
@@ -51,11 +51,11 @@ class Request:
         self._answers: dict[int, RowResult] = {}
 
     def over(self, now: float) -> bool:
-        """Whether nobody waits any more at time `now`: answered, failed, cancelled or too late."""
+        """Whether the request is over at time `now`: answered, failed, cancelled or too late."""
         return self.future.done() or (self.deadline is not None and self.deadline <= now)
 
     def answer(self, index: int, outcome: Outcome) -> None:
-        """Take the outcome of one row; results come back in the order of the rows, however they were batched."""
+        """Take the outcome of one row. Results keep the order of the rows, in whatever batches they were computed."""
         if isinstance(outcome, Exception):
             self.fail(outcome)
             return
@@ -71,7 +71,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Item:
-    """One queued row; it carries its request, so that losing a request can never strand its batch-mates."""
+    """One queued row. It refers to its request, so that a lost request cannot affect other rows of its batch."""
 
     row: Row
     request: Request
@@ -91,7 +91,7 @@ class Done:
         outcomes: the outcome of each row.
         started: when it began, in monotonic seconds.
         seconds: how long it took.
-        late: rows that were left out, because their answers would have come too late.
+        late: rows that were left out because their answers would have come too late.
     """
 
     outcomes: Sequence[tuple[Item, Outcome]]
@@ -165,7 +165,7 @@ class _Level:
     spent: int = 0  # by the flow that was served last; a new flow starts from there
 
     def lengths(self) -> dict[str, int]:
-        """How many rows of each task wait."""
+        """The number of queued rows of each task."""
         return {task: len(flow.items) for task, flow in self.flows.items()}
 
 
@@ -199,12 +199,12 @@ class FairQueue:
         self._images += request.images
 
     def take(self, budget: int, *, now: float, seconds: Callable[[float], float] = lambda images: 0.0) -> Taken:
-        """Remove a batch of rows that somebody still waits for; rows that nobody waits for are dropped on the way.
+        """Remove and return a batch of rows; rows of requests that are over are dropped.
 
         Args:
             budget: most images in the batch.
             now: monotonic seconds.
-            seconds: how long a batch of so many images takes.
+            seconds: the time of a batch of this many images.
         """
         batch, bulk, late, earliest = list[Item](), Bulk(), list[Item](), float("inf")
         while self._size:
@@ -227,7 +227,7 @@ class FairQueue:
         return Taken(batch, bulk.images, late)
 
     def ahead(self, rows: Sequence[Row], priority: int) -> float:
-        """How many images are taken before the last of these rows: more urgent ones, and other tasks' rounds."""
+        """The number of images that are taken before these rows: more urgent ones, and other tasks' rounds."""
         own = Counter(row.resident.sha256 for row in rows)
         waiting = self._levels[priority].lengths() if priority in self._levels else {}
         rounds = max(waiting.get(task, 0) + count for task, count in own.items())
@@ -236,7 +236,7 @@ class FairQueue:
         return before * self._images / max(1, self._size)
 
     def discard(self, request: Request) -> None:
-        """Free the places of a request that nobody waits for any more."""
+        """Free the places of a request that is over."""
         level = self._levels.get(request.priority)
         flows = level.flows if level is not None else {}
         for task in request.contents & flows.keys():
@@ -257,7 +257,7 @@ class FairQueue:
             heappop(level.order)  # outdated
 
     def _pop(self) -> Item:
-        """Remove what `_next` gives."""
+        """Remove the row that `_next` gives."""
         item, priority = self._next(), min(self._levels)
         level, task = self._levels[priority], item.row.resident.sha256
         flow = level.flows[task]

@@ -1,8 +1,8 @@
-"""What computes a planned batch: the part of the engine that another device or another library replaces.
+"""Computes a planned batch: the part of the engine that another device or another library replaces.
 
-`Runtime` is what the engine asks for; `TorchRuntime` computes on the CPU. There a task's adapter is two products at its
-exact width, on the one slice where its rows lie. Rows without a live adapter at a site are not touched there; a site
-where no row is live is the bare sub-layer; a batch of one task over different images is one slice.
+`Runtime` is the interface; `TorchRuntime` computes on the CPU. There a task's adapter is two products at its exact
+width, on the slice of its rows. At a site, rows without a live adapter are left as they are. A site without live rows
+is the bare sub-layer. A batch of one task over different images is one slice.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -28,6 +28,11 @@ class Runtime(Protocol):
         """Whether rows of other tasks on the same image share what they can; rows of the same task always do."""
         ...
 
+    @property
+    def precision(self) -> str:
+        """Of the factors of products with frozen weights: "fp32", "bf16", "fp16" or "int8"."""
+        ...
+
     def prepare(self, resident: Resident) -> None:
         """A task has become resident: start to copy its weights to the device, if that is not the host itself."""
         ...
@@ -37,7 +42,7 @@ class Runtime(Protocol):
         ...
 
     def usage(self) -> TierUsage | None:
-        """What the device's own memory holds; None where batches read residents in the host's memory."""
+        """The contents of the device's own memory; None if batches read residents in the host's memory."""
         ...
 
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
@@ -65,14 +70,14 @@ class HostMemory:
 
 
 class TorchRuntime(HostMemory):
-    """PyTorch in float32 on the CPU. The backend that computes the sub-layers may be replaced at any time."""
+    """PyTorch on the CPU. The backend that computes stem and sub-layers may be replaced at any time."""
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
         self._backend: Backend = ModuleBackend(backbone)
 
     def use(self, backend: Backend) -> None:
-        """Compute the sub-layers by `backend`, from the next batch on."""
+        """Compute stem and sub-layers by `backend`, from the next batch on."""
         self._backend = backend  # one pointer move: a batch that is being computed keeps the one it began with
 
     @property
@@ -80,10 +85,15 @@ class TorchRuntime(HostMemory):
         """True: the trunk is computed once."""
         return True
 
+    @property
+    def precision(self) -> str:
+        """That of the backend."""
+        return self._backend.precision
+
     @torch.inference_mode()
     def forward(self, images: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
         """As `Runtime.forward`; the trunk that rows share is computed once."""
-        x, sites = self._backbone.embed(images), len(self._backbone.sites)
+        x, sites = self._backend.embed(images), len(self._backbone.sites)
         for start, stop in _stretches(plan, sites):
             x = (
                 self._forked(start, x, plan)

@@ -1,4 +1,4 @@
-"""The weights of one task adapter: copied for computing, checked for shape, and checked against their golden sample.
+"""The weights of one task adapter: copied for computing, checked for shape, and verified by their golden sample.
 
 `Resident` is the form that every runtime reads. `check` compares an adapter with the backbone that this engine serves,
 and `verify` recomputes the adapter's golden sample before it may answer anyone. The golden logits are defined by the
@@ -27,6 +27,7 @@ from service.engine.errors import (
     WidthMismatch,
 )
 
+_MOVED = 0.05  # the most that an engine with rounded factors may be away, likewise
 _TOLERANCE = 1e-3  # of golden outputs, relative to max(1, the largest magnitude)
 
 
@@ -39,9 +40,9 @@ class Resident:
         manifest: what the artifact says of itself.
         sites: adapters of the live sites: `down` (N, M), `up` (M, N). Removed sites are absent.
         head: weight (K, F) and bias (K).
-        first_site: the first live site, where its rows leave the trunk; the number of sites where none is live.
+        first_site: the first live site, at which its rows leave the trunk; the number of sites if none is live.
         cost: FLOPs of one image, alone.
-        known: which features belong to images that the task knows; None where its file does not say.
+        known: which features belong to images that the task knows; None if its file does not say.
         block: one-dimensional; all tensors above are views of it.
     """
 
@@ -63,8 +64,7 @@ class Resident:
 def resident_of(adapter: TaskAdapter, sha256: str, cost: Cost) -> Resident:
     """Copy a task adapter's arrays into one block of float32.
 
-    The block has memory pages of its own: it lives much longer than a batch, and inside the C library's heap it would
-    split the memory that batches use.
+    The block has memory pages of its own. It lives much longer than a batch, and would fragment the C library's heap.
     """
     live = sorted(adapter.sites)
     arrays = [adapter.head_weight, adapter.head_bias]
@@ -104,7 +104,7 @@ def _views(block: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
 
 
 def check(backbone: Backbone, adapter: TaskAdapter, *, step: Step = unrecorded) -> None:
-    """Refuse an adapter that was made for something else. Compares shapes and hashes only.
+    """Refuse an adapter that does not fit this engine. Compares only shapes and hashes.
 
     Args:
         backbone: of this engine.
@@ -150,7 +150,7 @@ class GoldenCheck:
         reference: of the reference forward, recomputed here.
         engine: of this engine's own forward; reported, not limited.
         tolerance: upper limit of `reference`.
-        score: of the unknown score, by the reference forward; None where the file does not say what is known.
+        score: of the unknown score, by the reference forward; None if the file does not say what is known.
     """
 
     reference: float
@@ -187,7 +187,7 @@ def verify(
 
 
 def _check_score(adapter: TaskAdapter, resident: Resident, outputs: Reference) -> float | None:
-    """How far the unknown score is from the file's; None where it has none."""
+    """How far the unknown score is from the file's; None if it has none."""
     if resident.known is None or adapter.golden_score is None:
         return None
     score = _distance(unknown_scores(outputs.features[None], resident.known), adapter.golden_score)
@@ -199,6 +199,17 @@ def _check_score(adapter: TaskAdapter, resident: Resident, outputs: Reference) -
 
 def _tolerance(golden: np.ndarray) -> float:
     return _TOLERANCE * max(1.0, float(np.abs(golden).max()))
+
+
+def moved(golden: np.ndarray, own: np.ndarray) -> str | None:
+    """How an engine's own logits (K,) are too far from the golden ones (K,); None where they are near enough.
+
+    The label must be the same, and no logit may differ by more than a twentieth of max(1, max |golden logit|).
+    """
+    far, most = _distance(own, golden), _MOVED * max(1.0, float(np.abs(golden).max()))
+    if not far <= most:  # not `>`: NaN must fail
+        return f"golden logits move by {far:.3g}, allowed are {most:.3g}"
+    return None if own.argmax() == golden.argmax() else "the golden image gets another label"
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

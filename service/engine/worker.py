@@ -1,4 +1,4 @@
-"""The one thread that computes: takes what waits, runs it, hands the outcomes over. Knows no event loop.
+"""The thread that computes: it takes queued rows, runs them, and delivers the outcomes. It knows no event loop.
 
 A batch that fails is halved until the rows that fail alone are found. `Pace` learns how long batches take, so that the
 worker can refuse rows that would be answered too late.
@@ -26,7 +26,7 @@ class Limits:
     Attributes:
         queue_images: most rows that wait.
         batch_images: most images in one batch; rows of one image share its trunk.
-        stall_seconds: a batch that takes so much longer than expected means that the engine hangs.
+        stall_seconds: if a batch takes this much longer than expected, the engine counts as hanging.
 
     Raises:
         ValueError: a bound is not positive.
@@ -37,7 +37,7 @@ class Limits:
     stall_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        """Check the bounds: with a zero among them nothing would ever be answered."""
+        """Check the bounds: with a zero, nothing would ever be answered."""
         if min(self.queue_images, self.batch_images, self.stall_seconds) <= 0:
             raise ValueError(f"every limit must be positive, not {self}")
 
@@ -53,8 +53,7 @@ class Runner(Protocol):
 def run_isolated(engine: Runner, rows: Sequence[Row], *, halved: bool = False) -> list[RowResult | RowFailed]:
     """Answer rows; a batch that fails is halved until the rows that fail alone are found.
 
-    A batch that does not fit into memory is halved once. Who tries again and again with less memory only keeps others
-    waiting.
+    A batch that does not fit into memory is halved once. Further attempts would only keep other requests waiting.
 
     Args:
         engine: computes.
@@ -86,10 +85,10 @@ def _failed(cause: Exception) -> RowFailed:
 
 
 class Pace:
-    """How long a batch takes: a·images + b seconds, a least-squares fit to the latest batches.
+    """The time of a batch: a·images + b seconds, a least-squares fit to the latest batches.
 
-    Older batches fade, so the model follows a machine that gets busier or calmer. Until it has seen enough batches it
-    estimates 0 seconds: nothing is refused on a guess. Written by one thread, read by any.
+    Older batches fade, so the model follows a machine whose load changes. Before it has seen enough batches it
+    estimates 0 seconds, so that nothing is refused on a guess. One thread writes it, any may read it.
     """
 
     def __init__(self) -> None:
@@ -106,7 +105,7 @@ class Pace:
             self._fit = _straight_line(*self._sums)
 
     def seconds(self, images: float, batches: float = 1) -> float:
-        """How long so many images take in so many batches."""
+        """Seconds for this many images in this many batches."""
         slope, start = self._fit
         return slope * images + start * batches
 
@@ -124,7 +123,7 @@ def _straight_line(count: float, x: float, y: float, xx: float, xy: float) -> tu
 class Worker:
     """Computes queued rows in batches, fairly between tasks.
 
-    It takes its next batch only when it is free: while it is busy the batch to come fills by itself.
+    It takes its next batch only when it is free: while it is busy, the next batch fills.
     """
 
     def __init__(
@@ -140,8 +139,8 @@ class Worker:
         Args:
             engine: computes the batches.
             limits: of queue and batch.
-            deliver: told the outcomes of each batch; called in the thread.
-            died: told why the thread ended, unless `stop` ended it; called in the thread.
+            deliver: is called with the outcomes of each batch, in the thread.
+            died: is called with the reason if the thread ends without `stop`, in the thread.
         """
         self._engine, self._deliver, self._died = engine, deliver, died
         self._limits = limits
@@ -164,7 +163,7 @@ class Worker:
             self._wake.notify()
 
     def join(self, timeout: float) -> bool:
-        """Wait for the thread's end; False where it did not come in time."""
+        """Wait for the thread's end; False if it did not come in time."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -174,12 +173,12 @@ class Worker:
         return len(self._queue)
 
     def busy_for(self) -> float:
-        """Seconds since the batch being computed began; 0 where none is."""
+        """Seconds since the current batch began; 0 if there is none."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
     def overdue_for(self) -> float:
-        """Seconds since the batch being computed should have been done; 0 where none is, or it still has time."""
+        """Seconds by which the current batch is overdue; 0 if there is none, or if it still has time."""
         since, until = self._busy_since, self._busy_until
         return 0.0 if since is None else max(0.0, time.monotonic() - max(since, until))
 
@@ -187,7 +186,7 @@ class Worker:
         """Queue the rows of a request, all or none.
 
         Raises:
-            QueueFull: they do not fit beside those that wait.
+            QueueFull: they do not fit into the queue.
             TooMuchAhead: they would not be computed by their deadline.
         """
         with self._wake:
@@ -196,7 +195,7 @@ class Worker:
             self._wake.notify()
 
     def check_room(self, rows: int) -> None:
-        """See whether so many rows would fit now.
+        """Check whether this many rows would fit now.
 
         Raises:
             QueueFull: they would not.
@@ -220,13 +219,13 @@ class Worker:
             raise TooMuchAhead("what waits already would make the answer come too late", seconds=late)
 
     def _expected(self, images: float) -> float:
-        """Seconds until so many images will have been computed, after the batch that is computed now."""
+        """Seconds until this many images are computed, after the current batch."""
         batches = math.ceil(images / self._limits.batch_images)
         busy = max(0.0, self._busy_until - time.monotonic()) if self._busy_since is not None else 0.0
         return busy + self._pace.seconds(images, batches)
 
     def discard(self, request: Request) -> None:
-        """Remove the rows of a request that nobody waits for any more."""
+        """Remove the rows of a request that is over."""
         with self._wake:
             self._queue.discard(request)
 

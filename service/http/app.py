@@ -22,7 +22,7 @@ from service.http.limits import LimitsMiddleware
 from service.http.methods import MethodsMiddleware, allowed
 from service.http.origins import OriginsMiddleware, Preflights, SharedAnswers, TargetMiddleware, with_cors
 from service.http.record import RecordMiddleware, record_of
-from service.http.routes import aliases, operations, predictions, tasks, versions
+from service.http.routes import aliases, classes, feedback, operations, predictions, tasks, versions
 from service.http.routes.common import only_declared
 from service.http.routes.console import console_routes
 from service.http.v2 import routes as v2
@@ -58,7 +58,7 @@ def create_app(service: Service) -> ASGIApp:
         responses=openapi.documented(400, 401, 403, 413, 421, 422, 429, 431, 503),
     )
     api.state.service, api.state.declared = service, {}
-    for routes in (predictions, tasks, versions, aliases, v2, operations):
+    for routes in (predictions, tasks, classes, feedback, versions, aliases, v2, operations):
         api.include_router(routes.router, dependencies=[Depends(only_declared)])
     if service.settings.console == "on":
         api.include_router(console_routes())

@@ -86,7 +86,21 @@ _SUMMARY: Document = {
     "reason": None,
 }
 
+_CORRECTION: Document = {
+    "id": 7,
+    "task": "digits",
+    "labels": ["3"],
+    "version": 4,
+    "predicted": "8",
+    "probability": 0.41,
+    "unknown_score": 0.9,
+    "created_at": "2026-03-01T12:00:00Z",
+    "bytes": 1834,
+}
+
 EXAMPLES: dict[str, Document] = {
+    "correction": _CORRECTION,
+    "corrections": {"task": "digits", "corrections": [_CORRECTION]},
     "tasks": {"tasks": [_SUMMARY], "next": "ZGlnaXRz", "backbone": "mimi_swin", "backbone_fingerprint": _SHA},
     "alive": {"status": "alive"},
     "ready": {"status": "ready"},
@@ -150,6 +164,10 @@ ADAPTER_FILE: Document = {
     },
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
+IMAGE_FILE: Document = {
+    "description": "the image",
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
 CHANGE_BODY: Document = {
     "required": True,
     "content": {
@@ -172,8 +190,9 @@ ALIAS_BODY: Document = {
     },
 }
 
-_ANY, _WITH_BODY, _CHANGES = ".*", "(post|put|patch) .*", "(put|patch|delete) .*|post .*/(rollback|load|unload)"
-_ASKS, _UPLOADS = "post .*/(predict|infer)", "put /v1/tasks/{task}"
+_ANY, _WITH_BODY, _CHANGES = ".*", "(post|put|patch) .*", "(put|patch|delete) .*|post .*/(rollback|load|unload|classes)"
+_ASKS, _UPLOADS = "post .*/(predict|infer|classes|feedback)", "put /v1/tasks/{task}"
+_CLASSES, _FEEDBACK = "post .*/classes", ".*/feedback.*"
 
 
 class Sample(NamedTuple):
@@ -200,7 +219,16 @@ SAMPLES = (
     Sample(store.UnknownAlias(), ".*({alias}|rollback).*"),
     Sample(own.RequestTimeout("the body must arrive within 10 seconds"), _WITH_BODY),
     Sample(store.StaleGeneration("digits", 17, 18), _CHANGES),
-    Sample(own.ChangedMeanwhile("somebody changed the task at the same time"), "post .*/rollback"),
+    Sample(own.ChangedMeanwhile("somebody changed the task at the same time"), "post .*/(rollback|classes)"),
+    Sample(store.NoStatistics(), _CLASSES),
+    Sample(own.FeedbackOff("this task takes no corrections here"), _FEEDBACK),
+    Sample(own.UnknownFeedback("there is no such correction"), ".*/feedback/.*"),
+    Sample(own.UnknownRequest("no image of this request is remembered: send the image itself"), "post .*/feedback"),
+    Sample(own.FeedbackFull("there is no room for another correction"), _FEEDBACK),
+    Sample(own.FeedbackUnavailable("the file of corrections cannot be used now"), _FEEDBACK),
+    Sample(own.Forbidden("this key may not add, read or delete corrections"), _FEEDBACK),
+    Sample(store.LabelExists(), _CLASSES),
+    Sample(store.TooFewImages(), _CLASSES),
     Sample(store.VersionInUse(), "delete .*{version}"),
     Sample(own.NothingToRollBack("the alias never pointed anywhere else"), "post .*/rollback"),
     Sample(
@@ -226,7 +254,10 @@ SAMPLES = (
     Sample(own.NoLiveVersion("this task cannot be served here: no version is live"), f"{_ASKS}|post .*/load"),
     Sample(own.TaskUnloaded("this task cannot be served here: unloaded on this server"), _ASKS),
     Sample(own.ConfirmationRequired("without live the task answers nothing: confirm it"), "delete .*{alias}"),
-    Sample(own.TaskUnavailable("this task cannot be served here: its bytes are damaged"), f"{_ASKS}|post .*/load"),
+    Sample(
+        own.TaskRefused("this task cannot be served here: it was made for another network"), f"{_ASKS}|post .*/load"
+    ),
+    Sample(own.TaskDamaged("this task cannot be served here: its bytes are damaged"), f"{_ASKS}|post .*/load"),
     Sample(engine.QueueFull("250 of 256 images wait already", seconds=1.2), _ASKS),
     Sample(own.UploadBacklog("too many uploads wait to be checked"), _CHANGES),
     Sample(store.StoreUnavailable(), f"{_CHANGES}|get /v1/tasks/.*"),
@@ -268,18 +299,49 @@ _TASKS: Document = {"type": "array", "items": {"type": "string", "pattern": TASK
 _DOT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGM8wQABTAwUMQA6AADYhMgK6QAAAABJRU5ErkJggg=="
 
 
-def _body(schema: type[BaseModel], form_title: str, fields: Document, examples: Document) -> Document:
-    form = {
-        "title": form_title,
+CLASS_BODY: Document = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "title": "ClassForm",
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"images": {**_OPTIONS["images"], "minItems": 2}, "label": {"type": "string"}},
+                "required": ["images"],
+            }
+        }
+    },
+}
+
+
+def feedback_body(by_request: type[BaseModel]) -> Document:
+    """The body of a correction: an image with its labels, or the request that the image came with."""
+    labels: Document = {"type": "array", "items": {"type": "string"}}
+    form: Document = {
+        "title": "FeedbackForm",
         "type": "object",
         "additionalProperties": False,
-        "properties": fields,
-        "required": ["images"],
+        "properties": {"image": _BINARY, "label": labels},
+        "required": ["image"],
     }
+    example = {"request_id": "8f0c5c0a5d1f4b1f7b3f8f0c2a9f7d1e", "labels": ["3"]}
     return {
         "required": True,
         "content": {
-            # JSON first: generated clients take the first type as theirs. Any other type is raw bytes, which decide.
+            "multipart/form-data": {"schema": form},
+            "application/json": {"schema": by_request.model_json_schema(), "example": example},
+        },
+    }
+
+
+def _body(schema: type[BaseModel], form_title: str, fields: Document, examples: Document) -> Document:
+    closed = {"type": "object", "additionalProperties": False, "required": ["images"]}
+    form = {"title": form_title, **closed, "properties": fields}
+    return {
+        "required": True,
+        "content": {
+            # first, because generated clients take the first type as theirs; any other type is raw bytes
             "application/json": {
                 "schema": schema.model_json_schema(ref_template="#/components/schemas/{model}"),
                 "examples": examples,

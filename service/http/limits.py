@@ -3,6 +3,7 @@
 This is pure ASGI, in front of every parser: Content-Length may be wrong or absent, and parsers do not limit what they
 buffer. An answer before the end of the body closes the connection, so that nobody can send for ever. A route ends
 only when its client has read the answer. So the route's own limits also bound the memory that it holds meanwhile.
+Large bodies share a rate: reading one at full speed would keep the event loop from all others.
 """
 
 import asyncio
@@ -21,11 +22,14 @@ from service.errors import (
     TooManyBytes,
 )
 from service.http.inflating import Inflated, coding_of
+from service.http.places import Turns, turns_of_bytes
 from service.http.record import record_of
 from service.problems import response_to
 from service.settings import Settings
 
 _PIECE_BYTES = 64 * 1024  # of an answer
+_FREE_BYTES = 2 * 2**20  # of a body, beyond which it is a large one
+_LEAST_SECONDS = 0.004  # of a pause in reading
 _HEADER_OVERHEAD = 4  # bytes of ": " and the line end
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -55,13 +59,14 @@ class LimitsMiddleware:
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app, self._settings = app, settings
         self._budget = Budget(settings.held_bytes)
+        self._turns = turns_of_bytes(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with counted bytes, or answer it here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, settings=self._settings, budget=self._budget)
+        exchange = _Exchange(scope, receive, send, settings=self._settings, budget=self._budget, turns=self._turns)
         try:
             await self._pass(scope, exchange)
         finally:
@@ -115,10 +120,12 @@ def _length(value: bytes) -> int:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, *, settings: Settings, budget: Budget) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, settings: Settings, budget: Budget, turns: Turns
+    ) -> None:
         headers: Headers = scope["headers"]
         self._receive, self._send = receive, send
-        self._settings, self._budget = settings, budget
+        self._settings, self._budget, self._turns = settings, budget, turns
         self._connection = scope.get("state", {}).get("connection")
         self._began = time.monotonic()
         self._complete = not (_has(headers, b"content-length") or _has(headers, b"transfer-encoding"))
@@ -142,7 +149,7 @@ class _Exchange:
         self.inflated += size
 
     async def receive(self) -> Message:
-        """The next piece of the body, counted; once it is complete, whatever the server says."""
+        """The next piece of the body, counted; after its end, the server's own messages."""
         if self._complete:
             return await self._receive()
         try:
@@ -152,7 +159,16 @@ class _Exchange:
             raise RequestTimeout(self._too_slow()) from None
         self._count(len(message.get("body", b"")))
         self._complete = not message.get("more_body", False)
+        if not self._complete:
+            await self._pause(len(message.get("body", b"")))
         return message
+
+    async def _pause(self, size: int) -> None:
+        """Leave the event loop to others after so many bytes of a large body; the client's clock stands still."""
+        seconds = self._turns.wait(time.monotonic(), max(0, min(size, self.received - _FREE_BYTES)))
+        if self.received > _FREE_BYTES and seconds >= _LEAST_SECONDS:
+            await asyncio.sleep(seconds)
+            self._began += seconds
 
     def _allowed(self) -> float:
         """Seconds that the body may have taken, by how much of it is here."""
@@ -174,9 +190,11 @@ class _Exchange:
         self.received += size
 
     async def send(self, message: Message) -> None:
-        """Send the answer as fast as the client reads it; where the body was not read, the connection ends with it."""
+        """Send the answer as fast as the client reads it. If the body was not read, close the connection afterwards."""
         if message["type"] == "http.response.start":
             close = [] if self._complete else [(b"connection", b"close")]
+            if close and self._connection is not None:
+                await self._connection.wait_for_turn()
             await self._send({**message, "headers": [*message.get("headers", []), *close]})
             self._early = bool(close)
         elif message["type"] == "http.response.body":

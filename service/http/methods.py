@@ -1,6 +1,6 @@
-"""What a path can be asked with: HEAD wherever GET is answered, OPTIONS everywhere, and `Allow` with all methods.
+"""The methods of a path: HEAD for every GET, OPTIONS everywhere, and `Allow` with all methods.
 
-The router knows one method set for each route, and several routes share a path. Here they are taken together.
+The router knows the methods of each route, but several routes share a path. Here they are combined.
 """
 
 from fastapi import FastAPI
@@ -13,7 +13,7 @@ _WHOLE_SERVER = "*"  # the target of a request that is about no path (RFC 9110, 
 
 
 def allowed(api: FastAPI, scope: Scope) -> list[str]:
-    """The methods that the path of a request takes; empty where there is no such path."""
+    """The methods that the path of a request takes; empty if there is no such path."""
     if scope["path"] == _WHOLE_SERVER:
         return list(_METHODS)
     own = {method for method in _METHODS if _answers(api, {**scope, "method": method})}
@@ -28,13 +28,13 @@ def _answers(api: FastAPI, scope: Scope) -> bool:
 
 
 class MethodsMiddleware:
-    """Answers HEAD as GET, without the body, which uvicorn leaves out; and OPTIONS with the methods there are.
+    """Answers HEAD like GET (uvicorn leaves out the body), and OPTIONS with the methods of the path.
 
-    Neither tells more than the OpenAPI document does, so that OPTIONS needs no key.
+    OPTIONS reveals no more than the OpenAPI document, so it needs no key.
     """
 
     def __init__(self, app: ASGIApp, *, api: FastAPI) -> None:
-        """`api` has the routes; `app` is what its requests go through."""
+        """`api` has the routes; `app` is the next layer."""
         self._app, self._api = app, api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

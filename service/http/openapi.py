@@ -133,12 +133,15 @@ def _describe_errors(responses: Mapping[str, Document], method: str, path: str) 
 
 _SAMPLES: Sequence[tuple[str, Sequence[str]]] = (  # a pattern of "method path", and what to type
     ("put /v1/tasks/{task}", ["-T digits.safetensors"]),
+    ("post .*/feedback", ["-F label=3 -F image=@three.png"]),
+    ("get .*/feedback/{number}/image", ["-o image"]),
+    (".*/classes", ["-F label=ten -F images=@ten-1.png -F images=@ten-2.png"]),
     ("get .*/file", ["-o digits.safetensors"]),
     ("head .*/file", ["-I"]),
     (".*/predict", ["--data-binary @three.png", "-F image=@three.png -F image=@eight.png -F top_k=1"]),
     (".*/infer", ["-H 'Inference-Header-Content-Length: 0' --data-binary @three.png -o answer.bin"]),
 )
-_NAMES = {"{task}": "digits", "{version}": "3", "{alias}": "live"}
+_NAMES = {"{task}": "digits", "{version}": "3", "{alias}": "live", "{number}": "7"}
 
 
 def curl_samples(method: str, path: str) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """h11's parser and uvicorn's flow control, each with one more limit. They know nothing of the application."""
 
+import asyncio
+
 import h11
 from uvicorn.protocols.http.flow_control import FlowControl
 
@@ -39,3 +41,14 @@ class Flow(FlowControl):
         """Go on, unless reading is paused."""
         if not self.held:
             super().resume_reading()
+
+    def rest(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        """Read nothing for so long."""
+        self.held = True
+        self.pause_reading()
+        loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self.held = False
+        if not self._transport.is_closing():
+            self.resume_reading()

@@ -53,7 +53,7 @@ _JSON_WORDS: Mapping[type[Exception], str] = {
 
 
 class PredictSchema(NamedTuple):
-    """What a prediction may say beside its images: as form fields, as JSON, in how many strings, and in words."""
+    """The options of a prediction: as form fields, as JSON, the most strings in it, and in words."""
 
     fields: type[PredictOptions]
     document: type[PredictJson]
@@ -253,7 +253,7 @@ def _decode(text: str, index: int) -> bytes:
 
 
 def from_base64(text: str) -> bytes | None:
-    """The bytes of base64, or of a data URI of it; None where it is neither.
+    """The bytes of base64, or of a data URI of it; None if it is neither.
 
     Both alphabets are read (RFC 4648, sections 4 and 5), with line ends or without, padded or not.
     """

@@ -4,14 +4,25 @@ A connection is known when its client has sent a valid key on it, or if no keys 
 Strangers share a few places, and those of one address share fewer. So nobody without a key can keep others out. A new
 connection takes the place of an idle one: first of the stranger that has been idle longest, then of a known client.
 nginx does the same with keep-alive connections. A client that sends requests ahead of their answers waits for its
-turn; turns bound how often such clients go on. This file knows no HTTP.
+turn; turns bound how often such clients go on. Pressure is measured by how late the event loop is. This file knows no
+HTTP.
 """
 
-from collections import Counter
-from collections.abc import Iterable
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from service.errors import TooManyRequests
 from service.settings import Settings
+
+_MOST_REST_SECONDS = 2.0  # less than any patience with a client
+_TURN_SECONDS = 0.01  # between requests that were sent ahead of their answers, on all connections together
+_LATE_SECONDS, _TOO_LATE_SECONDS = 0.03, 0.08  # of the event loop: from here on some are refused, from there on all
+_TICKS = 3  # in a row: a single delay is no overload
+_FREE = 16  # predictions that come in between two ticks, however late the loop is
+_REFUSAL_SECONDS = 0.05  # between refusals of unread bodies to those without a key: each costs a connection
 
 
 class Connection(Protocol):
@@ -30,6 +41,10 @@ class Connection(Protocol):
     @property
     def waiting(self) -> bool:
         """Whether no request of it is being answered."""
+        ...
+
+    def leave_now(self) -> None:
+        """Close, after `give_way`."""
         ...
 
     def give_way(self) -> None:
@@ -118,8 +133,79 @@ class Turns:
         """`seconds` lie between two turns; nobody waits longer than `most` seconds."""
         self._seconds, self._most, self._next = seconds, most, 0.0
 
-    def wait(self, now: float) -> float:
-        """Take the next turn; the seconds until then."""
-        self._next = max(now, self._next) + self._seconds
+    def wait(self, now: float, turns: int = 1) -> float:
+        """Take the next turn, or some; the seconds until then."""
+        self._next = max(now, self._next) + turns * self._seconds
         self._next = min(self._next, now + self._most)
         return self._next - now
+
+
+class Pressure:
+    """Which share of predictions is refused at once, because many come and the event loop is late all the time.
+
+    A queue has a bound, but what waits in the kernel and in the loop itself before it has none.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._late: deque[float] = deque(maxlen=_TICKS)
+        self._due: float | None = None
+        self._came = 0
+
+    def tick(self, now: float, seconds: float) -> None:
+        """Note how late this call is; the next one is due in so many seconds."""
+        if self._due is not None:
+            self._late.append(now - self._due)
+        self._due, self._came = now + seconds, 0
+
+    @property
+    def share(self) -> float:
+        """Of predictions that are refused, beyond a few."""
+        late = min(self._late) if len(self._late) == _TICKS else 0.0
+        return min(1.0, max(0.0, (late - _LATE_SECONDS) / (_TOO_LATE_SECONDS - _LATE_SECONDS)))
+
+    def check(self) -> None:
+        """See whether one more prediction may come in.
+
+        Raises:
+            TooManyRequests: it may not.
+        """
+        self._came += 1
+        if self._came > _FREE and random.random() < self.share:
+            raise TooManyRequests("requests come faster than this server can look at them")
+
+
+def turns_of_bytes(settings: Settings) -> Turns:
+    """One turn for each byte that is read of a large body."""
+    return Turns(1 / settings.large_body_rate if settings.large_body_rate else 0.0, _MOST_REST_SECONDS)
+
+
+@dataclass(slots=True)
+class Guard:
+    """What all connections of a server share.
+
+    Attributes:
+        settings: the limits.
+        places: of the connections.
+        refused: told about each refusal outside the application.
+        check_room: raises EngineError or Overloaded where a prediction would be refused now for want of room.
+        opened: called when a connection was opened.
+        lingering: connections whose last answer is on its way.
+        discards: turns of bytes that are thrown away.
+    """
+
+    settings: Settings
+    places: Places
+    refused: Callable[[Exception], None]
+    check_room: Callable[[], None]
+    opened: Callable[[], None]
+    lingering: int = 0
+    leaving: dict[Connection, None] = field(default_factory=dict)  # open without a place
+    turns: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))
+    turns_of_strangers: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))
+    turns_of_refusals: Turns = field(default_factory=lambda: Turns(_REFUSAL_SECONDS, _MOST_REST_SECONDS))
+    discards: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bound what is thrown away as what is read."""
+        self.discards = turns_of_bytes(self.settings)

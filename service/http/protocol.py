@@ -5,7 +5,8 @@ One connection can cost no more than a place, the pieces that its bytes justify,
     headers   must be complete within `header_seconds` of their first byte; an idle connection is closed silently
     bodies    come in pieces of a sensible size, whatever their framing
     answers   are read at a least rate; what is read ahead of an answer is bounded
-    turns     requests sent ahead of their answers, and those after too many wrong keys, wait for their turn
+    turns     requests sent ahead of their answers, those after too many wrong keys, and refusals of bodies that come
+              without a key wait for their turn
     places    see `places`
     refusals  a prediction for which there is no room is refused from its first line, before anything is parsed
 
@@ -17,8 +18,8 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -29,57 +30,38 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from service.engine import EngineError
-from service.errors import HeadersTooLarge, MalformedRequest, RequestTimeout, TooManyConnections, TooManyWrongKeys
+from service.errors import (
+    HeadersTooLarge,
+    MalformedRequest,
+    Overloaded,
+    RequestTimeout,
+    TooManyConnections,
+    TooManyWrongKeys,
+)
 from service.http.parsing import Flow, Pieces
-from service.http.places import Places, Turns
+from service.http.places import Guard
 from service.http.record import HEADER, find_record, request_id
 from service.problems import response_to
-from service.settings import Settings
 
 _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
-_TURN_SECONDS = 0.01  # between requests that were sent ahead of their answers, on all connections together
-_MOST_REST_SECONDS = 2.0  # less than any patience with a client
 _PENALTY_SECONDS = 0.1  # at least, before a body is refused that is framed wrongly or in tiny pieces
 _LEAVE_SECONDS = 10.0  # open without a place: who connects again at once shall not make us busy
 _MOST_LEAVING = 1024  # connections
 _MOST_LINGERING = 256  # connections
 _JUST_USED_SECONDS = 1.0
+_LEAST_SECONDS = 0.004  # of a pause in reading
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 _PREDICTION = re.compile(rb"POST /(?:v1/(?:tasks/[^ ]{1,200}/)?predict|v2/models/[^ ]{1,200}/infer)[ ?]")
 _ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
 _NAME = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 
 
-@dataclass(slots=True)
-class Guard:
-    """What all connections of a server share.
-
-    Attributes:
-        settings: the limits.
-        places: of the connections.
-        refused: told about each refusal outside the application.
-        check_room: raises EngineError if a prediction would be refused now because the queue is full.
-        lingering: connections whose last answer is on its way.
-    """
-
-    settings: Settings
-    places: Places
-    refused: Callable[[Exception], None]
-    check_room: Callable[[], None]
-    lingering: int = 0
-    leaving: "dict[_Protocol, None]" = field(default_factory=dict)  # open without a place
-    turns: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))
-    turns_of_strangers: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))
-
-
-def protocol_class(
-    settings: Settings, on_refused: Callable[[Exception], None], *, check_room: Callable[[], None] = lambda: None
-) -> type[H11Protocol]:
+def protocol_class(shared: Guard) -> type[H11Protocol]:
     """uvicorn takes a class, so what it needs to know is bound here."""
 
     class Protocol(_Protocol):
-        guard = Guard(settings, Places(settings), on_refused, check_room)
+        guard = shared
 
     return Protocol
 
@@ -98,6 +80,7 @@ class _Protocol(H11Protocol):
     _discarded = 0  # bytes
     _unsent = 0  # bytes of answers that waited for the client at the last look
     _used_at = 0.0  # on the loop's clock
+    _hurry: asyncio.Event | None = None  # ends the wait before a refusal
     _header_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
 
@@ -121,11 +104,14 @@ class _Protocol(H11Protocol):
 
     @property
     def waiting(self) -> bool:
-        """Whether no request is being answered."""
-        return not self._in_request()
+        """Whether no request is being answered, or only a refusal waits for its turn."""
+        return not self._in_request() or self._hurry is not None
 
     def give_way(self) -> None:
         """Stay open without a place for a while; a request that comes until then takes a new one."""
+        if self._hurry is not None:
+            self._hurry.set()
+            return
         leaving = self.guard.leaving
         leaving[self] = None
         if self._header_timer is None:
@@ -154,6 +140,7 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a place, or refuse before anything is read."""
         super().connection_made(transport)
+        self.guard.opened()
         self.flow, self._used_at = Flow(transport), self.loop.time()
         self.address = str(self.client[0]) if self.client else ""
         if self._take_place():
@@ -171,7 +158,7 @@ class _Protocol(H11Protocol):
         if self._begins_prediction(data):
             try:
                 self.guard.check_room()
-            except EngineError as error:
+            except (EngineError, Overloaded) as error:
                 self._refuse_unread(error, data)
                 return
         if self._resting or (self.conn.their_state is h11.DONE and self._in_request()):
@@ -187,6 +174,8 @@ class _Protocol(H11Protocol):
         self._stop_write_clock()
         if self._closing:
             self.guard.lingering -= 1
+        if self._hurry is not None:
+            self._hurry.set()
         self.guard.places.leave(self)
         self.guard.leaving.pop(self, None)
         super().connection_lost(exc)
@@ -325,10 +314,21 @@ class _Protocol(H11Protocol):
         if self.flow.held:
             self.flow.pause_reading()
 
+    async def wait_for_turn(self) -> None:
+        """Wait before a body that nobody reads is refused, where no valid key came: each costs a connection."""
+        if not self.known and not self.transport.is_closing():
+            self._hurry = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.guard.turns_of_refusals.wait(self.loop.time())):
+                    await self._hurry.wait()
+            self._hurry = None
+
     def _discard(self, size: int) -> None:
         self._discarded += size
         if self._discarded > self.guard.settings.body_bytes:
             self._drop()
+        elif (seconds := self.guard.discards.wait(self.loop.time(), size)) >= _LEAST_SECONDS:
+            self.flow.rest(self.loop, seconds)
 
     # ---------------------------------------------------------------- refusals
     def _refuse_unread(self, error: Exception, data: bytes) -> None:
@@ -348,7 +348,7 @@ class _Protocol(H11Protocol):
             self._refuse(MalformedRequest("this body is not framed as HTTP/1.1 says, or in too many tiny pieces"))
 
     def _refuse(self, error: Exception, *, path: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
-        """Answer outside the application, where it has not begun to, and close."""
+        """Answer outside the application, if it has not begun to, and close."""
         self.guard.refused(error)
         if self.cycle is not None:  # the application must not answer a second time
             self.cycle.disconnected = True

@@ -36,6 +36,7 @@ from service.schemas import (
     TaskSummary,
     Timings,
     UploadAnswer,
+    UploadOptions,
     VersionDetail,
     VersionList,
     VersionSummary,
@@ -43,21 +44,21 @@ from service.schemas import (
 from service.tasks import splits
 from service.tasks.catalogue import Described
 from service.tasks.table import LoadedVersion, TaskEntry
-from service.tasks.uploads import Upload, Uploaded
+from service.tasks.uploads import Uploaded
 
 _GIGA = 1e9
 _NOT_SEEN = "this server has not loaded it yet"
 
 
-def upload(asked: Upload, done: Uploaded) -> UploadAnswer:
+def upload(task: str, options: UploadOptions, done: Uploaded) -> UploadAnswer:
     """The result of an upload."""
     return UploadAnswer(
-        task=asked.task,
+        task=task,
         version=done.version,
         sha256=done.sha256,
         created=done.created,
-        active=asked.activate,
-        dry_run=asked.dry_run,
+        active=options.activate,
+        dry_run=options.dry_run,
         generation=done.generation,
         checks=[CheckReport.model_validate(check, from_attributes=True) for check in done.checks],
         golden=GoldenReport.model_validate(done.golden, from_attributes=True),
@@ -156,7 +157,7 @@ PARTS = 6  # decimals of a share
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the answer to an image shall hold."""
+    """The requested contents of the answer to an image."""
 
     output: Output = "probabilities"
     top_k: int | None = None

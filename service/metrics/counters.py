@@ -135,6 +135,12 @@ class Metrics:
         self._saved = counter("mimi_gflops_saved", "10^9 FLOPs less than before pruning.", "task")
         self._shared = counter("mimi_gflops_shared", "10^9 FLOPs less than alone: what images and tasks share.", "task")
         self._answers = counter("mimi_answers", "Images, by whether their task knows such images.", "task", "known")
+        self._corrections = counter(
+            "mimi_corrections",
+            "Corrections taken, by whether they confirm what the task had said.",
+            "task",
+            "confirmed",
+        )
         self._share = histogram(
             "mimi_trunk_share_ratio", "Part of an answer's FLOPs that it shared with others.", buckets=_TENTHS
         )
@@ -196,6 +202,11 @@ class Metrics:
         self._table = new
         self._deleted.extend(old.keys() - new.keys())
         self._swaps.inc(sum(_swapped(old[task], new[task]) for task in old.keys() & new.keys()))
+
+    def corrected(self, task: str, *, confirmed: bool) -> None:
+        """Somebody said what an image shows, and it is what the task had said, or not."""
+        name = self._tasks.label(task) if task in self._table else NONE
+        self._corrections.labels(name, str(confirmed).lower()).inc()
 
     def rejected(self, error: Exception) -> None:
         """A request was refused, or a connection before it became one."""
@@ -260,7 +271,16 @@ class Metrics:
     def _remove(self, task: str) -> None:
         self._versions.forget(task)
         self._canaries.forget(task)
-        named = (self._requests, self._duration, self._canary, self._spent, self._saved, self._shared, self._answers)
+        named = (
+            self._requests,
+            self._duration,
+            self._canary,
+            self._spent,
+            self._saved,
+            self._shared,
+            self._answers,
+            self._corrections,
+        )
         for metric in named:
             metric.remove_by_labels({"task": task})
 

@@ -59,7 +59,7 @@ class Loads:
 
         Raises:
             LoadBacklog: too many others are being loaded.
-            StoreError, ArtifactError, AdmissionError: it cannot be read, or cannot be served here.
+            StoreError, ArtifactError, AdmissionError, GoldenMoved: it cannot be read, or cannot be served here.
         """
         if (found := self._engine.get(content.sha256)) is not None:
             return found
@@ -67,7 +67,7 @@ class Loads:
         return resident
 
     async def prefetch(self, content: Content) -> bool:
-        """Load a content where there is room in memory; returns whether it is kept there. Raises as `resident`."""
+        """Load a content if there is room in memory; returns whether it is kept there. Raises as `resident`."""
         _, kept = await asyncio.shield(asyncio.wrap_future(self.start(content, evicting=False)))
         return kept
 
@@ -119,7 +119,10 @@ class Loads:
         return resident, kept
 
     def _read(self, sha256: str) -> Resident:
-        return self._engine.weights_of(unpack(self._store.read(sha256)), sha256)
+        adapter = unpack(self._store.read(sha256))
+        resident = self._engine.weights_of(adapter, sha256)
+        self._engine.judge(adapter, resident)  # it may have been published by a server of another precision
+        return resident
 
     def _fail(self, content: Content, error: AdaptersStoreError | EngineError) -> None:
         if not isinstance(error, BackendError):  # else the store is away, and nothing is known of the content

@@ -38,7 +38,7 @@ class Registrar:
         """Make one change after all earlier ones; returns its result.
 
         Raises:
-            UploadBacklog: too many wait; or whatever the change raises.
+            UploadBacklog: too many wait. Errors of the change are raised too.
         """
         return await self._executor.run(change)
 

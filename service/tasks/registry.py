@@ -16,7 +16,7 @@ from dataclasses import replace
 from adapters_store import AdaptersStoreError, State, Store, TaskState, VersionInfo
 from adapters_store.errors import StoreReplaced, UnknownAlias, UnknownVersion
 from service.engine import Engine, EngineError
-from service.errors import TaskUnavailable, UnknownTask
+from service.errors import UnknownTask
 from service.tasks.loads import Loads
 from service.tasks.splits import sticky
 from service.tasks.table import (
@@ -108,7 +108,7 @@ class Registry:
             raise UnknownVersion("the task has no such version")
         named = self._named(task, entry.versions[number])
         if named.content.must_wait:
-            raise TaskUnavailable(f"this version cannot be served here: {named.content.reason}")
+            raise named.content.unavailable("this version")
         return named
 
     def sync(self) -> None:
@@ -149,7 +149,7 @@ class Registry:
         self._faults = faults
 
     def suspend(self, task: str) -> None:
-        """Stop serving a task on this server and evict its weights, whatever is published, until `resume`.
+        """Stop serving a task on this server and evict its weights until `resume`, also if a new version is published.
 
         Raises:
             UnknownTask: there is none.

@@ -11,8 +11,9 @@ from threading import Lock
 from weakref import WeakValueDictionary
 
 from adapters_store import AdaptersStoreError, Manifest, VersionInfo
-from service.engine import EngineError, Resident
-from service.errors import NoLiveVersion, TaskUnavailable, TaskUnloaded
+from adapters_store.errors import ArtifactError, Damaged
+from service.engine import AdmissionError, EngineError, Resident
+from service.errors import NoLiveVersion, TaskDamaged, TaskRefused, TaskUnavailable, TaskUnloaded
 
 ALIAS = "live"
 RETRY_SECONDS = 30.0  # before a content that could not be loaded is tried again
@@ -30,6 +31,7 @@ class Content:
         live_sites: with at least one neuron; None until they have been loaded.
         flops_saved: for one image, against the initial widths; None until they have been loaded.
         reason: why they cannot be served; None while no load has failed.
+        kind: the error that says so.
         retry_at: monotonic seconds, before which a failed load is not repeated.
     """
 
@@ -38,6 +40,7 @@ class Content:
     live_sites: int | None = None
     flops_saved: int | None = None
     reason: str | None = None
+    kind: type[TaskUnavailable] = TaskUnavailable
     retry_at: float = 0.0
 
     def passed(self, resident: Resident) -> None:
@@ -48,7 +51,13 @@ class Content:
     def failed(self, error: AdaptersStoreError | EngineError) -> None:
         """A load has failed."""
         self.classes, self.retry_at = None, time.monotonic() + RETRY_SECONDS
+        refused, damaged = isinstance(error, ArtifactError | AdmissionError), isinstance(error, Damaged)
+        self.kind = TaskRefused if refused else TaskDamaged if damaged else TaskUnavailable
         self.reason = error.title
+
+    def unavailable(self, what: str) -> TaskUnavailable:
+        """The error that says why `what`, a task or a version, cannot answer."""
+        return self.kind(f"{what} cannot be served here: {self.reason}")
 
     @property
     def wants_load(self) -> bool:
@@ -110,8 +119,11 @@ class AliasTarget:
 
     def unavailable(self) -> TaskUnavailable:
         """The error that says why it cannot answer."""
-        kind = {SUSPENDED.never: TaskUnloaded, _NOT_LIVE.never: NoLiveVersion}.get(self.never, TaskUnavailable)
-        return kind(f"this task cannot be served here: {self.reason}")
+        for named, _ in self.split:
+            if named.content.reason:
+                return named.content.unavailable("this task")
+        kind = TaskUnloaded if self.never == SUSPENDED.never else NoLiveVersion
+        return kind(f"this task cannot be served here: {self.never}")
 
     @property
     def must_wait(self) -> bool:

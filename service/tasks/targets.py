@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from adapters_store import AdaptersStoreError
 from adapters_store.errors import UnknownVersion
 from service.engine import DeadlineExceeded, EngineError
-from service.errors import TaskUnavailable
 from service.tasks.loads import Loads
 from service.tasks.registrar import Registrar
 from service.tasks.registry import Registry
@@ -83,7 +82,7 @@ class Targets:
                 raise UnknownVersion("the version was deleted before it was loaded") from error
             if content.reason is None:  # the store failed, not the content
                 raise
-            raise TaskUnavailable(f"this task cannot be served here: {content.reason}") from error
+            raise content.unavailable("this task") from error
         if not self._registry.names(content.sha256):
             self._registry.release([content.sha256])  # deleted meanwhile; this request goes on with what it has
         return LoadedVersion(named.task, named.info, resident.manifest, resident)

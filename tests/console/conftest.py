@@ -31,7 +31,7 @@ def browser() -> "Iterator[Browser]":
     chromium = shutil.which("chromium")
     if chromium is None and "CI" not in os.environ:
         pytest.skip("no chromium is installed (on Debian: apt-get install chromium)")
-    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - only where there is a browser
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - only if there is a browser
 
     expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:

@@ -93,11 +93,12 @@ def with_answers(adapter: TaskAdapter, activation: str, threshold: float) -> Tas
     """The adapter with a made-up description of what it knows, and its true unknown score."""
     classes, size = adapter.head_weight.shape
     random, rank = np.random.default_rng(classes), 3
+    centres = (classes if activation == SOFTMAX else 1, rank)
     arrays = KnownArrays(
-        mean=random.normal(size=size).astype(np.float32),
+        mean=random.standard_normal((size,), np.float32),
         basis=np.eye(rank, size, dtype=np.float32),
         factor=np.eye(rank, dtype=np.float32) / 2,
-        centres=random.normal(size=(classes if activation == SOFTMAX else 1, rank)).astype(np.float32),
+        centres=random.standard_normal(centres, np.float32),
     )
     known = Known(threshold, 0.95, residual_variance=0.5)
     answers = Answers(activation, 2.0, (0.25,) * classes, known, None)

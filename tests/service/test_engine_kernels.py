@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from backbone import Backbone, load_backbone
-from backbone.backend import Backend
-from backbone.kernels import multiplies_bf16, path_in
-from service.engines import Kernels
+from backbone.backend import BARE, Backend, Live, ModuleBackend
+from backbone.kernels import kept, multiplies, path_in
+from service.engines import Kernels, keeps_answers
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +47,10 @@ def test_what_is_missing_is_compiled_once_and_used(network: Backbone, tmp_path: 
     assert len(used.given) == 2  # `load` alone handed something over
 
 
-@pytest.mark.skipif(not multiplies_bf16(), reason="needs a processor with AVX-512 BF16")
+@pytest.mark.skipif(not multiplies("bf16"), reason="needs a processor with AVX-512 BF16")
 def test_in_bf16_it_hands_over_what_rounds(network: Backbone, tmp_path: Path) -> None:
     used = Used()
-    kernels = Kernels(network, tmp_path, used, compiles=True, bf16=True)
+    kernels = Kernels(network, tmp_path, used, compiles=True, precision="bf16")
     kernels.start()
     kernels.close()
     (compiled,) = used.given
@@ -57,6 +58,36 @@ def test_in_bf16_it_hands_over_what_rounds(network: Backbone, tmp_path: Path) ->
     with torch.inference_mode():
         exact = network.advance(x, 0, 8)
         assert 1e-4 < (compiled.advance(x, 0, 8) - exact).norm() / exact.norm() < 1e-2
+
+
+@pytest.mark.skipif(not multiplies("bf16"), reason="needs a processor with AVX-512 BF16")
+def test_what_auto_means_is_measured_once_and_used(network: Backbone, tmp_path: Path) -> None:
+    used = Used()
+    kernels = Kernels(network, tmp_path, used, compiles=True, precision="auto")
+    assert kernels.load() == 0
+    kernels.start()
+    kernels.close()
+    found = kept(network, tmp_path)
+    assert found is not None
+    assert found.bf16_vs_fp32 is not None
+    assert found.precision == used.given[-1].precision == ("bf16" if found.bf16_vs_fp32 < 0.9 else "fp32")
+    assert used.given[0].precision == "fp32"  # until that was known
+    again, count = Kernels(network, tmp_path, used, compiles=True, precision="auto"), len(used.given)
+    assert again.load() == len(network.sites)
+    again.start()
+    again.close()
+    assert [each.precision for each in used.given[count:]] == [found.precision]
+
+
+def test_rounded_answers_are_judged_by_the_bundled_tasks(network: Backbone) -> None:
+    class Off(ModuleBackend):
+        """As a backend that rounds far too much: to the sign."""
+
+        def advance(self, x: Tensor, start: int, stop: int, live: Live = BARE) -> Tensor:
+            return torch.sign(super().advance(x, start, stop, live))
+
+    assert keeps_answers(network, ModuleBackend(network))
+    assert not keeps_answers(network, Off(network))
 
 
 def test_only_what_is_there_is_used_unless_more_is_asked_for(network: Backbone, tmp_path: Path) -> None:

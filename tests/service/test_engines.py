@@ -1,7 +1,7 @@
 """The engine that the settings choose, or a refusal that names the setting."""
 
 import sys
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -27,9 +27,9 @@ def test_pytorch_computes_unless_onnx_runtime_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"precision": "int8"}, "int8 needs engine onnx"),
+        ({"precision": "int8", "device": "cpu"}, "int8 on the CPU is computed by kernels, which are off"),
         ({"precision": "bf16", "engine": "onnx"}, "onnx computes in fp32 or int8, not in bf16"),
-        ({"precision": "fp16", "device": "cpu"}, "the CPU computes in fp32 or bf16, not in fp16"),
+        ({"precision": "fp16", "device": "cpu"}, "the CPU computes in fp32, bf16 or int8, not in fp16"),
         ({"precision": "bf16", "device": "cpu"}, "bf16 on the CPU is computed by kernels, which are off"),
     ],
 )
@@ -38,10 +38,14 @@ def test_a_precision_that_the_engine_does_not_know_is_refused(settings: dict[str
         chosen(**settings)
 
 
-def test_bf16_is_refused_on_a_processor_that_does_not_multiply_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.engines.multiplies_bf16", lambda: False)
-    with pytest.raises(SettingsError, match="precision: this processor does not multiply bf16"):
-        make_engine(Settings(device="cpu", precision="bf16"), bundled_backbone())
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_what_a_processor_does_not_multiply_is_refused(
+    precision: Literal["bf16", "int8"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_vnni_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
+    with pytest.raises(SettingsError, match=f"precision: this processor does not multiply {precision}"):
+        make_engine(Settings(device="cpu", precision=precision), bundled_backbone())
 
 
 def test_a_device_that_the_engine_cannot_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,8 @@ def test_files_and_paths_are_never_shown(kind: type[Exception]) -> None:
         (own.TaskUnavailable("x"), 503, "task_unavailable"),
         (own.NoLiveVersion("x"), 404, "no_live_version"),
         (own.TaskUnloaded("x"), 409, "task_unloaded"),
+        (own.TaskRefused("x"), 409, "task_refused"),
+        (own.TaskDamaged("x"), 503, "task_damaged"),
         (own.ConfirmationRequired("x"), 428, "confirmation_required"),
         (engine.QueueFull("x"), 503, "queue_full"),
         (engine.OutOfMemory("x"), 503, "out_of_memory"),
@@ -86,6 +88,27 @@ def test_the_table_says_what_it_should(error: Exception, status: int, code: str)
 def test_overload_says_when_to_come_back_and_a_missing_key_how_to_send_one() -> None:
     assert answer_to(engine.QueueFull("x")).headers["Retry-After"] == "1"
     assert answer_to(own.Unauthorized("x")).headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        own.TaskDamaged("x"),
+        own.TaskRefused("x"),
+        own.NoLiveVersion("x"),
+        store.CorruptBlob("x"),
+        store.StoreDamaged("x"),
+        store.StoreReadOnly("x"),
+        store.StoreFull("x"),
+    ],
+)
+def test_what_lasts_until_somebody_mends_it_gives_no_time_to_ask_again(error: Exception) -> None:
+    assert "Retry-After" not in answer_to(error).headers
+
+
+@pytest.mark.parametrize("error", [own.TaskUnavailable("x"), store.StoreUnavailable("x"), store.StoreReplaced("x")])
+def test_what_passes_by_itself_gives_one(error: Exception) -> None:
+    assert answer_to(error).headers["Retry-After"] == "1"
 
 
 def test_the_table_holds_no_class_twice_over() -> None:

@@ -2,7 +2,7 @@
 
     python -m tests.stress kills --json kills.json
 
-Each stress test is a module of this folder with a `main(arguments) -> int`, which is 0 where nothing went wrong.
+Each stress test is a module of this folder with a `main(arguments) -> int`, which is 0 if nothing went wrong.
 """
 
 import sys

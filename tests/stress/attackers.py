@@ -1,7 +1,7 @@
 """Attackers as asynchronous clients, in a process of their own: `python -m tests.stress.attackers < job.json`.
 
-Each attacker keeps to its attack until the time is over, and counts the answers it gets. What it costs itself is kept
-small, because it shares the machine with the server; the share of a core that it used stands in its figures.
+Each attacker keeps to its attack until the time is over, and counts the answers it gets. It uses little processor time,
+because it shares the machine with the server. Its figures contain the share of a core that it used.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class Attacker:
 
     @property
     def end(self) -> float:
-        """When the attack is over."""
+        """The end of the attack."""
         return self.start + self.job.seconds
 
     @property
@@ -152,7 +152,7 @@ async def _stay(attacker: Attacker, reader: asyncio.StreamReader, writer: asynci
 
 
 async def _received(reader: asyncio.StreamReader) -> bytes | None:
-    """What came within a second: nothing (None), bytes, or the end of the connection (empty)."""
+    """Bytes that came within a second, empty at the end of the connection; None if nothing came."""
     try:
         async with asyncio.timeout(_DRIP_SECONDS):
             return await reader.read(4096)

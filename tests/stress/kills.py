@@ -1,9 +1,9 @@
-"""What `kill -9` does to a store while it publishes: real processes, killed at every step and at random moments.
+"""`kill -9` during publications to a store: real processes, killed at every step and at random moments.
 
     python -m tests.stress kills --count 200 --json kills.json
 
-After each death the store is opened again as a restarted server would: everything acknowledged must be there and
-intact, at most the one version that was on its way may have been added, and a sweep must leave no leftovers.
+After each death the store is opened again as by a restarted server. Everything acknowledged must be there and intact.
+At most the version that was being published may have been added. A sweep must leave no leftovers.
 """
 
 import argparse
@@ -34,7 +34,7 @@ Acknowledged = dict[int, str]  # version -> sha256
 
 @dataclass
 class Report:
-    """What all kills led to. All figures from `lost` to `leftovers` must be zero."""
+    """The results of all kills. All figures from `lost` to `leftovers` must be zero."""
 
     kills: int = 0
     acknowledged: int = 0

@@ -28,7 +28,7 @@ Logits = Sequence[float]
 
 @dataclass
 class Material:
-    """What can be published and asked.
+    """Files to publish, and images to ask about.
 
     Attributes:
         images: encoded.

@@ -102,7 +102,7 @@ def _shown(node: ast.AST) -> str:
 
 
 def _changes(node: ast.AST) -> Iterator[Callable[[Any], None]]:
-    """What can be done to a node, in place."""
+    """The possible changes of a node, in place."""
     match node:
         case ast.Compare(ops=ops):
             yield from (_swapped_at(number) for number, op in enumerate(ops) if type(op) in _SWAPS)
@@ -213,7 +213,7 @@ def _test(tests: Sequence[str], mutant: Mutant | None) -> None:
 
 
 def import_heavy() -> None:
-    """What every child would import, and no mutant is part of."""
+    """Import the packages that every child needs and that contain no mutant."""
     for name in ("numpy", "PIL.Image", "torch", "fastapi.testclient", "hypothesis", "uvicorn"):
         import_module(name)
 
@@ -248,7 +248,7 @@ def _chosen(module: str, sample: int, known: Mapping[str, Any]) -> list[Mutant]:
 
 
 def _known(before: Mapping[str, Any], module: str) -> dict[str, Any]:
-    """What an earlier run found about the same source and tests."""
+    """The results of an earlier run about the same source and tests."""
     texts = [(ROOT / name).read_bytes() for name in (module, *MIRRORED[module])]
     sums = [hashlib.sha256(text).hexdigest()[:16] for text in texts]
     if before.get("source") == sums[0]:
@@ -266,7 +266,7 @@ def _unchanged(module: str) -> float:
 
 
 def score(result: Mapping[str, Any]) -> tuple[int, int]:
-    """How many were killed, of how many."""
+    """The number of killed mutants, and of all."""
     found = result["modules"].values()
     killed = sum(len(each["killed"]) for each in found)
     return killed, killed + sum(len(each["survived"]) for each in found)

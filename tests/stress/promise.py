@@ -18,7 +18,7 @@ class Figure:
         number: in the list of promises.
         promise: what is promised, with its size.
         measured: what this run has shown.
-        reached: None where this run cannot tell.
+        reached: None if this run cannot tell.
         harm: whether something happened that must never happen, at any size.
         smaller: whether it holds so far, and the run is only smaller than the promise.
     """

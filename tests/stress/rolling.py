@@ -2,8 +2,8 @@
 
     python -m tests.stress rolling --json rolling.json
 
-Needs nginx. It is set up as docs/deploying.md says: what a stopping server refuses goes to the other one, and a
-connection that nginx keeps is never older than the server's own patience.
+It needs nginx, with the settings of docs/deploying.md. A request that a stopping server refuses goes to the other one,
+and nginx closes an idle connection before the server does.
 """
 
 import argparse
@@ -67,7 +67,7 @@ class Replica:
     def start(self) -> None:
         """Start, and wait until it takes work."""
         options = ["--keys-file", str(write_keys(self.folder)), "--store", str(self.folder / "store.db")]
-        options += ["--notice-seconds", str(self.notice), "--idle-seconds", "75"]
+        options += ["--notice-seconds", str(self.notice), "--idle-seconds", "75", "--precision", "fp32"]
         with (self.folder / f"{self.port}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mimi", "serve", "--host", "127.0.0.1", "--port", str(self.port), *options],

@@ -46,7 +46,7 @@ class Version:
 
 @dataclass(slots=True)
 class Outcome:
-    """What happened. `errors`, `wrong` and `lingering` must be empty."""
+    """The results. `errors`, `wrong` and `lingering` must be empty."""
 
     answers: int = 0
     cancelled: int = 0

@@ -39,6 +39,7 @@ def supervised(folder: Path, port: int) -> Iterator[list[int]]:
     """A server that is started again whenever it ends; yields its exit statuses so far."""
     command = [sys.executable, "-m", "tests.stress.engine_victim", str(folder), "serve", "--port", str(port)]
     command += ["--store", str(folder / "store.db"), "--keys-file", str(write_keys(folder)), "--request-seconds", "50"]
+    command += ["--precision", "fp32"]  # answers are compared with those of the reference
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MIMI_")}
     exits: list[int] = []
     over, started = threading.Event(), threading.Event()
@@ -100,7 +101,7 @@ def _ask(port: int) -> int:
 
 
 def _logits(port: int) -> list[Any]:
-    """What the server says about some images, to the last bit; not how long it took."""
+    """The server's logits for some images, to the last bit, without the timings."""
     found = []
     for kind in ("JPEG", "PNG", "WEBP"):
         data = request(

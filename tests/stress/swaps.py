@@ -35,7 +35,7 @@ _MILLI = 1e3
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is live after a change. The change took effect at an unknown moment between `sent` and `answered`."""
+    """The live versions after a change. The change took effect at an unknown moment between `sent` and `answered`."""
 
     kind: str
     sent: float  # monotonic seconds, as is the next
@@ -172,7 +172,7 @@ Spans = Mapping[int, Sequence[tuple[float, float]]]  # version -> from when unti
 
 
 def verdict(logs: Sequence[Log], history: Sequence[Change], files: Mapping[int, str]) -> dict[str, object]:
-    """What went wrong; every figure but the first should be zero.
+    """Counts of wrong answers; every figure but the first should be zero.
 
     Args:
         logs: of all clients.
@@ -220,7 +220,7 @@ def may_have_answered(seen: Seen, when: Spans) -> bool:
 
 
 def latencies(seen: Sequence[Seen]) -> dict[str, float]:
-    """Times from sending to answer in milliseconds; empty where there was no answer."""
+    """Times from sending to answer in milliseconds; empty if there was no answer."""
     if not seen:
         return {}
     taken = np.array([each.answered - each.sent for each in seen]) * _MILLI
@@ -239,7 +239,7 @@ _PATIENCE = "30"  # seconds a prediction may take: swaps are tried here, not how
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long, by how many, how often."""
+    """Durations, the number of clients, and the period of changes."""
 
     seconds: float = 600.0  # of swapping
     quiet: float = 30.0  # seconds before, in which nothing changes

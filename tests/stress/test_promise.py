@@ -1,4 +1,4 @@
-"""What processes, tests and tools have shown counts only at its size; a fault in the sampler of mutants would show."""
+"""Results of processes, tests and tools count only at the promised size; a fault in the sampler of mutants shows."""
 
 import ast
 from pathlib import Path

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -51,12 +51,15 @@ PARTS = (
     "rolling", "exact", "checks",
 )  # fmt: skip
 KEPT = ("mutants", "fuzz")  # measured by commands of their own, which write beside this one's file
+LONG_RUN = 120.0  # seconds, from which on promises are tried at their full size where they can
 RATE = 20.0  # good requests a second
 LEAST_SECONDS = 6.0  # of one attack: three windows
 RECOVERY_SECONDS = 30.0  # until a server counts as not recovered, and is restarted
 QUICK_ANSWER = 0.25  # seconds; a good request that takes less shows that the server has recovered
 _READY = request("GET", "/health/ready")
 _MIB = 2**20
+OVERLOAD_SECONDS, OVERLOAD_CLIENTS = 60.0, 600  # of kept connections and of new ones; how many are kept
+OVERLOAD_RATE = 743.0  # requests a second at least, as a flood was reported
 LONG = {"slow_headers": 18.0, "slow_bodies": 18.0}  # seconds: longer than a slow connection may stay
 # what no answer to a bad request may hold: keys, paths of this machine, traces
 SECRET = [
@@ -97,7 +100,7 @@ class Range:
 
 @dataclass(slots=True)
 class Watch:
-    """What the server's process used during a part, and whether its probes answered."""
+    """The use of the server's process during a part, and the answers to its probes."""
 
     before_mib: float = 0.0
     peak_mib: float = 0.0
@@ -136,9 +139,9 @@ def watching(range_: Range) -> Iterator[Watch]:
             watch.cpu_seconds = after.user + after.system - before.user - before.system
 
 
-def good_traffic(range_: Range, *, rate: float = RATE, **options: float) -> dict[str, Any]:
-    """Figures of good traffic for the seconds of one attack."""
-    job = traffic.Job(port_of(range_.server), str(range_.requests), rate, range_.seconds, **options)
+def good_traffic(range_: Range, *, rate: float = RATE, seconds: float = 0.0, **options: float) -> dict[str, Any]:
+    """Figures of good traffic for so many seconds, or for those of one attack."""
+    job = traffic.Job(port_of(range_.server), str(range_.requests), rate, seconds or range_.seconds, **options)
     with started("tests.stress.traffic", traffic.as_json(job)) as process:
         return told(process)
 
@@ -201,14 +204,15 @@ def _once(attack: Attack, range_: Range) -> dict[str, Any]:
     }
 
 
-def overload(range_: Range) -> dict[str, Any]:
-    """Three times the capacity, on kept and on new connections, and the time back to normal."""
+def overload(range_: Range, seconds: float) -> dict[str, Any]:
+    """Three times the capacity or more, on kept and on new connections, and the time back to normal."""
     job = load.Job(port_of(range_.server), str(range_.requests), 1.0, range_.seconds, clients=32)
     with started("benchmarks.serving.load", load.as_json(job)) as process:
         capacity = told(process)["per_second"]
-    found: dict[str, Any] = {"capacity_per_second": capacity}
-    for name, fresh in {"kept": 0.0, "new": 1.0}.items():
-        good = good_traffic(range_, rate=3 * capacity, fresh=fresh)
+    found: dict[str, Any] = {"capacity_per_second": capacity, "seconds": seconds}
+    for name, clients in {"kept": OVERLOAD_CLIENTS, "new": 0}.items():
+        rate = max(OVERLOAD_RATE, 3 * capacity)
+        good = good_traffic(range_, rate=rate, seconds=seconds, fresh=float(not clients), clients=clients)
         back = recovered(range_)
         found[name] = {**good, "goodput": good["answered_per_second"] / capacity, "recovery_s": back}
         if back is None:
@@ -248,55 +252,59 @@ def _stopped(server: Server) -> dict[str, Any]:
     return {"exit": server.process.wait(60), "seconds": time.monotonic() - start}
 
 
-def run(seconds: float, parts: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+class Parts:
+    """Does the parts that are wanted, and notes how long each takes."""
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        self._wanted = wanted
+        self.found: dict[str, Any] = {}
+        self.seconds: dict[str, float] = {}
+
+    def do(self, name: str, part: Callable[[], Any]) -> None:
+        """Do a part, if it is wanted."""
+        if name in self._wanted:
+            print(f"part: {name}", file=sys.stderr, flush=True)
+            start = time.monotonic()
+            self.found[name] = part()
+            self.seconds[name] = time.monotonic() - start
+
+
+def run(seconds: float, wanted: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """Everything measured, as JSON values."""
     each = max(LEAST_SECONDS, 0.6 * seconds / (2 * len(names) + 6))
     result: dict[str, Any] = {"benchmark": "torture", "seconds_of_each": each, "rate": RATE, **context(PACKAGES)}
+    parts = Parts(wanted)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         server = stack.enter_context(attacked_server(folder))
         range_ = Range(folder, folder / "good.requests", each, server, stack)
         load.save([request("POST", PREDICT, image, JPEG, key=PREDICT_KEY) for image in photos(IMAGES)], range_.requests)
         result["quiet"] = [good_traffic(range_)]
-        if "corpus" in parts:
-            result["corpus"] = corpus(range_)
-        if "attacks" in parts:
-            result["attacks"] = {attack: under(attack, range_) for attack in names}
+        parts.do("corpus", lambda: corpus(range_))
+        parts.do("attacks", lambda: {attack: under(attack, range_) for attack in names})
         result["quiet"].append(good_traffic(range_))
-        if "cancelled" in parts:
-            result["cancelled"] = cancelled(range_)
-        if "overload" in parts:
-            result["overload"] = overload(range_)
+        parts.do("cancelled", lambda: cancelled(range_))
+        parts.do("overload", lambda: overload(range_, min(OVERLOAD_SECONDS, 0.3 * seconds)))
         result["restarts"] = range_.restarts
         result["internal_errors"] = metrics(range_.server).count("internal_error")
         result["tracebacks"] = range_.server.log.read_text(errors="replace").count("Traceback")
-        if "drains" in parts:
-            result["drains"] = drains(folder, range_.requests, max(1, min(100, round(seconds / 120))))
-    return {**result, **stress(seconds, parts)}
+        parts.do("drains", lambda: drains(folder, range_.requests, max(1, min(100, round(seconds / 120)))))
+    stress(seconds, parts)
+    return {**result, **parts.found, "part_seconds": parts.seconds}
 
 
-def stress(seconds: float, parts: Sequence[str]) -> dict[str, Any]:
+def stress(seconds: float, parts: Parts) -> None:
     """The other stress tests, at sizes that fit into the time."""
-    found: dict[str, Any] = {}
-    if "kills" in parts:
-        found["kills"] = kills.run(max(3, min(200, round(seconds / 6))))
-    if "storm" in parts:
-        found["storm"] = storm.run(storm.THREADS, max(2, min(storm.ROUNDS, round(seconds / 30))))
-    if "swaps" in parts:
-        found["swaps"] = swaps.run(swaps.Plan(seconds=max(5.0, min(600.0, seconds / 8)), quiet=3.0))
-    if "damage" in parts:
-        found["damage"] = damage.run(max(40, min(1000, round(2 * seconds))))
-    if "flat" in parts:
-        found["flat"] = flat.run(1_000_000, seconds / 8)
-    if "supervised" in parts:
-        found["supervised"] = supervised.run(1000 if seconds >= 120 else 40)
-    if "rolling" in parts and shutil.which("nginx"):
-        found["rolling"] = rolling.run()
-    if "exact" in parts:
-        found["exact"] = exact(max(3.0, seconds / 40))
-    if "checks" in parts:
-        found["checks"] = checks.run()
-    return found
+    parts.do("kills", lambda: kills.run(max(3, min(200, round(seconds / 6)))))
+    parts.do("storm", lambda: storm.run(storm.THREADS, max(2, min(storm.ROUNDS, round(seconds / 30)))))
+    parts.do("swaps", lambda: swaps.run(swaps.Plan(seconds=max(5.0, min(600.0, seconds / 8)), quiet=3.0)))
+    parts.do("damage", lambda: damage.run(max(40, min(1000, round(2 * seconds)))))
+    parts.do("flat", lambda: flat.run(1_000_000, seconds / 8))
+    parts.do("supervised", lambda: supervised.run(1000 if seconds >= LONG_RUN else 40))
+    if shutil.which("nginx"):
+        parts.do("rolling", rolling.run)
+    parts.do("exact", lambda: exact(max(3.0, seconds / 40)))
+    parts.do("checks", checks.run)
 
 
 def exact(seconds: float, tasks: int = 12) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import random
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
@@ -28,7 +28,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to send.
+    """The requests to send, and their timing.
 
     Attributes:
         requests: a file of prepared requests, as `benchmarks.serving.load.save` writes it.
@@ -36,6 +36,7 @@ class Job:
         seconds: of sending.
         patience: seconds until a request counts as unanswered.
         fresh: share of requests on new connections.
+        clients: kept connections that are open before the first request, each known by an answer; used in turn.
         cancelled: share of requests whose client closes the connection after a random moment.
         window: seconds of which each gets a p99 of its own, by when requests were due: one stall of a machine that
             others use as well then spoils one window, not the whole.
@@ -47,6 +48,7 @@ class Job:
     seconds: float
     patience: float = 20.0
     fresh: float = 0.5
+    clients: float = 0
     cancelled: float = 0.0
     window: float = 2.0
 
@@ -72,7 +74,7 @@ class Log:
             self.refusals.append(seconds)
 
     def figures(self, job: Job) -> dict[str, Any]:
-        """Everything as JSON values; times in milliseconds, None where there is no value."""
+        """Everything as JSON values; times in milliseconds, None if there is no value."""
         every = [value for values in self.latencies.values() for value in values]
         sent = sum(self.statuses.values())
         return {
@@ -102,13 +104,14 @@ class Traffic:
 
     def __init__(self, job: Job, requests: Sequence[bytes]) -> None:
         self._job, self._requests, self._dice = job, requests, random.Random(0)
-        self._idle: list[Connection] = []
+        self._idle: deque[Connection] = deque()
         self._start = self._end = 0.0
         self.log = Log()
 
     async def run(self) -> None:
         """Send for so long, or until SIGTERM, and wait for the last answers."""
         loop = asyncio.get_running_loop()
+        await self._open()
         start, due = loop.time(), 0.0
         self._start, self._end = start, start + self._job.seconds
         over = asyncio.Event()
@@ -119,6 +122,18 @@ class Traffic:
                 group.create_task(self._one(start + due))
         for _, writer in self._idle:
             writer.close()
+
+    async def _open(self) -> None:
+        """Open the connections that must be there, a few at a time; each shows its key, and is answered."""
+
+        async def one() -> None:
+            while len(self._idle) < self._job.clients:
+                try:
+                    await self._ask("kept", self._requests[0], new=True)
+                except (OSError, EOFError):
+                    await asyncio.sleep(0.1)
+
+        await asyncio.gather(*(one() for _ in range(min(8, int(self._job.clients)))))
 
     async def _one(self, due: float) -> None:
         kind = "new" if self._dice.random() < self._job.fresh else "kept"
@@ -140,15 +155,15 @@ class Traffic:
             self.log.add(kind, reply, loop.time() - due, window=int((due - self._start) // self._job.window))
             self.log.in_time += reply.status == OK and loop.time() <= self._end
 
-    async def _ask(self, kind: str, data: bytes) -> Reply:
-        connection = self._kept() if kind == "kept" else None
+    async def _ask(self, kind: str, data: bytes, *, new: bool = False) -> Reply:
+        connection = self._kept() if kind == "kept" and not new else None
         reader, writer = connection or await connect(self._job.port)
         try:
             reply = await ask(reader, writer, data)
         except BaseException:
             writer.close()
             raise
-        if kind == "kept" and reply.status == OK and not reply.last:
+        if kind == "kept" and not reply.last:
             self._idle.append((reader, writer))
         else:
             writer.close()
@@ -156,7 +171,7 @@ class Traffic:
 
     def _kept(self) -> Connection | None:
         while self._idle:
-            reader, writer = self._idle.pop()
+            reader, writer = self._idle.popleft() if self._job.clients else self._idle.pop()
             if not (reader.at_eof() or writer.is_closing()):
                 return reader, writer
         return None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from adapters_store import unpack
 from backbone import Backbone, load_backbone
-from backbone.kernels import multiplies_bf16
+from backbone.kernels import multiplies
 from tests.training.small import small_backbone, small_options, small_prepared, small_set
 from training import frozen
 from training.export import golden_outputs
@@ -67,7 +67,7 @@ def test_logits_and_gradients_stay_near_those_of_float32() -> None:
     assert {layer.weight.dtype for layer in backbone.modules() if isinstance(layer, nn.Linear)} == {torch.float32}
 
 
-@pytest.mark.skipif(not multiplies_bf16(), reason="needs a processor with AVX-512 BF16")
+@pytest.mark.skipif(not multiplies("bf16"), reason="needs a processor with AVX-512 BF16")
 def test_the_prefix_is_computed_by_kernels_in_bf16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     backbone = load_backbone()

@@ -4,17 +4,17 @@ import pytest
 
 from training.errors import Diverged
 from training.methods import METHODS
-from training.rates import around, best, next_rung, search
+from training.rates import around, best, next_rate, search
 
 
-def test_a_grid_is_three_rungs_of_one_ladder() -> None:
+def test_a_grid_is_three_rates_of_one_series() -> None:
     assert around(2e-3) == (1e-3, 2e-3, 5e-3)
     assert around(1e-3) == (5e-4, 1e-3, 2e-3)
     assert around(5e-3) == (2e-3, 5e-3, 1e-2)
-    assert next_rung(3e-3, up=True) == 5e-3
-    assert next_rung(3e-3, up=False) == 2e-3
-    assert next_rung(1.0, up=False) == 0.5
-    assert next_rung(1.0, up=True) == 2.0
+    assert next_rate(3e-3, up=True) == 5e-3
+    assert next_rate(3e-3, up=False) == 2e-3
+    assert next_rate(1.0, up=False) == 0.5
+    assert next_rate(1.0, up=True) == 2.0
 
 
 def test_every_method_has_the_same_kind_of_grid() -> None:

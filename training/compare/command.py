@@ -19,11 +19,11 @@ from training.prepare import Prepared
 
 @dataclass(frozen=True, slots=True)
 class BackbonePlan:
-    """What would train on one backbone, and what is missing for it.
+    """The plan for one backbone: its trainings, and missing data.
 
     Attributes:
         backbone: its name.
-        cells: what would train, and its cost.
+        cells: the trainings with their cost.
         missing: weights and data sets that are not there, each as a sentence.
     """
 
@@ -81,12 +81,12 @@ def cells(file: Path, request: CompareRequest) -> list[Row]:
 def plans(
     file: Path, request: CompareRequest, say: Callable[[str], None] = lambda text: None
 ) -> Iterator[BackbonePlan]:
-    """What would train on every backbone and what that costs; raises BadConfig as `work`.
+    """The trainings of every backbone with their cost; raises BadConfig as `work`.
 
     Args:
         file: the comparison.
-        request: what is wanted of it.
-        say: told what is measured, before it is.
+        request: its options.
+        say: is called with a line before each measurement.
     """
     device = chosen_device(request.device)
     for config, backbone in _parts(file, request, weights=False):
@@ -100,7 +100,7 @@ def plans(
 
 
 def device_name(request: CompareRequest) -> str:
-    """What would compute, in words."""
+    """The device that would compute, in words."""
     return str(made_by(chosen_device(request.device))["device"])
 
 

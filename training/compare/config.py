@@ -97,7 +97,7 @@ class Config:
     """A whole comparison; see the head of this module.
 
     Attributes:
-        backbones: (architecture, file of weights under the data folder or "") where there are several.
+        backbones: (architecture, file of weights under the data folder or "") if there are several.
     """
 
     data: tuple[DataConfig, ...]

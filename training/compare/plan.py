@@ -141,7 +141,7 @@ def plan(
     sizes: Mapping[str, Size],
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Planned]:
-    """Every cell with its cost on the backbone's device; `say` is told what is measured, before it is."""
+    """Every cell with its cost on the backbone's device. `say` gets a line before each measurement."""
     done = finished(config.runs)
 
     @cache

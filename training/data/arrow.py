@@ -1,7 +1,8 @@
 """Arrow tables in the Hugging Face layout, whether from Parquet files or from the hub.
 
-An image is a struct of `bytes` and `path`, or plain bytes; a label is an integer or a string. Class names come from
-the schema metadata under the key `huggingface`, else from the labels themselves. Images stay encoded in memory and
+An image is a struct of `bytes` and `path`, or plain bytes; a label is an integer or a string, or a list of these where
+an image has any number of labels. Class names come from the schema metadata under the key `huggingface`, else from the
+labels themselves. Images stay encoded in memory and
 are decoded when asked for.
 """
 
@@ -29,6 +30,7 @@ from training.data.errors import (
     UnreadableImage,
     WrongColumn,
 )
+from training.data.labels import LabelLists
 from training.data.sets import Data, check_range, decode_from, split_of, splits_among
 
 _SHARD = re.compile(r"(.*-)(\d+)-of-(\d+)")
@@ -49,7 +51,7 @@ class TableSet:
 
     name: str
     labels: tuple[str, ...]
-    targets: NDArray[np.int64]  # (n,)
+    targets: NDArray[np.int64]  # (n,), or (n, K)
     column: pa.ChunkedArray  # struct<bytes, path> or binary
     group: pa.ChunkedArray | None = None  # what images belong together by
 
@@ -88,11 +90,45 @@ def table_set(table: pa.Table, name: str, columns: Columns, *, labels: Sequence[
     column = _column(table, columns.label, name)
     if column.null_count:
         raise UnknownLabel(f"{name}: row {_first(pc.is_null(column))} has no label")
-    own, targets = _targets(column, _class_names(table.schema, columns.label), f"{name}: column {columns.label!r}")
+    group = table.column(columns.group) if columns.group in table.column_names else None
+    names, where = _class_names(table.schema, columns.label), f"{name}: column {columns.label!r}"
+    if _is_list(column.type):
+        given, known = _lists(column, names, where), labels
+        own = tuple(known) if known is not None else given.labels
+        return TableSet(name, own, given.targets(own, name), images, group)
+    own, targets = _targets(column, names, where)
     known = tuple(labels) if labels is not None else own
     check_range(targets, len(own), name, "row")
-    group = table.column(columns.group) if columns.group in table.column_names else None
     return TableSet(name, known, _translate(targets, own, known, name), images, group)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _lists(column: pa.ChunkedArray, names: tuple[str, ...] | None, where: str) -> LabelLists:
+    """The label names of each row.
+
+    Raises:
+        WrongColumn: the lists hold something else than integers or strings.
+        UnknownLabel: a label in a list is null, or no number of a class.
+    """
+    inner = column.type.value_type
+    if not (pa.types.is_integer(inner) or pa.types.is_string(inner) or pa.types.is_large_string(inner)):
+        raise WrongColumn(f"{where} holds lists of {inner}, neither of integers nor of strings")
+    rows = column.to_pylist()
+    if names is not None:
+        wrong = next((i for i, row in enumerate(rows) if not all(_counts(each, len(names)) for each in row)), None)
+        if wrong is not None:
+            raise UnknownLabel(f"{where}: row {wrong} has labels {rows[wrong]}, but there are {len(names)} class names")
+        return LabelLists([[names[each] for each in row] for row in rows], names)
+    if any(each is None for row in rows for each in row):
+        raise UnknownLabel(f"{where}: a list holds a label that is null")
+    return LabelLists([[str(each) for each in row] for row in rows], None)
+
+
+def _counts(label: object, classes: int) -> bool:
+    return isinstance(label, int) and 0 <= label < classes
 
 
 def _column(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
@@ -110,9 +146,11 @@ def _holds_images(kind: pa.DataType) -> bool:
 def _class_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
     """Names that the `datasets` library left in the schema, if it did."""
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return tuple(str(each) for each in features[column]["names"])
-    except (KeyError, TypeError, ValueError):
+        feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
+        while isinstance(feature, list) or "feature" in feature:  # a list of labels, as several releases write it
+            feature = feature[0] if isinstance(feature, list) else feature["feature"]
+        return tuple(str(each) for each in feature["names"])
+    except (IndexError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -234,6 +272,8 @@ def _numbered_alike(table: pa.Table, first: pa.Table, columns: Columns, name: st
     column = table.column(columns.label)
     if column.null_count:
         raise UnknownLabel(f"{name}: row {_first(pc.is_null(column))} has no label")
+    if _is_list(column.type):
+        raise UnknownLabel(f"{name}: it lists its class names in another order than the first file of its split")
     targets = column.to_numpy().astype(np.int64)
     check_range(targets, len(own), name, "row")
     numbered = pa.array(_translate(targets, own, known, name), column.type)

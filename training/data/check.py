@@ -37,7 +37,8 @@ def _check_classes(data: Data) -> None:
     if len(data.labels) < _MIN_CLASSES:
         found = ", ".join(map(repr, data.labels)) or "none"
         raise SingleClass(f"{data.train.name}: at least two classes are needed, found {found}")
-    counts = np.bincount(data.train.targets, minlength=len(data.labels))  # (K,)
+    targets = data.train.targets
+    counts = targets.sum(0) if targets.ndim > 1 else np.bincount(targets, minlength=len(data.labels))  # (K,)
     empty = [label for label, count in zip(data.labels, counts, strict=True) if not count]
     if empty and not data.fixed_labels:
         raise EmptyClass(f"{data.train.name}: no image of class {', '.join(map(repr, empty))}")

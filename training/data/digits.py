@@ -21,7 +21,7 @@ _LEVELS = 16  # the darkest ink
 
 DIGITS = tuple(str(digit) for digit in range(10))
 PARITY = ("even", "odd")
-NAMES = ("digits", "digits-demo", "digits-parity")
+NAMES = ("digits", "digits-demo", "digits-parity", "digits-labels")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +30,7 @@ class DigitSet:
 
     name: str
     labels: tuple[str, ...]
-    targets: NDArray[np.int64]  # (n,)
+    targets: NDArray[np.int64]  # (n,), or (n, K)
     pixels: NDArray[np.uint8]  # (n, 8, 8)
     rows: NDArray[np.int64]  # (n,), place in scikit-learn's order
 
@@ -47,15 +47,25 @@ class DigitSet:
 
 
 def load_digits_data(name: str) -> Data:
-    """The named labelling: which digit (`digits`, `digits-demo`) or odd and even (`digits-parity`)."""
+    """The named labelling: which digit (`digits`, `digits-demo`), odd and even (`digits-parity`), or both at once."""
     from sklearn.datasets import load_digits  # noqa: PLC0415 - one second to import, and only needed here
 
     bunch = load_digits()
     digits = bunch.target.astype(np.int64)  # (1797,)
     pixels = np.round(bunch.images * (255 / _LEVELS)).astype(np.uint8)  # (1797, 8, 8)
-    labels, targets = (PARITY, digits % 2) if name == "digits-parity" else (DIGITS, digits)
+    labels, targets = _labelled(name, digits)
     train, test = (
         DigitSet(f"{name} ({part})", labels, targets[rows], pixels[rows], rows)
         for part, rows in zip(("train", "test"), carve(digits, fraction=TEST_FRACTION, seed=SPLIT_SEED), strict=True)
     )
     return Data(name, labels, train, test)
+
+
+def _labelled(name: str, digits: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The labels, and the class of each digit; of `digits-labels` two labels each: its value and its parity."""
+    if name == "digits-parity":
+        return PARITY, digits % 2
+    if name == "digits-labels":
+        both = np.concatenate([np.eye(len(DIGITS), dtype=np.int64)[digits], np.eye(2, dtype=np.int64)[digits % 2]], 1)
+        return (*DIGITS, *PARITY), both
+    return DIGITS, digits

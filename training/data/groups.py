@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from training.data.arrow import TableSet
 from training.data.errors import WrongColumn
 from training.data.files import FileSet
-from training.data.sets import ImageSet
+from training.data.sets import ImageSet, strata_of
 
 LOOK_ALIKE = "look-alike"
 _SIDE = 16  # pixels of a thumbnail
@@ -66,8 +66,9 @@ def _alike(images: ImageSet) -> NDArray[np.int64]:
     """Within a class, everything that a chain of similar thumbnails joins is one group."""
     thumbnails = np.stack([_thumbnail(images, i) for i in range(len(images))])  # (n, side²)
     groups = np.arange(len(images))
-    for label in np.unique(images.targets):
-        rows = np.flatnonzero(images.targets == label)
+    strata = strata_of(images.targets)
+    for label in np.unique(strata):
+        rows = np.flatnonzero(strata == label)
         for row in rows:
             joined = groups[rows[thumbnails[rows] @ thumbnails[row] >= _ALIKE]]
             groups[np.isin(groups, joined)] = joined.min(initial=groups[row])

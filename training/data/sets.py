@@ -36,7 +36,7 @@ class ImageSet(Protocol):
 
     @property
     def targets(self) -> NDArray[np.int64]:
-        """Class of every image.  # (n,)"""
+        """Class of every image (n,); of images with any number of labels 1 for each that it has (n, K), else 0."""
 
     def __len__(self) -> int: ...
 
@@ -72,6 +72,19 @@ class Data:
     fixed_labels: bool = False
     validation: ImageSet | None = None
     groups: NDArray[np.int64] | None = None
+
+
+def strata_of(targets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The strata of a split (n,): the class; for images with several labels, the rarest of them.
+
+    Images without a label are a stratum of their own.
+    """
+    if targets.ndim == 1:
+        return targets
+    counts = targets.sum(0)
+    rarity = np.where(targets > 0, counts, len(targets) + 1)  # (n, K)
+    strata: NDArray[np.int64] = np.where(targets.any(1), rarity.argmin(1), targets.shape[1])
+    return strata
 
 
 def split_of(name: str) -> str | None:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.errors import TooFewImages
+from training.data.sets import strata_of
 
 
 def carve(
@@ -16,7 +17,7 @@ def carve(
     largest possible share, and at least one group is held back.
 
     Args:
-        targets: class of every image.  # (n,)
+        targets: class of every image (n,), or the labels that it has (n, K); then its rarest label is its class.
         fraction: share of each class to hold back, between 0 and 1.
         seed: the same seed and targets give the same split.
         groups: images of one group stay on one side; a group counts for the class of its first image.  # (n,)
@@ -31,6 +32,7 @@ def carve(
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must be between 0 and 1, not {fraction}")
     generator = np.random.RandomState(seed)  # its streams are frozen: the split outlives numpy versions
+    targets = strata_of(targets)
     if groups is None:
         held = [_draw(np.flatnonzero(targets == label), fraction, generator) for label in np.unique(targets)]
     else:

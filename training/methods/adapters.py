@@ -14,10 +14,10 @@ authors' code the convolution starts at the identity and the up-projection at ze
 RepAdapter (Luo et al. 2023, arXiv 2302.08106): x + s · Up Down x in front of qkv and fc1. It reads the output of the
 norm, has no activation, and its up-projection is in groups; so it folds into the next layer.
 
-PHM adapters and Compacter (Karimi Mahabadi et al. 2021, arXiv 2106.04647): matrices that are Kronecker sums, W = sum
-over i < n of A_i (x) B_i with a rule A of n x n x n. Compacter also has B_i = u_i v_i^T. As in the copy released with
-MiMi, each matrix has its own rule, and adapters sit behind both branches with N = 4M // 32. The authors train the norms
-beside their adapters; here they stay frozen.
+PHM adapters and Compacter (Karimi Mahabadi et al. 2021, arXiv 2106.04647): matrices that are Kronecker sums. W is the
+sum over i < n of A_i (x) B_i, with a rule A of n x n x n. Compacter also has B_i = u_i v_i^T. As in the copy released
+with MiMi, each matrix has its own rule, and adapters sit behind both branches with N = 4M // 32. The authors train the
+norms beside their adapters; here they stay frozen.
 """
 
 from math import gcd

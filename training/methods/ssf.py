@@ -1,8 +1,8 @@
 """SSF (Lian et al. 2022, arXiv 2210.08823): gamma · y + beta behind every convolution, norm and linear layer.
 
-Layers are those of the authors' code: the patch embedding's convolution and norm, both norms and all four linear layers
-of a block, the norm of patch merging (not its reduction), and the final norm. The copy released with MiMi does not use
-the values behind qkv and the second norm, and scales before the final norm. This file does not repeat that.
+Layers are those of the authors' code: the patch embedding's convolution and norm, the final norm, and the norm of patch
+merging without its reduction; in a block, both norms and all four linear layers. The copy released with MiMi does not
+use the values behind qkv and the second norm, and scales before the final norm. This file does not repeat that.
 """
 
 from copy import deepcopy

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from backbone import SiteWeights
-from training.fit import logits_of
+from training.fit import logits_of, multilabel_loss
 from training.frozen import autocast
 from training.model import AdaptedModel
 from training.options import Criterion, FitOptions
@@ -189,6 +189,8 @@ def _gradients(evidence: Evidence, *, absolute: bool, everything: bool = False) 
 def _loss(evidence: Evidence, pixels: Tensor, targets: Tensor, *, temperature: float = 1.0) -> Tensor:
     logits = logits_of(evidence.model, pixels) / temperature
     smoothing = evidence.fit.label_smoothing
+    if targets.ndim > 1:
+        return multilabel_loss(logits, targets.to(logits.device), smoothing)
     return functional.cross_entropy(logits, targets.to(logits.device), label_smoothing=smoothing)
 
 

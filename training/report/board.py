@@ -42,7 +42,7 @@ class Board:
         writer.add_scalar("train/learning_rate", progress.rate, at)
 
     def epoch(self, place: Position, progress: Progress, validation: float | None) -> None:
-        """Validation accuracy where it was measured; what was written so far can be read."""
+        """Validation accuracy if it was measured; flush the files."""
         at, writer = self._seen(place, progress), self._writer(place)
         if validation is not None:
             writer.add_scalar("validation/top1", validation, at)

@@ -22,7 +22,7 @@ _LINES = "A line joins the sizes after each cycle, trained for as many epochs; o
 
 
 def accuracy(result: Result) -> float | None:
-    """Test top-1 in percent; on validation where there is no test split."""
+    """Test top-1 in percent; on validation if there is no test split."""
     found = result.validation if result.test is None else result.test
     return 100 * found if found is not None else None
 

@@ -3,7 +3,7 @@
 All given text is escaped: a page takes only `Markup`, and only the functions here make it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from string import Template
 from typing import NewType
@@ -19,7 +19,7 @@ _PAGE = Template("""<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>$title</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 68rem; margin: 2rem auto;
@@ -30,6 +30,12 @@ div.wide { overflow-x: auto; }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #e4e4e4; white-space: nowrap; }
 th:first-child, td:first-child, table.facts td { text-align: left; }
 table.facts td { white-space: normal; } table.facts td:first-child { color: #555; white-space: nowrap; }
+div.gallery { display: flex; flex-wrap: wrap; gap: .6rem; margin: .6rem 0; }
+div.gallery figure { margin: 0; width: 6.5rem; } div.gallery figcaption { font-size: 11px; overflow-wrap: anywhere; }
+div.gallery img { width: 96px; image-rendering: auto; display: block; }
+table.matrix td, table.matrix th { padding: .1rem .35rem; font-size: 11px; } table.matrix td { text-align: center; }
+table.matrix th.column { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; }
+details { margin: .3rem 0; } summary { cursor: pointer; }
 figure { margin: 1.2rem 0; } figcaption { color: #444; font-size: 13px; max-width: 50rem; }
 svg { max-width: 100%; height: auto; }
 svg text { font-family: system-ui, sans-serif; }
@@ -85,3 +91,39 @@ def figures(table: Table) -> Markup:
 def chart(drawn: Chart) -> Markup:
     """A figure with its caption; the drawing library has escaped the text in it."""
     return Markup(f"<figure>{drawn.svg}<figcaption>{escape(drawn.caption)}</figcaption></figure>")
+
+
+def picture(jpeg: str, caption: str) -> Markup:
+    """A small picture, given as base64 of a JPEG, with a line of text under it."""
+    text = escape(caption)
+    image = f'<img src="data:image/jpeg;base64,{escape(jpeg)}" alt="{text}">'
+    return Markup(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
+
+
+def gallery(pictures: Iterable[Markup]) -> Markup:
+    """Pictures side by side."""
+    return Markup(f'<div class="gallery">{"".join(pictures)}</div>')
+
+
+def details(title: str, parts: Iterable[Markup], anchor: str) -> Markup:
+    """A section that opens on a click; links lead to `anchor`."""
+    return Markup(f'<details id="{escape(anchor)}"><summary>{escape(title)}</summary>{"".join(parts)}</details>')
+
+
+def matrix(labels: Sequence[str], counts: Sequence[Sequence[int]], links: Mapping[tuple[int, int], str]) -> Markup:
+    """A square table of counts; cells are shaded by their share of the row; some link to an anchor."""
+    head = "".join(f'<th class="column">{escape(label)}</th>' for label in labels)
+    rows = "".join(
+        f"<tr><th>{escape(label)}</th>"
+        + "".join(_cell(count, sum(row), links.get((place, column))) for column, count in enumerate(row))
+        + "</tr>"
+        for place, (label, row) in enumerate(zip(labels, counts, strict=True))
+    )
+    return Markup(f'<div class="wide"><table class="matrix"><tr><th></th>{head}</tr>{rows}</table></div>')
+
+
+def _cell(count: int, total: int, anchor: str | None) -> str:
+    if not count:
+        return "<td></td>"
+    text = f'<a href="#{escape(anchor)}">{count}</a>' if anchor else str(count)
+    return f'<td style="background: rgba(0, 114, 178, {0.6 * count / total:.2f})">{text}</td>'

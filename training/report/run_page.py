@@ -18,6 +18,7 @@ from training.report.drawing import Chart
 from training.report.errors import MissingExtra
 from training.report.figures import against_parameters
 from training.report.groups import sections_of
+from training.report.mistakes import mistakes
 from training.report.page import Markup
 from training.report.results import Arena, Result
 from training.report.sites import neurons_by_site
@@ -43,6 +44,7 @@ def run_page(job: Job, outcome: Outcome) -> str:
         page.heading("Sizes"),
         page.figures(_sizes(outcome.results)),
         *_charts(job, outcome),
+        *mistakes(job, outcome),
         page.heading("Options of the algorithm"),
         page.facts({name: value for name, value in options.items() if not isinstance(value, dict)}),
         *_groups(options),

@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 from timm.layers import set_fused_attn
 from torch import Tensor, nn
 
-from benchmarks.engine.pipe import HEADS, SWIN, VIT, VIT_WEIGHTS, WEIGHTS, Calls, Job
+from benchmarks.engine.pipe import HEADS, NANO_WEIGHTS, SWIN, VIT, VIT_WEIGHTS, WEIGHTS, Calls, Job, repeated
 
 
 def load(job: Job) -> nn.Module:
     """Swin without a classifier, in evaluation mode, with this job's threads."""
-    return _load(job, SWIN, WEIGHTS, job.sizes.swin)
+    return _load(job, SWIN, *((NANO_WEIGHTS, job.sizes.nano) if job.nano else (WEIGHTS, job.sizes.swin)))
 
 
 def load_vit(job: Job) -> nn.Module:
@@ -37,15 +37,18 @@ def is_fused(model: nn.Module) -> bool:
 
 
 def build_eager(job: Job) -> Calls:
-    """`features`, as `model(images)`."""
+    """`features`, as `model(images)`, in bf16 under autocast; `repeated` is timed where a call has several passes."""
     model, images = load(job), torch.from_numpy(job.images(job.number("batch")))
+    lowers = job.text("precision", "fp32") == "bf16"
 
     @torch.inference_mode()
     def features() -> torch.Tensor:
-        answer: torch.Tensor = model(images)
+        with torch.autocast("cpu", torch.bfloat16, enabled=lowers):
+            answer: torch.Tensor = model(images)
         return answer
 
-    return Calls({"features": features}, {"fused_attention": is_fused(model)})
+    calls = {"features": features, "repeated": repeated(features, job.passes)}
+    return Calls(calls, {"fused_attention": is_fused(model)})
 
 
 def build_compiled(job: Job) -> Calls:
@@ -101,12 +104,13 @@ def build_onnxruntime(job: Job) -> Calls:
 
 
 def build_openvino(job: Job) -> Calls:
-    """`features`: OpenVINO's CPU plugin, in float32."""
+    """`features`: OpenVINO's CPU plugin; `repeated` likewise."""
     import openvino  # noqa: PLC0415 - may not be installed
 
     model, images = load(job), job.images(job.number("batch"))
     converted = openvino.convert_model(model, example_input=torch.from_numpy(images), input=[list(images.shape)])
-    settings = {"INFERENCE_NUM_THREADS": job.threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    hint = {"fp32": "f32", "bf16": "bf16"}[job.text("precision", "fp32")]
+    settings = {"INFERENCE_NUM_THREADS": job.threads, "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(converted, "CPU", settings)
     request = compiled.create_infer_request()
 
@@ -116,7 +120,8 @@ def build_openvino(job: Job) -> Calls:
         return answer
 
     used = compiled.get_property("INFERENCE_NUM_THREADS")
-    return Calls({"features": features}, {"fused_attention": is_fused(model), "threads": int(used)})
+    calls = {"features": features, "repeated": repeated(features, job.passes)}
+    return Calls(calls, {"fused_attention": is_fused(model), "threads": int(used)})
 
 
 def build_full_models(job: Job) -> Calls:

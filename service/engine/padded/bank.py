@@ -1,14 +1,14 @@
 """Adapter weights in a device's own memory: a slab allocator with a budget of bytes.
 
-Weights are padded to size classes of width, and each class of each site has a slab: tensors of equal slots (Bonwick,
-The slab allocator, USENIX 1994). A task occupies one slot in each of its classes, so a swap writes a slot and what a
-recorded graph reads stays where it is. A slab that runs out of slots moves to a larger place; `generation` tells that
-to whoever recorded the old one.
+Weights are padded to size classes of width. Each class of each site has a slab: tensors of equal slots (Bonwick, The
+slab allocator, USENIX 1994). A task occupies one slot in each of its classes. So a swap writes a slot, and the tensors
+that a recorded graph reads stay in place. A slab that runs out of slots moves to larger tensors. Then `generation`
+changes, and recordings of the old tensors are dropped.
 
-The bank reports the bytes its tensors occupy, padding and free slots included, and holds its budget on them: past it,
-the least recently used tasks leave the bank. They stay in the host's memory and are copied again when they are asked
-for. Only the tasks of one batch, and pinned ones, may exceed the budget. LRU is enough here, since a miss costs one
-copy of some 100 KB from the host's memory, and the cache above already decides which tasks are worth keeping.
+The budget counts all bytes of the bank's tensors, padding and free slots included. Beyond it, the least recently used
+tasks leave the bank. They stay in the host's memory and are copied again when they are needed. Only the tasks of one
+batch, and pinned ones, may exceed the budget. LRU is enough here. A miss costs one copy of some 100 KB from the host's
+memory, and the cache above already decides which tasks are worth keeping.
 
 Weights may be copied ahead (`prepare`) while a batch is computed: no batch reads a free slot.
 """
@@ -44,12 +44,12 @@ class Transfer(Protocol):
         """Copy a `block` from the host to the device, and let `write` copy it into its slots there.
 
         Returns:
-            A function: whatever the calling thread launches after calling it waits until the slots are written.
+            A function: launches of the calling thread after a call of it wait until the slots are written.
         """
         ...
 
     def fence(self) -> None:
-        """Let all later copies wait for what the calling thread has launched: it has moved the slots."""
+        """Let all later copies wait for earlier launches of the calling thread, which has moved the slots."""
         ...
 
 
@@ -91,7 +91,7 @@ def _nothing() -> None:
 
 
 class Slab:
-    """The slots of one size class: tensors (slots, *shape), of which slot 0 is all zeros and belongs to no task."""
+    """The slots of one size class: tensors (slots, *shape). Slot 0 is all zeros and belongs to no task."""
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], *, device: torch.device, dtype: torch.dtype) -> None:
         """One tensor for each shape, with slot 0 only."""
@@ -113,7 +113,7 @@ class Slab:
         return not self._free
 
     def take(self) -> int:
-        """The number of a free slot, which is the caller's from now on; there must be one."""
+        """Take a free slot and return its number; there must be one."""
         return self._free.popleft()
 
     def write(self, slot: int, parts: Sequence[Tensor]) -> None:
@@ -127,7 +127,7 @@ class Slab:
         self._free.append(slot)
 
     def grow(self, slots: int) -> None:
-        """Move to a place with so many more slots."""
+        """Move to larger tensors, with this many more slots."""
         self._free.extend(range(len(self), len(self) + slots))
         self.tensors = [torch.cat([t, t.new_zeros(slots, *t.shape[1:])]) for t in self.tensors]
 
@@ -140,7 +140,7 @@ class Slab:
 
 @dataclass(slots=True, eq=False)
 class Placement:
-    """Which slots hold a task's weights, and what waits until they are written."""
+    """The slots of a task's weights, and a function that waits until they are written."""
 
     slots: dict[Key, int]
     arrived: Wait = field(default=_nothing)
@@ -179,7 +179,7 @@ class Bank:
         return sum(slab.nbytes for slab in list(self._slabs.values()))
 
     def usage(self) -> TierUsage:
-        """What lies on the device, and what happened there."""
+        """The contents of the device, and the counts since the start."""
         with self._lock:
             pinned = sum(resident.sha256 in self._pinned for resident in list(self._placed))
             counts = (self._hits, self._misses, self._evictions)
@@ -191,7 +191,7 @@ class Bank:
             self._pinned = hashes
 
     def prepare(self, resident: Resident) -> bool:
-        """Start to copy a task's weights where free slots are left for them; whether they are or will be there."""
+        """Start to copy a task's weights if there are free slots. Returns whether they are or will be there."""
         with self._lock:
             self._reclaim()
             if resident in self._placed:
@@ -203,9 +203,9 @@ class Bank:
             return True
 
     def slots(self, residents: Sequence[Resident]) -> list[Mapping[Key, int]]:
-        """For each task of a batch its slots, by class; weights that are not there are copied.
+        """The slots of each task of a batch, by class. Missing weights are copied.
 
-        Whatever the calling thread launches next waits for the copies.
+        Later launches of the calling thread wait for the copies.
         """
         with self._lock:
             self._reclaim()
@@ -230,7 +230,7 @@ class Bank:
         self._write(resident, self._reserve(resident, batch))
 
     def _reserve(self, resident: Resident, batch: Collection[Resident] = ()) -> Placement:
-        """A slot in each class of a task; makes room where there is none."""
+        """Take a slot in each class of a task, and make room if there is none."""
         placement = Placement({})
         self._placements.add(placement)  # so that slots reserved already move with the others
         try:
@@ -251,7 +251,7 @@ class Bank:
         return Slab(shapes, device=self._device, dtype=torch.float32 if site == HEAD else self._dtype)
 
     def _make_room(self, key: Key, batch: Collection[Resident]) -> None:
-        """Free at least one slot of a class: by growth within the budget, else by evictions, else by growth beyond."""
+        """Free at least one slot of a class: by growth within the budget, by evictions, or by growth beyond it."""
         slab = self._slabs[key]
         affordable = (self._budget - self.nbytes) // slab.slot_bytes
         if affordable < 1:
@@ -276,7 +276,7 @@ class Bank:
         self._evictions += 1
 
     def _shrink(self, needed: int, batch: Collection[Resident]) -> None:
-        """Give up free slots of all classes, and as many tasks as it takes to fit `needed` more bytes."""
+        """Give up free slots of all classes, and evict tasks until `needed` more bytes fit."""
         used = sum(self._slabs[key].slot_bytes for each in self._placements for key in each.slots)
         used += sum(slab.slot_bytes for slab in self._slabs.values())
         for resident in self._evictable(batch):
@@ -336,7 +336,7 @@ def _parts(resident: Resident) -> dict[Key, tuple[Tensor, Tensor]]:
 
 
 def _same_part(part: Tensor, block: Tensor, copy: Tensor) -> Tensor:
-    """What `part` is of `block`, taken from a copy of that block."""
+    """The same part of a copy of `block` as `part` is of the block itself."""
     return copy.as_strided(part.shape, part.stride(), part.storage_offset() - block.storage_offset())
 
 

@@ -1,7 +1,7 @@
-"""Launches recorded once and replayed: on a GPU a small batch costs mostly the launches of its kernels.
+"""Records launches once and replays them: the time of a small batch on a GPU is mostly that of its launches.
 
-A recording reads and writes fixed places, so inputs are copied into those of the recording; an input that lies there
-already, because the recording before wrote it there, is not copied.
+A recording reads and writes fixed tensors, so inputs are copied into its own. An input is not copied if the recording
+before wrote it there.
 """
 
 from collections import OrderedDict
@@ -57,7 +57,7 @@ class Recording:
     output: Tensor
 
     def play(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Copy what is not in its place yet, and launch."""
+        """Copy the inputs that are not in place yet, and launch."""
         for recorded, given in zip(self.inputs, inputs, strict=True):
             if recorded.data_ptr() != given.data_ptr():
                 recorded.copy_(given, non_blocking=True)
@@ -100,7 +100,7 @@ class CudaRecorder:
 
 
 class Graphs:
-    """Records what is run, and replays it; the least recently used recordings are dropped first.
+    """Records functions and replays them. The least recently used recordings are dropped first.
 
     All recordings share a pool of memory until `forget`. After that a new pool is begun: PyTorch closes a pool with its
     last graph, and does not open it again while an output of such a graph is alive.

@@ -1,11 +1,11 @@
 """Planned batches on one device, with adapters gathered from a bank of slots.
 
-Each sub-layer, bare or adapted, is one recordable step for its number of rows and its size classes, and a batch is a
-chain of such steps. A plan whose like has come more than `HOT` times is recorded as a whole, forks included. Rows are
-padded to a few sizes (`SIZES`), so that batches of different sizes share what is recorded; a padded row repeats the
-first one and uses slot 0 everywhere.
+Each sub-layer, bare or adapted, is one recordable step for its number of rows and its size classes. A batch is a chain
+of such steps. A kind of plan that has come more than `HOT` times is recorded as a whole, forks included. Rows are
+padded to a few sizes (`SIZES`), so batches of different sizes share recordings. A padded row repeats the first one and
+uses slot 0 everywhere.
 
-Products are computed in the chosen dtype. Norms, the residual stream and the head are float32, whatever it is.
+Products are computed in the chosen dtype. Norms, the residual stream and the head are always float32.
 """
 
 from bisect import bisect_left
@@ -136,13 +136,18 @@ class PaddedRuntime:
         self._seen: Counter[object] = Counter()
 
     @property
+    def precision(self) -> str:
+        """That of products on the device."""
+        return {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(self._dtype, "fp32")
+
+    @property
     def shares_trunk(self) -> bool:
         """True: the trunk is computed once."""
         return True
 
     @torch.inference_mode()
     def prepare(self, resident: Resident) -> None:
-        """Start to copy a task's weights, beside the batch that is being computed, where there are free slots."""
+        """Start to copy a task's weights, beside the batch that is being computed, if there are free slots."""
         self._bank.prepare(resident)
 
     def pin(self, hashes: Collection[str]) -> None:

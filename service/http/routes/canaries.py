@@ -1,7 +1,7 @@
-"""Who gets the canary: by chance, or always the same version for the same key, which a header names.
+"""The choice of the version of a canary: at random, or always the same one for the key in a header.
 
 `X-Canary-Key` is any text, such as the name of a customer. `X-Canary-By: image` takes the hash of the images instead,
-so that the same image gets the same version whoever sends it.
+so that the same image gets the same version from every client.
 """
 
 import re
@@ -23,11 +23,11 @@ _TEXT = re.compile(r"[\x21-\x7e]{1,256}")
 
 @dataclass(frozen=True, slots=True)
 class Stickiness:
-    """What a request says about canaries.
+    """The canary headers of a request.
 
     Attributes:
-        key: what always gets the same version; None: there is none, or not yet.
-        by_image: the key is made of the images, once they are there.
+        key: the key that always gets the same version; None: there is none, or it is not known yet.
+        by_image: whether the key is the hash of the images.
     """
 
     key: str | None = None
@@ -38,7 +38,7 @@ _BY_CHANCE = Stickiness()
 
 
 def stickiness(request: Request) -> Stickiness:
-    """What the headers of a request say.
+    """Read the canary headers of a request.
 
     Raises:
         MalformedHeader: no key, more than one, or something else than `image`.

@@ -20,6 +20,7 @@ from service.http.routes.canaries import StickyHeaders, key_of_images, stickines
 from service.http.routes.common import Running, Task, begin, body_of, may_predict, service_of, while_connected
 from service.http.routes.versions import Number
 from service.http.views import Wish, fanout_answer, predict_answer
+from service.logs import request_name
 from service.metrics.counters import AskedTask, Kind, RequestRecord
 from service.predict import Outputs
 from service.schemas import ALL_TASKS, TASK_PATTERN, FanoutAnswer, FanoutOptions, PredictAnswer, PredictOptions
@@ -91,9 +92,9 @@ async def predict(
 ) -> Response:
     """Classify one or more images by the labels of a task.
 
-    The body is one raw image (JPEG, PNG or WebP, judged by its bytes), a multipart form with images as files, or
-    JSON with base64 images. `top_k`, `output` and `threshold` may stand in the query, the form or the JSON; the body's
-    win. An answer says whether the image is `known` at all, where the task's file can tell.
+    The body is one raw image, a multipart form with images as files, or JSON with base64 images. Images are JPEG, PNG
+    or WebP, recognised by their bytes. `top_k`, `output` and `threshold` may be in the query or in the body; the body's
+    win. An answer says whether the image is `known` at all, if the task's file has the values for that.
     """
     return await _one(service, request, Target(task), options)
 
@@ -158,7 +159,7 @@ async def _one(service: Service, request: Request, target: Target, options: Pred
 
 
 def _wish(payload: Payload, options: PredictOptions) -> Wish:
-    """What the answer shall hold: what the body says, or else the query."""
+    """The requested contents of the answer; options of the body win over those of the query."""
     return Wish(
         output=payload.output or options.output or "probabilities",
         top_k=payload.top_k or options.top_k,
@@ -183,6 +184,7 @@ async def _predict(service: Service, request: Request, record: RequestRecord, pa
     record.decoding, record.computed = outputs.decode_seconds, perf_counter()
     for asked, output in zip(record.asked, outputs.tasks, strict=True):
         asked.results = output.results
+    service.feedback.remember(request_name.get(), payload.images, outputs)
     return outputs
 
 

@@ -20,12 +20,12 @@ from service.http.routes.common import (
     may_manage,
     may_predict,
 )
-from service.metrics.counters import Kind
+from service.metrics.counters import Kind, RequestRecord
 from service.schemas import TASK_CHANGE, ListOptions, TaskDetail, TaskList, UploadAnswer, UploadOptions
 from service.service import Service
 from service.tasks.catalogue import answering
 from service.tasks.conditions import tag
-from service.tasks.uploads import Upload
+from service.tasks.uploads import Upload, Uploaded
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -110,11 +110,15 @@ async def put_task(
     data = await read_file(body, most_bytes=service.settings.adapter_bytes)
     upload = Upload(task, data, condition, checksums, activate=options.activate, dry_run=options.dry_run)
     done = await service.registrar.change(lambda: service.uploader.upload(upload))
+    return uploaded(task, options, done, record)
+
+
+def uploaded(task: str, options: UploadOptions, done: Uploaded, record: RequestRecord) -> Response:
+    """The answer to an upload, or to another way of making a version; notes in the record what it came to."""
     record.outcome = "dry_run" if options.dry_run else "published" if done.created else "known"
-    answer = views.upload(upload, done)
     return Response(
-        answer.model_dump_json(),
-        201 if done.created and not upload.dry_run else 200,
+        views.upload(task, options, done).model_dump_json(),
+        201 if done.created and not options.dry_run else 200,
         {"Location": f"/v1/tasks/{task}", "ETag": tag(done.generation)},
         media_type="application/json",
     )

@@ -60,7 +60,12 @@ _EXAMPLES: Document = {
     "not ready": {"live": True, "ready": False},
     "model ready": {"name": "digits", "ready": True},
     "model not ready": {"name": "digits", "ready": False},
-    "server": {"name": "mimi-serving", "version": "0.1.0", "extensions": ["binary_tensor_data", "classification"]},
+    "server": {
+        "name": "mimi-serving",
+        "version": "0.1.0",
+        "extensions": ["binary_tensor_data"],
+        "parameters": {"precision": "bf16"},
+    },
     "model": {
         "name": "digits",
         "versions": ["1", "2"],

@@ -43,9 +43,10 @@ _CHANNELS = 3
 _NONE = Duration(count=0, ns=0)
 
 
-def server_metadata() -> ServerMetadata:
-    """This server."""
-    return ServerMetadata(name="mimi-serving", version=openapi.RELEASE, extensions=EXTENSIONS)
+def server_metadata(precision: str) -> ServerMetadata:
+    """This server, which computes in a precision."""
+    parameters = {"precision": precision}
+    return ServerMetadata(name="mimi-serving", version=openapi.RELEASE, extensions=EXTENSIONS, parameters=parameters)
 
 
 def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:

@@ -2,8 +2,8 @@
 
 With the binary tensor data extension, a body is a JSON object and then the raw bytes of its tensors in their order.
 
-Inputs are `image`, BYTES [N] (or [N, 1]) of encoded images or UINT8 [N, H, W, 3] of decoded ones, and `pixels`,
-FP32 [N, 3, H, W], normalised already, of exactly the size that the backbone reads.
+The input `image` is BYTES [N] (or [N, 1]) of encoded images, or UINT8 [N, H, W, 3] of decoded ones. The input `pixels`
+is FP32 [N, 3, H, W], already normalised, of exactly the size that the backbone reads.
 
 Source: inference_rest.md, "Inference Request JSON Object"; Triton, docs/protocol/extension_binary_data.md.
 """
@@ -118,7 +118,7 @@ class ParsedRequest:
         seconds: its timeout; None: the server's.
         priority: as of `Batcher.submit`.
         threshold: for all labels, in the place of those in the task's file.
-        others: how to answer with the outputs that only some tasks have; None where the client names its outputs.
+        others: how to answer with the outputs that only some tasks have; None if the client names its outputs.
     """
 
     images: Sequence[Picture]

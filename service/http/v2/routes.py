@@ -154,9 +154,9 @@ async def ready(service: Running) -> Response:
 
 
 @router.get("", dependencies=_KEY, responses={200: docs.example("server")})
-async def server() -> ServerMetadata:
-    """This server, and the extensions of the protocol that it has."""
-    return server_metadata()
+async def server(service: Running) -> ServerMetadata:
+    """This server, the extensions of the protocol that it has, and the precision that it computes in."""
+    return server_metadata(service.engine.precision)
 
 
 @router.get("/models/{task}", **_METADATA)

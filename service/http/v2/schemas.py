@@ -94,7 +94,7 @@ def int_parameter(parameters: Parameters | None, name: str, *, most: int) -> int
 
 
 def share_parameter(parameters: Parameters | None, name: str) -> float | None:
-    """A parameter that is a number from 0 to 1; None where it is not given.
+    """A parameter that is a number from 0 to 1; None if it is not given.
 
     Raises:
         InvalidInference: it is something else.
@@ -162,6 +162,7 @@ class ServerMetadata(V2Answer):
     name: str
     version: str
     extensions: list[str]
+    parameters: dict[str, str] = Field(description="precision: what the backbone's products are computed in now")
 
 
 class TensorMetadata(V2Answer):

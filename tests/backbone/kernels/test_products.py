@@ -1,24 +1,25 @@
 """Products with frozen weights do not depend on what is computed with them, nor on the threads."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backbone.kernels import load, multiplies_bf16, path_in
+from backbone.kernels import Precision, load, multiplies, path_in
 from backbone.kernels.bindings import Library
 from tests.backbone.kernels.computing import THREADS, output, torch_threads
 from tests.backbone.kernels.networks import mlp, swin
 
-PRECISIONS = ["fp32", "bf16"] if multiplies_bf16() else ["fp32"]
+PRECISIONS = [each for each in get_args(Precision) if multiplies(each)]
 
 
 @pytest.fixture(scope="session", params=PRECISIONS)
 def own(request: pytest.FixtureRequest, folder: Path) -> Library:
     """This machine's library, in each precision that it knows."""
-    return Library(path_in(folder), bf16=request.param == "bf16")
+    return Library(path_in(folder), precision=request.param)
 
 
 @given(st.integers(1, 9), st.integers(1, 12), THREADS, st.data())
@@ -35,9 +36,9 @@ def test_an_image_s_result_is_to_the_bit_what_it_is_alone(
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_so_is_what_a_whole_network_gives(folder: Path, precision: str, threads: int) -> None:
+def test_so_is_what_a_whole_network_gives(folder: Path, precision: Precision, threads: int) -> None:
     network = swin(depths=(2, 2), num_heads=(2, 4))
-    kernels, sites = load(network, folder, bf16=precision == "bf16"), len(network.sites)
+    kernels, sites = load(network, folder, precision=precision), len(network.sites)
     assert kernels.compiled == sites
     x = torch.randn(7, 8, 8, 16)
     with torch_threads(threads):

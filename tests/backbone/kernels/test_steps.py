@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from backbone.kernels.bindings import Library
-from backbone.kernels.steps import branch_step, step_of
+from backbone.kernels.steps import branch_step, stem_of, step_of
 from backbone.layers import Merge, Mlp
 from backbone.network import SubLayer
+from backbone.swin import SwinStem
+from backbone.swin_model import PatchEmbed
 from tests.backbone.kernels.computing import THREADS, assert_close, torch_threads
-from tests.backbone.kernels.networks import mlp, swin
+from tests.backbone.kernels.networks import mlp, swin, vit
 
 TOKENS = 64
 
@@ -27,6 +29,31 @@ def test_merging_equals_the_modules_wherever_it_stands(
         given = library.run([step for step in steps if step is not None], x)
     entered, h = first.opened(x)
     assert_close(given, entered + h + second.branch(entered + h))
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.sampled_from([(4, 16), (8, 48)]), THREADS)
+@settings(deadline=None, max_examples=40)
+def test_patch_embedding_equals_the_module(
+    library: Library, images: int, down: int, across: int, shape: tuple[int, int], threads: int
+) -> None:
+    side, channels = shape
+    module = PatchEmbed(side, side, channels).requires_grad_(requires_grad=False)
+    stem = stem_of(SwinStem(module, (down, across)), library)
+    assert stem is not None
+    x = torch.randn(images, 3, down * side, across * side)
+    with torch_threads(threads):
+        assert_close(library.embed(stem, x), module(x))
+
+
+def test_other_stems_are_left_to_their_modules(library: Library) -> None:
+    assert stem_of(vit().stem, library) is None
+    plain = PatchEmbed(32, 4, 16)
+    plain.norm = nn.Identity()  # type: ignore[assignment]
+    assert stem_of(SwinStem(plain, (8, 8)), library) is None
+    assert stem_of(SwinStem(PatchEmbed(32, 4, 18), (8, 8)), library) is None  # channels that no vector holds
+    overlapping = PatchEmbed(32, 4, 16)
+    overlapping.proj = nn.Conv2d(3, 16, 4, stride=2)
+    assert stem_of(SwinStem(overlapping, (15, 15)), library) is None
 
 
 def merge(channels: int) -> Merge:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from backbone.kernels import multiplies_bf16
+from backbone.kernels import multiplies
 from benchmarks.studies import lowered
 from benchmarks.studies.lowered import BF16, FP32, MODULES, main, parse
 
@@ -20,12 +20,12 @@ def test_too_few_rounds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_another_processor_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lowered, "multiplies_bf16", lambda: False)
+    monkeypatch.setattr(lowered, "multiplies", lambda _precision: False)
     assert main(["--data", str(tmp_path), "--json", str(tmp_path / "out.json"), *OPTIONS]) == 1
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not multiplies_bf16(), reason="needs a processor with AVX-512 BF16")
+@pytest.mark.skipif(not multiplies("bf16"), reason="needs a processor with AVX-512 BF16")
 def test_a_run_compares_three_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, out = torch.get_num_threads(), tmp_path / "out.json"
     assert main(["--data", str(tmp_path), "--json", str(out), *OPTIONS]) == 0

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from mimi.cli import main
-from mimi.demo import TERMINATED
+from mimi.commands.demo import TERMINATED
 
 
 def test_a_demo_that_is_terminated_takes_its_server_along() -> None:

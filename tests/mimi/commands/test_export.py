@@ -91,7 +91,7 @@ def test_the_backbone_alone_asks_for_adapters_and_head(network: Backbone, tmp_pa
 
 @pytest.mark.parametrize("words", [["task.safetensors", "--shared"], []], ids=["both", "neither"])
 def test_what_to_export_must_be_one_thing(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", *words, "--out", str(tmp_path / "x.onnx")]) == 1
+    assert main(["export", *words, "--out", str(tmp_path / "x.onnx")]) == 2
     assert "not both" in capsys.readouterr().err
 
 

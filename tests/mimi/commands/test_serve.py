@@ -22,7 +22,7 @@ def test_unsafe_or_wrong_settings_end_with_2(
 ) -> None:
     assert main(["serve", *arguments]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("refusing to start: ")
+    assert err.startswith("error: refusing to start: ")
     assert reason in err
 
 
@@ -33,8 +33,7 @@ def test_an_unknown_variable_ends_with_2(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_help_explains_every_setting_with_its_default_and_unit(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        main(["serve", "--help"])
+    assert main(["serve", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     for name, field in Settings.model_fields.items():
         assert str(field.description) in text
@@ -47,8 +46,7 @@ def test_help_explains_every_setting_with_its_default_and_unit(capsys: pytest.Ca
 
 @pytest.mark.parametrize("option", ["--predict-key", "--manage-key", "--metrics-key"])
 def test_a_key_is_never_taken_from_the_command_line(option: str) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["serve", option, "k" * 16])
+    assert main(["serve", option, "k" * 16]) == 2
 
 
 def test_options_win_over_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

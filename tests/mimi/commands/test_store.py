@@ -71,6 +71,21 @@ def test_a_backup_goes_out_and_back(path: Path, tmp_path: Path, capsys: pytest.C
     assert "already" in capsys.readouterr().err
 
 
-def test_a_store_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["store", "check", str(tmp_path / "none.db")]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+def test_a_store_that_is_not_there_is_one_line_and_the_next_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "none.db"
+    assert main(["store", "check", str(path)]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: there is no store at {path}",
+        "next:  `mimi store --help` says how a store is named",
+    ]
+
+
+def test_the_actions_are_listed_and_each_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["store", "--help"]) == 0
+    out = capsys.readouterr().out
+    for action in ("check", "repair", "copy", "backup", "restore"):
+        assert f"  {action} " in out
+        assert main(["store", action, "--help"]) == 0
+        assert f"Usage: mimi store {action} " in capsys.readouterr().out

@@ -68,7 +68,7 @@ def compiled(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Ba
 
 @pytest.fixture(params=["torch", "kernels", "onnx"])
 def runtime(request: pytest.FixtureRequest, backbone: Backbone) -> Runtime:
-    """What computes; a test that looks into PyTorch's own forward takes `TORCH_ONLY`."""
+    """Each runtime in turn; a test of PyTorch's own forward takes `TORCH_ONLY`."""
     if request.param != "onnx":
         computing = TorchRuntime(backbone)
         if request.param == "kernels":

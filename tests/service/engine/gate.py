@@ -1,4 +1,4 @@
-"""What lets a test decide when a batch is computed: events to wait on, never time to sleep."""
+"""A gate with which a test decides when a batch is computed: events to wait on, never time to sleep."""
 
 import asyncio
 import threading

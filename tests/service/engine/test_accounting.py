@@ -1,4 +1,4 @@
-"""What is accounted is what was executed, to the FLOP."""
+"""The accounts equal the executed FLOPs exactly."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings

@@ -1,4 +1,4 @@
-"""Whom the engine cannot answer in time hears of it early, and when to come back; all are answered exactly once."""
+"""Requests that would be late are refused early, with the time to retry; all are answered exactly once."""
 
 import asyncio
 import time

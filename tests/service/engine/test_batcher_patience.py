@@ -1,4 +1,4 @@
-"""Whoever gives up or runs out of time frees its place, and touches nobody else."""
+"""A request that is cancelled or too late frees its place, and does not affect others."""
 
 import asyncio
 import gc
@@ -71,7 +71,7 @@ def test_whoever_gives_up_the_others_get_their_answers(
 
 
 def requests() -> int:
-    """How many requests are alive."""
+    """The number of requests that are alive."""
     gc.collect()
     return sum(type(each) is Request for each in gc.get_objects())
 

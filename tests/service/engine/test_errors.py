@@ -1,4 +1,4 @@
-"""Every class of errors says in a sentence of its own what it means, also where Python drops docstrings."""
+"""Every class of errors has a title of its own, also if Python drops docstrings."""
 
 import inspect
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What stays within a budget: the working set, whatever is scanned past it and however it is looped over."""
+"""The working set stays within the budget, under scans and under loops."""
 
 import random
 from collections.abc import Callable, Iterable

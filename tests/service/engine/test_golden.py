@@ -1,14 +1,17 @@
 """A task adapter must give its golden logits, by the reference forward, before it may answer anyone."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from adapters_store import TaskAdapter
 from backbone import Backbone
-from service.engine import Cost, Engine, GoldenCheck, GoldenMismatch, GoldenNotFinite, Usage
-from service.engine.weights import resident_of, verify
+from backbone.kernels import build_missing, load, multiplies
+from service.engine import Cost, Engine, GoldenCheck, GoldenMismatch, GoldenMoved, GoldenNotFinite, Usage
+from service.engine.runtime import TorchRuntime
+from service.engine.weights import moved, resident_of, verify
 
 
 def off_by(adapter: TaskAdapter, share: float) -> TaskAdapter:
@@ -48,6 +51,30 @@ def test_weights_that_overflow_are_refused(engine: Engine, adapters: list[TaskAd
     head = np.full_like(adapters[0].head_weight, np.float32(3e38))
     with pytest.raises(GoldenMismatch):
         verified(engine, replace(adapters[0], head_weight=head))
+
+
+@pytest.mark.skipif(not multiplies("int8"), reason="needs a processor with AVX-512 VNNI")
+def test_what_int8_moves_too_far_is_refused(
+    backbone: Backbone, adapters: list[TaskAdapter], tmp_path: Path, engine: Engine
+) -> None:
+    build_missing(tmp_path)
+    runtime = TorchRuntime(backbone)
+    runtime.use(load(backbone, tmp_path, precision="int8"))
+    lowered, adapter = Engine(backbone, runtime), adapters[0]
+    resident = lowered.weights_of(adapter, "a")
+    assert (engine.precision, lowered.precision) == ("fp32", "int8")
+    for share in (-60, 60):  # of the tolerance of a thousandth; a twentieth is allowed
+        with pytest.raises(GoldenMoved, match="in int8 golden logits move by"):
+            lowered.judge(off_by(adapter, share), resident)
+        engine.judge(off_by(adapter, share), resident)  # judged in int8 alone
+    lowered.judge(adapter, resident)
+
+
+def test_another_label_is_too_far() -> None:
+    golden = np.array([1.0, 1.01, 0.0], np.float32)
+    assert moved(golden, golden + np.float32(0.04)) is None
+    assert moved(golden, np.array([1.02, 1.01, 0.0], np.float32)) == "the golden image gets another label"
+    assert moved(golden, np.array([1.0, np.nan, 0.0], np.float32)) is not None
 
 
 def test_an_engine_that_answers_nan_is_found_out(backbone: Backbone, adapters: list[TaskAdapter]) -> None:

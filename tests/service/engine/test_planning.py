@@ -1,4 +1,4 @@
-"""Which rows share a trunk, where they part, and where their answers lie."""
+"""Shared trunks, forks, and the places of the answers."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Who is next, who is gone, and answers in the order of the rows."""
+"""The next row, cancelled requests, and answers in the order of the rows."""
 
 import asyncio
 from collections.abc import Iterator

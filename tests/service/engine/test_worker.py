@@ -1,4 +1,4 @@
-"""When the engine's thread dies, hangs or outlives a drain, nobody waits for ever and the owner hears of it."""
+"""If the engine's thread dies, hangs or outlives a drain, no request waits for ever, and the owner is told."""
 
 import asyncio
 import threading

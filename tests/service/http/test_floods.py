@@ -4,6 +4,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -162,3 +163,48 @@ def test_who_sent_too_many_wrong_keys_waits_for_a_turn_and_the_others_do_not(gua
         assert time.monotonic() - start > 0.007 * statuses.count(429)
         send(connection, TASKS)
         assert read(connection).status == 200
+
+
+def test_refusals_of_bodies_without_a_key_wait_for_a_turn_and_requests_with_a_key_do_not(guarded: Live) -> None:
+    unpaid = request("POST", PREDICT, "Content-Length: 100000", body=b"x" * 1000)
+    start = time.monotonic()
+    assert [ask(guarded, unpaid).status for _ in range(8)] == [401] * 8
+    assert time.monotonic() - start > 0.35  # eight turns, the first of which may have been due
+    with ExitStack() as stack:
+        strangers = [stack.enter_context(guarded.connect()) for _ in range(40)]
+        for stranger in strangers:
+            send(stranger, unpaid)
+        assert ask(guarded, TASKS).status == 200
+        answered, _, _ = select.select(strangers, [], [], 0)
+        assert len(answered) < 40, "forty turns of strangers came first"
+        assert {read(stranger).status for stranger in strangers} == {401}
+
+
+@pytest.fixture(scope="module")
+def narrow(made: dict[str, Made], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A server with keys that reads 2 MiB of large bodies a second, and is impatient."""
+    store = str(tmp_path_factory.mktemp("narrow") / "store.db")
+    rate = {"large_body_rate": 2 * 2**20, "body_seconds": 0.5, "body_most_seconds": 20.0, "least_rate": 2**23}
+    keys = {"predict_key": PREDICT_KEY, "manage_key": MANAGE_KEY}
+    with serving(Settings.model_validate({"store": store, **rate, **keys}), {"cats": made["cats"]}) as server:
+        yield server
+
+
+def test_large_bodies_are_read_at_a_rate_and_their_clients_are_not_blamed_for_it(narrow: Live) -> None:
+    key = f"Authorization: Bearer {PREDICT_KEY}"
+
+    def seconds(size: int) -> float:
+        start = time.monotonic()
+        reply = ask(narrow, request("POST", PREDICT, key, f"Content-Length: {size}", body=b"x" * size))
+        assert (reply.status, reply.code) == (415, "unsupported_format")
+        return time.monotonic() - start
+
+    assert seconds(6 * 2**20) > 1.6  # 4 MiB beyond the free ones; least_rate alone would allow 1.25 s
+    assert seconds(2 * 2**20) < 1.6
+
+
+def test_what_is_thrown_away_is_read_at_a_rate(narrow: Live) -> None:
+    size = 24 * 2**20  # far more than the kernel's buffers hold
+    with narrow.connect() as connection:
+        refused = send(connection, request("POST", PREDICT, f"Content-Length: {size}", body=b"x" * size))
+        assert not refused, "24 MiB were read within the second in which a refused body is"

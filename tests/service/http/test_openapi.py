@@ -21,7 +21,7 @@ from tests.service.live import Live, serving
 PREDICT, MANAGE = "predict-key-0123456789", "manage-key-0123456789"
 OPEN = {"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
 BINARY = {"application/octet-stream", "multipart/form-data", "image/jpeg", "image/png", "image/webp"}
-MANAGED = re.compile(r"(put|patch|delete) .*|.*/(rollback|file|load|unload)")
+MANAGED = re.compile(r"(put|patch|delete) .*|.*/(rollback|file|load|unload|classes)|.*/feedback.*")
 _EXAMPLES = 15  # for each operation and mode
 # What the bytes of an image or of an adapter must be is more than a schema can say.
 _BEYOND_SCHEMAS: list[CheckFunction] = [positive_data_acceptance, negative_data_rejection]

@@ -1,7 +1,11 @@
 """While the queue is full, requests are refused before they cost anything."""
 
+import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -10,7 +14,7 @@ from tests.service.adapters import Made
 from tests.service.asking import PNG, predict, raw
 from tests.service.gate import gated, until
 from tests.service.live import PATIENCE, Live, serving
-from tests.service.wire import ask, request
+from tests.service.wire import ask, read, request, send
 
 PREDICT = "/v1/tasks/cats/predict"
 
@@ -58,3 +62,35 @@ def test_a_web_page_may_read_its_refusal(full: Live) -> None:
     origin = {"Origin": "https://pages.example"}
     reply = full.client.post(PREDICT, content=PNG, headers=origin)
     assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (503, origin["Origin"])
+
+
+@pytest.fixture
+def late(made: dict[str, Made], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A server whose event loop is busy with something else all the time, but for moments."""
+    over = threading.Event()
+    settings = Settings(store=str(tmp_path_factory.mktemp("late") / "store.db"), request_seconds=PATIENCE)
+
+    def busy(loop: asyncio.AbstractEventLoop) -> None:
+        time.sleep(0.25)
+        if not over.is_set():
+            loop.call_later(0.001, busy, loop)
+
+    with serving(settings, {"cats": made["cats"]}) as live:
+        loop = live.server.servers[0].get_loop()
+        loop.call_soon_threadsafe(busy, loop)
+        yield live
+        over.set()
+
+
+def test_predictions_that_come_faster_than_they_can_be_looked_at_are_refused(late: Live) -> None:
+    never_parsed = request("POST", PREDICT, "Content-Length: 1000000", "no header at all")
+
+    def flood() -> set[tuple[int, str]]:
+        with ExitStack() as stack:
+            connections = [stack.enter_context(late.connect()) for _ in range(60)]
+            for connection in connections:
+                send(connection, never_parsed)
+            return {(reply.status, reply.code) for reply in map(read, connections)}
+
+    until(lambda: (503, "too_many_requests") in flood())
+    assert late.client.get("/health/ready").status_code == 200

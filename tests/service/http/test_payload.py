@@ -73,7 +73,7 @@ async def test_a_form_without_images_or_with_other_fields_is_refused(parts: list
 async def test_many_tasks_are_named_in_a_form_or_in_json() -> None:
     data = form(part(b"1"), part(b"a", "tasks", None), part(b"logits", "output", None), part(b"b", "tasks", None))
     found = await read_payload(body(TYPE, data), images=LIMITS, offload=inline, schema=MANY_TASKS)
-    assert found == Payload((b"1",), None, "logits", ("a", "b"))
+    assert found == Payload((b"1",), None, "logits", tasks=("a", "b"))
     for named, tasks in ((["a", "b"], ("a", "b")), ("all", ("all",)), ([], ())):
         document = json.dumps({"images": [ENCODED], "tasks": named}).encode()
         assert parse_json(document, most=3, schema=MANY_TASKS).tasks == tasks

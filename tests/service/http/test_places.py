@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.http.places import Places, Turns
+from service.errors import TooManyRequests
+from service.http.places import Places, Pressure, Turns
 from service.http.protocol import Guard
 from service.settings import Settings
 from tests.service.adapters import Made
@@ -158,3 +159,29 @@ def _has_come(keyed: Live, connection: socket.socket) -> None:
             client = getattr(each, "client", None)
             if client and client[1] == port and getattr(each, "_header_timer", None):
                 return
+
+
+def test_many_predictions_at_a_late_event_loop_are_refused_and_few_are_not() -> None:
+    pressure, now = Pressure(), 0.0
+    for late in (0.0, 0.2, 0.2, 0.2):  # the first call is never late
+        now += 0.1 + late
+        pressure.tick(now, 0.1)
+    assert pressure.share == 1.0
+    for _ in range(16):
+        pressure.check()
+    with pytest.raises(TooManyRequests):
+        pressure.check()
+    pressure.tick(now + 0.3, 0.1)
+    pressure.check()  # others get their chance
+
+
+def test_a_single_delay_is_no_overload_and_less_delay_refuses_less() -> None:
+    pressure, now = Pressure(), 0.0
+    for late in (0.0, 9.0, 0.0, 9.0, 9.0):
+        now += 0.1 + late
+        pressure.tick(now, 0.1)
+        assert pressure.share == 0.0
+    for _ in range(3):
+        now += 0.1 + 0.055
+        pressure.tick(now, 0.1)
+    assert pressure.share == pytest.approx(0.5)

@@ -18,9 +18,9 @@ from service.tasks.loads import Loads
 from service.tasks.registrar import Registrar
 from service.tasks.registry import Registry
 from tests.service.adapters import bundled_backbone, make
-from tests.service.asking import answer, predict, raw
+from tests.service.asking import PNG, answer, predict, raw
 from tests.service.live import PATIENCE, serving
-from tests.service.misfits import damage
+from tests.service.misfits import damage, other_backbone
 
 pytestmark = pytest.mark.anyio
 
@@ -124,10 +124,22 @@ def test_a_damaged_task_is_listed_with_its_reason_and_the_server_stays_ready(tmp
         assert (cats["ready"], dogs["ready"]) == (False, True)
         assert "no longer give that hash" in cats["reason"]
         refused = predict(live, "cats", raw())
-        assert (refused.status_code, refused.json()["code"]) == (503, "task_unavailable")
-        assert refused.headers["retry-after"] == "1"
+        assert (refused.status_code, refused.json()["code"]) == (503, "task_damaged")
+        assert "retry-after" not in refused.headers
         assert live.client.get("/health/ready").status_code == 200
         answer(predict(live, "dogs", raw()))
+
+
+def test_a_task_for_another_backbone_is_refused_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with closing(open_store(str(path))) as store:
+        store.publish("cats", other_backbone(make(1)))
+    with serving(Settings(store=str(path))) as live:
+        for asked in ("/v1/tasks/cats/predict", "/v1/tasks/cats/versions/1/predict"):
+            refused = live.client.post(asked, content=PNG)
+            assert (refused.status_code, refused.json()["code"]) == (409, "task_refused")
+            assert "retry-after" not in refused.headers
+        assert live.client.get("/health/ready").status_code == 200
 
 
 def test_a_store_that_is_gone_refuses_uploads_and_goes_on_answering(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tiny networks of all kinds with random weights, and what the tests of all methods share."""
+"""Tiny networks of all kinds with random weights, and helpers for the tests of all methods."""
 
 from functools import cache
 

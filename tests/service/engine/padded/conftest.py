@@ -1,4 +1,4 @@
-"""What padded products are compared with."""
+"""The reference for padded products."""
 
 import pytest
 

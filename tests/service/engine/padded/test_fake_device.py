@@ -1,6 +1,6 @@
 """The padded engine on device "cuda" without one: fake tensors know shapes and devices, and raise where these mix.
 
-What they cannot show: streams, graphs, pinned memory, and numbers.
+They cannot show streams, graphs, pinned memory, or numbers.
 """
 
 from collections.abc import Callable, Iterator

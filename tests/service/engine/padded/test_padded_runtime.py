@@ -1,7 +1,7 @@
 """Padded banks and recorded steps answer as exact products do.
 
-What CUDA graphs do on a GPU, a trace does here: it plays back the operations of the first call on whatever lies in the
-places it has seen. So a step that would be wrong as a graph is wrong here too.
+A trace stands in for CUDA graphs: it repeats the operations of the first call on the present contents of the same
+tensors. So a step that would be wrong as a graph is wrong here too.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""What every document has in common over a real socket: entity tags, 304, gzip, methods, and no unknown parameters."""
+"""Properties of every document over a real socket: entity tags, 304, gzip, methods, and no unknown parameters."""
 
 import gzip
 from typing import Any

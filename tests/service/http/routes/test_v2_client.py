@@ -44,6 +44,7 @@ def test_the_server_is_alive_and_ready_and_says_what_it_is(client: InferenceServ
     found = client.get_server_metadata()
     assert found["name"] == "mimi-serving"
     assert {"binary_tensor_data", "classification", "model_repository"} <= set(found["extensions"])
+    assert found["parameters"] == {"precision": "fp32"}
 
 
 def test_a_task_is_a_model_with_all_its_inputs_its_labels_and_logits_first(client: InferenceServerClient) -> None:

@@ -1,0 +1,1 @@
+"""Corrections: images whose right label somebody has said, kept until they are exported or deleted."""
