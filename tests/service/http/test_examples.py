@@ -4,6 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from service.http.examples import ALIAS_BODY, EXAMPLES
+from service.http.routes.feedback import CorrectionAnswer, CorrectionList
 from service.schemas import (
     ALIAS_TARGET,
     AliasAnswer,
@@ -28,6 +29,8 @@ SHAPES: dict[str, type[BaseModel]] = {
     "aliases": AliasList,
     "alias": AliasAnswer,
     "rollback": AliasAnswer,
+    "correction": CorrectionAnswer,
+    "corrections": CorrectionList,
 }
 
 

@@ -166,7 +166,8 @@ def test_answers_may_gain_members_and_requests_may_not(guarded: Live) -> None:
         name for name, schema in found["components"]["schemas"].items() if not schema.get("additionalProperties", True)
     }
     assert closed == {
-        "FanoutForm", "FanoutJson", "IndexRequest", "InferenceRequest", "Input", "LoadRequest", "PredictForm",
+        "ByRequest", "ClassForm", "FanoutForm", "FanoutJson", "FeedbackForm", "IndexRequest",
+        "InferenceRequest", "Input", "LoadRequest", "PredictForm",
         "PredictJson", "RequestedOutput", "TaskChange", "ToVersion", "ToWeights", "UploadForm",
     }  # fmt: skip
     for path, method, where, content in contents(found):

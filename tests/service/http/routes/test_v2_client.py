@@ -86,7 +86,7 @@ def test_statistics_are_counted_as_perf_analyzer_reads_them(
     live: Live, client: InferenceServerClient, task: str
 ) -> None:
     """It looks before and after a run, and wants every stage counted for each request."""
-    put(live, task, make(45).data)
+    put(live, task, make(1045).data)
     (before,) = client.get_inference_statistics(task)["model_stats"]
     assert (before["version"], before["inference_count"], before["last_inference"]) == ("1", 0, 0)
     for _ in range(3):
@@ -110,7 +110,7 @@ def test_statistics_are_counted_as_perf_analyzer_reads_them(
 def test_statistics_name_each_version_that_was_asked_and_go_with_it(
     live: Live, client: InferenceServerClient, task: str
 ) -> None:
-    for seed in (46, 47):
+    for seed in (1046, 1047):
         put(live, task, make(seed).data)
     assert [each["version"] for each in client.get_inference_statistics(task)["model_stats"]] == ["2"]
     client.infer(task, [encoded(PNG)], model_version="1")
@@ -118,7 +118,7 @@ def test_statistics_name_each_version_that_was_asked_and_go_with_it(
     live.client.delete(f"/v1/tasks/{task}/versions/1")
     assert [each["version"] for each in client.get_inference_statistics(task)["model_stats"]] == ["2"]
     live.client.delete(f"/v1/tasks/{task}")
-    put(live, task, make(46).data)
+    put(live, task, make(1046).data)
     (anew,) = client.get_inference_statistics(task)["model_stats"]
     assert (anew["version"], anew["inference_count"]) == ("3", 0)
     for name, version in (("nobody", ""), (task, "9")):
