@@ -22,7 +22,8 @@ RUN --mount=type=cache,target=/uv-cache \
     case "$DEVICE" in \
       cpu) if [ -n "$TORCH_CPU_INDEX" ]; then set -- --default-index "$TORCH_CPU_INDEX"; \
            else set -- --torch-backend cpu; fi && \
-           uv pip install --no-deps "$@" -r /locks/torch-cpu.txt ;; \
+           hashes=$(sed -n '/--hash=/{s/.*/--require-hashes/p;q}' /locks/torch-cpu.txt) && \
+           uv pip install --no-deps $hashes "$@" -r /locks/torch-cpu.txt ;; \
       cuda) ;; \
       *) echo "DEVICE is cpu or cuda, not $DEVICE" >&2; exit 1 ;; \
     esac
@@ -44,7 +45,7 @@ RUN touch README.md && hatchling build --target wheel --directory /wheel && \
     uv pip install --no-cache --no-deps --target /opt/project /wheel/*.whl
 ENV PYTHONPATH=/opt/project
 # For every level of instructions, because an image does not know where it will run.
-RUN case "$(uname -m)" in x86_64) levels="x86-64-v3,x86-64-v4,x86-64-v4-bf16,x86-64-v4-amx,plain" ;; *) levels=plain ;; esac && \
+RUN case "$(uname -m)" in x86_64) levels="x86-64-v3,x86-64-v4,x86-64-v4-vnni,x86-64-v4-bf16,x86-64-v4-amx,plain" ;; *) levels=plain ;; esac && \
     /opt/project/bin/mimi compile --folder /opt/project/kernels --level "$levels" && chmod -R a+rX /opt/project
 
 FROM ${PYTHON_IMAGE}

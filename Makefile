@@ -23,7 +23,7 @@ export PYTHONUNBUFFERED := 1
 
 option = $(if $($(1)),--$(2) "$($(1))")
 
-.PHONY: help demo serve test check bench gpu torture format draw install
+.PHONY: help demo serve test check docs bench gpu torture format draw install
 help: ## this list
 	@echo "make TARGET [NAME=value …]"
 	@echo
@@ -51,10 +51,16 @@ check: $(STAMP) ## style, types, import rules, sizes, documents
 	@echo "==> check: mypy --strict" && $(BIN)/mypy --strict
 	@echo "==> check: import rules" && PYTHONPATH=. $(BIN)/lint-imports
 	@echo "==> check: sizes" && $(BIN)/python scripts/check_sizes.py
+	@echo "==> check: pins of the image" && $(BIN)/python scripts/check_pins.py
 	@echo "==> check: documents" && $(BIN)/python scripts/check_docs.py
 	@echo "==> check: the reference of the command line" && PYTHONPATH=. $(BIN)/python scripts/make_cli_reference.py --check
+	@echo "==> check: the reference of the server" && PYTHONPATH=. $(BIN)/python scripts/make_reference.py --check
 	@echo "==> check: sentences" && $(BIN)/python scripts/check_sentences.py
 	@echo "==> check: the drawing" && $(BIN)/python scripts/draw_architecture.py --check
+
+docs: $(STAMP) ## the documents as a site that works offline, in build/site; a broken link is an error
+	@echo "==> docs: build/site"
+	@PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="engine …"]
 	@$(BIN)/python -m benchmarks $(or $(ARGS),--help)

@@ -131,6 +131,23 @@ def restore(path: Path, url: str) -> Report:
     return report
 
 
+def verify(url: str, copied: str) -> Report:
+    """Read a copy of a store as `check` does, and see whether its log is the store's.
+
+    Each entry names the hash of the one before it, so the last one stands for all. The store may have gone on since
+    the copy was made.
+
+    Raises:
+        BackendError: One of the two cannot be used.
+    """
+    with closing(open_backend(url, create=False)) as store, closing(open_backend(copied, create=False)) as copy_:
+        report = _examine(copy_)
+        last = entry_name(report.generation)
+        if report.generation and store.get(last) != copy_.get(last):
+            report = replace(report, log=(*report.log, Fault(last, "the store has another entry, or none")))
+    return report
+
+
 def _examine(backend: Backend) -> Report:
     if isinstance(backend, SqliteBackend):
         backend.examine()

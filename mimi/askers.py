@@ -211,12 +211,13 @@ class Here:
         if not np.isfinite(result.logits).all():
             return answered(image.name, image.sha256, task, **origin, error="the answer is no finite number")
         shares, labels = probabilities_of(result.logits, resident.manifest), resident.manifest.labels
-        best = np.argsort(-result.logits, kind="stable")[: self._asking.top_k].tolist()
+        order = np.argsort(-result.logits, kind="stable")
+        best = order[: self._asking.top_k].tolist()
         named = [{"label": labels[i], "index": i, "probability": round(float(shares[i]), 6)} for i in best]
         costs = {"gflops_spent": result.flops_spent / _GIGA, "gflops_saved": result.flops_saved / _GIGA}
         reached = given(shares, resident.manifest)
         rest = {
-            "labels": None if reached is None else [labels[i] for i in np.flatnonzero(reached).tolist()],
+            "labels": None if reached is None else [labels[i] for i in order[reached[order]].tolist()],
             "known": None if result.unknown is None else is_known(result.unknown),
         }
         return answered(image.name, image.sha256, task, **origin, predictions=named, **rest, **costs)

@@ -98,6 +98,8 @@ def opened(files: Sequence[File], computing: Computing) -> Local:
         AdmissionError: a file was made for another backbone or preprocessing than the first one.
         SettingsError: this machine cannot compute so.
     """
+    import torch
+
     from backbone import load_backbone
     from backbone.memory import keep_large_blocks
     from service.engines import make_engine
@@ -110,8 +112,11 @@ def opened(files: Sequence[File], computing: Computing) -> Local:
         raise BadOption("two of the files have the same name, and so would their tasks")
     backbone = load_backbone(computing.backbone or manifest.backbone.name, weights=computing.weights)
     resize: Literal["crop", "squash"] = "squash" if manifest.preprocessing.get("resize") == "squash" else "crop"
+    precision = computing.precision
+    if precision == "auto" and (computing.device == "cpu" or not torch.cuda.is_available()):
+        precision = "fp32"  # a server measures which is faster; here the answers must not depend on that
     settings = Settings(
-        engine=computing.engine, device=computing.device, precision=computing.precision, kernels=computing.kernels
+        engine=computing.engine, device=computing.device, precision=precision, kernels=computing.kernels
     )
     engine, kernels = make_engine(settings, with_resize(backbone, resize))
     if kernels is not None:

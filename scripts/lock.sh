@@ -26,7 +26,14 @@ compile "$locks/cuda.txt" pyproject.toml --extra heif --constraints "$work/teste
 sed -nE 's/^((nvidia|cuda)-[a-z0-9-]+|triton|onnxruntime-gpu)==.*/\1/p' "$locks/cuda.txt" | sort -u >"$work/excluded.txt"
 compile "$locks/cpu.txt" pyproject.toml "$work/cpu.in" --extra heif --excludes "$work/excluded.txt" \
     --no-emit-package torch --no-emit-package torchvision --constraints "$work/tested.txt"
-sed -nE 's/^(torch|torchvision)(==[0-9.]+).*/\1\2/p' "$locks/cuda.txt" | sort -u >"$locks/torch-cpu.txt"
+sed -nE 's/^(torch|torchvision)(==[0-9.]+).*/\1\2/p' "$locks/cuda.txt" | sort -u >"$work/torch.in"
+if uv pip compile "$work/torch.in" --torch-backend cpu --no-deps --python-version 3.12 --generate-hashes \
+    --no-annotate --no-header --quiet --output-file "$work/torch.txt"; then
+    cp "$work/torch.txt" "$locks/torch-cpu.txt"
+else
+    echo "warning: PyTorch's index of CPU wheels cannot be reached: their versions are locked, and no hashes" >&2
+    cp "$work/torch.in" "$locks/torch-cpu.txt"
+fi
 
 # What builds the wheel and installs the rest; it stays out of the image.
 printf 'hatchling>=1.26\nuv>=0.9\n' >"$work/build.in"

@@ -35,6 +35,7 @@
     ├── NothingToRollBack         the alias never pointed anywhere else, or the earlier version is deleted
     ├── ChangedMeanwhile          somebody else changed the task while this request was about to
     ├── ConfirmationRequired      a change that stops a task, without If-Match
+    ├── RefusedByWarnings         a sound file that is worse or different, where the upload asked for a refusal
     ├── TaskUnavailable           the task is known, but its adapter cannot be served here; says why
     │   ├── NoLiveVersion         no version of it is live; stays so until somebody sets the alias
     │   ├── TaskUnloaded          it was unloaded on this server; stays so until somebody loads it
@@ -43,7 +44,7 @@
     ├── NonFiniteOutput           the adapter gives NaN or infinity for this image
     ├── NotReady                  the server takes no work: it is stopping, or its engine is down
     └── Overloaded                try again later
-        ├── TooManyConnections    more connections than the limit
+        ├── TooManyConnections    more connections, or calls of gRPC, than the limit
         ├── TooManyRequests       they come faster than they can be looked at
         ├── TooManyBytes          the bodies being read fill the memory set aside for them
         ├── DecodeBacklog         more images wait to be decoded than the limit
@@ -225,6 +226,10 @@ class ConfirmationRequired(ServiceError):
     """The change stops a task, and no If-Match confirms that this is meant."""
 
 
+class RefusedByWarnings(ServiceError):
+    """The file is sound, but worse or different than the live version, and the upload asked to refuse such a file."""
+
+
 class NonFiniteOutput(ServiceError):
     """The task adapter's answer to this image is NaN or infinity."""
 
@@ -238,7 +243,7 @@ class Overloaded(ServiceError):
 
 
 class TooManyConnections(Overloaded):
-    """More connections are open than the limit."""
+    """More connections, or calls of gRPC, are open than the limit."""
 
 
 class TooManyRequests(Overloaded):

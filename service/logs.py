@@ -5,9 +5,11 @@ A context variable holds the request's id. `carried` passes it to jobs in other 
 
 import json
 import logging
+import random
+import re
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from contextvars import ContextVar, copy_context
 from typing import Any, Final, TypeVar
 
@@ -21,6 +23,7 @@ _FIELDS = "mimi_fields"  # attribute of a record: what JSON shows beside the mes
 _QUIET: Final = ("uvicorn", "python_multipart")  # they log a line for each malformed request, which we count
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s%(request)s"
 _MILLISECONDS = 1000
+_USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")  # nothing that could break a header or a log line
 
 access = logging.getLogger("service.access_log")
 
@@ -56,6 +59,13 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+def chosen_name(sent: Sequence[bytes]) -> bytes:
+    """The client's name for its request if it sent exactly one, of 1 to 128 harmless characters; else a new one."""
+    if len(sent) == 1 and _USABLE.fullmatch(sent[0]):
+        return sent[0]
+    return b"%032x" % random.getrandbits(128)  # a name, not a secret: no call into the kernel for each
 
 
 def carried(job: Callable[[], T]) -> Callable[[], T]:

@@ -13,7 +13,13 @@ import numpy as np
 from service.decoding import Decoder, Picture
 from service.engine import DEFAULT_PRIORITY, Batcher, DeadlineExceeded, Row, RowResult
 from service.errors import NonFiniteOutput
+from service.schemas import Timings
 from service.tasks.table import LoadedVersion
+
+PARTS = 6  # decimals of a share
+
+_MILLI = 1e3
+_MICROS = 3  # decimals of a millisecond; clocks and schedulers are not more exact
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,3 +91,17 @@ def _finite(served: LoadedVersion, results: Sequence[RowResult]) -> TaskOutput:
         if not (np.isfinite(result.logits).all() and np.isfinite(result.features).all() and np.isfinite(score)):
             raise NonFiniteOutput("the task adapter gives no finite answer to this image")
     return TaskOutput(served, results)
+
+
+def timings(outputs: Outputs) -> Timings:
+    """The time of each stage; 0 if no task was asked."""
+    results = [result.timing for task in outputs.tasks for result in task.results]
+    return Timings(
+        decode_ms=_milliseconds(outputs.decode_seconds),
+        queue_ms=_milliseconds(max((timing.queue for timing in results), default=0.0)),
+        compute_ms=_milliseconds(max((timing.compute for timing in results), default=0.0)),
+    )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * _MILLI, _MICROS)

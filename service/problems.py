@@ -60,6 +60,7 @@ STATUS: Mapping[type[Exception], int] = {
     own.TaskUnloaded: 409,
     own.TaskRefused: 409,
     own.ConfirmationRequired: 428,
+    own.RefusedByWarnings: 409,
     own.Overloaded: 503,
     ClientDisconnect: CLIENT_CLOSED_REQUEST,
     RequestValidationError: 422,

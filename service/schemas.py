@@ -17,9 +17,7 @@ MAX_TASKS = 256  # in one request
 TaskId = Annotated[str, Field(pattern=TASK_PATTERN, examples=["digits"])]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the task adapter file")]
 TopK = Annotated[int, Field(ge=1, le=10_000, description="how many labels to name; capped at the task's number")]
-Threshold = Annotated[
-    float, Field(ge=0, le=1, description="probability from which on a label is given, instead of the file's thresholds")
-]
+Threshold = Annotated[float, Field(ge=0, le=1, description="of every label, instead of those in the file")]
 
 
 def may_grow(schema: dict[str, Any]) -> None:
@@ -61,13 +59,9 @@ class ImageResult(Answer):
         default=None, description="labels whose probability reaches their threshold; absent where there is no threshold"
     )
     known: bool | None = Field(
-        default=None,
-        description="false: the image is like none that the task was trained on, so its labels mean nothing; absent "
-        "where the task's file does not say",
+        default=None, description="false: like no image that the task was trained on; absent where its file has no rule"
     )
-    unknown_score: float | None = Field(
-        default=None, ge=0, description="above 1: not known; how far the image is from those of the task"
-    )
+    unknown_score: float | None = Field(default=None, ge=0, description="above 1: not known; how far from known images")
     logits: list[float] | None = Field(default=None, description="one for each label of the task")
     features: list[float] | None = Field(default=None, description="what the task's head reads")
     gflops_spent: float = Field(
@@ -259,6 +253,7 @@ class UploadOptions(BaseModel):
 
     dry_run: bool = Field(default=False, description="check everything, publish nothing")
     activate: bool = Field(default=True, description="point the live alias at it; false: publish the version only")
+    strict: bool = Field(default=False, description="refuse a file about which there is a warning, with 409")
 
 
 class CheckReport(Answer):
@@ -280,6 +275,7 @@ class UploadAnswer(Answer):
     dry_run: bool = Field(description="true: nothing was published; the rest says what would have been")
     generation: Generation
     checks: list[CheckReport]
+    warnings: list[str] = Field(default=[], description="what is worse or different than in the live version")
     golden: GoldenReport
 
 

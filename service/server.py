@@ -21,7 +21,7 @@ from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import uvicorn
@@ -30,7 +30,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from adapters_store import AdaptersStoreError, StoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from backbone.memory import keep_large_blocks
-from service import logs
+from service import logs, workers
 from service.access.keyring import Keyring
 from service.engines import make_engine
 from service.errors import SettingsError
@@ -40,8 +40,13 @@ from service.http.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.grpc.server import GrpcServer
+
 if sys.platform != "win32":
     import resource
+
+Job = Callable[[], int]
 
 OK, CANNOT_START, REFUSED, ENGINE_DIED = 0, 1, 2, 3
 
@@ -60,12 +65,43 @@ def main(settings: Settings) -> int:
     keep_large_blocks()
     logs.configure(settings)
     start = time.perf_counter() - process_age()
+
+    def prepare(stack: ExitStack) -> Job:
+        _allow_descriptors(settings.connections * (1 if settings.grpc_port is None else 2))
+        _check_grpc(settings)
+        workers.check(settings)
+        Keyring(settings)  # a second before the backbone is loaded: what is wrong with the keys is told at once
+        listener = stack.enter_context(listen(settings.host, settings.port, shared=settings.workers > 1))
+        if settings.workers == 1:
+            service = build(settings)
+            return lambda: serve(service, [listener], started=start)
+        known = {"port": listener.getsockname()[1], "threads": workers.threads_of(settings)}
+        return lambda: workers.supervise(
+            settings.workers, lambda place: _work(settings.model_copy(update=known), place)
+        )
+
+    return _status_of(prepare)
+
+
+def _work(settings: Settings, place: workers.Place) -> int:
+    """Be one of several workers: answer at the shared port, and at one of its own."""
+    start = time.perf_counter()
+
+    def prepare(stack: ExitStack) -> Job:
+        shared = stack.enter_context(listen(settings.host, settings.port, shared=True))
+        alone = settings.worker_port + place.number if settings.worker_port else 0
+        own = stack.enter_context(listen(settings.host, alone))
+        service = build(settings)
+        return lambda: serve(service, [shared, own], started=start, on_listening=place.on_listening)
+
+    return _status_of(prepare)
+
+
+def _status_of(prepare: Callable[[ExitStack], Job]) -> int:
+    """Prepare and do a job; its exit code, or that of what prevents it, whose reason is printed."""
     with ExitStack() as stack:
         try:
-            _allow_descriptors(settings.connections)
-            Keyring(settings)  # a second before the backbone is loaded: what is wrong with the keys is told at once
-            listener = stack.enter_context(listen(settings.host, settings.port))
-            service = build(settings)
+            job = prepare(stack)
         except (SettingsError, StoreError) as error:
             print(f"refusing to start: {error}", file=sys.stderr)
             return REFUSED
@@ -75,7 +111,7 @@ def main(settings: Settings) -> int:
         except (BackboneError, AdaptersStoreError, OSError) as error:
             print(f"cannot start: {error}", file=sys.stderr)
             return CANNOT_START
-        return serve(service, listener, started=start)
+        return job()
 
 
 def process_age() -> float:
@@ -88,15 +124,20 @@ def process_age() -> float:
         return 0.0
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket bound to `host` and `port`; nobody can connect before the server runs.
+
+    Args:
+        host: an address, or a name.
+        port: 0 for a free one.
+        shared: with other processes of this user, over which the kernel spreads connections.
 
     Raises:
         OSError: no such address, or the port is taken.
     """
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # of each connection: else megabytes for a slow reader hide in the kernel
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     try:
@@ -132,13 +173,19 @@ def build(settings: Settings) -> Service:
     return service
 
 
-def serve(service: Service, listener: socket.socket, *, started: float | None = None) -> int:
-    """Answer on `listener` until a signal or the engine's death; returns the exit code."""
-    server = Server(service, started=time.perf_counter() if started is None else started)
+def serve(
+    service: Service,
+    listeners: list[socket.socket],
+    *,
+    started: float | None = None,
+    on_listening: Callable[[], None] = lambda: None,
+) -> int:
+    """Answer on all listeners until a signal or the engine's death; returns the exit code."""
+    server = Server(service, started=time.perf_counter() if started is None else started, on_listening=on_listening)
     gc.collect()
     gc.freeze()  # what is here stays: a collection that looked through it would stop every thread for 0.3 s
     try:
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
     except OSError as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return CANNOT_START
@@ -153,14 +200,15 @@ class Server(uvicorn.Server):
     skips the time of notice.
     """
 
-    def __init__(self, service: Service, *, started: float) -> None:
+    def __init__(self, service: Service, *, started: float, on_listening: Callable[[], None] = lambda: None) -> None:
         self._pressure = Pressure()
         super().__init__(_config(service, self._pressure, self._look_for_more))
         self._listeners: Sequence[socket.socket] = ()
         self._looking = False  # whether `_accept_more` will be called soon
         self._opening: set[asyncio.Task[Any]] = set()
-        self._service, self._started = service, started
+        self._service, self._started, self._on_listening = service, started, on_listening
         self._leaves_at: float | None = None  # monotonic seconds
+        self.grpc: GrpcServer | None = None  # while there is such a port
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and log the address.
@@ -174,10 +222,14 @@ class Server(uvicorn.Server):
             except OSError as error:  # two may bind a port, but only one may listen
                 host, port, *_ = listener.getsockname()
                 raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        self.grpc = _grpc_server(self._service)
         await super().startup(sockets)
         self._listeners = sockets or ()
+        if self.grpc is not None:
+            await self.grpc.start()
         for listener in sockets or ():
-            _announce(self._service, listener, time.perf_counter() - self._started)
+            _announce(self._service, listener, self.grpc, time.perf_counter() - self._started)
+        self._on_listening()
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to end. How late it comes says whether more requests come than can be read."""
@@ -206,6 +258,8 @@ class Server(uvicorn.Server):
             _end_for_certain()
         for listener in sockets or ():
             await self._accept_rest(listener)
+        if self.grpc is not None:  # before the lifespan ends, which the calls under way need
+            await self.grpc.stop(self._service.readiness.drain_left(self.config.timeout_graceful_shutdown or 0))
         await super().shutdown(sockets)
 
     def _look_for_more(self) -> None:
@@ -274,13 +328,34 @@ def _config(service: Service, pressure: Pressure, opened: Callable[[], None]) ->
     )
 
 
-def _announce(service: Service, listener: socket.socket, seconds: float) -> None:
+def _check_grpc(settings: Settings) -> None:
+    """See that a port for gRPC can be served.
+
+    Raises:
+        SettingsError: its libraries are not installed.
+    """
+    needed = ("grpc", "grpc_health", "grpc_reflection", "tritonclient")
+    if settings.grpc_port is not None and not all(map(find_spec, needed)):
+        raise SettingsError("grpc_port needs further packages: pip install 'mimi-serving[grpc]'")
+
+
+def _grpc_server(service: Service) -> "GrpcServer | None":
+    settings = service.settings
+    if settings.grpc_port is None:
+        return None
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core prints a line for every malformed request
+    from service.grpc.server import GrpcServer  # noqa: PLC0415 - its libraries are an extra, and read the variable
+
+    return GrpcServer(service, host=settings.host, port=settings.grpc_port)
+
+
+def _announce(service: Service, listener: socket.socket, grpc: "GrpcServer | None", seconds: float) -> None:
     host, port, *_ = listener.getsockname()
     name = f"[{host}]" if ":" in host else host
     ready = sum(entry.reason is None for entry in service.registry.table.values())
     _say(
         f"serving {ready} of {len(service.registry.table)} tasks over {service.engine.backbone.name} "
-        f"at http://{name}:{port} (ready in {seconds:.1f} s)"
+        f"at http://{name}:{port}{f' and {grpc.address}' if grpc else ''} (ready in {seconds:.1f} s)"
     )
 
 

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from adapters_store import Store
 from backbone import Backbone
 from service.access.keyring import Keyring
+from service.access.wrong_keys import WrongKeys
+from service.budget import Budget
 from service.decoding import Decoder, image_limits
 from service.engine import Batcher, Engine, Limits
 from service.engines import Kernels
@@ -39,6 +41,7 @@ class Service:
         """Build the parts. Nothing runs before `running`."""
         self.settings, self.engine, self.store, self._kernels = settings, engine, store, kernels
         self.keyring, self.readiness = Keyring(settings), Readiness()
+        self.wrong_keys, self.held = WrongKeys(self.keyring, settings.wrong_key_rate), Budget(settings.held_bytes)
         self.metrics = Metrics(tasks=settings.metrics_tasks)
         self._publish_tasks()
         self._answer_images()

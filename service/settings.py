@@ -69,6 +69,19 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="address to listen on; other addresses than loopback need keys")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None, description="port for gRPC, at the same address; 0 takes a free one; unset: none"
+    )
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=1, description="processes that answer at one port, each with an engine of its own"
+    )
+    worker_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="port where the first worker answers alone, the next port for the second"
+        ", and so on: its metrics are read there; 0 takes free ones",
+    )
     allowed_hosts: Words = Field(
         default=(), description="our names in Host headers, between commas, beside loopback's own; * with keys: any"
     )

@@ -90,7 +90,7 @@ def _train(options: argparse.Namespace) -> int:
 
     request = TrainRequest(**given(options, TrainRequest))
     records = (given(options, record) for record in (MiMiOptions, PruningOptions, FitOptions))
-    trained = train(options.data, request, choose(request.preset, *records))
+    trained = train(options.data, request, choose(request.preset, *records, method=request.method))
     if trained:
         print(trained.text)
     return 0

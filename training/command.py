@@ -84,8 +84,8 @@ class Trained:
         )
 
 
-def choose(preset: str, algorithm: Given, pruning: Given, fit: Given) -> MiMiOptions:
-    """The preset, with what was given on top; a rate that was given is not searched for.
+def choose(preset: str, algorithm: Given, pruning: Given, fit: Given, *, method: str = "mimi") -> MiMiOptions:
+    """The preset, with what was given on top; a rate that was given is not searched for, and none for a head.
 
     Raises:
         BadConfig: a value, or values together, with which nothing could train.
@@ -93,7 +93,7 @@ def choose(preset: str, algorithm: Given, pruning: Given, fit: Given) -> MiMiOpt
     base, fit = PRESETS[preset], dict(fit)
     if "warmup_epochs" not in fit and 1 <= fit.get("epochs", 0) <= base.fit.warmup_epochs:
         fit["warmup_epochs"] = base.fit.warmup_epochs * fit["epochs"] / base.fit.epochs
-    if "learning_rate" in fit:
+    if "learning_rate" in fit or method == "head":
         algorithm = {"learning_rates": (), **algorithm}
     return replace(base, fit=replace(base.fit, **fit), pruning=replace(base.pruning, **pruning), **algorithm)
 

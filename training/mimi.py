@@ -16,7 +16,7 @@ from pathlib import Path
 
 from adapters_store import unpack
 from backbone import Backbone
-from training.calibrate import calibrate
+from training.calibrate import Rules, calibrate
 from training.checkpoint import locked
 from training.cycles import CycleResult, result_of
 from training.errors import BadConfig, Diverged, FolderInUse, UnwritableFile
@@ -248,7 +248,8 @@ def _read_back(data: bytes, run: Run) -> bytes:
     answers = unpack(data).manifest.answers
     if answers is not None and answers.validation is not None:
         return data
-    return with_answers(data, calibrate(from_file(data, run.frozen), run.prepared), run.frozen.original)
+    rules = Rules(run.options.known_share, run.options.label_precision)
+    return with_answers(data, calibrate(from_file(data, run.frozen), run.prepared, rules), run.frozen.original)
 
 
 def _tested(path: Path, data: bytes, run: Run) -> bytes:

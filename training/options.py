@@ -172,6 +172,8 @@ class MiMiOptions:
         learning_rates: rates tried for the first cycle; the run continues at the best on validation. Empty:
             `fit.learning_rate`.
         extra_rates: rates at most to try beyond `learning_rates`, as long as the best of several is at their edge.
+        known_share: of the validation images that count as known, see docs/answers.md.
+        label_precision: of each label on validation at its threshold; 0: the threshold of the highest F1.
         precision: of the frozen products. "auto" is bf16 on CUDA and fp32 on a CPU. On a CPU bf16 is faster if the
             processor multiplies it (AVX-512 BF16, AMX). Trained weights are float32.
         compile: the frozen sub-layers with torch.compile.
@@ -193,6 +195,8 @@ class MiMiOptions:
     validation: Annotated[float, FRACTION] = 0.1
     learning_rates: tuple[Rate, ...] = ()
     extra_rates: Annotated[int, at_least(0)] = 0
+    known_share: Annotated[float, SHARE] = 0.95
+    label_precision: Annotated[float, FRACTION] = 0.0
     precision: Precision = "auto"
     compile: bool = False
     seed: Annotated[int, within(0, 2**31 - 1)] = 0

@@ -46,8 +46,8 @@ class Library:
             self.lanes: int = library.mimi_lanes()
             self._vectors: int = library.mimi_vectors()
             library.mimi_multiplies.restype = library.mimi_tiles.restype = ctypes.c_bool
-            multiplies = library.mimi_multiplies(FORMATS[precision])
             library.mimi_open(_sgemm())
+            multiplies = library.mimi_multiplies(FORMATS[precision])
             self._factors: int = library.mimi_factors()
             self.tiles: bool = precision != "fp32" and library.mimi_tiles()
         except (OSError, AttributeError) as error:
@@ -63,18 +63,22 @@ class Library:
         """Position bias (G·heads, T, T) as attention takes it: its last dimension padded to whole vectors."""
         return functional.pad(bias, (0, -bias.shape[-1] % self.lanes), value=-torch.inf).contiguous()
 
-    def linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
-        """A frozen layer of weight (out, in); a copy of it is kept, cut into panels. The bias is not copied."""
+    def linear(self, weight: Tensor, bias: Tensor | None, *, exact: bool = False) -> Linear:
+        """A frozen layer of weight (out, in); a copy of it is kept, cut into panels. The bias is not copied.
+
+        With `exact` it is computed in float32 whatever the library's precision.
+        """
+        precision: Precision = "fp32" if exact else self.precision
         outputs, inputs = weight.shape
         wide = next(w for w in range(self._vectors * self.lanes, 0, -self.lanes) if outputs % w == 0)
         scales = offsets = None
-        if self.precision == "int8":
+        if precision == "int8":
             weight, scales = rounded(weight.detach())
             offsets = (-128 * weight.sum(1)).to(torch.int32)  # x is shifted by 128, see numbers.h
-        panels = _panels(weight.detach(), wide, factors=self._factors, precision=self.precision)
+        panels = _panels(weight.detach(), wide, factors=self._factors, precision=precision)
         self._memory += [memory for memory in (panels, scales, offsets) if memory is not None]
         pointers = (memory.data_ptr() if memory is not None else None for memory in (panels, bias, scales, offsets))
-        return Linear(*pointers, inputs, outputs, wide, FORMATS[self.precision])
+        return Linear(*pointers, inputs, outputs, wide, FORMATS[precision])
 
     def embed(self, stem: Stem, images: Tensor) -> Tensor:
         """Tokens (B, H / side, W / side, C) of images (B, planes, H, W), whose sides are multiples of a patch's."""

@@ -203,10 +203,13 @@ struct Attended {
     template <typename Numbers>
     void attend(const Rows<Numbers> &x) const {
         float *memory = reinterpret_cast<float *>(x.memory);
-        if (Numbers::by_tiles && use_tiles) return by_tiles(x, memory);
-        float *heads = std::is_same_v<Numbers, Float32> ? memory : scratch<2>(rows() * channels());
-        by_vectors(x, heads);
-        complete<Numbers, Float32>(Rows<Float32>(heads, channels()), x, rows(), threads);
+        if constexpr (Numbers::by_tiles)
+            by_tiles(x, memory);
+        else {
+            float *heads = std::is_same_v<Numbers, Float32> ? memory : scratch<2>(rows() * channels());
+            by_vectors(x, heads);
+            complete<Numbers, Float32>(Rows<Float32>(heads, channels()), x, rows(), threads);
+        }
     }
 
    private:
@@ -231,9 +234,9 @@ struct Attended {
         }
     }
 
-    template <typename Numbers>
-    void by_tiles([[maybe_unused]] const Rows<Numbers> &x, [[maybe_unused]] float *memory) const {
 #if MULTIPLIES_TILES
+    template <typename Numbers>
+    void by_tiles(const Rows<Numbers> &x, float *memory) const {
         using Partial = typename Numbers::Partial;
         const Rows<Bfloat16> qkv(scratch<1>(Rows<Bfloat16>::size(rows(), 3 * channels())), 3 * channels());
         multiply(branch.qkv, x, rows(), threads, [&](int64_t row, int64_t column, vec sum) {
@@ -252,8 +255,8 @@ struct Attended {
                                 branch.bias_of(map, first + window, i, padding), out);
         }
         complete<Numbers>(out, x, rows(), threads);
-#endif
     }
+#endif
 };
 
 // out = the finished branch(x): x, out (images, height, width, channels), not the same memory.
@@ -339,6 +342,8 @@ struct Description {
     }
 };
 
+bool may_use_tiles = false;  // the operating system allows AMX
+
 #define STRUCTURE(type) Description(#type, sizeof(type))
 #define FIELD(type, name) .field(#name, offsetof(type, name), sizeof(type::name))
 
@@ -376,7 +381,7 @@ extern "C" const char *mimi_structures() {
 // Sets the function that multiplies matrices: `sgemm_` of a BLAS. To be called once, before `mimi_run`.
 extern "C" void mimi_open(Sgemm blas) {
     sgemm = blas;
-    use_tiles = tiles_allowed();
+    may_use_tiles = MULTIPLIES_TILES && tiles_allowed();
 }
 
 extern "C" int mimi_lanes() { return LANES; }
@@ -384,16 +389,18 @@ extern "C" int mimi_lanes() { return LANES; }
 // The most vectors of a panel.
 extern "C" int mimi_vectors() { return MOST_VECTORS; }
 
-// Whether panels may be in a format.
+// Whether panels may be in a format. To be called after `mimi_open`.
 extern "C" bool mimi_multiplies(int format) {
-    return format == FLOAT32 || (format == BFLOAT16 && MULTIPLIES_BFLOAT16) || (format == INT8 && MULTIPLIES_INT8);
+    if (format == FLOAT32) return true;
+    if (MULTIPLIES_TILES && !may_use_tiles) return false;
+    return (format == BFLOAT16 && MULTIPLIES_BFLOAT16) || (format == INT8 && MULTIPLIES_INT8);
 }
 
 // Rows of a panel are padded to a multiple of so many factors of 32 bits, except in float32.
 extern "C" int mimi_factors() { return WHOLE; }
 
 // Whether products of 16- and 8-bit numbers are computed by AMX. To be called after `mimi_open`.
-extern "C" bool mimi_tiles() { return use_tiles; }
+extern "C" bool mimi_tiles() { return may_use_tiles; }
 
 // Computes tokens (count, height / side, width / side, channels) of images (count, planes, height, width).
 extern "C" void mimi_embed(const Stem *stem, const float *images, int64_t count, int64_t height, int64_t width,

@@ -19,7 +19,6 @@ using Sgemm = void (*)(const char *, const char *, const int *, const int *, con
                        const int *, const float *, const int *, const float *, float *, const int *);
 
 inline Sgemm sgemm;
-inline bool use_tiles = false;  // products of 16- and 8-bit numbers by AMX
 
 // out (rows, outputs) = x (rows, inputs) times weight (outputs, inputs) transposed, plus `kept` times the old out.
 static void multiply_by_blas(const float *weight, int64_t outputs, int64_t inputs, const float *x, int64_t rows,
@@ -87,22 +86,20 @@ void multiply(const Linear &layer, const Rows<Numbers> &x, int64_t rows, int thr
     using Sum = typename Numbers::Sum;
     const auto *panels = static_cast<const typename Numbers::Factor *>(layer.panels);
     const int64_t factors = Numbers::factors(layer.inputs), stride = x.stride(), wide = layer.wide;
-    const bool by_tiles = Numbers::by_tiles && use_tiles;
-    const int64_t chunk = by_tiles ? 2 * TILE_ROWS : CHUNK;
+    constexpr int64_t chunk = Numbers::by_tiles ? 2 * TILE_ROWS : CHUNK;
     const auto compute = [&](int64_t first, int64_t from, int64_t some, Sum *sums) {
         const auto *panel = panels + first * factors;
         if constexpr (Numbers::by_tiles) {
             constexpr bool integers = std::is_same_v<Sum, ints>;
-            if (by_tiles)
-                return multiply_by_tiles<integers>(x[from], stride, some, factors, panel, wide, wide,
-                                                   reinterpret_cast<int32_t *>(sums), wide);
-        }
-        multiply_panel<Numbers>(wide, x[from], stride, some, panel, factors, sums);
+            auto *words = reinterpret_cast<int32_t *>(sums);
+            multiply_by_tiles<integers>(x[from], stride, some, factors, panel, wide, wide, words, wide);
+        } else
+            multiply_panel<Numbers>(wide, x[from], stride, some, panel, factors, sums);
     };
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         std::optional<TileShapes> shapes;
-        if (by_tiles) shapes.emplace();
+        if (Numbers::by_tiles) shapes.emplace();
         Sum sums[CHUNK * MOST_VECTORS];
 #pragma omp for schedule(dynamic)
         for (int64_t first = 0; first < layer.outputs; first += wide)

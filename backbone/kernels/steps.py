@@ -29,7 +29,9 @@ def stem_of(stem: nn.Module, library: Library) -> Stem | None:
     pixels = planes * prod(side)
     if not (square and isinstance(patch.bias, Tensor) and outputs % library.lanes == pixels % library.lanes == 0):
         return None
-    return Stem(library.linear(patch.weight.view(outputs, pixels), patch.bias), _norm(stem.patch.norm), side[0])
+    # Never rounded: where a patch has one colour, the norm would enlarge what rounding its pixels adds.
+    layer = library.linear(patch.weight.view(outputs, pixels), patch.bias, exact=True)
+    return Stem(layer, _norm(stem.patch.norm), side[0])
 
 
 def step_of(site: SubLayer, library: Library) -> Step | None:

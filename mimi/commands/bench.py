@@ -164,11 +164,12 @@ async def _asked(names: Sequence[str], data: bytes, load: Load, server: Connecti
 
     times: list[float] = []
     failed, number = 0, 0
-    end = time.monotonic() + load.seconds
 
-    async def ask_on() -> None:
+    async def ask_on(end: float) -> None:
+        """Ask at least once, and go on until the end."""
         nonlocal failed, number
-        while time.monotonic() < end:
+        asks = True
+        while asks:
             name, number = names[number % len(names)], number + 1
             begun = time.perf_counter()
             try:
@@ -177,9 +178,11 @@ async def _asked(names: Sequence[str], data: bytes, load: Load, server: Connecti
                 failed += 1
             else:
                 times.append(time.perf_counter() - begun)
+            asks = time.monotonic() < end
 
     async with server.asynchronous(RetryPolicy(attempts=1)) as client:
-        await asyncio.gather(*(ask_on() for _ in range(load.concurrency)))
+        end = time.monotonic() + load.seconds
+        await asyncio.gather(*(ask_on(end) for _ in range(load.concurrency)))
     return times, failed
 
 

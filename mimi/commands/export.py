@@ -12,7 +12,7 @@ from mimi.parameters import Json
 if TYPE_CHECKING:
     import onnx
 
-    from adapters_store import TaskAdapter
+    from adapters_store import Manifest, TaskAdapter
     from backbone import Backbone
 
 TOLERANCE = 1e-3  # of the golden logits, relative to max(1, max |golden logit|), as a server allows
@@ -102,9 +102,21 @@ def _model_of(backbone: "Backbone", adapter: "TaskAdapter", sha256: str, *, int8
         backbone,
         {index: SiteWeights(tensor(site.down), tensor(site.up)) for index, site in adapter.sites.items()},
         (tensor(adapter.head_weight), tensor(adapter.head_bias)),
-        {"labels": adapter.manifest.labels, "description": adapter.manifest.description, "sha256": sha256},
+        _about(adapter.manifest) | {"sha256": sha256},
         int8=int8,
     )
+
+
+def _about(manifest: "Manifest") -> dict[str, object]:
+    """What the model says of its outputs."""
+    said: dict[str, object] = {"labels": manifest.labels, "description": manifest.description}
+    if manifest.answers is not None:
+        said["answers"] = {
+            "activation": manifest.answers.activation,
+            "temperature": manifest.answers.temperature,
+            "thresholds": manifest.answers.thresholds,
+        }
+    return said
 
 
 def _verify(model: "onnx.ModelProto", backbone: "Backbone", adapter: "TaskAdapter", tolerance: float) -> float:

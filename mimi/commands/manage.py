@@ -60,6 +60,8 @@ def publish(
         return 0
     for check in answer.checks:
         print(f"{styled(f'{check.outcome:8}', GREEN)} {check.name:14} {check.detail}".rstrip())
+    for warning in answer.warnings:
+        print(f"warning: {warning}")
     print(f"{task} version {answer.version} ({_state(answer)})  sha256 {answer.sha256}")
     if answer.active and not answer.dry_run:
         print(f"ask it: mimi predict {task} image.png --url {server.address}")

@@ -27,7 +27,7 @@ REFUSED = 2  # the value of `service.server.REFUSED`, whose import takes seconds
 MASK = "********"
 _WIDTH = 44  # characters before the origin
 
-_SECTIONS = {  # the first setting of each section, and the section's title
+SECTIONS = {  # the first setting of each section, and the section's title
     "host": "Where it listens, and what it serves",
     "predict_key": "Who may ask",
     "image_bytes": "Most of one request",
@@ -56,7 +56,7 @@ class SettingOptions:
 
         title, made = "", []
         for name, field in Settings.model_fields.items():
-            title = _SECTIONS.get(name, title)
+            title = SECTIONS.get(name, title)
             if not secret(field):
                 default = f"{_default(field)}; {variable(name)}"
                 made.append(_setting(name, str(field.description), default=default, title=title))

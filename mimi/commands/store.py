@@ -1,4 +1,4 @@
-"""`mimi store check|repair|copy|backup|restore`: maintain the store of all versions."""
+"""`mimi store check|repair|copy|verify|backup|restore`: maintain the store of all versions."""
 
 import json as json_
 from pathlib import Path
@@ -24,7 +24,7 @@ store = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     context_settings=_NAMES,
-    help="Check, repair, copy, back up or restore a store, also while servers use it.",
+    help="Check, repair, copy, verify, back up or restore a store, also while servers use it.",
 )
 
 
@@ -61,6 +61,20 @@ def _copy(
     with working("working on the store"):
         report = maintenance.copy(store, target)
     return _tell(report, "copy", json=json)
+
+
+@store.command("verify", cls=Command, context_settings=_NAMES)
+def _verify(
+    store: Store,
+    target: Annotated[str, typer.Argument(metavar="COPY", help="a copy or a backup of it: likewise")],
+    json: Json = False,
+) -> int:
+    """Read a copy of a store, and see whether its history is the store's; 1 if not."""
+    from adapters_store import maintenance
+
+    with working("working on the stores"):
+        report = maintenance.verify(store, target)
+    return _tell(report, "verify", json=json)
 
 
 @store.command("backup", cls=Command, context_settings=_NAMES)
@@ -111,13 +125,16 @@ def _as_text(report: "Report", action: str) -> str:
         lines.append("everything can be read" if action != "repair" else "nothing to repair")
         return "\n".join(lines)
     if report.log:
-        lines.append(_REPAIRED if action == "repair" else "the store takes no changes: run `mimi store repair`")
+        lines.append(_ADVICE.get(action, "the store takes no changes: run `mimi store repair`"))
     if report.blobs:
         lines.append("publish the same files again to mend versions that cannot be read")
     return "\n".join(lines)
 
 
-_REPAIRED = "repaired: the store holds what could be read, and takes changes again"
+_ADVICE = {
+    "repair": "repaired: the store holds what could be read, and takes changes again",
+    "verify": "this is no copy of the store as it is now: copy it again",
+}
 
 
 def _faults(report: "Report") -> "list[tuple[str, tuple[Fault, ...]]]":

@@ -33,7 +33,7 @@ def train(
     from training.command import choose
     from training.command import train as work
 
-    chosen = choose(request.preset, algorithm, pruning, fit)
+    chosen = choose(request.preset, algorithm, pruning, fit, method=request.method)
     trained = work(data, request, chosen, say=say if json else _print)
     if trained:
         print_json(_document(trained)) if json else print(trained.text)

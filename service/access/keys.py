@@ -32,6 +32,12 @@ _REFUSALS: Mapping[Scope, str] = {
 }
 
 
+def bearer(authorization: str | None) -> str | None:
+    """The key in an Authorization header (RFC 6750); None where it holds none."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
     """Limits of one key; 0 stands for no limit.

@@ -1,6 +1,6 @@
 """Builds the ASGI application from routes, the error table and the limits around them. It decides nothing itself."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from adapters_store import AdaptersStoreError
 from backbone import ImageError
@@ -20,13 +20,12 @@ from service.http import openapi
 from service.http.compression import CompressionMiddleware
 from service.http.limits import LimitsMiddleware
 from service.http.methods import MethodsMiddleware, allowed
-from service.http.origins import OriginsMiddleware, Preflights, SharedAnswers, TargetMiddleware, with_cors
+from service.http.origins import OriginsMiddleware, Preflights, SharedAnswers, TargetMiddleware, sender_of, with_cors
 from service.http.record import RecordMiddleware, record_of
 from service.http.routes import aliases, classes, feedback, operations, predictions, tasks, versions
 from service.http.routes.common import only_declared
 from service.http.routes.console import console_routes
 from service.http.v2 import routes as v2
-from service.http.wrong_keys import WrongKeys
 from service.problems import response_to
 from service.service import Service
 
@@ -63,12 +62,19 @@ def create_app(service: Service) -> ASGIApp:
     if service.settings.console == "on":
         api.include_router(console_routes())
     settings, inner = service.settings, MethodsMiddleware(CompressionMiddleware(api), api=api)
-    wrong_keys = api.state.wrong_keys = WrongKeys(service.keyring, settings.wrong_key_rate)
-    guarded = OriginsMiddleware(with_cors(Preflights, inner, settings), settings=settings, also=wrong_keys.check)
-    limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings), settings)
+    guarded = OriginsMiddleware(with_cors(Preflights, inner, settings), settings=settings, also=_check_key(service))
+    limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings, budget=service.held), settings)
     return RecordMiddleware(
-        TargetMiddleware(limited), metrics=service.metrics, stopping=lambda: service.readiness.stopping
+        TargetMiddleware(limited),
+        metrics=service.metrics,
+        stopping=lambda: service.readiness.stopping,
+        generation=lambda: service.registry.generation,
     )
+
+
+def _check_key(service: Service) -> Callable[[Scope], None]:
+    """Refuses further wrong keys from where many came."""
+    return lambda scope: service.wrong_keys.check(*sender_of(scope))
 
 
 async def _handle_scarcity(request: Request, error: Exception) -> Response:
@@ -82,7 +88,7 @@ async def _handle(request: Request, error: Exception) -> Response:
     """Answer an error by the table of problems.py, and note it for the metrics."""
     record_of(request.scope).error = error
     if isinstance(error, Unauthorized):
-        request.app.state.wrong_keys.note(request.scope)
+        request.app.state.service.wrong_keys.note(*sender_of(request.scope))
     if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         error.headers = {"Allow": ", ".join(allowed(request.app, request.scope))}
     return response_to(error, request.url.path)

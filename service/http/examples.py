@@ -68,6 +68,7 @@ _UPLOAD: Document = {
     "dry_run": False,
     "generation": 17,
     "checks": _CHECKS,
+    "warnings": ["test_top1 is 0.9310, that of the live version is 0.9694"],
     "golden": {"reference": 2.4e-7, "engine": 2.4e-7, "tolerance": 0.0041, "score": 1.2e-7},
 }
 _SCRAPED = '# TYPE mimi_requests_total counter\nmimi_requests_total{outcome="ok",task="digits"} 3.0\n'
@@ -251,6 +252,7 @@ SAMPLES = (
     Sample(own.RateLimited(2)),
     Sample(own.HeadersTooLarge("at most 64 headers of 16384 bytes together")),
     Sample(own.NotReady("the server is stopping")),
+    Sample(own.RefusedByWarnings("test_top1 is 0.9310, that of the live version is 0.9694"), _UPLOADS),
     Sample(own.NoLiveVersion("this task cannot be served here: no version is live"), f"{_ASKS}|post .*/load"),
     Sample(own.TaskUnloaded("this task cannot be served here: unloaded on this server"), _ASKS),
     Sample(own.ConfirmationRequired("without live the task answers nothing: confirm it"), "delete .*{alias}"),

@@ -9,17 +9,16 @@ Large bodies share a rate: reading one at full speed would keep the event loop f
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.budget import Budget
 from service.errors import (
     BodyTooLarge,
     HeadersTooLarge,
     MalformedRequest,
     RequestError,
     RequestTimeout,
-    TooManyBytes,
 )
 from service.http.inflating import Inflated, coding_of
 from service.http.places import Turns, turns_of_bytes
@@ -35,30 +34,12 @@ _HEADER_OVERHEAD = 4  # bytes of ": " and the line end
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-@dataclass(slots=True)
-class Budget:
-    """Bytes of request bodies held by all requests together."""
-
-    limit: int
-    held: int = field(default=0, init=False)
-
-    def take(self, count: int) -> None:
-        """Reserve `count` bytes, or raise TooManyBytes."""
-        if self.held + count > self.limit:
-            raise TooManyBytes("too many request bodies are being read at once")
-        self.held += count
-
-    def release(self, count: int) -> None:
-        """Give `count` bytes back."""
-        self.held -= count
-
-
 class LimitsMiddleware:
     """Refuses what no route needs to see, and guards the body of what passes."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
-        self._app, self._settings = app, settings
-        self._budget = Budget(settings.held_bytes)
+    def __init__(self, app: ASGIApp, *, settings: Settings, budget: Budget) -> None:
+        """`budget` holds the bodies of all requests."""
+        self._app, self._settings, self._budget = app, settings, budget
         self._turns = turns_of_bytes(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers as RequestHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.access.keys import bearer
 from service.errors import AccessError, ForeignOrigin, MisdirectedRequest
 from service.http.record import record_of
 from service.problems import response_to
@@ -27,7 +28,8 @@ _HEALTH = ("/health/", "/v2/health/")  # for probes, which ask by address; it te
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "Repr-Digest", "Content-Digest", "Digest",
          "X-Canary-By", "X-Canary-Key", "X-Request-Id", "Inference-Header-Content-Length")  # fmt: skip
-_SHOWN = ("ETag", "Link", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "Inference-Header-Content-Length")
+_SHOWN = ("ETag", "Link", "Location", "Repr-Digest", "Retry-After", "X-Request-Id", "X-Store-Generation",
+          "Inference-Header-Content-Length")  # fmt: skip
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -109,6 +111,12 @@ class TargetMiddleware:
             scope["raw_path"] = found[2] or b"/"
             scope["path"] = unquote(scope["raw_path"].decode("ascii"))
         await self._app(scope, receive, send)
+
+
+def sender_of(scope: Scope) -> tuple[str | None, str | None]:
+    """Where a request comes from, and its bearer token; None for what there is not."""
+    client = scope.get("client")
+    return client[0] if client else None, bearer(_value(scope["headers"], b"authorization"))
 
 
 def check(method: str, path: str, headers: Headers, settings: Settings) -> None:

@@ -3,9 +3,6 @@
 Knows what a body looks like, not what an image or a task is.
 """
 
-import base64
-import binascii
-import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
@@ -14,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from adapters_store import errors as strict
 from adapters_store.strict_json import Json, outside_strings, parse_object
+from service.base64_text import from_base64
 from service.errors import BodyTooLarge, InvalidRequest, MalformedJson
 from service.http.multipart import FormLimits, Part, read_form
 from service.schemas import (
@@ -38,13 +36,6 @@ _JSON_DEPTH = 20
 _JSON_OUTSIDE_STRINGS = 64 * 1024  # characters: brackets, commas and white space
 _OTHER_STRINGS = 8  # keys and options; also the most form fields
 _MOST_QUOTES = 2**17
-_DATA_URI = re.compile(
-    r"data:[\w.+-]{1,64}/[\w.+-]{1,64}(?:;[\w.+-]{1,64}=[\w.+-]{1,64}){0,4};base64,", re.ASCII | re.IGNORECASE
-)
-_URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_LINE_ENDS = b"\r\n\t "  # PEM and MIME break base64 into lines
-_MOST_PADDING = 2
-
 _JSON_WORDS: Mapping[type[Exception], str] = {
     strict.JsonTooDeep: "this JSON is nested too deeply",
     strict.DuplicateKey: "an object of this JSON names a key twice",
@@ -76,8 +67,8 @@ class Payload:
     images: tuple[bytes, ...]
     top_k: int | None = None
     output: Output | None = None
-    threshold: float | None = None
     tasks: tuple[str, ...] = ()
+    threshold: float | None = None
 
 
 Offload = Callable[[Callable[[], Payload]], Awaitable[Payload]]
@@ -174,7 +165,7 @@ def _from_form(parts: list[Part], limits: FormLimits, schema: PredictSchema) -> 
 def _payload(images: tuple[bytes, ...], options: PredictOptions) -> Payload:
     tasks: Sequence[str] = getattr(options, "tasks", ())
     named = (ALL_TASKS,) if tasks == ALL_TASKS else tuple(tasks)
-    return Payload(images, options.top_k, options.output, options.threshold, named)
+    return Payload(images, options.top_k, options.output, named, options.threshold)
 
 
 def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK, longest: int | None = None) -> Payload:
@@ -250,22 +241,6 @@ def _decode(text: str, index: int) -> bytes:
     if data is None:
         raise InvalidRequest(f"image {index + 1} is not base64")
     return data
-
-
-def from_base64(text: str) -> bytes | None:
-    """The bytes of base64, or of a data URI of it; None if it is neither.
-
-    Both alphabets are read (RFC 4648, sections 4 and 5), with line ends or without, padded or not.
-    """
-    start = _DATA_URI.match(text)
-    try:
-        encoded = (text[start.end() :] if start else text).encode("ascii").translate(_URL_SAFE, _LINE_ENDS)
-        bare = encoded.rstrip(b"=")
-        if len(encoded) - len(bare) > _MOST_PADDING:
-            return None
-        return base64.b64decode(bare + b"=" * (-len(bare) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return None
 
 
 async def read_document(body: Body, schema: TypeAdapter[T], *, example: str) -> T:

@@ -3,22 +3,20 @@
 This is pure ASGI and the outermost layer, so refusals of the inner layers have the id and are counted as well.
 """
 
-import random
-import re
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.logs import log_answer, request_name
-from service.metrics.counters import Metrics, RequestRecord
+from service.logs import chosen_name, log_answer, request_name
+from service.metrics.counters import Kind, Metrics, RequestRecord
 from service.problems import response_to
 
 HEADER = b"x-request-id"
+GENERATION = b"x-store-generation"
 
 _KEY = "mimi.record"  # in the ASGI scope
-_USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")  # nothing that could break a header or a log line
 _CLOSE = (b"connection", b"close")
 _NO_ANSWER = 499  # no standard status: the client was gone before its answer
 
@@ -29,8 +27,16 @@ class RecordMiddleware:
     While the server stops, every answer closes its connection.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, stopping: Callable[[], bool] = lambda: False) -> None:
-        self._app, self._metrics, self._stopping = app, metrics, stopping
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        stopping: Callable[[], bool] = lambda: False,
+        generation: Callable[[], int] = lambda: -1,
+    ) -> None:
+        """`generation` is that of the store, as far as this server has come."""
+        self._app, self._metrics, self._stopping, self._generation = app, metrics, stopping, generation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; count it when its answer begins, or when it ends without one."""
@@ -40,12 +46,13 @@ class RecordMiddleware:
         name, record = request_id(scope["headers"]), RequestRecord()
         scope[_KEY] = record
         request_name.set(name.decode())  # of this task, which ends with the request
-        status, size = _NO_ANSWER, 0
+        status, size, before = _NO_ANSWER, 0, self._generation()
 
         async def named(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", []), (HEADER, name)]
+                generation = before if record.kind is Kind.PREDICTION else self._generation()
+                headers = [*message.get("headers", []), (HEADER, name), *_generation(generation)]
                 if self._stopping() and _CLOSE not in headers:
                     headers.append(_CLOSE)
                 message = {**message, "headers": headers}
@@ -65,6 +72,11 @@ class RecordMiddleware:
             log_answer(scope, status=status, size=size, seconds=perf_counter() - record.started)
 
 
+def _generation(number: int) -> list[tuple[bytes, bytes]]:
+    """The header that says by which state of the store an answer was made, or by a later one."""
+    return [(GENERATION, b"%d" % number)] if number >= 0 else []
+
+
 def record_of(scope: Scope) -> RequestRecord:
     """The record of the request of this scope."""
     record: RequestRecord = scope[_KEY]
@@ -78,7 +90,4 @@ def find_record(scope: Mapping[str, Any]) -> RequestRecord | None:
 
 def request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
     """The client's name for the request if it sent exactly one, of 1 to 128 harmless characters; else a new one."""
-    sent = [value for name, value in headers if name == HEADER]
-    if len(sent) == 1 and _USABLE.fullmatch(sent[0]):
-        return sent[0]
-    return b"%032x" % random.getrandbits(128)  # a name, not a secret: no call into the kernel for each
+    return chosen_name([value for name, value in headers if name == HEADER])

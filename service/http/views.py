@@ -14,7 +14,7 @@ from service.engine import RowResult
 from service.engine.accounting import Cost
 from service.engine.core import is_known
 from service.http.pages import page_of_tasks, page_of_versions
-from service.predict import Outputs, TaskOutput
+from service.predict import PARTS, Outputs, TaskOutput, timings
 from service.schemas import (
     DEFAULT_TOP_K,
     AliasAnswer,
@@ -34,7 +34,6 @@ from service.schemas import (
     TaskList,
     TaskProvenance,
     TaskSummary,
-    Timings,
     UploadAnswer,
     UploadOptions,
     VersionDetail,
@@ -61,6 +60,7 @@ def upload(task: str, options: UploadOptions, done: Uploaded) -> UploadAnswer:
         dry_run=options.dry_run,
         generation=done.generation,
         checks=[CheckReport.model_validate(check, from_attributes=True) for check in done.checks],
+        warnings=list(done.warnings),
         golden=GoldenReport.model_validate(done.golden, from_attributes=True),
     )
 
@@ -150,11 +150,6 @@ def _description(manifest: Manifest, cost: Cost | None) -> Description:
     )
 
 
-_MILLI = 1e3
-_MICROS = 3  # decimals of a millisecond; clocks and schedulers are not more exact
-PARTS = 6  # decimals of a share
-
-
 @dataclass(frozen=True, slots=True)
 class Wish:
     """The requested contents of the answer to an image."""
@@ -188,20 +183,6 @@ def fanout_answer(outputs: Outputs, wish: Wish) -> FanoutAnswer:
         for task in outputs.tasks
     ]
     return FanoutAnswer(answers=answers, timings=timings(outputs))
-
-
-def timings(outputs: Outputs) -> Timings:
-    """The time of each stage; 0 if no task was asked."""
-    results = [result.timing for task in outputs.tasks for result in task.results]
-    return Timings(
-        decode_ms=_milliseconds(outputs.decode_seconds),
-        queue_ms=_milliseconds(max((timing.queue for timing in results), default=0.0)),
-        compute_ms=_milliseconds(max((timing.compute for timing in results), default=0.0)),
-    )
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * _MILLI, _MICROS)
 
 
 def _results(task: TaskOutput, wish: Wish) -> list[ImageResult]:

@@ -4,7 +4,7 @@ The features of the new images come from the engine, as those of any prediction 
 the file itself, so no old image is needed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class NewClass:
     condition: Condition
     activate: bool
     dry_run: bool
+    strict: bool
 
 
 class ClassAdder:
@@ -85,9 +86,10 @@ class ClassAdder:
         golden = reference_outputs(self._engine.backbone, resident.sites, resident.head, base.adapter.golden_image)
         data = pack(extended(base.adapter, new.label, new.features, golden.features))
         seen = Condition(frozenset({base.generation}))
-        upload = Upload(base.task, data, new.condition if new.condition.given else seen)
+        condition = new.condition if new.condition.given else seen
+        terms = {"activate": new.activate, "dry_run": new.dry_run, "strict": new.strict}
         try:
-            return self._uploader.upload(replace(upload, activate=new.activate, dry_run=new.dry_run))
+            return self._uploader.upload(Upload(base.task, data, condition, **terms))
         except StaleGeneration:
             if new.condition.given:
                 raise

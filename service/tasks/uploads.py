@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from adapters_store import Published, State, Store, VersionInfo, digest, unpack
+from adapters_store import AdaptersStoreError, Manifest, Published, State, Store, VersionInfo, digest, unpack
 from adapters_store.commands import find_version
 from adapters_store.errors import StaleGeneration
 from service.checksums import Checksums
 from service.engine import Engine, GoldenCheck, Resident
+from service.errors import RefusedByWarnings
+from service.tasks.catalogue import answering
+from service.tasks.comparison import warnings_of
 from service.tasks.conditions import Condition
 from service.tasks.registry import Registry
 from service.tasks.table import ALIAS
@@ -77,6 +80,7 @@ class Upload:
         checksums: those that the client sent.
         activate: whether the alias `live` then points at it.
         dry_run: check everything, publish nothing.
+        strict: refuse it where there is a warning.
     """
 
     task: str
@@ -85,6 +89,7 @@ class Upload:
     checksums: Checksums = field(default_factory=Checksums)
     activate: bool = True
     dry_run: bool = False
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class Uploaded:
         generation: of the task; after a dry run the present one, 0 if there is no such task.
         golden: how far the recomputed golden sample is from the file's.
         checks: what was checked.
+        warnings: what is worse or different than in the version that answers now, in sentences.
     """
 
     version: int
@@ -106,6 +112,7 @@ class Uploaded:
     generation: int
     golden: GoldenCheck
     checks: tuple[Check, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +123,7 @@ class _Checked:
     resident: Resident
     golden: GoldenCheck
     expected: int | None  # generation
+    warnings: tuple[str, ...]
 
 
 class Uploader:
@@ -130,6 +138,7 @@ class Uploader:
         Raises:
             StaleGeneration: the task is not as the upload expects it; nothing was published, as with all errors here.
             ChecksumMismatch, ArtifactError, AdmissionError, GoldenError: the file was refused.
+            RefusedByWarnings: it is sound, and the upload asked for a refusal where there is a warning.
             StoreError: it could not be kept.
         """
         state, checks = self._store.snapshot(), CheckList()
@@ -138,7 +147,9 @@ class Uploader:
             version, generation, created = self._preview(upload, checked, state)
         else:
             version, generation, created = self._publish(upload, checked, checks)
-        return Uploaded(version, checked.sha256, created, generation, checked.golden, checks.done())
+        return Uploaded(
+            version, checked.sha256, created, generation, checked.golden, checks.done(), warnings=checked.warnings
+        )
 
     def _check(self, upload: Upload, state: State, checks: CheckList) -> _Checked:
         expected, sha256 = None, digest(upload.data)
@@ -156,7 +167,21 @@ class Uploader:
         resident = self._engine.weights_of(adapter, sha256, step=checks)
         golden = self._engine.verify(adapter, resident, step=checks)
         checks.describe(GOLDEN, f"logits differ by {golden.reference:.2g}, allowed are {golden.tolerance:.2g}")
-        return _Checked(sha256, resident, golden, expected)
+        warnings = self._warnings(upload.task, adapter.manifest, state)
+        if warnings and upload.strict:
+            raise RefusedByWarnings("; ".join(warnings))
+        return _Checked(sha256, resident, golden, expected, warnings)
+
+    def _warnings(self, task: str, new: Manifest, state: State) -> tuple[str, ...]:
+        """What is different than in the version that answers now; nothing where there is none, or it is damaged."""
+        info = answering(state.tasks[task]) if task in state.tasks else None
+        if info is None:
+            return ()
+        try:
+            return tuple(warnings_of(new, unpack(self._store.read(info.sha256)).manifest))
+        except AdaptersStoreError as error:
+            logger.warning("the live version of %s cannot be compared with: %s", task, type(error).__name__)
+            return ()
 
     def _preview(self, upload: Upload, checked: _Checked, state: State) -> tuple[int, int, bool]:
         known = find_version(state, upload.task, checked.sha256)

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from obstore.store import LocalStore, MemoryStore
+from obstore.store import LocalStore, MemoryStore, S3Store
 
 from adapters_store.backend import Backend, ObjectInfo
 from adapters_store.folder_backend import FolderBackend
 from adapters_store.object_store_backend import ObjectStoreBackend
 from adapters_store.sqlite_backend import SqliteBackend
 from adapters_store.store import Store
+from tests.s3_server import BUCKET, server
 
 Clock = Callable[[], float]
 
@@ -43,11 +44,31 @@ def local_object_place(folder: Path) -> Place:
     return Place(lambda: ObjectStoreBackend(LocalStore(folder / "objects", mkdir=True)))
 
 
+def s3_place(_: Path) -> Place:
+    s3 = server()
+    prefix = s3.prefix().removeprefix(f"s3://{BUCKET}/")
+
+    def opened() -> ObjectStoreBackend:
+        store = S3Store(
+            BUCKET,
+            prefix=prefix,
+            endpoint=s3.endpoint,
+            access_key_id="testing",
+            secret_access_key="testing",
+            region="us-east-1",
+            client_options={"allow_http": True},
+        )
+        return ObjectStoreBackend(store, "s3")
+
+    return Place(opened)
+
+
 PLACES = {
     "sqlite": sqlite_place,
     "folder": folder_place,
     "object-memory": memory_place,
     "object-local": local_object_place,
+    "s3": s3_place,
 }
 LOCAL_PLACES = {"sqlite": sqlite_place, "folder": folder_place}
 

@@ -4,10 +4,14 @@ import base64
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
+from adapters_store import pack
+from tests.service.adapters import make, with_answers
 from tests.service.live import Live
 from tests.service.processes import ROOT
 
@@ -116,3 +120,38 @@ def test_the_code_that_is_shown_asks_the_same(page: Page, console: Live, image: 
     assert f'"label":"{best}"' in answer.stdout
     snippets.get_by_role("button", name="Copy").click()
     expect(snippets.get_by_role("status")).to_have_text("Copied")
+
+
+@pytest.mark.parametrize(("threshold", "told"), [(1e-3, 1), (1e6, 0)])
+def test_an_image_that_no_class_of_a_task_fits_is_said_plainly(
+    page: Page, console: Live, image: Path, threshold: float, told: int
+) -> None:
+    data = make(90, activation="softmax", threshold=threshold).data
+    assert console.client.put("/v1/tasks/strange", content=data).status_code == 201
+    try:
+        open_try(page, console, "strange")
+        page.set_input_files("input[type=file]", image)
+        ask(page)
+        expect(page.locator(".answer")).to_have_count(1)
+        words = re.compile("Not one of this task's classes")
+        expect(page.locator(".answer .caution").filter(has_text=words)).to_have_count(told)
+    finally:
+        console.client.delete("/v1/tasks/strange")
+
+
+def test_an_image_that_is_given_no_label_is_said_so(page: Page, console: Live, image: Path) -> None:
+    silent = with_answers(make(92).adapter, "sigmoid", 1e6)
+    assert silent.manifest.answers is not None
+    answers = replace(silent.manifest.answers, thresholds=(1.0,) * 4)
+    data = pack(replace(silent, manifest=replace(silent.manifest, answers=answers)))
+    assert console.client.put("/v1/tasks/silent", content=data).status_code == 201
+    try:
+        found = console.client.post("/v1/tasks/silent/predict", content=image.read_bytes()).json()["results"][0]
+        assert (found["predictions"], found["labels"]) == ([], [])
+        open_try(page, console, "silent")
+        page.set_input_files("input[type=file]", image)
+        ask(page)
+        expect(page.locator(".answer .caution").first).to_contain_text("No label reaches its threshold")
+        expect(page.locator(".answer .label")).to_have_count(3)  # the page asks for so many
+    finally:
+        console.client.delete("/v1/tasks/silent")

@@ -17,6 +17,7 @@ PROMETHEUS = ROOT / "deploy/prometheus/prometheus.yml"
 RULES = ROOT / "deploy/prometheus/rules.yml"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/mimi.json"
 RUNBOOK = ROOT / "docs/deploying.md"
+REFERENCE = ROOT / "docs/reference/metrics.md"
 
 needs_prometheus = pytest.mark.skipif(
     shutil.which("promtool") is None or shutil.which("prometheus") is None,

@@ -3,10 +3,11 @@
 import io
 import re
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2 as httpx
@@ -30,11 +31,8 @@ pytestmark = [
 @contextmanager
 def room(pid: int, size: int) -> Iterator[None]:
     """Inside, a process may have so many bytes of addresses beyond what it has."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    found = re.search(r"VmSize:\s+(\d+) kB", status)
-    assert found
     _, hard = resource.prlimit(pid, resource.RLIMIT_AS)
-    resource.prlimit(pid, resource.RLIMIT_AS, (1024 * int(found[1]) + size, hard))
+    resource.prlimit(pid, resource.RLIMIT_AS, (1024 * int(_status(pid, "VmSize")) + size, hard))
     try:
         yield
     finally:
@@ -70,3 +68,55 @@ def test_without_memory_a_request_is_refused_and_the_server_lives(tmp_path: Path
             again = client.put("/v1/tasks/cats", content=upload.data)
             assert again.status_code in {200, 201}, again.text
         assert server.poll() is None
+
+
+@contextmanager
+def group(pid: int, size: int) -> Iterator[None]:
+    """Inside, a process is in a control group of its own and may take so many bytes more; beyond them it is killed."""
+    old = Path("/sys/fs/cgroup/memory")
+    root, limit = (old, "memory.limit_in_bytes") if old.is_dir() else (old.parent, "memory.max")
+    folder = root / f"mimi-test-{pid}"
+    try:
+        folder.mkdir()
+        taken = 0 if old.is_dir() else 1024 * int(_status(pid, "VmRSS"))  # the newer kind counts what moves in
+        (folder / limit).write_text(str(taken + size))
+        (folder / "cgroup.procs").write_text(str(pid))
+    except OSError:
+        pytest.skip("this machine lets nobody make a control group with a memory limit")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (root / "cgroup.procs").write_text(str(pid))
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _status(pid: int, name: str) -> str:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+    assert found
+    return found[1]
+
+
+def test_a_server_in_a_small_control_group_answers_or_ends_and_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    large, store, acknowledged = photo(), str(tmp_path / "store.db"), []
+    with running("service", store=store, kernels="off") as (server, address):
+        with httpx.Client(base_url=address, timeout=PATIENCE) as client, ThreadPoolExecutor(4) as pool:
+
+            def predict(_: int) -> int:
+                try:
+                    return client.post("/v1/tasks/digits/predict", content=large).status_code
+                except httpx.TransportError:
+                    return 0  # it was killed
+
+            with group(server.pid, 32 * MEBIBYTE):
+                asked = pool.map(predict, range(16))
+                for number in range(8):
+                    with suppress(httpx.TransportError):
+                        if client.put(f"/v1/tasks/cats{number}", content=make(91).data).status_code == 201:
+                            acknowledged.append(f"cats{number}")
+                assert set(asked) <= {0, 200, 503}
+        assert server.poll() in {None, -signal.SIGKILL}
+    with running("service", store=store, kernels="off") as (_, address):
+        known = {task["task"] for task in httpx.get(f"{address}/v1/tasks", timeout=PATIENCE).json()["tasks"]}
+        assert set(acknowledged) <= known

@@ -32,6 +32,7 @@ START_SECONDS = 120.0
 _SETTLE_SECONDS = 1.0
 _READY = request("GET", "/health/ready")
 _OK = 200
+# `max_fails=0`: else a busy answer of the only server left would make nginx refuse everybody with 502 for a while.
 # `proxy_next_upstream` names what may go to the other server: POST too, since a prediction changes nothing.
 NGINX = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log warn; worker_processes 1;
@@ -41,7 +42,7 @@ http {{
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   upstream mimi {{
-    server 127.0.0.1:{first} max_fails=1 fail_timeout=1s; server 127.0.0.1:{second} max_fails=1 fail_timeout=1s;
+    server 127.0.0.1:{first} max_fails=0; server 127.0.0.1:{second} max_fails=0;
     keepalive 16; keepalive_timeout 60s;
   }}
   server {{

@@ -146,11 +146,21 @@ def good_traffic(range_: Range, *, rate: float = RATE, seconds: float = 0.0, **o
         return told(process)
 
 
-def under(name: str, range_: Range) -> dict[str, Any]:
-    """Good traffic in quiet and then beside one attack, and how long the server needs to recover."""
+def attacked(names: Sequence[str], range_: Range) -> dict[str, Any]:
+    """One attack after the other; before every second one the quiet is measured again."""
+    found: dict[str, Any] = {}
+    quiet: dict[str, Any] | None = None
+    for number, name in enumerate(names):
+        found[name] = under(name, range_, quiet if number % 2 else None)
+        quiet = found[name]["quiet"]
+    return found
+
+
+def under(name: str, range_: Range, quiet: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Good traffic in quiet, unless that is given, then beside one attack, and how long the server needs to recover."""
     print(f"attack: {name}", file=sys.stderr, flush=True)
     seconds = max(range_.seconds, LONG.get(name, 0.0))
-    quiet = good_traffic(range_)
+    quiet = quiet or good_traffic(range_)
     job = attackers.Job(name, port_of(range_.server), PREDICT_KEY, MANAGE_KEY, seconds + 2)
     with watching(range_) as watch, started("tests.stress.attackers", attackers.as_json(job)) as attacker:
         if attacker.stdout:
@@ -281,7 +291,7 @@ def run(seconds: float, wanted: Sequence[str], names: Sequence[str]) -> dict[str
         load.save([request("POST", PREDICT, image, JPEG, key=PREDICT_KEY) for image in photos(IMAGES)], range_.requests)
         result["quiet"] = [good_traffic(range_)]
         parts.do("corpus", lambda: corpus(range_))
-        parts.do("attacks", lambda: {attack: under(attack, range_) for attack in names})
+        parts.do("attacks", lambda: attacked(names, range_))
         result["quiet"].append(good_traffic(range_))
         parts.do("cancelled", lambda: cancelled(range_))
         parts.do("overload", lambda: overload(range_, min(OVERLOAD_SECONDS, 0.3 * seconds)))

@@ -273,7 +273,7 @@ def _attacks(run: Run) -> Iterator[str]:
     yield ""
     yield f"{held} of {len(found)} withstood: no good request failed, p99 below {MOST_GROWTH} × quiet, back in 30 s."
     yield "p99 is that of windows of 2 s, about 40 requests each; the median of the windows counts, beside the"
-    yield "median of those in quiet right before. A stall that others cause then spoils one window."
+    yield "median of those in quiet, measured before every second attack. A stall spoils one window."
     yield ""
     yield "| attack | good p99, × quiet | good failed | memory, MiB | slowest probe, s | back, s | withstood |"
     yield "|---|---:|---:|---:|---:|---:|---|"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from adapters_store import unpack
+from adapters_store import pack, unpack
 from adapters_store.answers import SIGMOID, SOFTMAX
 from backbone import known_features, unknown_scores
 from tests.training.small import small_backbone, small_options, small_prepared, small_set
@@ -157,3 +157,16 @@ def test_a_large_set_is_sampled_and_keeps_an_image_of_each_class() -> None:
     found = sample(PixelSet(torch.zeros(len(targets), 1, 1, 3, dtype=torch.uint8), targets))
     assert len(found) <= MOST_TRAINING + 2
     assert 1 in found.targets
+
+
+def test_a_run_says_which_share_is_known_and_which_precision_labels_have(tmp_path: Path) -> None:
+    job = Job(small_prepared(), small_backbone(), small_options(known_share=0.5, label_precision=0.9), tmp_path)
+    adapter = unpack(train_mimi(job).adapter)
+    answers = adapter.manifest.answers
+    assert answers is not None
+    assert answers.known is not None
+    assert adapter.known is not None
+    assert answers.known.true_positive_rate == 0.5
+    known = known_features(adapter.known, answers.known.residual_variance, answers.known.threshold)
+    validation = outputs_of(from_file(pack(adapter), small_backbone()), small_prepared().validation).features
+    assert (unknown_scores(validation, known) <= 1).mean() == pytest.approx(0.5, abs=0.05)

@@ -58,7 +58,8 @@ async def add_class(
     label, images = await _read(service, request, options.label)
     (loaded,) = await service.targets.ready([await service.targets.named(Target(task, version=base.info.version))])
     features = await while_connected(request, _features(service, loaded, images, record))
-    new = NewClass(label, features, condition, activate=options.activate, dry_run=options.dry_run)
+    terms = options.model_dump(exclude={"label"})
+    new = NewClass(label, features, condition, **terms)
     done = await service.registrar.change(lambda: service.classes.add(base, loaded.resident, new))
     return uploaded(task, options, done, record)
 

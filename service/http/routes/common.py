@@ -10,12 +10,11 @@ from fastapi import Depends, Header, Path, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
-from fastapi.security.utils import get_authorization_scheme_param
 from pydantic import BaseModel
 
 from adapters_store.strict_json import shown
 from service import checksums
-from service.access.keys import Scope
+from service.access.keys import Scope, bearer
 from service.checksums import Checksums
 from service.errors import ClientGone, InvalidRequest
 from service.http.payload import Body
@@ -57,8 +56,7 @@ class KeyCheck(SecurityBase):
         Raises:
             Unauthorized, Forbidden, QuotaExceeded: see errors.py.
         """
-        scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
-        presented = token if scheme.lower() == "bearer" else None
+        presented = bearer(request.headers.get("authorization"))
         with service_of(request).keyring.admitted(presented, self._scope) as key:
             record = record_of(request.scope)
             record.admitted = key is not None

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from service.errors import MisdirectedRequest
 from service.http import examples, openapi
 from service.http.routes.common import Running, may_predict, may_read_metrics
 from service.schemas import Health
@@ -30,8 +31,11 @@ async def ready(service: Running) -> Health:
     response_class=Response,
     responses={200: examples.METRICS},
 )
-async def metrics(service: Running) -> Response:
-    """Counters and histograms in Prometheus' text format."""
+async def metrics(service: Running, request: Request) -> Response:
+    """Counters and histograms in Prometheus' text format. Each of several workers has its own, at its own port."""
+    settings, (_, port) = service.settings, request.scope.get("server") or ("", None)
+    if settings.workers > 1 and port == settings.port:
+        raise MisdirectedRequest("one of several workers answers here: read each one's metrics at its own worker_port")
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -103,12 +103,13 @@ async def put_task(
     201: a new version. 200: the task had these bytes already, and that version is live again; or a dry run. A refused
     file leaves no trace, and the problem names the check that failed. `If-Match` with the task's generation makes the
     upload a compare-and-swap; `If-None-Match: *` publishes only what does not exist. A SHA-256 in `Repr-Digest`,
-    `Content-Digest` or `Digest` is checked.
+    `Content-Digest` or `Digest` is checked. `warnings` say what is worse or different than in the live version, such as
+    its accuracy or its labels; `strict=true` refuses the file then.
     """
     record = begin(request, service, Kind.UPLOAD)
     body = Body(request.headers.get("content-type", ""), checksums.watch(request.stream()))
     data = await read_file(body, most_bytes=service.settings.adapter_bytes)
-    upload = Upload(task, data, condition, checksums, activate=options.activate, dry_run=options.dry_run)
+    upload = Upload(task, data, condition, checksums, **options.model_dump())
     done = await service.registrar.change(lambda: service.uploader.upload(upload))
     return uploaded(task, options, done, record)
 

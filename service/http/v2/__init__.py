@@ -1,9 +1,6 @@
-"""The Open Inference Protocol v2 over REST: inference, models, repository.
+"""The Open Inference Protocol v2 over REST: inference, models, repository. What it means is in `service.oip`.
 
-    schemas     the JSON of requests and answers
-    requests    the bytes of a body -> images, outputs, timeout, priority
-    tensors     the data of one input -> an array, or encoded images
-    responses   a task's outputs -> output tensors -> the bytes of a body; metadata
+    bodies      the bytes of a body -> a request; a task's outputs -> the bytes of a body
     docs        bodies and examples for the OpenAPI document
     routes      the endpoints
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.http.v2.requests import HEADER
-from service.http.v2.schemas import InferenceError, InferenceRequest
+from service.http.v2.bodies import HEADER
+from service.oip.schemas import InferenceError, InferenceRequest
 
 Document = dict[str, Any]
 

@@ -1,30 +1,28 @@
 """The routes of the Open Inference Protocol: inference, the server and its models (our tasks), and the repository.
 
-A task is unloaded on this server only: nothing is written to the store. It stays unloaded, also when a new version is
-published, until it is loaded again or the process ends.
-
 Sources: inference_rest.md; Triton, docs/protocol/extension_model_repository.md.
 """
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from time import perf_counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel, TypeAdapter
 
-from service.errors import InvalidInference, NotReady, TaskUnavailable, UnknownTask
+from service.errors import InvalidInference, UnknownTask
 from service.http import openapi
 from service.http.payload import Body, read_document, read_file
-from service.http.routes.canaries import StickyHeaders, key_of_images, stickiness
+from service.http.routes.canaries import StickyHeaders, stickiness
 from service.http.routes.common import Running, Task, begin, body_of, may_manage, may_predict, while_connected
 from service.http.routes.versions import Number
 from service.http.v2 import docs
-from service.http.v2.models import model_config, model_metadata, repository_index, server_metadata, statistics
-from service.http.v2.requests import HEADER, InputLimits, parse_request, split_body
-from service.http.v2.responses import chosen, render
-from service.http.v2.schemas import (
+from service.http.v2.bodies import HEADER, parse_body, render, split_body
+from service.metrics.counters import Kind
+from service.metrics.statistics import VersionTotals
+from service.oip import inference
+from service.oip.models import repository_index, server_metadata, statistics
+from service.oip.schemas import (
     IndexRequest,
     InferenceResponse,
     LoadRequest,
@@ -37,8 +35,6 @@ from service.http.v2.schemas import (
     ServerMetadata,
     ServerReady,
 )
-from service.metrics.counters import AskedTask, Kind
-from service.metrics.statistics import VersionTotals
 from service.service import Service
 from service.tasks.targets import Target
 
@@ -83,24 +79,18 @@ async def infer_version(
 
 
 async def _infer(service: Service, request: Request, target: Target, length: str | None) -> Response:
-    settings, record, sticky = service.settings, begin(request, service, Kind.PREDICTION), stickiness(request)
-    limits = InputLimits(settings.images_per_request, service.engine.backbone.preprocessing.size)
+    record, sticky = begin(request, service, Kind.PREDICTION), stickiness(request)
     target = replace(target, key=sticky.key)
-    record.asked = [asked := AskedTask(await service.targets.named(target))]  # before its images travel
-    body = await read_file(Body("", body_of(request).stream), most_bytes=settings.body_bytes)
-    parsed = await service.decoder.offload(lambda: parse_request(split_body(body, length), limits))
-    if sticky.by_image:
-        target = replace(target, key=await key_of_images(service, parsed.images))
-        record.asked = [asked := AskedTask(await service.targets.named(target))]
-    served = await service.targets.ready([asked.named])
-    chosen(parsed, served[0].manifest)  # an output that the task does not have is refused before anything is computed
-    work = service.predictor.predict(
-        served, parsed.images, seconds=parsed.seconds, priority=parsed.priority, client=record.client
+    await inference.resolve(service, record, target)  # before its images travel
+    body = await read_file(Body("", body_of(request).stream), most_bytes=service.settings.body_bytes)
+    work = inference.infer(
+        service,
+        record,
+        lambda limits: parse_body(split_body(body, length), limits),
+        by_image=target if sticky.by_image else None,
     )
-    outputs = await while_connected(request, work)
-    asked.results = outputs.tasks[0].results
-    record.decoding, record.computed = outputs.decode_seconds, perf_counter()
-    rendered = render(outputs, parsed)
+    answer = await while_connected(request, work)
+    rendered = render(answer.outputs, answer.parsed)
     if rendered.header is None:
         return Response(rendered.body, media_type="application/json")
     return Response(rendered.body, headers={HEADER: str(rendered.header)}, media_type="application/octet-stream")
@@ -146,11 +136,8 @@ async def live() -> ServerLive:
 )
 async def ready(service: Running) -> Response:
     """The server takes requests; 503 while it stops, or while one of its parts cannot work."""
-    try:
-        service.readiness.check()
-    except NotReady:
-        return _json(ServerReady(live=True, ready=False), _NOT_READY)
-    return _json(ServerReady(live=True, ready=True))
+    takes_work = inference.is_ready(service)
+    return _json(ServerReady(live=True, ready=takes_work), 200 if takes_work else _NOT_READY)
 
 
 @router.get("", dependencies=_KEY, responses={200: docs.example("server")})
@@ -162,25 +149,25 @@ async def server(service: Running) -> ServerMetadata:
 @router.get("/models/{task}", **_METADATA)
 async def model(task: Task, service: Running) -> ModelMetadata:
     """A task as a model: its versions, its input, its outputs."""
-    return await _metadata(service, Target(task))
+    return await inference.metadata(service, Target(task))
 
 
 @router.get("/models/{task}/versions/{version}", **_METADATA)
 async def model_version(task: Task, version: Number, service: Running) -> ModelMetadata:
     """As `/v2/models/{task}`, of one version."""
-    return await _metadata(service, Target(task, version=version))
+    return await inference.metadata(service, Target(task, version=version))
 
 
 @router.get("/models/{task}/config", **_CONFIG)
 async def model_config_of(task: Task, service: Running) -> ModelConfig:
     """How a task is served, in the words of Triton's model configuration; its labels are among the parameters."""
-    return await _config(service, Target(task))
+    return await inference.config(service, Target(task))
 
 
 @router.get("/models/{task}/versions/{version}/config", **_CONFIG)
 async def model_version_config(task: Task, version: Number, service: Running) -> ModelConfig:
     """As `/v2/models/{task}/config`, of one version."""
-    return await _config(service, Target(task, version=version))
+    return await inference.config(service, Target(task, version=version))
 
 
 @router.get("/models/{task}/stats", **_STATS)
@@ -211,26 +198,9 @@ async def model_version_ready(task: Task, version: Number, service: Running) -> 
     return await _ready(service, Target(task, version=version))
 
 
-async def _metadata(service: Service, target: Target) -> ModelMetadata:
-    (served,) = await service.targets.ready([await service.targets.named(target)])
-    state = await service.reads.run(lambda: service.catalogue.task(target.task))
-    return model_metadata(served, state.versions, service.engine.backbone)
-
-
-async def _config(service: Service, target: Target) -> ModelConfig:
-    (served,) = await service.targets.ready([await service.targets.named(target)])
-    state = await service.reads.run(lambda: service.catalogue.task(target.task))
-    most = service.settings.images_per_request
-    return model_config(served, state.versions, service.engine.backbone, most=most)
-
-
 async def _ready(service: Service, target: Target) -> Response:
-    try:
-        service.readiness.check()
-        await service.targets.ready([await service.targets.named(target)])
-    except (NotReady, TaskUnavailable):
-        return _json(ModelReady(name=target.task, ready=False), _NOT_READY)
-    return _json(ModelReady(name=target.task, ready=True))
+    answers = await inference.answers(service, target)
+    return _json(ModelReady(name=target.task, ready=answers), 200 if answers else _NOT_READY)
 
 
 def _json(answer: BaseModel, status: int = 200) -> Response:
@@ -265,10 +235,7 @@ async def load(task: Task, service: Running, request: Request) -> None:
     asked = await read_document(await _body(request), _LOAD_REQUEST, example="{}")
     if asked.parameters:
         raise InvalidInference("load takes no parameters: publish files with PUT /v1/tasks/{task}")
-    await service.registrar.change(lambda: service.registry.resume(task))
-    entry = service.registry.table[task]
-    if entry.reason is not None:
-        raise entry.live.unavailable()
+    await inference.load(service, task)
 
 
 @router.post(
@@ -281,7 +248,7 @@ async def load(task: Task, service: Running, request: Request) -> None:
 async def unload(task: Task, service: Running, request: Request) -> None:
     """Stop serving a task on this server and evict its weights, until it is loaded again."""
     await read_document(await _body(request), _LOAD_REQUEST, example="{}")
-    await service.registrar.change(lambda: service.registry.suspend(task))
+    await inference.unload(service, task)
 
 
 async def _body(request: Request) -> Body:

@@ -31,9 +31,15 @@ def files(folder: Path) -> list[Path]:
 
 @needs_bf16
 def test_a_measurement_is_made_once_for_a_network_and_kept(own: Path) -> None:
-    network, asked = swin(), []
+    network = swin()
+    asked: list[str] = []
+
+    def judge(backend: Backend) -> bool:
+        asked.append(backend.precision)
+        return True
+
     assert kept(network, own) is None
-    found = measure(network, own, accepts=lambda backend: not asked.append(backend.precision))
+    found = measure(network, own, accepts=judge)
     assert found.bf16_vs_fp32 is not None
     assert asked == ["bf16"] * (found.bf16_vs_fp32 < 0.9)  # what is no gain need not be judged
     assert kept(network, own) == measure(network, own, accepts=anything) == found

@@ -67,6 +67,13 @@ def test_a_task_becomes_one_model_that_gives_its_golden_logits(
     )
     told = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
     assert told["labels"] == list(adapter.manifest.labels)
+    answers = adapter.manifest.answers
+    assert answers is not None
+    assert told["answers"] == {
+        "activation": "softmax",
+        "temperature": answers.temperature,
+        "thresholds": list(answers.thresholds),
+    }
     assert told["preprocessing"] == network.preprocessing.as_dict()
     assert told["backbone"] == {"name": network.name, "fingerprint": network.fingerprint}
     assert told["sha256"] == digest(digits.read_bytes())

@@ -65,6 +65,11 @@ def test_a_backup_goes_out_and_back(path: Path, tmp_path: Path, capsys: pytest.C
         store.delete_task("cat")
     assert main(["store", "restore", str(backup), str(path)]) == 0
     assert main(["store", "copy", str(path), f"file://{tmp_path}/copy"]) == 0
+    assert main(["store", "verify", str(path), f"file://{tmp_path}/copy"]) == 0
+    with closing(open_store(str(path))) as store:
+        store.publish("dog", b"another")
+    assert main(["store", "verify", f"file://{tmp_path}/copy", str(path)]) == 1
+    assert "this is no copy of the store" in capsys.readouterr().out
     with closing(open_store(f"file://{tmp_path}/copy")) as store:
         assert set(store.snapshot().tasks["cat"].versions) == {1, 2}
     assert main(["store", "backup", str(path), str(backup)]) == 1

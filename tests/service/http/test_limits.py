@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from service.budget import Budget
 from service.http.limits import LimitsMiddleware
 from service.settings import Settings
 from tests.service.adapters import Made, make
@@ -151,7 +152,7 @@ async def test_an_early_answer_in_pieces_goes_out_whole_before_the_connection_en
         sent.append(message)
 
     sent: list[Message] = []
-    app = LimitsMiddleware(answers_early, settings=Settings())
+    app = LimitsMiddleware(answers_early, settings=Settings(), budget=Budget(1000))
     scope = {"type": "http", "http_version": "1.1", "method": "POST", "headers": [(b"content-length", b"9")]}
     await app(scope, receive, keep)
     assert sent[0]["headers"] == [(b"connection", b"close")]

@@ -30,6 +30,9 @@ class Caller:
     waiting: bool = True
     closed: list[bool] = field(default_factory=list)
 
+    def leave_now(self) -> None:
+        self.give_way()
+
     def give_way(self) -> None:
         self.closed.append(True)
 

@@ -2,21 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
-from adapters_store import Store, TaskAdapter, open_store
+from adapters_store import Store, TaskAdapter, open_store, pack
 from adapters_store.artifact import Step
 from adapters_store.errors import NotSafetensors, StaleGeneration, StoreFull, TruncatedFile
 from service.checksums import Checksums
 from service.engine import BackboneMismatch, Engine, GoldenCheck, GoldenMismatch, PreprocessingMismatch, Resident
-from service.errors import ChecksumMismatch, UnknownTask
+from service.errors import ChecksumMismatch, RefusedByWarnings, UnknownTask
 from service.problems import answer_to
 from service.tasks.conditions import Condition
 from service.tasks.loads import Loads
 from service.tasks.registry import Registry
 from service.tasks.uploads import Upload, Uploader
-from tests.service.adapters import bundled_backbone, make
+from tests.service.adapters import Made, bundled_backbone, make
 from tests.service.misfits import other_backbone, other_preprocessing, wrong_golden
 
 ONE, TWO = make(20), make(21, classes=6)
@@ -169,3 +170,49 @@ def test_a_check_that_was_not_reached_is_not_reported(uploader: Uploader, monkey
     monkeypatch.setattr("service.engine.core.check", lambda *_, **__: None)
     names = [check.name for check in uploader.upload(Upload("cats", ONE.data)).checks]
     assert names == [name for name in CHECKS if name not in ("backbone", "preprocessing", "shapes")]
+
+
+def changed(made: Made, *, labels: tuple[str, ...] | None = None, **metrics: float) -> bytes:
+    """The file with other labels, and with these metrics."""
+    manifest = made.adapter.manifest
+    provenance = replace(manifest.provenance, metrics=metrics)
+    manifest = replace(manifest, provenance=provenance, labels=labels or manifest.labels)
+    return pack(replace(made.adapter, manifest=manifest))
+
+
+def test_a_file_that_is_worse_goes_live_with_a_warning_or_not_at_all(uploader: Uploader, registry: Registry) -> None:
+    good, bad = changed(ONE, test_top1=0.9, validation_top1=0.5), changed(ONE, test_top1=0.8, validation_top1=0.6)
+    assert uploader.upload(Upload("cats", good)).warnings == ()
+    with pytest.raises(RefusedByWarnings, match=r"test_top1 is 0\.8000, that of the live version is 0\.9000"):
+        uploader.upload(Upload("cats", bad, strict=True))
+    assert registry.resolve("cats").info.version == 1
+    assert uploader.upload(Upload("cats", bad, dry_run=True)).warnings
+    (warning,) = uploader.upload(Upload("cats", bad)).warnings
+    assert warning.startswith("test_top1")
+    assert registry.resolve("cats").info.version == 2
+    assert uploader.upload(Upload("cats", good, strict=True)).warnings == ()
+
+
+def test_labels_that_come_go_or_move_are_told(uploader: Uploader) -> None:
+    uploader.upload(Upload("cats", ONE.data))
+    more = uploader.upload(Upload("cats", TWO.data, dry_run=True)).warnings
+    assert more == ("2 labels are new: 'class 4', 'class 5'",)
+    moved = changed(ONE, labels=tuple(reversed(ONE.adapter.manifest.labels)))
+    assert uploader.upload(Upload("cats", moved, dry_run=True)).warnings == ("the labels have other indices",)
+    renamed = changed(ONE, labels=("a", "class 1", "class 2", "class 3"))
+    found = uploader.upload(Upload("cats", renamed, dry_run=True)).warnings
+    assert found == ("1 labels are gone: 'class 0'", "1 labels are new: 'a'")
+
+
+def test_answers_that_are_read_otherwise_are_told(uploader: Uploader) -> None:
+    soft, many = (make(20, activation=activation).data for activation in ("softmax", "sigmoid"))
+    uploader.upload(Upload("cats", soft))
+    (warning,) = uploader.upload(Upload("cats", many, dry_run=True)).warnings
+    assert warning == "answers are sigmoid, those of the live version are softmax"
+    (warning,) = uploader.upload(Upload("cats", ONE.data, dry_run=True)).warnings
+    assert "does not say how its answers are read" in warning
+
+
+def test_a_live_version_that_cannot_be_read_hinders_no_upload(uploader: Uploader, store: Store) -> None:
+    store.publish("cats", b"no task adapter", alias="live")
+    assert uploader.upload(Upload("cats", ONE.data, strict=True)).warnings == ()

@@ -29,15 +29,17 @@ export function Answers({ answer, limit }) {
 
 function Answer({ each, limit }) {
   const [result] = each.results;
-  const [best] = result.predictions; // none where labels are independent and none is given
+  const [best] = result.predictions;
   const unknown = result.known === false;
-  const sure = !unknown && Boolean(best) && best.probability >= limit;
+  const none = result.labels?.length === 0; // no label reaches the threshold in the task's file
+  const below = best.probability < limit;
+  const sure = !unknown && !none && !below;
   return html`<article class=${sure ? "card answer" : "card answer unsure"}>
     <header><h3><a href=${`#/task/${each.task}`}>${each.task}</a></h3>
       <span class="faint">${T.try.version(each.version)}</span></header>
     ${unknown && html`<p class="caution">${T.try.unknown(number(result.unknown_score))}</p>`}
-    ${!best && html`<p class="caution">${T.try.noLabel}</p>`}
-    ${!unknown && best && !sure && html`<p class="caution">${T.try.below(percent(best.probability), percent(limit, 0))}</p>`}
+    ${!unknown && none && html`<p class="caution">${T.try.noLabel}</p>`}
+    ${!unknown && below && html`<p class="caution">${T.try.below(percent(best.probability), percent(limit, 0))}</p>`}
     <ol class="labels">${result.predictions.map((label) => html`<li class=${label.probability < limit ? "below" : ""}>
       <span class="label">${label.label}</span>
       <meter min="0" max="1" value=${label.probability} aria-label=${label.label}>${percent(label.probability)}</meter>

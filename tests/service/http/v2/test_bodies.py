@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidInference, MalformedJson, RequestError
-from service.http.v2.requests import split_body
+from service.http.v2.bodies import split_body
 
 
 def test_without_the_header_everything_is_json() -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from adapters_store import VersionInfo
 from service.engine import Engine, RowResult
-from service.http.v2.requests import OutputSpec, ParsedRequest
-from service.http.v2.responses import classify, render
+from service.http.v2.bodies import render
+from service.oip.outputs import classify
+from service.oip.requests import OutputSpec, ParsedRequest
 from service.predict import Outputs, TaskOutput
 from service.tasks.table import LoadedVersion
 from tests.service.adapters import bundled_backbone, make

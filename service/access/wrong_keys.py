@@ -11,9 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
-from fastapi.security.utils import get_authorization_scheme_param
-from starlette.types import Scope
-
 from service.access.keyring import Keyring
 from service.errors import TooManyWrongKeys
 
@@ -44,29 +41,29 @@ class WrongKeys:
         self._keyring, self._rate, self._clock = keyring, rate, clock
         self._senders: OrderedDict[str, _Sender] = OrderedDict()
 
-    def check(self, scope: Scope) -> None:
-        """Refuse a request with a wrong key if its address has sent too many.
+    def check(self, address: str | None, key: str | None) -> None:
+        """Refuse a wrong key if its address has sent too many; None: there is none.
 
         Raises:
             TooManyWrongKeys: its key is wrong, and its address has sent too many wrong ones.
         """
-        if not self._senders or (sender := self._senders.get(_address(scope))) is None:
+        if not self._senders or (sender := self._senders.get(_network(address))) is None:
             return
-        if self._rate and self._tokens(sender) < 1 and (key := _key(scope)) and not self._keyring.knows(key):
-            self._log(sender, _address(scope))
+        if self._rate and self._tokens(sender) < 1 and key and not self._keyring.knows(key):
+            self._log(sender, _network(address))
             raise TooManyWrongKeys("too many wrong keys came from this address")
 
-    def note(self, scope: Scope) -> None:
+    def note(self, address: str | None, key: str | None) -> None:
         """A request was refused because its key is wrong; one without a key does not count."""
-        if not _key(scope):
+        if not key:
             return
-        address, now = _address(scope), self._clock()
-        sender = self._senders.setdefault(address, _Sender(BURST, now))
-        self._senders.move_to_end(address)
+        network, now = _network(address), self._clock()
+        sender = self._senders.setdefault(network, _Sender(BURST, now))
+        self._senders.move_to_end(network)
         if len(self._senders) > _MOST_ADDRESSES:
             self._senders.popitem(last=False)
         sender.tokens, sender.at = max(0.0, self._tokens(sender) - 1), now
-        self._log(sender, address)
+        self._log(sender, network)
 
     def _tokens(self, sender: _Sender) -> float:
         return min(float(BURST), sender.tokens + (self._clock() - sender.at) * self._rate)
@@ -79,22 +76,12 @@ class WrongKeys:
             sender.unlogged, sender.logged_at = 0, now
 
 
-def _address(scope: Scope) -> str:
+def _network(text: str | None) -> str:
     """The client's address, of IPv6 the network."""
-    client = scope.get("client")
-    if not client:
-        return "nowhere"
     try:
-        address = ip_address(client[0])
+        address = ip_address(text or "")
     except ValueError:
         return "nowhere"
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
         return f"{IPv6Address(int(address) >> _NETWORK << _NETWORK)}/{_NETWORK}"
     return str(address)
-
-
-def _key(scope: Scope) -> str:
-    """The bearer token of a request; empty if there is none."""
-    found = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-    scheme, token = get_authorization_scheme_param(found.decode("latin-1"))
-    return token if scheme.lower() == "bearer" else ""

@@ -1,6 +1,7 @@
 """Parses an inference request: its images, the outputs it wants, its timeout and its priority.
 
-With the binary tensor data extension, a body is a JSON object and then the raw bytes of its tensors in their order.
+The data of its input stands in the request itself, or lies beside it as raw bytes: behind the JSON of a body (binary
+tensor data extension), or in the `raw_input_contents` of a message.
 
 The input `image` is BYTES [N] (or [N, 1]) of encoded images, or UINT8 [N, H, W, 3] of decoded ones. The input `pixels`
 is FP32 [N, 3, H, W], already normalised, of exactly the size that the backbone reads.
@@ -10,17 +11,14 @@ Source: inference_rest.md, "Inference Request JSON Object"; Triton, docs/protoco
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from adapters_store.strict_json import Json
 from service.decoding import Picture
 from service.engine import DEFAULT_PRIORITY, LOWEST_PRIORITY
 from service.errors import InvalidInference
-from service.http.payload import bounded_text, read_object
-from service.http.v2 import tensors
-from service.http.v2.schemas import (
+from service.oip import tensors
+from service.oip.schemas import (
     FEATURES,
     GIVEN,
     IMAGE,
@@ -35,52 +33,7 @@ from service.http.v2.schemas import (
     bool_parameter,
     int_parameter,
     share_parameter,
-    validated,
 )
-
-HEADER = "Inference-Header-Content-Length"
-
-_DEPTH = 20
-_OUTSIDE_STRINGS = 6 * 2**20  # characters: a number takes up to 24
-_ITEMS = 2**18  # numbers in JSON: one image of 224 x 224 pixels, sixteen of 64 x 64
-_DIGITS = 10
-
-
-class SplitBody(NamedTuple):
-    """A body in two parts: its JSON object (None: the whole body is the single input), and the bytes behind it."""
-
-    document: dict[str, Json] | None
-    binary: memoryview
-
-
-def split_body(body: bytes, header: str | None) -> SplitBody:
-    """Split a body by the value of its `Inference-Header-Content-Length`; None: everything is JSON.
-
-    Raises:
-        InvalidInference: the header is no length of a part of the body.
-        MalformedJson: not JSON that all parsers read alike, or too much of it.
-    """
-    length = len(body) if header is None else _length(header, len(body))
-    if header is not None and length == 0:
-        return SplitBody(None, memoryview(body))
-    return SplitBody(parse_json_object(body[:length]), memoryview(body)[length:])
-
-
-def parse_json_object(body: bytes) -> dict[str, Json]:
-    """A JSON object that may hold large tensors.
-
-    Raises:
-        MalformedJson: as `split_body`.
-    """
-    text = bounded_text(body, outside=_OUTSIDE_STRINGS, items=_ITEMS)
-    return read_object(text, max_depth=_DEPTH)
-
-
-def _length(header: str, most: int) -> int:
-    if not (header.isascii() and header.isdigit() and len(header) <= _DIGITS and int(header) <= most):
-        raise InvalidInference(f"{HEADER} must be the length of the JSON object, within the body")
-    return int(header)
-
 
 OUTPUTS = (LOGITS, PROBABILITIES, FEATURES)
 _ALL_OUTPUTS = (*OUTPUTS, GIVEN, KNOWN, UNKNOWN_SCORE)
@@ -138,22 +91,22 @@ class InputLimits:
     size: tuple[int, int]
 
 
-def parse_request(body: SplitBody, limits: InputLimits) -> ParsedRequest:
-    """Parse a request.
+def lone_image(data: bytes) -> ParsedRequest:
+    """The request of a body that is a single encoded image: all outputs, as binary data."""
+    return ParsedRequest([data], [OutputSpec(name, binary=True) for name in OUTPUTS], others=Others(binary=True))
+
+
+def parse_request(request: InferenceRequest, binary: memoryview, limits: InputLimits) -> ParsedRequest:
+    """Parse a request; `binary` holds the data of its input where `binary_data_size` says so.
 
     Raises:
         InvalidInference: this server cannot answer it; the message says why.
     """
-    if body.document is None:  # the whole body is the single element of the single input, and all outputs are binary
-        return ParsedRequest(
-            [bytes(body.binary)], [OutputSpec(name, binary=True) for name in OUTPUTS], others=Others(binary=True)
-        )
-    request = validated(body.document)
     parameters = request.parameters
     timeout = int_parameter(parameters, "timeout", most=_LARGEST)
     priority = int_parameter(parameters, "priority", most=_LARGEST)
     return ParsedRequest(
-        images=_images(request, body.binary, limits),
+        images=_images(request, binary, limits),
         outputs=_outputs(request),
         id=request.id,
         seconds=timeout * _MICRO if timeout else None,
@@ -183,7 +136,7 @@ def _binary(tensor: Input, binary: memoryview) -> memoryview | None:
     if (size is None) == (tensor.data is None):
         raise InvalidInference("an input has either data or binary_data_size")
     if (size or 0) != len(binary):
-        raise InvalidInference("binary_data_size is not the number of bytes behind the JSON object")
+        raise InvalidInference("binary_data_size is not the number of bytes that came for the input")
     return None if size is None else binary
 
 

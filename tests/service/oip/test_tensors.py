@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from service.errors import InvalidInference
-from service.http.v2 import tensors
+from service.oip import tensors
 
 SHAPES = array_shapes(max_dims=4, max_side=4)
 FLOATS = arrays(np.float32, SHAPES, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))

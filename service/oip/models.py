@@ -6,11 +6,12 @@ extension_statistics.md.
 
 import json
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 
 from backbone import Backbone
-from service.http import openapi
-from service.http.v2.responses import outputs_of
-from service.http.v2.schemas import (
+from service.metrics.statistics import Total, VersionTotals
+from service.oip.outputs import outputs_of
+from service.oip.schemas import (
     FEATURES,
     IMAGE,
     PIXELS,
@@ -26,7 +27,6 @@ from service.http.v2.schemas import (
     TensorMetadata,
     VersionStatistics,
 )
-from service.metrics.statistics import Total, VersionTotals
 from service.tasks.table import LoadedVersion, TaskEntry
 
 EXTENSIONS = [
@@ -37,6 +37,7 @@ EXTENSIONS = [
     "schedule_policy",
     "statistics",
 ]
+RELEASE = version("mimi-serving")
 PLATFORM = "mimi_safetensors"
 _BACKEND = "mimi"
 _CHANNELS = 3
@@ -46,7 +47,7 @@ _NONE = Duration(count=0, ns=0)
 def server_metadata(precision: str) -> ServerMetadata:
     """This server, which computes in a precision."""
     parameters = {"precision": precision}
-    return ServerMetadata(name="mimi-serving", version=openapi.RELEASE, extensions=EXTENSIONS, parameters=parameters)
+    return ServerMetadata(name="mimi-serving", version=RELEASE, extensions=EXTENSIONS, parameters=parameters)
 
 
 def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:
@@ -58,7 +59,7 @@ def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Bac
     height, width = backbone.preprocessing.size
     return ModelMetadata(
         name=served.task,
-        versions=[str(version) for version in sorted(versions)],
+        versions=[str(number) for number in sorted(versions)],
         platform=PLATFORM,
         inputs=[
             TensorMetadata(name=IMAGE, datatype="BYTES", shape=[-1, 1]),
@@ -107,13 +108,13 @@ def _outputs(served: LoadedVersion, backbone: Backbone) -> list[tuple[str, str, 
 
 def statistics(task: str, totals: Mapping[int, VersionTotals]) -> ModelStatistics:
     """The totals of some versions of a task, oldest first."""
-    return ModelStatistics(model_stats=[_statistics(task, version, totals[version]) for version in sorted(totals)])
+    return ModelStatistics(model_stats=[_statistics(task, number, totals[number]) for number in sorted(totals)])
 
 
-def _statistics(task: str, version: int, totals: VersionTotals) -> VersionStatistics:
+def _statistics(task: str, number: int, totals: VersionTotals) -> VersionStatistics:
     return VersionStatistics(
         name=task,
-        version=str(version),
+        version=str(number),
         last_inference=totals.last,
         inference_count=totals.images,
         execution_count=totals.success.count,
@@ -142,7 +143,7 @@ def repository_index(table: Mapping[str, TaskEntry], *, only_ready: bool) -> lis
 
 
 def _listed(task: str, entry: TaskEntry) -> list[RepositoryModel]:
-    versions = sorted({named.info.version for named in entry.aliased() if named.content.reason is None})
-    if not versions:
+    numbers = sorted({named.info.version for named in entry.aliased() if named.content.reason is None})
+    if not numbers:
         return [RepositoryModel(name=task, state="UNAVAILABLE", reason=entry.reason or "no alias points at a version")]
-    return [RepositoryModel(name=task, version=str(version), state="READY") for version in versions]
+    return [RepositoryModel(name=task, version=str(number), state="READY") for number in numbers]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidInference
-from service.http.v2.requests import OUTPUTS, InputLimits, OutputSpec, ParsedRequest, SplitBody, parse_request
+from service.http.v2.bodies import SplitBody, parse_body
+from service.oip.requests import OUTPUTS, InputLimits, OutputSpec, ParsedRequest
 
 FRAME = InputLimits(images=3, size=(4, 5))
 ENCODED = base64.b64encode(b"image").decode()
@@ -17,7 +18,7 @@ IMAGE = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [ENCODED]}
 
 
 def parsed(document: dict[str, Any], binary: bytes = b"") -> ParsedRequest:
-    return parse_request(SplitBody(document, memoryview(binary)), FRAME)
+    return parse_body(SplitBody(document, memoryview(binary)), FRAME)
 
 
 def binary_input(name: str, datatype: str, shape: list[int], size: int) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def test_normalised_images_have_the_size_of_the_backbone() -> None:
 
 
 def test_a_body_without_json_is_one_encoded_image_with_binary_answers() -> None:
-    found = parse_request(SplitBody(None, memoryview(b"image")), FRAME)
+    found = parse_body(SplitBody(None, memoryview(b"image")), FRAME)
     assert found.images == [b"image"]
     assert found.outputs == [OutputSpec(name, binary=True) for name in OUTPUTS]
 

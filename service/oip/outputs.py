@@ -1,6 +1,4 @@
-"""The answers of the protocol: an inference response from a task's outputs, and the metadata of server and models.
-
-Output tensors are JSON, or bytes behind the JSON.
+"""The answers of the protocol: output tensors from a task's outputs, and the metadata of server and models.
 
 With the classification extension an output becomes BYTES [N, k] of "value:index:label", best first.
 
@@ -8,9 +6,8 @@ Source: inference_rest.md, "Inference Response JSON Object"; Triton, extension_b
 extension_classification.md.
 """
 
-import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +17,8 @@ from service.answers import given, probabilities_of
 from service.engine import RowResult
 from service.engine.core import is_known
 from service.errors import InvalidInference
-from service.http.v2.requests import OutputSpec, ParsedRequest
-from service.http.v2.schemas import (
+from service.oip.requests import OutputSpec, ParsedRequest
+from service.oip.schemas import (
     FEATURES,
     GIVEN,
     KNOWN,
@@ -29,9 +26,8 @@ from service.http.v2.schemas import (
     PROBABILITIES,
     UNKNOWN_SCORE,
 )
-from service.http.v2.tensors import bytes_of_strings
-from service.http.views import PARTS, timings
-from service.predict import Outputs
+from service.oip.tensors import bytes_of_strings
+from service.predict import PARTS, Outputs, timings
 from service.tasks.table import LoadedVersion
 
 _GIGA = 1e9
@@ -44,13 +40,6 @@ class Tensor(NamedTuple):
     shape: list[int]
     elements: Sequence[object]
     data: bytes
-
-
-class EncodedResponse(NamedTuple):
-    """A response body; `header` is the length of its JSON part where bytes follow it."""
-
-    body: bytes
-    header: int | None
 
 
 def chosen(parsed: ParsedRequest, manifest: Manifest) -> list[OutputSpec]:
@@ -80,23 +69,15 @@ def outputs_of(manifest: Manifest, threshold: float | None = None) -> dict[str, 
     return found
 
 
-def render(outputs: Outputs, parsed: ParsedRequest) -> EncodedResponse:
-    """The response to a request that asked one task."""
+def tensors(outputs: Outputs, parsed: ParsedRequest) -> list[tuple[OutputSpec, Tensor]]:
+    """Every output of a request that asked one task, in the order of the answer.
+
+    Raises:
+        InvalidInference: as `chosen`.
+    """
     (task,) = outputs.tasks
     specs = chosen(parsed, task.served.manifest)
-    tensors = [tensor(spec, task.served, task.results, parsed.threshold) for spec in specs]
-    pairs = list(zip(specs, tensors, strict=True))
-    document = {
-        "model_name": task.served.task,
-        "model_version": str(task.served.info.version),
-        **({} if parsed.id is None else {"id": parsed.id}),
-        "parameters": _parameters(outputs),
-        "outputs": [_output(spec, found) for spec, found in pairs],
-    }
-    head = json.dumps(document, allow_nan=False).encode()
-    if not any(spec.binary for spec in specs):
-        return EncodedResponse(head, None)
-    return EncodedResponse(b"".join([head, *(found.data for spec, found in pairs if spec.binary)]), len(head))
+    return [(spec, tensor(spec, task.served, task.results, parsed.threshold)) for spec in specs]
 
 
 def tensor(
@@ -139,14 +120,7 @@ def _flags(name: str, manifest: Manifest, results: Sequence[RowResult], threshol
     return np.zeros((len(results), len(manifest.labels)), np.bool_) if reached is None else reached
 
 
-def _output(spec: OutputSpec, found: Tensor) -> dict[str, Any]:
-    described = {"name": spec.name, "datatype": found.datatype, "shape": found.shape}
-    if spec.binary:
-        return {**described, "parameters": {"binary_data_size": len(found.data)}}
-    return {**described, "data": found.elements}
-
-
-def _parameters(outputs: Outputs) -> dict[str, str | float]:
+def parameters(outputs: Outputs) -> dict[str, str | float]:
     """Timings and FLOPs, which the protocol has no other place for."""
     (task,) = outputs.tasks
     spent = sum(result.flops_spent for result in task.results)
