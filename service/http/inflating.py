@@ -1,7 +1,7 @@
 """Bodies that come compressed (Content-Encoding: gzip or deflate), inflated piece by piece while they are read.
 
-A body may inflate to what any body may have, and to no more than a fixed part of what has come of it (beyond a few
-megabytes), so that a small request is never much work. Nothing is inflated before a route reads its body.
+A body may inflate to the size that any body may have. Beyond a few megabytes it may inflate to a fixed multiple of what
+has come of it, so a small request is never much work. Nothing is inflated before a route reads its body.
 """
 
 import asyncio

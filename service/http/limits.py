@@ -118,7 +118,7 @@ class _Exchange:
         self._complete = False
 
     def inflating(self, scope: Scope, coding: str | None) -> tuple[Scope, Receive]:
-        """What the application shall see of a request whose body has this coding."""
+        """The scope and the messages that the application sees of a request whose body has this coding."""
         if coding is None:
             return scope, self.receive
         headers = [each for each in scope["headers"] if each[0] not in (b"content-encoding", b"content-length")]

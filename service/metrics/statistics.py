@@ -39,7 +39,7 @@ class Stages(NamedTuple):
 
 @dataclass(slots=True)
 class VersionTotals:
-    """What became of the requests to one version.
+    """The outcome of the requests to one version.
 
     Attributes:
         images: that were answered.

@@ -1,4 +1,4 @@
-"""What the protocol says about the server and its models (our tasks): metadata, configuration, statistics, index.
+"""The protocol's documents about the server and its models (our tasks): metadata, configuration, statistics, index.
 
 Source: inference_rest.md, "Server Metadata", "Model Metadata"; Triton, extension_model_configuration.md and
 extension_statistics.md.

@@ -126,7 +126,7 @@ class V2Answer(BaseModel):
 
 
 class IndexRequest(Strict):
-    """What to list."""
+    """The models to list."""
 
     ready: bool = False
 

@@ -172,7 +172,7 @@ async def model_version_config(task: Task, version: Number, service: Running) ->
 
 @router.get("/models/{task}/stats", **_STATS)
 async def model_stats(task: Task, service: Running) -> ModelStatistics:
-    """What became of the requests to a task's versions on this server since it began: counts, and time by stage."""
+    """The outcome of the requests to a task's versions on this server since it began: counts, and time by stage."""
     if task not in service.registry.table:
         raise UnknownTask("no task of this name is published")
     return statistics(task, service.metrics.statistics.of(task, service.registry.table[task]))

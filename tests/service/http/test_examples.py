@@ -31,8 +31,6 @@ SHAPES: dict[str, type[BaseModel]] = {
     "aliases": AliasList,
     "alias": AliasAnswer,
     "rollback": AliasAnswer,
-    "correction": CorrectionAnswer,
-    "corrections": CorrectionList,
 }
 
 

@@ -45,7 +45,7 @@ def folder(guarded: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def run(*command: str, folder: Path) -> str:
-    """What a generator says."""
+    """The output of a generator."""
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         [Path(sys.executable).with_name(command[0]), *command[1:]],

@@ -113,7 +113,7 @@ def test_what_is_inflated_counts_for_all_bodies_together(tight: Live) -> None:
 
 
 def inflate(data: bytes, *, pieces: int = 1, most: int = 64 * MIB) -> tuple[bytes, list[int]]:
-    """What comes out of a gzip body that comes in so many pieces, and the sizes that were reported."""
+    """The body that comes out of a gzip body in so many pieces, and the sizes that were reported."""
     size = max(1, -(-len(data) // pieces))
     messages: list[Message] = [
         {"type": "http.request", "body": data[at : at + size], "more_body": at + size < len(data)}
