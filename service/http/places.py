@@ -21,7 +21,7 @@ _MOST_REST_SECONDS = 2.0  # less than any patience with a client
 _TURN_SECONDS = 0.01  # between requests that were sent ahead of their answers, on all connections together
 _LATE_SECONDS, _TOO_LATE_SECONDS = 0.03, 0.08  # of the event loop: from here on some are refused, from there on all
 _TICKS = 3  # in a row: a single delay is no overload
-_FREE = 16  # predictions that come in between two ticks, however late the loop is
+_FREE = 32  # predictions that come in between two ticks, however late the loop is
 _REFUSAL_SECONDS = 0.05  # between refusals of unread bodies to those without a key: each costs a connection
 
 

@@ -87,9 +87,10 @@ class ClassAdder:
         data = pack(extended(base.adapter, new.label, new.features, golden.features))
         seen = Condition(frozenset({base.generation}))
         condition = new.condition if new.condition.given else seen
-        terms = {"activate": new.activate, "dry_run": new.dry_run, "strict": new.strict}
         try:
-            return self._uploader.upload(Upload(base.task, data, condition, **terms))
+            return self._uploader.upload(
+                Upload(base.task, data, condition, activate=new.activate, dry_run=new.dry_run, strict=new.strict)
+            )
         except StaleGeneration:
             if new.condition.given:
                 raise

@@ -99,24 +99,23 @@ def _status(pid: int, name: str) -> str:
 
 
 def test_a_server_in_a_small_control_group_answers_or_ends_and_keeps_what_it_acknowledged(tmp_path: Path) -> None:
-    large, store, acknowledged = photo(), str(tmp_path / "store.db"), []
-    with running("service", store=store, kernels="off") as (server, address):
-        with httpx.Client(base_url=address, timeout=PATIENCE) as client, ThreadPoolExecutor(4) as pool:
+    store = str(tmp_path / "store.db")
+    with running("service", store=store, kernels="off") as (server, address), ThreadPoolExecutor(4) as pool:
+        client = httpx.Client(base_url=address, timeout=PATIENCE)
+        large = photo()
 
-            def predict(_: int) -> int:
-                try:
-                    return client.post("/v1/tasks/digits/predict", content=large).status_code
-                except httpx.TransportError:
-                    return 0  # it was killed
+        def ask(method: str, path: str, content: bytes) -> int:
+            try:
+                return client.request(method, path, content=content).status_code
+            except httpx.TransportError:
+                return 0  # it was killed
 
-            with group(server.pid, 32 * MEBIBYTE):
-                asked = pool.map(predict, range(16))
-                for number in range(8):
-                    with suppress(httpx.TransportError):
-                        if client.put(f"/v1/tasks/cats{number}", content=make(91).data).status_code == 201:
-                            acknowledged.append(f"cats{number}")
-                assert set(asked) <= {0, 200, 503}
+        assert ask("PUT", "/v1/tasks/dogs", make(90).data) == 201
+        with client, group(server.pid, 32 * MEBIBYTE):
+            asked = pool.map(lambda _: ask("POST", "/v1/tasks/digits/predict", large), range(16))
+            uploads = {f"cats{number}": ask("PUT", f"/v1/tasks/cats{number}", make(91).data) for number in range(8)}
+            assert {*asked, *uploads.values()} <= {0, 200, 201, 503}
         assert server.poll() in {None, -signal.SIGKILL}
     with running("service", store=store, kernels="off") as (_, address):
         known = {task["task"] for task in httpx.get(f"{address}/v1/tasks", timeout=PATIENCE).json()["tasks"]}
-        assert set(acknowledged) <= known
+        assert {"dogs", *(task for task, status in uploads.items() if status == 201)} <= known

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from backbone import Backbone, load_backbone
 from benchmarks.engine.material import open_over, pruned_task, references
+from benchmarks.engine.pipe import Job
 from benchmarks.engine.worker import memory
 from benchmarks.measure import TOLERANCE, context, difference, write_json
 from service.engine import Batcher, DeadlineExceeded, Resident, Row, RowResult, TooMuchAhead
@@ -84,7 +85,7 @@ class Soak:
 
     def __init__(self, backbone: Backbone, tasks: int, outcome: Outcome, *, seed: int = 0) -> None:
         """Make `tasks` tasks resident, each with the answers that it must give."""
-        self.engine, self.outcome = open_over(backbone).engine, outcome
+        self.engine, self.outcome = open_over(backbone, Job("", "", threads=torch.get_num_threads())).engine, outcome
         self.batcher = Batcher(self.engine)
         self._plain = load_backbone()  # computes what must be answered, and nothing else
         self._dice, self._made = random.Random(seed), 0

@@ -87,7 +87,7 @@ def test_predictions_that_come_faster_than_they_can_be_looked_at_are_refused(lat
 
     def flood() -> set[tuple[int, str]]:
         with ExitStack() as stack:
-            connections = [stack.enter_context(late.connect()) for _ in range(60)]
+            connections = [stack.enter_context(late.connect()) for _ in range(100)]
             for connection in connections:
                 send(connection, never_parsed)
             return {(reply.status, reply.code) for reply in map(read, connections)}

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from service.errors import TooManyRequests
-from service.http.places import Places, Pressure, Turns
-from service.http.protocol import Guard
+from service.http.places import Guard, Places, Pressure, Turns
 from service.settings import Settings
 from tests.service.adapters import Made
 from tests.service.live import Live, serving
@@ -170,7 +169,7 @@ def test_many_predictions_at_a_late_event_loop_are_refused_and_few_are_not() -> 
         now += 0.1 + late
         pressure.tick(now, 0.1)
     assert pressure.share == 1.0
-    for _ in range(16):
+    for _ in range(32):
         pressure.check()
     with pytest.raises(TooManyRequests):
         pressure.check()
