@@ -84,7 +84,7 @@ def accuracy(head: Head, split: Split) -> float:
 
 
 def discriminant(classes: int) -> Fit:
-    """What the project computes."""
+    """The closed head that the project computes."""
     return lambda x, y, penalty: closed_head(*statistics_of(x, y, classes), penalty, 1.0)
 
 

@@ -31,6 +31,8 @@ SHAPES: dict[str, type[BaseModel]] = {
     "aliases": AliasList,
     "alias": AliasAnswer,
     "rollback": AliasAnswer,
+    "correction": CorrectionAnswer,
+    "corrections": CorrectionList,
 }
 
 
