@@ -223,8 +223,8 @@ class Server(uvicorn.Server):
                 host, port, *_ = listener.getsockname()
                 raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
         self.grpc = _grpc_server(self._service)
-        await super().startup(sockets)
         self._listeners = sockets or ()
+        await super().startup(sockets)
         if self.grpc is not None:
             await self.grpc.start()
         for listener in sockets or ():
@@ -271,12 +271,13 @@ class Server(uvicorn.Server):
     def _accept_more(self) -> None:
         """Accept what waits: uvloop takes one connection a turn, and a flood would wait in the kernel, unseen."""
         self._looking, loop = False, asyncio.get_running_loop()
-        with suppress(OSError):  # there are none any more, or no descriptors: uvloop knows what to do then
-            for _ in range(_ACCEPTED if self._leaves_at is None and not self.should_exit else 0):
-                connection, _address = self._listeners[0].accept()
-                task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
-                self._opening.add(task)
-                task.add_done_callback(self._opening.discard)
+        for listener in self._listeners if self._leaves_at is None and not self.should_exit else ():
+            with suppress(OSError):  # there are none any more, or no descriptors: uvloop knows what to do then
+                for _ in range(_ACCEPTED):
+                    connection, _address = listener.accept()
+                    task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
+                    self._opening.add(task)
+                    task.add_done_callback(self._opening.discard)
 
     async def _accept_rest(self, listener: socket.socket) -> None:
         """Accept the connections that wait in the kernel: it would reset them when the listener is closed.
