@@ -60,7 +60,7 @@ check: $(STAMP) ## style, types, import rules, sizes, documents
 
 docs: $(STAMP) ## the documents as a site that works offline, in build/site; a broken link is an error
 	@echo "==> docs: build/site"
-	@PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 bench: $(STAMP) ## what we claim, measured; alone, it lists the benchmarks [ARGS="engine …"]
 	@$(BIN)/python -m benchmarks $(or $(ARGS),--help)

@@ -17,7 +17,7 @@ _PIN = re.compile(r"(?m)^([\w.-]+==[^\s\\]+)(?:.*?)(\s*\\\n\s+--hash=|$)")
 
 
 def loose(root: Path = ROOT) -> Iterator[str]:
-    """What is not pinned to the byte, in words."""
+    """Everything that is not pinned to the byte, in words."""
     for name in ("Dockerfile", "docker-compose.yml"):
         for found in _BASE.finditer((root / name).read_text(encoding="utf-8")):
             image = found[1] or found[2]

@@ -5,7 +5,7 @@
     ├── RequestError              the request's form is not acceptable
     │   ├── MalformedRequest      framing that two parsers could read differently
     │   ├── HeadersTooLarge       too many headers, or too many bytes of them
-    │   ├── UnsupportedEncoding   a Content-Encoding
+    │   ├── UnsupportedEncoding   a Content-Encoding that this request may not have
     │   ├── BodyTooLarge          more bytes than the limit
     │   ├── RequestTimeout        the headers or the body did not arrive in time
     │   ├── MalformedForm         not multipart/form-data as it should be
@@ -77,7 +77,7 @@ class HeadersTooLarge(RequestError):
 
 
 class UnsupportedEncoding(RequestError):
-    """The body carries a Content-Encoding; none is accepted."""
+    """The body carries a Content-Encoding that this request may not have."""
 
 
 class BodyTooLarge(RequestError):

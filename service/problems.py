@@ -121,6 +121,8 @@ def answer_to(error: Exception) -> ProblemResponse:
     headers = {}
     if isinstance(error, own.QuotaExceeded | engine.Crowded):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, own.UnsupportedEncoding):
+        headers["Accept-Encoding"] = "gzip, deflate"  # what a body may have (RFC 9110, section 12.5.3)
     answer = _answer(STATUS[base], _CODES.get(base) or _code(type(error).__name__), _detail(error), headers)
     if isinstance(error, _LASTING):
         del answer.headers["Retry-After"]

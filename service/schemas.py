@@ -4,9 +4,10 @@ The first part is about predictions, the second about tasks, versions and aliase
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from typing_extensions import TypeAliasType
 
 TASK_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 DEFAULT_TOP_K = 5
@@ -19,10 +20,15 @@ TopK = Annotated[int, Field(ge=1, le=10_000, description="how many labels to nam
 Threshold = Annotated[float, Field(ge=0, le=1, description="of every label, instead of those in the file")]
 
 
-class Answer(BaseModel):
-    """Base of every body: no field but the declared ones."""
+def may_grow(schema: dict[str, Any]) -> None:
+    """Leave the door open: a later release may answer with more members, so that nobody shall refuse them."""
+    schema.pop("additionalProperties", None)
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Answer(BaseModel):
+    """Base of every answer: it is built of its declared fields alone. Clients ignore members that they do not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=may_grow)
 
 
 class Problem(Answer):
@@ -97,7 +103,7 @@ class FanoutAnswer(Answer):
     timings: Timings
 
 
-Output = Literal["probabilities", "logits", "features"]
+Output = TypeAliasType("Output", Literal["probabilities", "logits", "features"])  # named in the OpenAPI document
 
 
 class PredictOptions(BaseModel):
@@ -156,32 +162,18 @@ class TaskSummary(Answer):
 
 DEFAULT_LIMIT, MOST_LISTED = 100, 1000  # entries of a page
 
-_Limit = Annotated[int, Field(ge=1, le=MOST_LISTED, description="most entries of the page")]
-_Cursor = Annotated[
-    str | None, Field(max_length=128, description="`next` of the page before; valid while entries come and go")
-]
 Next = Annotated[str | None, Field(description="the cursor of the next page; null: this is the last one")]
 
 
-class TaskListOptions(BaseModel):
-    """Which tasks to list, as query parameters."""
+class ListOptions(BaseModel):
+    """Which entries of a list to give, as query parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    limit: _Limit = DEFAULT_LIMIT
-    cursor: _Cursor = None
-    prefix: str = Field(default="", max_length=64, description="only tasks whose id begins so", examples=["digits-"])
-
-
-class VersionListOptions(BaseModel):
-    """Which versions to list, as query parameters."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    limit: _Limit = DEFAULT_LIMIT
-    cursor: _Cursor = None
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MOST_LISTED, description="most entries of the page")
+    cursor: str | None = Field(default=None, max_length=128, description="`next` of the page before; it stays valid")
     prefix: str = Field(
-        default="", max_length=64, description="only versions whose SHA-256 begins so, in hex", examples=["3f7c"]
+        default="", max_length=64, description="only tasks whose id, or versions whose SHA-256 in hex, begins so"
     )
 
 

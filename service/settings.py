@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         default=None, description="port for gRPC, at the same address; 0 takes a free one; unset: none"
     )
-    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+    workers: Annotated[int, Field(ge=1, le=256), Unit("processes")] = Field(
         default=1, description="processes that answer at one port, each with an engine of its own"
     )
     worker_port: int = Field(

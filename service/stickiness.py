@@ -19,7 +19,7 @@ _TEXT = re.compile(r"[\x21-\x7e]{1,256}")
 
 @dataclass(frozen=True, slots=True)
 class Stickiness:
-    """What a request says about canaries.
+    """A request's wishes about canaries.
 
     Attributes:
         key: the key that always gets the same version; None: there is none, or it is not known yet.

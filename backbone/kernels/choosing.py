@@ -34,7 +34,7 @@ Accepts = Callable[[Backend], bool]
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was found for one network on this machine.
+    """The findings for one network on this machine.
 
     Attributes:
         bf16_vs_fp32: time in bfloat16 as a share of that in float32; None where it was not measured.
@@ -46,7 +46,7 @@ class Measurement:
 
     @property
     def precision(self) -> Precision:
-        """What to compute in."""
+        """The precision to compute in."""
         gains = self.bf16_vs_fp32 is not None and self.bf16_vs_fp32 < _GAIN
         return "bf16" if gains and self.accepted else "fp32"
 
@@ -63,7 +63,7 @@ _NOTHING = Measurement(None, accepted=False)
 
 
 def kept(backbone: Backbone, folder: Path) -> Measurement | None:
-    """What was measured before for this network, processor, library and number of threads; None if nothing was."""
+    """An earlier measurement for this network, processor, library and number of threads; None if nothing was."""
     if not multiplies("bf16"):
         return _NOTHING
     try:
@@ -73,7 +73,7 @@ def kept(backbone: Backbone, folder: Path) -> Measurement | None:
 
 
 def measure(backbone: Backbone, folder: Path, *, accepts: Accepts) -> Measurement:
-    """What `kept` gives, or a new measurement, which is kept; it takes a few forward passes.
+    """The result of `kept`, or a new measurement, which is kept; it takes a few forward passes.
 
     Args:
         backbone: the network, in float32.
@@ -98,7 +98,7 @@ def measure(backbone: Backbone, folder: Path, *, accepts: Accepts) -> Measuremen
 
 
 def precision_in_force(backbone: Backbone, folder: Path) -> tuple[Precision, str]:
-    """What `--precision auto` computes this network in on this machine's CPU, and why, in words for people.
+    """The precision that `--precision auto` takes for this network on this machine's CPU, and why, in words for people.
 
     Reads what a server has measured and kept in `folder`, which is `default_folder()` unless the server names another;
     measures nothing itself, and raises nothing.
@@ -132,7 +132,7 @@ def _ratio(backbone: Backbone, exact: Backend, lowered: Backend) -> float:
 
 
 def _inputs(backbone: Backbone, backend: Backend) -> list[Tensor]:
-    """What enters each branch for random images."""
+    """The tokens that enter each branch for random images."""
     draws = torch.Generator().manual_seed(0)
     x = backend.embed(torch.randn(_IMAGES, 3, *backbone.preprocessing.size, generator=draws))
     entered = []

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ def accuracy(head: Head, split: Split) -> float:
 
 
 def discriminant(classes: int) -> Fit:
-    """What the project computes."""
+    """The closed head that the project computes."""
     return lambda x, y, penalty: closed_head(*statistics_of(x, y, classes), penalty, 1.0)
 
 
@@ -159,7 +160,7 @@ def held_back(found: Features) -> list[dict[str, float]]:
             train=Split(x[old], names[old]),
             validation=Split(found.validation.features[own], np.where(seen > label, seen - 1, seen)),
         )
-        penalty = max(PENALTIES, key=lambda each, w=without: _validated(w, each))
+        penalty = max(PENALTIES, key=partial(_validated, without))
         began = time.perf_counter()
         counts, arrays = with_class(*statistics_of(*without.train, without.classes), x[new])
         added = closed_head(counts, arrays, penalty, 1.0)
@@ -214,7 +215,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     speed: dict[str, float] = {}
     for name in options.sets:
         prepared = prepare(load_data(str(options.data / name)), backbone.preprocessing, validation=0.2, seed=0)
-        prepared = replace(prepared, **{split: some(getattr(prepared, split), MOST[split]) for split in MOST})
+        prepared = replace(
+            prepared,
+            train=some(prepared.train, MOST["train"]),
+            validation=some(prepared.validation, MOST["validation"]),
+            test=some(prepared.test or prepared.validation, MOST["test"]),
+        )
         found = features_of(prepared, backbone)
         sets[name] = {"heads": compared(found), "held_back": held_back(found)}
         speed = speed or seconds_to_add(prepared, backbone)

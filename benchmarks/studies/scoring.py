@@ -1,4 +1,4 @@
-"""What the unknown score costs: its time, as a share of a forward pass of the bundled tasks.
+"""The cost of the unknown score: its time, as a share of a forward pass of the bundled tasks.
 
 python -m benchmarks studies.scoring --json scoring.json
 """

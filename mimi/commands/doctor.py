@@ -116,11 +116,13 @@ def _python() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """Every package that the distribution requires without a condition, and its least version."""
+    """Every package that the distribution requires on every machine, and its least version."""
     try:
-        required = [each for each in metadata.requires("mimi-serving") or () if ";" not in each]
+        required = [each.partition(";")[0] for each in metadata.requires("mimi-serving") or () if _everywhere(each)]
     except metadata.PackageNotFoundError:
-        yield Finding("packages", "wrong", "the project is not installed", "make install, or pip install mimi-serving")
+        yield Finding(
+            "packages", "wrong", "the project is not installed", "make install, or pip install 'mimi-serving[full]'"
+        )
         return
     bad = list(filter(None, map(_problem_of, required)))
     for name, reason in bad:
@@ -129,9 +131,15 @@ def _packages() -> Iterator[Finding]:
         yield Finding("packages", "ok", f"mimi-serving {metadata.version('mimi-serving')} and {len(required)} others")
 
 
+def _everywhere(requirement: str) -> bool:
+    """Whether the server needs this, whatever the machine."""
+    condition = requirement.partition(";")[2].replace(" ", "").replace('"', "'")
+    return condition in ("", "extra=='full'")
+
+
 def _problem_of(requirement: str) -> tuple[str, str] | None:
     """The requirement and what is wrong with it; None: it is met."""
-    name, _, least = requirement.partition(">=")
+    name, _, least = requirement.strip().partition(">=")
     try:
         found = metadata.version(name.partition("[")[0].strip())
     except metadata.PackageNotFoundError:

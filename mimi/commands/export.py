@@ -108,7 +108,7 @@ def _model_of(backbone: "Backbone", adapter: "TaskAdapter", sha256: str, *, int8
 
 
 def _about(manifest: "Manifest") -> dict[str, object]:
-    """What the model says of its outputs."""
+    """The description of the outputs that the model carries."""
     said: dict[str, object] = {"labels": manifest.labels, "description": manifest.description}
     if manifest.answers is not None:
         said["answers"] = {

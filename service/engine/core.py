@@ -203,7 +203,7 @@ class Engine:
 
     @property
     def precision(self) -> str:
-        """What products with frozen weights are computed in: "fp32", "bf16", "fp16" or "int8"."""
+        """The precision of products with frozen weights: "fp32", "bf16", "fp16" or "int8"."""
         return self._runtime.precision
 
     def judge(self, adapter: TaskAdapter, resident: Resident) -> None:

@@ -70,7 +70,7 @@ class FeedbackDesk:
 
 
 def opinions(output: TaskOutput) -> list[Opinion]:
-    """What a task says about each image: its most probable label."""
+    """A task's answer about each image: its most probable label."""
     manifest, found = output.served.manifest, []
     for result in output.results:
         probabilities = probabilities_of(result.logits, manifest)

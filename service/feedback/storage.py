@@ -1,6 +1,6 @@
 """The file that corrections lie in: one SQLite database, bounded in images and bytes.
 
-What is full refuses the next correction: nobody's work is dropped in silence. Room comes from deleting what was
+A full storage refuses the next correction: nobody's work is dropped in silence. Room comes from deleting what was
 exported. An image is kept once for each task; a later correction of it replaces the earlier one.
 """
 
@@ -30,7 +30,7 @@ _BUSY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a task's version said about an image: its best label."""
+    """The answer of a task's version about an image: its best label."""
 
     version: int
     label: str

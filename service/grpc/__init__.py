@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over gRPC. What it means is in `service.oip`.
+"""The Open Inference Protocol v2 over gRPC. Its meaning is in `service.oip`.
 
     wire        bounds what a message may unfold to, before it is parsed
     messages    protobuf messages <-> requests and answers of the protocol

@@ -107,7 +107,7 @@ class Calls:
         self._under_way = Shares(settings.connections, "calls under way")
 
     def handler(self, name: str, method: Method, scope: Scope | None) -> "grpc.RpcMethodHandler[Any, Any]":
-        """What gRPC calls for a method with one request and one answer; `scope` is what its key must allow."""
+        """The function that gRPC calls for a method of one request and one answer; its key must allow `scope`."""
 
         async def handle(requests: Requests, context: Context) -> bytes:
             return await self._follow(Call(context, requests, name), method, scope)

@@ -54,7 +54,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
 
 class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]
-    """What services there are; asks for a key, as the OpenAPI document does."""
+    """The services that there are; asks for a key, as the OpenAPI document does."""
 
     def __init__(self, calls: Calls, streams: Shares) -> None:
         super().__init__((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))

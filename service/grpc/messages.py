@@ -63,7 +63,7 @@ class InferMessage:
         return target_of(self.message.model_name, self.message.model_version)
 
     def request(self, limits: InputLimits) -> ParsedRequest:
-        """What it asks.
+        """The request in the protocol's terms.
 
         Raises:
             InvalidInference: this server cannot answer it; the message says why.

@@ -14,7 +14,7 @@ from service.grpc.calls import MOST_REQUEST_BYTES, Call, Calls, Method
 from service.grpc.messages import InferMessage, M, parsed_message, target_of
 from service.metrics.counters import Kind
 from service.oip import inference
-from service.oip.outputs import repository_index, server_metadata
+from service.oip.models import repository_index, server_metadata
 from service.stickiness import BY, KEY, read_stickiness
 
 

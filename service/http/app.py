@@ -51,6 +51,7 @@ def create_app(service: Service) -> ASGIApp:
         version=openapi.RELEASE,
         lifespan=_lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
         openapi_url=None,  # served by a route of our own, which asks for a key
         exception_handlers={**dict.fromkeys(_HANDLED, _handle), **dict.fromkeys(_MAYBE_SCARCE, _handle_scarcity)},
         responses=openapi.documented(400, 401, 403, 413, 421, 422, 429, 431, 503),

@@ -182,7 +182,7 @@ ALIAS_BODY: Document = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {"oneOf": [ToVersion.model_json_schema(), ToWeights.model_json_schema()]},
+            "schema": {"title": "AliasTarget", "oneOf": [ToVersion.model_json_schema(), ToWeights.model_json_schema()]},
             "examples": {
                 "version": {"summary": "everything to one version", "value": {"version": 3}},
                 "canary": {"summary": "a tenth to version 4", "value": {"weights": _CANARY}},
@@ -238,7 +238,10 @@ SAMPLES = (
     ),
     Sample(own.BodyTooLarge("a request body has at most 34603008 bytes")),
     Sample(images.ImageTooLarge("the image has more than 50000000 pixels"), _ASKS),
-    Sample(own.UnsupportedEncoding("send the body without a Content-Encoding"), _WITH_BODY),
+    Sample(
+        own.UnsupportedEncoding("a POST may have the Content-Encoding gzip or deflate"),
+        _WITH_BODY,
+    ),
     Sample(store.NotSafetensors(), _UPLOADS),
     Sample(images.ImageTooCostly("the image has more than 100 scans"), _ASKS),
     Sample(images.UnsupportedFormat("the bytes are not an image of a supported format (JPEG, PNG, WEBP)"), _ASKS),
@@ -290,7 +293,7 @@ _BINARY: Document = {"type": "string", "format": "binary"}
 _OPTIONS: Document = {
     "images": {"type": "array", "items": _BINARY, "minItems": 1},
     "top_k": {"type": "integer", "minimum": 1, "maximum": 10_000},
-    "output": {"enum": ["probabilities", "logits", "features"]},
+    "output": {"$ref": "#/components/schemas/Output"},
     "threshold": {"type": "number", "minimum": 0, "maximum": 1},
 }
 _TASKS: Document = {"type": "array", "items": {"type": "string", "pattern": TASK_PATTERN}, "maxItems": MAX_TASKS}
@@ -303,6 +306,7 @@ CLASS_BODY: Document = {
     "content": {
         "multipart/form-data": {
             "schema": {
+                "title": "ClassForm",
                 "type": "object",
                 "additionalProperties": False,
                 "properties": {"images": {**_OPTIONS["images"], "minItems": 2}, "label": {"type": "string"}},
@@ -317,6 +321,7 @@ def feedback_body(by_request: type[BaseModel]) -> Document:
     """The body of a correction: an image with its labels, or the request that the image came with."""
     labels: Document = {"type": "array", "items": {"type": "string"}}
     form: Document = {
+        "title": "FeedbackForm",
         "type": "object",
         "additionalProperties": False,
         "properties": {"image": _BINARY, "label": labels},
@@ -332,21 +337,26 @@ def feedback_body(by_request: type[BaseModel]) -> Document:
     }
 
 
-def _body(schema: type[BaseModel], fields: Document, examples: Document) -> Document:
-    raw = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
-    form = {"type": "object", "additionalProperties": False, "properties": fields, "required": ["images"]}
+def _body(schema: type[BaseModel], form_title: str, fields: Document, examples: Document) -> Document:
+    closed = {"type": "object", "additionalProperties": False, "required": ["images"]}
+    form = {"title": form_title, **closed, "properties": fields}
     return {
         "required": True,
         "content": {
-            **{kind: {"schema": _BINARY} for kind in raw},
+            # first, because generated clients take the first type as theirs; any other type is raw bytes
+            "application/json": {
+                "schema": schema.model_json_schema(ref_template="#/components/schemas/{model}"),
+                "examples": examples,
+            },
+            "application/octet-stream": {"schema": _BINARY},
             "multipart/form-data": {"schema": form},
-            "application/json": {"schema": schema.model_json_schema(), "examples": examples},
         },
     }
 
 
 PREDICT_BODY = _body(
     PredictJson,
+    "PredictForm",
     _OPTIONS,
     {
         "the best two": {"value": {"images": [_DOT], "top_k": 2}},
@@ -356,6 +366,7 @@ PREDICT_BODY = _body(
 )
 FANOUT_BODY = _body(
     FanoutJson,
+    "FanoutForm",
     {**_OPTIONS, "tasks": _TASKS},
     {
         "two tasks": {"value": {"images": [_DOT], "tasks": ["digits", "digits-parity"]}},

@@ -19,8 +19,8 @@ from service.errors import (
     MalformedRequest,
     RequestError,
     RequestTimeout,
-    UnsupportedEncoding,
 )
+from service.http.inflating import Inflated, coding_of
 from service.http.places import Turns, turns_of_bytes
 from service.http.record import record_of
 from service.problems import response_to
@@ -51,18 +51,19 @@ class LimitsMiddleware:
         try:
             await self._pass(scope, exchange)
         finally:
-            self._budget.release(exchange.received)
+            self._budget.release(exchange.received + exchange.inflated)
 
     async def _pass(self, scope: Scope, exchange: "_Exchange") -> None:
         try:
             check_version(scope["http_version"])
             check_headers(scope["headers"], self._settings)
+            coding = coding_of(scope["method"], scope["headers"])
         except RequestError as error:
             record_of(scope).error = error
             exchange.distrust()
             await response_to(error, scope["path"])(scope, exchange.receive, exchange.send)
         else:
-            await self._app(scope, exchange.receive, exchange.send)
+            await self._app(*exchange.inflating(scope, coding), exchange.send)
 
 
 def check_version(version: str) -> None:
@@ -75,7 +76,7 @@ def check_headers(headers: Headers, settings: Settings) -> None:
     """Judge a request by its headers alone.
 
     Raises:
-        HeadersTooLarge, MalformedRequest, UnsupportedEncoding, BodyTooLarge: see errors.py.
+        HeadersTooLarge, MalformedRequest, BodyTooLarge: see errors.py.
     """
     size = sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in headers)
     if len(headers) > settings.headers or size > settings.header_bytes:
@@ -83,8 +84,6 @@ def check_headers(headers: Headers, settings: Settings) -> None:
     lengths = [value for name, value in headers if name == b"content-length"]
     if len(lengths) > 1 or (lengths and _has(headers, b"transfer-encoding")):
         raise MalformedRequest("give Content-Length once, or Transfer-Encoding, never both")
-    if any(value.strip().lower() != b"identity" for name, value in headers if name == b"content-encoding"):
-        raise UnsupportedEncoding("send the body without a Content-Encoding")
     if lengths and _length(lengths[0]) > settings.body_bytes:
         raise BodyTooLarge(f"a request body has at most {settings.body_bytes} bytes")
 
@@ -112,11 +111,23 @@ class _Exchange:
         self._began = time.monotonic()
         self._complete = not (_has(headers, b"content-length") or _has(headers, b"transfer-encoding"))
         self._early = False  # the answer began before the body was complete
-        self.received = 0
+        self.received = self.inflated = 0  # bytes
 
     def distrust(self) -> None:
         """The end of this request is not certain, so the connection is closed after it."""
         self._complete = False
+
+    def inflating(self, scope: Scope, coding: str | None) -> tuple[Scope, Receive]:
+        """The scope and the messages that the application sees of a request whose body has this coding."""
+        if coding is None:
+            return scope, self.receive
+        headers = [each for each in scope["headers"] if each[0] not in (b"content-encoding", b"content-length")]
+        body = Inflated(coding, self.receive, most=self._settings.body_bytes, hold=self._hold)
+        return {**scope, "headers": headers}, body.receive
+
+    def _hold(self, size: int) -> None:
+        self._budget.take(size)
+        self.inflated += size
 
     async def receive(self) -> Message:
         """The next piece of the body, counted; after its end, the server's own messages."""

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from service.http import examples
 from service.http.v2 import docs
@@ -23,7 +24,15 @@ RELEASE = version("mimi-serving")
 Document = dict[str, Any]
 
 _BINARY: Document = {"type": "string", "format": "binary"}
-_FORM: Document = {"type": "object", "additionalProperties": False}
+_FORM: Document = {"title": "UploadForm", "type": "object", "additionalProperties": False}
+_DESCRIPTION = """\
+What holds for every route is in docs/api.md: pages, entity tags, compression, canaries.
+
+Answers may gain members with any release: ignore those that you do not know. Requests with a member or a parameter
+that a route does not know are refused.
+"""
+_SERVERS = [{"url": "/", "description": "the server that this document comes from"}]
+_REFS = "#/components/schemas/"
 
 _PROBLEM: Document = {"$ref": "#/components/schemas/Problem"}
 _V2_ERROR: Document = {"$ref": "#/components/schemas/InferenceError"}
@@ -43,17 +52,57 @@ def documented(*statuses: int) -> dict[int | str, Document]:
 
 
 def document(api: FastAPI, *, needs_key: bool) -> Document:
-    """The OpenAPI 3.1 document; it mentions security only if the server has keys."""
+    """The OpenAPI 3.1 document; it asks for a key only if the server has keys."""
     if api.openapi_schema is None:
         schema = api.openapi()
-        schema["components"]["schemas"] |= docs.components()
+        schema["info"]["description"], schema["servers"] = _DESCRIPTION, _SERVERS
+        schemas = schema["components"]["schemas"]
+        schemas |= docs.components()
         for method, path, operation in _operations(schema):
             _describe_errors(operation["responses"], method, path)
+            _name_bodies(operation.get("requestBody", {}).get("content", {}), schemas)
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
             if commands := curl_samples(method, path):
                 operation["x-codeSamples"] = commands
             if not needs_key:
                 operation.pop("security", None)
+        if not needs_key:
+            del schema["components"]["securitySchemes"]
     return api.openapi_schema or {}
+
+
+def operation_id(route: APIRoute) -> str:
+    """The short name of a route, which becomes a method of generated clients; those of the protocol begin with v2."""
+    return f"v2_{route.name}" if speaks_v2(route.path_format) else route.name
+
+
+def _name_bodies(content: Document, schemas: Document) -> None:
+    """Give the schemas of a body names in the document, so that routes share them, and clients have one type each."""
+    for body in content.values():
+        body["schema"] = _named(body["schema"], schemas)
+
+
+def _named(schema: Document, schemas: Document) -> Document:
+    if "title" not in schema:
+        return schema
+    schemas |= schema.get("$defs", {})
+    own = {key: value for key, value in schema.items() if key != "$defs"}
+    if "oneOf" in own:
+        own["oneOf"] = [_named(each, schemas) for each in own["oneOf"]]
+    schemas[schema["title"]] = own
+    return {"$ref": f"{_REFS}{schema['title']}"}
+
+
+def _without_null(schema: Document) -> Document:
+    """A parameter that is left out is not null, which no query and no header can say."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    (kind,) = kinds
+    if "$ref" in kind:  # alone: what stands beside it confuses generators, and stands in the parameter as well
+        return dict(kind)
+    return {**kind, **{key: value for key, value in schema.items() if key != "anyOf"}}
 
 
 def encoded(api: FastAPI, *, needs_key: bool) -> tuple[bytes, str]:

@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel
 
 from service.errors import InvalidRequest
-from service.schemas import TASK_PATTERN, TaskListOptions, VersionListOptions
+from service.schemas import TASK_PATTERN, ListOptions
 from service.tasks.conditions import fresh
 
 _TASK = re.compile(TASK_PATTERN)
@@ -31,7 +31,7 @@ class Page(NamedTuple):
     next: str | None
 
 
-def page_of_tasks(names: Iterable[str], asked: TaskListOptions) -> Page:
+def page_of_tasks(names: Iterable[str], asked: ListOptions) -> Page:
     """A page of names in alphabetical order.
 
     Raises:
@@ -42,7 +42,7 @@ def page_of_tasks(names: Iterable[str], asked: TaskListOptions) -> Page:
     return _page(found, asked.limit)
 
 
-def page_of_versions(numbers: Iterable[int], asked: VersionListOptions) -> Page:
+def page_of_versions(numbers: Iterable[int], asked: ListOptions) -> Page:
     """A page of version numbers, newest first.
 
     Raises:

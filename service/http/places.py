@@ -182,7 +182,7 @@ def turns_of_bytes(settings: Settings) -> Turns:
 
 @dataclass(slots=True)
 class Guard:
-    """What all connections of a server share.
+    """The state that all connections of a server share.
 
     Attributes:
         settings: the limits.

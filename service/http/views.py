@@ -25,20 +25,19 @@ from service.schemas import (
     FanoutAnswer,
     GoldenReport,
     ImageResult,
+    ListOptions,
     Output,
     PredictAnswer,
     Prediction,
     TaskAnswer,
     TaskDetail,
     TaskList,
-    TaskListOptions,
     TaskProvenance,
     TaskSummary,
     UploadAnswer,
     UploadOptions,
     VersionDetail,
     VersionList,
-    VersionListOptions,
     VersionSummary,
 )
 from service.tasks import splits
@@ -84,7 +83,7 @@ def task_detail(task: str, state: TaskState, described: Described, entry: TaskEn
     )
 
 
-def version_list(task: str, state: TaskState, asked: VersionListOptions) -> VersionList:
+def version_list(task: str, state: TaskState, asked: ListOptions) -> VersionList:
     """A page of the versions, newest first."""
     page = page_of_versions((n for n, info in state.versions.items() if info.sha256.startswith(asked.prefix)), asked)
     listed = [_version(state.versions[int(number)], state) for number in page.entries]
@@ -226,7 +225,7 @@ def _named(logits: np.ndarray, manifest: Manifest, wish: Wish) -> _Named:
     )
 
 
-def listing(table: Mapping[str, TaskEntry], backbone: Backbone, asked: TaskListOptions) -> TaskList:
+def listing(table: Mapping[str, TaskEntry], backbone: Backbone, asked: ListOptions) -> TaskList:
     """A page of the tasks by name; a split task shows the version with the largest share."""
     page = page_of_tasks(table, asked)
     tasks = [_summary(task, table[task]) for task in page.entries]

@@ -18,6 +18,7 @@ from service.engine import RowResult
 from service.engine.core import is_known
 from service.errors import KeyRefused
 from service.metrics.labels import OTHER, HeavyHitters, RecentlyUsed
+from service.metrics.statistics import Stages, Statistics
 from service.metrics.tiers import LoadMetrics
 from service.problems import answer_to
 from service.tasks.table import Table, TaskEntry, TaskVersion
@@ -59,6 +60,8 @@ class RequestRecord:
         started: when it began, on the clock of `perf_counter`.
         kind: what it is.
         asked: the versions that a prediction asks; empty until they are known.
+        decoding: seconds in which its images were decoded.
+        computed: when the engine's answers were there, on the same clock.
         outcome: of an upload that succeeds, one of OUTCOMES.
         error: why it was refused.
         client: the name of its key, or its address; None before the key was checked.
@@ -69,6 +72,8 @@ class RequestRecord:
     started: float = field(default_factory=perf_counter)
     kind: Kind = Kind.OTHER
     asked: list[AskedTask] = field(default_factory=list)
+    decoding: float = 0.0
+    computed: float = 0.0
     outcome: str = "published"
     error: Exception | None = None
     client: str | None = None
@@ -90,6 +95,7 @@ class Metrics:
         self._versions = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
         self._canaries = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_canary)
 
+        self.statistics = Statistics()
         self._measure_requests()
         self._measure_batches()
         self._measure_uploads()
@@ -171,6 +177,8 @@ class Metrics:
             self._running.dec()
             for asked in record.asked or (None,):
                 self._count(asked, status, seconds)
+                if asked and asked.named.task in self._table:
+                    self.statistics.add(asked.named, asked.results, status=status, stages=_stages(record, seconds))
         elif record.kind is Kind.UPLOAD:
             self._uploads.labels(_outcome(record, status)).inc()
             self._upload.observe(seconds)
@@ -227,6 +235,7 @@ class Metrics:
         while self._deleted:
             task = self._deleted.popleft()
             self._tasks.forget(task)
+            self.statistics.forget(task)
             self._remove(task)
 
     def _count(self, asked: AskedTask | None, code: int, seconds: float) -> None:
@@ -280,6 +289,10 @@ class Metrics:
 
     def _remove_version(self, task: str, version: str) -> None:
         self._requests.remove_by_labels({"task": task, "version": version})
+
+
+def _stages(record: RequestRecord, seconds: float) -> Stages:
+    return Stages(seconds, record.decoding, record.started + seconds - record.computed)
 
 
 def _swapped(old: TaskEntry, new: TaskEntry) -> bool:

@@ -1,4 +1,4 @@
-"""What every carrier of the protocol does for a request, in the same order. Knows no wire.
+"""The steps that every carrier of the protocol takes for a request, in the same order. Knows no wire.
 
 A carrier lets the client in, counts the request as a prediction, and calls `resolve` as soon as it knows the task:
 over HTTP before the images travel. Then it calls `infer`.
@@ -9,12 +9,14 @@ whatever is published meanwhile, until the task is loaded again or the process e
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 from service.errors import NotReady, TaskUnavailable
 from service.metrics.counters import AskedTask, RequestRecord
-from service.oip.outputs import chosen, model_metadata
+from service.oip.models import model_config, model_metadata
+from service.oip.outputs import chosen
 from service.oip.requests import InputLimits, ParsedRequest
-from service.oip.schemas import ModelMetadata
+from service.oip.schemas import ModelConfig, ModelMetadata
 from service.predict import Outputs
 from service.service import Service
 from service.stickiness import hash_of
@@ -76,6 +78,7 @@ async def infer(
         client=record.client,
     )
     asked.results = outputs.tasks[0].results
+    record.decoding, record.computed = outputs.decode_seconds, perf_counter()
     return Inference(parsed, outputs)
 
 
@@ -88,6 +91,18 @@ async def metadata(service: Service, target: Target) -> ModelMetadata:
     (served,) = await service.targets.ready([await service.targets.named(target)])
     state = await service.reads.run(lambda: service.catalogue.task(target.task))
     return model_metadata(served, state.versions, service.engine.backbone)
+
+
+async def config(service: Service, target: Target) -> ModelConfig:
+    """A task in the words of Triton's model configuration.
+
+    Raises:
+        As `metadata`.
+    """
+    (served,) = await service.targets.ready([await service.targets.named(target)])
+    state = await service.reads.run(lambda: service.catalogue.task(target.task))
+    most = service.settings.images_per_request
+    return model_config(served, state.versions, service.engine.backbone, most=most)
 
 
 def is_ready(service: Service) -> bool:

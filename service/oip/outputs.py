@@ -6,15 +6,13 @@ Source: inference_rest.md, "Inference Response JSON Object"; Triton, extension_b
 extension_classification.md.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from adapters_store import Manifest
 from adapters_store.artifact import says_what_is_known
-from backbone import Backbone
 from service.answers import given, probabilities_of
 from service.engine import RowResult
 from service.engine.core import is_known
@@ -23,19 +21,14 @@ from service.oip.requests import OutputSpec, ParsedRequest
 from service.oip.schemas import (
     FEATURES,
     GIVEN,
-    IMAGE,
     KNOWN,
     LOGITS,
     PROBABILITIES,
     UNKNOWN_SCORE,
-    ModelMetadata,
-    RepositoryModel,
-    ServerMetadata,
-    TensorMetadata,
 )
 from service.oip.tensors import bytes_of_strings
 from service.predict import PARTS, Outputs, timings
-from service.tasks.table import LoadedVersion, TaskEntry
+from service.tasks.table import LoadedVersion
 
 _GIGA = 1e9
 
@@ -55,7 +48,7 @@ def chosen(parsed: ParsedRequest, manifest: Manifest) -> list[OutputSpec]:
     Raises:
         InvalidInference: the task does not have one that was named.
     """
-    has = _outputs_of(manifest, threshold=parsed.threshold)
+    has = outputs_of(manifest, threshold=parsed.threshold)
     if missing := [spec.name for spec in parsed.outputs if spec.name not in has]:
         raise InvalidInference(f"this task has no output {missing[0]}: its file does not say how answers are read")
     if parsed.others is None:
@@ -64,7 +57,7 @@ def chosen(parsed: ParsedRequest, manifest: Manifest) -> list[OutputSpec]:
     return [*parsed.outputs, *(OutputSpec(name, parsed.others.binary) for name in has if name not in named)]
 
 
-def _outputs_of(manifest: Manifest, threshold: float | None = None) -> dict[str, tuple[str, int | None]]:
+def outputs_of(manifest: Manifest, threshold: float | None = None) -> dict[str, tuple[str, int | None]]:
     """Datatype of each output, and how many elements an image has: None, one without a dimension of its own."""
     classes = len(manifest.labels)
     found: dict[str, tuple[str, int | None]] = dict.fromkeys((LOGITS, PROBABILITIES), ("FP32", classes))
@@ -140,46 +133,3 @@ def parameters(outputs: Outputs) -> dict[str, str | float]:
         "gflops_shared": shared / _GIGA,
         "trunk_share": round(shared / (spent + shared), PARTS),
     }
-
-
-RELEASE = version("mimi-serving")
-EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "schedule_policy"]
-PLATFORM = "mimi_safetensors"
-
-
-def server_metadata(precision: str) -> ServerMetadata:
-    """This server, which computes in a precision."""
-    parameters = {"precision": precision}
-    return ServerMetadata(name="mimi-serving", version=RELEASE, extensions=EXTENSIONS, parameters=parameters)
-
-
-def model_metadata(served: LoadedVersion, versions: Iterable[int], backbone: Backbone) -> ModelMetadata:
-    """A task by one of its versions.
-
-    It names one input, encoded images, because every client has those. UINT8 [-1, H, W, 3] and the input `pixels` are
-    accepted too. They are not named, because clients send every input that is named.
-    """
-    sizes = {**_outputs_of(served.manifest), FEATURES: ("FP32", backbone.feature_dim)}
-    return ModelMetadata(
-        name=served.task,
-        versions=[str(version) for version in sorted(versions)],
-        platform=PLATFORM,
-        inputs=[TensorMetadata(name=IMAGE, datatype="BYTES", shape=[-1])],
-        outputs=[
-            TensorMetadata(name=name, datatype=datatype, shape=[-1] if size is None else [-1, size])
-            for name, (datatype, size) in sizes.items()
-        ],
-    )
-
-
-def repository_index(table: Mapping[str, TaskEntry], *, only_ready: bool) -> list[RepositoryModel]:
-    """Every version that an alias points at here, and every task without one."""
-    found = [each for task, entry in sorted(table.items()) for each in _listed(task, entry)]
-    return [each for each in found if each.state == "READY" or not only_ready]
-
-
-def _listed(task: str, entry: TaskEntry) -> list[RepositoryModel]:
-    versions = sorted({named.info.version for named in entry.aliased() if named.content.reason is None})
-    if not versions:
-        return [RepositoryModel(name=task, state="UNAVAILABLE", reason=entry.reason or "no alias points at a version")]
-    return [RepositoryModel(name=task, version=str(version), state="READY") for version in versions]

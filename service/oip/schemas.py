@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapters_store.strict_json import Json
 from service.errors import InvalidInference
+from service.schemas import may_grow
 
 IMAGE, PIXELS = "image", "pixels"  # the inputs
 LOGITS, PROBABILITIES, FEATURES = "logits", "probabilities", "features"  # the outputs of every task
@@ -121,7 +122,19 @@ def bool_parameter(parameters: Parameters | None, name: str) -> bool | None:
 class V2Answer(BaseModel):
     """Base of every body of the protocol."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), json_schema_extra=may_grow)
+
+
+class IndexRequest(Strict):
+    """The models to list."""
+
+    ready: bool = False
+
+
+class LoadRequest(Strict):
+    """The body of load and unload; it has no options."""
+
+    parameters: Annotated[Parameters | None, Field(max_length=8)] = None
 
 
 class InferenceError(V2Answer):
@@ -166,8 +179,76 @@ class ModelMetadata(V2Answer):
     name: str
     versions: list[str] = Field(description="all published, oldest first")
     platform: str
-    inputs: list[TensorMetadata]
+    inputs: list[TensorMetadata] = Field(description="a request has one of them")
     outputs: list[TensorMetadata]
+    labels: list[str] = Field(description="of the classes, in the order of the outputs' elements")
+
+
+class ConfigTensor(V2Answer):
+    """An input or an output in Triton's words; without the dimension of the batch."""
+
+    name: str
+    data_type: str
+    dims: list[int]
+    optional: bool | None = Field(default=None, description="of inputs: a request has one of several")
+
+
+class ConfigParameter(V2Answer):
+    """A value that Triton's configuration has no other place for."""
+
+    string_value: str
+
+
+class ModelConfig(V2Answer):
+    """How a task is served, in the words of Triton's model configuration."""
+
+    name: str
+    platform: str
+    backend: str
+    version_policy: dict[str, dict[str, list[int]]]
+    max_batch_size: int = Field(description="most images of one request")
+    input: list[ConfigTensor]
+    output: list[ConfigTensor]
+    dynamic_batching: dict[str, list[int]] = Field(description="requests of all tasks share batches")
+    parameters: dict[str, ConfigParameter] = Field(description="sha256, and the labels as a JSON list")
+
+
+class Duration(V2Answer):
+    """Requests, and the nanoseconds that they took together."""
+
+    count: int
+    ns: int
+
+
+class InferenceStatistics(V2Answer):
+    """Where the time of a version's requests went."""
+
+    success: Duration = Field(description="from the first byte of a request to its answer")
+    fail: Duration
+    queue: Duration
+    compute_input: Duration = Field(description="decoding and preparing images")
+    compute_infer: Duration = Field(description="the forward pass of the whole batch")
+    compute_output: Duration = Field(description="building the answer")
+    cache_hit: Duration = Field(description="there is no cache of answers: always 0")
+    cache_miss: Duration = Field(description="as cache_hit")
+
+
+class VersionStatistics(V2Answer):
+    """Totals of one version since the server began."""
+
+    name: str
+    version: str
+    last_inference: int = Field(description="milliseconds since the epoch; 0: none yet")
+    inference_count: int = Field(description="images that were answered")
+    execution_count: int = Field(description="requests that were answered; a batch may have several, of any tasks")
+    inference_stats: InferenceStatistics
+    batch_stats: list[dict[str, int]] = Field(description="batches mix tasks: see /metrics; always empty")
+
+
+class ModelStatistics(V2Answer):
+    """Totals of the versions of a task: those that are live, and those that were asked."""
+
+    model_stats: list[VersionStatistics]
 
 
 class ModelReady(V2Answer):

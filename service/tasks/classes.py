@@ -1,7 +1,7 @@
 """Classes that are added to a task in closed form: the file that answers, and a new one made of it. Knows no HTTP.
 
-The features of the new images come from the engine, as those of any prediction do. What they are added to comes from
-the file itself, so no old image is needed.
+The features of the new images come from the engine, as those of any prediction do. The statistics that they are
+added to come from the file itself, so no old image is needed.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class ClassAdder:
         self._catalogue, self._engine, self._uploader = catalogue, engine, uploader
 
     def base(self, task: str) -> Base:
-        """What a class would be added to. Reads the store.
+        """The version that a class would be added to. Reads the store.
 
         Raises:
             UnknownTask, NoLiveVersion: there is nothing.
@@ -87,9 +87,10 @@ class ClassAdder:
         data = pack(extended(base.adapter, new.label, new.features, golden.features))
         seen = Condition(frozenset({base.generation}))
         condition = new.condition if new.condition.given else seen
-        terms = {"activate": new.activate, "dry_run": new.dry_run, "strict": new.strict}
         try:
-            return self._uploader.upload(Upload(base.task, data, condition, **terms))
+            return self._uploader.upload(
+                Upload(base.task, data, condition, activate=new.activate, dry_run=new.dry_run, strict=new.strict)
+            )
         except StaleGeneration:
             if new.condition.given:
                 raise

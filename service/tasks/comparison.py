@@ -1,4 +1,4 @@
-"""What a new file of a task changes against the version that answers now, as far as both say it themselves.
+"""The changes of a task's new file against the version that answers now, as far as both say it themselves.
 
 Each difference that somebody may not want is one sentence. Nothing is measured here: a server has no test images.
 """
@@ -14,7 +14,7 @@ _NAMED = 3  # labels in a sentence
 
 
 def warnings_of(new: Manifest, live: Manifest) -> list[str]:
-    """What a client of the live version would notice, or would be worse off by."""
+    """Everything that a client of the live version would notice, or would be worse off by."""
     return [*_accuracy(new, live), *_labels(new, live), *_answers(new, live)]
 
 

@@ -173,7 +173,7 @@ class Uploader:
         return _Checked(sha256, resident, golden, expected, warnings)
 
     def _warnings(self, task: str, new: Manifest, state: State) -> tuple[str, ...]:
-        """What is different than in the version that answers now; nothing where there is none, or it is damaged."""
+        """The differences from the version that answers now; nothing where there is none, or it is damaged."""
         info = answering(state.tasks[task]) if task in state.tasks else None
         if info is None:
             return ()

@@ -248,7 +248,8 @@ FRAMING = {
     "request line of 1 MB": (b"GET /" + b"x" * 10**6 + b" HTTP/1.1\r\nHost: localhost" + _END, (400, 414, 431)),
     "header of 1 MB": (_GET + b"Host: localhost\r\nX: " + b"y" * 10**6 + _END, (400, 431)),
     "5,000 headers": (_GET + b"Host: localhost\r\n" + b"X: y\r\n" * 5000 + b"\r\n", (400, 431)),
-    "gzip encoding": (_POST + b"Content-Encoding: gzip\r\nContent-Length: 3" + _END + b"abc", (401, 415)),
+    "unknown encoding": (_POST + b"Content-Encoding: br\r\nContent-Length: 3" + _END + b"abc", (401, 415)),
+    "no gzip": (_POST + b"Content-Encoding: gzip\r\nContent-Length: 3" + _END + b"abc", (400, 401)),
 }
 
 

@@ -58,7 +58,7 @@ def _chart() -> helm.Chart:
 
 
 def rendered(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What a release with these values is made of, by kind."""
+    """The documents of a release with these values, by kind."""
     texts = _chart().render(values, name="vision", namespace="web")
     found = [
         document for name, text in texts.items() if name.endswith(".yaml") for document in yaml.safe_load_all(text)

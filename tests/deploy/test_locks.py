@@ -12,7 +12,12 @@ from tests.deploy.configuration import ROOT
 
 LOCKS = ROOT / "deploy/locks"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-WANTED = [Requirement(text) for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["heif"])]
+_EXTRAS = PROJECT["optional-dependencies"]
+WANTED = [
+    Requirement(text)
+    for text in (*PROJECT["dependencies"], *_EXTRAS["full"], *_EXTRAS["heif"])
+    if not text.startswith("mimi-serving[")
+]
 IMAGE = {"python_version": "3.12", "python_full_version": "3.12.11", "sys_platform": "linux"}
 _CUDA = re.compile(r"nvidia|cuda|triton|gpu")
 

@@ -12,17 +12,19 @@ The documents say port 8000. A free one is taken in its place.
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r'^```(sh|text|python)(?: title="([\w.]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _MARK = "--- example"
-_SECONDS = 380
+_SECONDS = 560
 _START = """\
 set -euo pipefail
 port=$MIMI_PORT
@@ -63,22 +65,32 @@ def run(blocks: Sequence[Example], folder: Path) -> None:
     blocks = [Example(block.language, block.file, block.text.replace(":8000", f":{port}")) for block in blocks]
     script = folder / "examples.sh"
     script.write_text(_START + "\n".join(_commands(blocks)), encoding="utf-8")
-    done = subprocess.run(
-        ["bash", str(script)],
-        cwd=folder,
-        env=_environment(folder, port),
-        text=True,
-        capture_output=True,
-        timeout=_SECONDS,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
-    printed = done.stdout.split(_MARK)
+    printed = _printed(script, _environment(folder, port)).split(_MARK)
     for number, block in enumerate(blocks):
         if block.language == "text":
             before = printed[number - 1]  # of the block before; a mark stands behind each
             assert re.search(_pattern(block.text), before), f"{block.text}\nis not in\n{before}"
+
+
+def _printed(script: Path, environment: Mapping[str, str]) -> str:
+    """Run the script and return its output; nothing that it started goes on afterwards."""
+    process = subprocess.Popen(
+        ["bash", str(script)],
+        cwd=script.parent,
+        env=environment,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        printed, errors = process.communicate(timeout=_SECONDS)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, f"{printed[-2000:]}\n{errors[-3000:]}"
+    return printed
 
 
 def _commands(blocks: Sequence[Example]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.documents.examples import ROOT, Example, examples, run
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("name", ["first-task", "production", "operate"])

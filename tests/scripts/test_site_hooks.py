@@ -75,5 +75,5 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "mimi train" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "Two commands" in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "service.client.predict_calls.predict" in (tmp_path / "reference/python.html").read_text(encoding="utf-8")

@@ -38,11 +38,11 @@ class KeyCheck(SecurityBase):
     While the context is open, the request counts for its key's limits. Changes are logged with the name of the key.
     """
 
-    scheme_name = "HTTPBearer"
+    scheme_name = "key"
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self.model = HTTPBearerModel(description="a key, where the server has keys")
+        self.model = HTTPBearerModel(description="Authorization: Bearer, and one of the server's keys")
 
     async def __call__(self, request: Request) -> AsyncIterator[None]:
         """FastAPI's dependency."""

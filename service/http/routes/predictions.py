@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from time import perf_counter
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -180,6 +181,7 @@ async def _predict(service: Service, request: Request, record: RequestRecord, pa
     tasks = await service.targets.ready([asked.named for asked in record.asked])
     work = service.predictor.predict(tasks, payload.images, client=record.client)
     outputs = await while_connected(request, work)
+    record.decoding, record.computed = outputs.decode_seconds, perf_counter()
     for asked, output in zip(record.asked, outputs.tasks, strict=True):
         asked.results = output.results
     service.feedback.remember(request_name.get(), payload.images, outputs)

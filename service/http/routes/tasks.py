@@ -21,7 +21,7 @@ from service.http.routes.common import (
     may_predict,
 )
 from service.metrics.counters import Kind, RequestRecord
-from service.schemas import TASK_CHANGE, TaskDetail, TaskList, TaskListOptions, UploadAnswer, UploadOptions
+from service.schemas import TASK_CHANGE, ListOptions, TaskDetail, TaskList, UploadAnswer, UploadOptions
 from service.service import Service
 from service.tasks.catalogue import answering
 from service.tasks.conditions import tag
@@ -37,7 +37,7 @@ router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
     responses={200: examples.listing("tasks"), 304: examples.NOT_MODIFIED},
 )
 async def list_tasks(
-    options: Annotated[TaskListOptions, Query()], service: Running, request: Request, _tag: Known = None
+    options: Annotated[ListOptions, Query()], service: Running, request: Request, _tag: Known = None
 ) -> Response:
     """The published tasks by name, a page at a time; those that cannot be served say why.
 

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from adapters_store import VersionInfo
 from service.checksums import repr_digest
 from service.http import examples, openapi, views
 from service.http.pages import document, link_to
 from service.http.routes.common import Expected, Known, Running, Task, may_manage, may_predict
-from service.schemas import LARGEST, VersionDetail, VersionList, VersionListOptions
+from service.schemas import LARGEST, ListOptions, VersionDetail, VersionList
 from service.service import Service
 from service.tasks.conditions import fresh, tag
 
@@ -25,7 +25,12 @@ def _plain(text: str) -> str:
     return text
 
 
-Number = Annotated[int, BeforeValidator(_plain), Path(ge=1, le=LARGEST, description="version number", examples=[3])]
+Number = Annotated[
+    int,
+    Field(ge=1, le=LARGEST),  # before the validator: behind it, the document would not have the bounds as such
+    BeforeValidator(_plain),
+    Path(description="version number", examples=[3]),
+]
 _FILE = "application/octet-stream"
 
 
@@ -43,7 +48,7 @@ async def _download_slot(service: Running) -> AsyncIterator[None]:
 )
 async def list_versions(
     task: Task,
-    options: Annotated[VersionListOptions, Query()],
+    options: Annotated[ListOptions, Query()],
     service: Running,
     request: Request,
     _tag: Known = None,

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over REST: inference, models, repository. What it means is in `service.oip`.
+"""The Open Inference Protocol v2 over REST: inference, models, repository. Its meaning is in `service.oip`.
 
     bodies      the bytes of a body -> a request; a task's outputs -> the bytes of a body
     docs        bodies and examples for the OpenAPI document

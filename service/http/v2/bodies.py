@@ -1,7 +1,7 @@
 """The bodies of the protocol over REST: JSON, and raw bytes of tensors behind it.
 
-With the binary tensor data extension a body is a JSON object followed by the raw bytes of tensors, in the order in
-which the JSON names them. A header says where the JSON ends.
+With the binary tensor data extension a body is a JSON object, followed by the raw bytes of tensors in the order of
+the JSON. A header says where the JSON ends.
 
 Source: inference_rest.md, "Inference Request JSON Object" and "Inference Response JSON Object"; Triton,
 docs/protocol/extension_binary_data.md.

@@ -14,13 +14,16 @@ _DOT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGM8wQABTAwUMQA6
 _INPUT = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [_DOT]}
 _BEST = {"name": "probabilities", "parameters": {"classification": 2}}
 
-_REQUEST = InferenceRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+
+def _schema(shape: type[BaseModel]) -> Document:
+    return shape.model_json_schema(ref_template="#/components/schemas/{model}")
+
 
 INFER_BODY: Document = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {key: value for key, value in _REQUEST.items() if key != "$defs"},
+            "schema": _schema(InferenceRequest),
             "examples": {
                 "an encoded image": {"value": {"id": "42", "inputs": [_INPUT], "outputs": [{"name": "logits"}]}},
                 "the best two labels": {"value": {"inputs": [_INPUT], "outputs": [_BEST]}},
@@ -67,7 +70,10 @@ _EXAMPLES: Document = {
         "name": "digits",
         "versions": ["1", "2"],
         "platform": "mimi_safetensors",
-        "inputs": [{"name": "image", "datatype": "BYTES", "shape": [-1]}],
+        "inputs": [
+            {"name": "image", "datatype": "BYTES", "shape": [-1, 1]},
+            {"name": "pixels", "datatype": "FP32", "shape": [-1, 3, 64, 64]},
+        ],
         "outputs": [
             {"name": "logits", **_FP32},
             {"name": "probabilities", **_FP32},
@@ -75,6 +81,43 @@ _EXAMPLES: Document = {
             {"name": "known", "datatype": "BOOL", "shape": [-1]},
             {"name": "unknown_score", "datatype": "FP32", "shape": [-1]},
         ],
+        "labels": [str(digit) for digit in range(10)],
+    },
+    "config": {
+        "name": "digits",
+        "platform": "mimi_safetensors",
+        "backend": "mimi",
+        "version_policy": {"specific": {"versions": [1, 2]}},
+        "max_batch_size": 16,
+        "input": [
+            {"name": "image", "data_type": "TYPE_STRING", "dims": [1], "optional": True},
+            {"name": "pixels", "data_type": "TYPE_FP32", "dims": [3, 64, 64], "optional": True},
+        ],
+        "output": [{"name": "logits", "data_type": "TYPE_FP32", "dims": [10]}],
+        "dynamic_batching": {"preferred_batch_size": []},
+        "parameters": {"labels": {"string_value": '["0", "1", "2"]'}, "sha256": {"string_value": "88f0" * 16}},
+    },
+    "stats": {
+        "model_stats": [
+            {
+                "name": "digits",
+                "version": "2",
+                "last_inference": 1772366400000,
+                "inference_count": 12,
+                "execution_count": 3,
+                "inference_stats": {
+                    "success": {"count": 3, "ns": 31_000_000},
+                    "fail": {"count": 0, "ns": 0},
+                    "queue": {"count": 3, "ns": 300_000},
+                    "compute_input": {"count": 3, "ns": 2_400_000},
+                    "compute_infer": {"count": 3, "ns": 27_600_000},
+                    "compute_output": {"count": 3, "ns": 600_000},
+                    "cache_hit": {"count": 0, "ns": 0},
+                    "cache_miss": {"count": 0, "ns": 0},
+                },
+                "batch_stats": [],
+            }
+        ]
     },
     "index": [
         {"name": "digits", "version": "2", "state": "READY", "reason": ""},
@@ -90,9 +133,9 @@ def example(name: str) -> Document:
 
 def body(shape: type[BaseModel], value: Document) -> Document:
     """A small JSON body that may be left out."""
-    return {"required": False, "content": {"application/json": {"schema": shape.model_json_schema(), "example": value}}}
+    return {"required": False, "content": {"application/json": {"schema": _schema(shape), "example": value}}}
 
 
 def components() -> Document:
-    """Schemas that bodies and errors refer to."""
-    return {**_REQUEST["$defs"], "InferenceError": InferenceError.model_json_schema()}
+    """Schemas that errors refer to."""
+    return {"InferenceError": InferenceError.model_json_schema()}

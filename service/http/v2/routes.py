@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
-from service.errors import InvalidInference
+from service.errors import InvalidInference, UnknownTask
 from service.http import openapi
 from service.http.payload import Body, read_document, read_file
 from service.http.routes.canaries import StickyHeaders, stickiness
@@ -19,18 +19,21 @@ from service.http.routes.versions import Number
 from service.http.v2 import docs
 from service.http.v2.bodies import HEADER, parse_body, render, split_body
 from service.metrics.counters import Kind
+from service.metrics.statistics import VersionTotals
 from service.oip import inference
-from service.oip.outputs import repository_index, server_metadata
+from service.oip.models import repository_index, server_metadata, statistics
 from service.oip.schemas import (
+    IndexRequest,
     InferenceResponse,
+    LoadRequest,
+    ModelConfig,
     ModelMetadata,
     ModelReady,
-    Parameters,
+    ModelStatistics,
     RepositoryModel,
     ServerLive,
     ServerMetadata,
     ServerReady,
-    Strict,
 )
 from service.service import Service
 from service.tasks.targets import Target
@@ -97,6 +100,15 @@ _METADATA: dict[str, Any] = {
     "dependencies": _KEY,
     "responses": {**openapi.documented(404, 422), 200: docs.example("model")},
 }
+_CONFIG: dict[str, Any] = {
+    "dependencies": _KEY,
+    "responses": {**openapi.documented(404, 422), 200: docs.example("config")},
+    "response_model_exclude_none": True,
+}
+_STATS: dict[str, Any] = {
+    "dependencies": _KEY,
+    "responses": {**openapi.documented(404, 422), 200: docs.example("stats")},
+}
 _READY: dict[str, Any] = {
     "dependencies": _KEY,
     "response_model": ModelReady,
@@ -146,6 +158,34 @@ async def model_version(task: Task, version: Number, service: Running) -> ModelM
     return await inference.metadata(service, Target(task, version=version))
 
 
+@router.get("/models/{task}/config", **_CONFIG)
+async def model_config_of(task: Task, service: Running) -> ModelConfig:
+    """How a task is served, in the words of Triton's model configuration; its labels are among the parameters."""
+    return await inference.config(service, Target(task))
+
+
+@router.get("/models/{task}/versions/{version}/config", **_CONFIG)
+async def model_version_config(task: Task, version: Number, service: Running) -> ModelConfig:
+    """As `/v2/models/{task}/config`, of one version."""
+    return await inference.config(service, Target(task, version=version))
+
+
+@router.get("/models/{task}/stats", **_STATS)
+async def model_stats(task: Task, service: Running) -> ModelStatistics:
+    """The outcome of the requests to a task's versions on this server since it began: counts, and time by stage."""
+    if task not in service.registry.table:
+        raise UnknownTask("no task of this name is published")
+    return statistics(task, service.metrics.statistics.of(task, service.registry.table[task]))
+
+
+@router.get("/models/{task}/versions/{version}/stats", **_STATS)
+async def model_version_stats(task: Task, version: Number, service: Running) -> ModelStatistics:
+    """As `/v2/models/{task}/stats`, of one version."""
+    await service.targets.named(Target(task, version=version))  # there is one
+    totals = service.metrics.statistics.of(task, service.registry.table[task])
+    return statistics(task, {version: totals.get(version, VersionTotals.empty())})
+
+
 @router.get("/models/{task}/ready", **_READY)
 async def model_ready(task: Task, service: Running) -> Response:
     """Whether a task answers here; 404 if it is not published, 503 if it is and does not."""
@@ -165,18 +205,6 @@ async def _ready(service: Service, target: Target) -> Response:
 
 def _json(answer: BaseModel, status: int = 200) -> Response:
     return Response(answer.model_dump_json(), status, media_type="application/json")
-
-
-class IndexRequest(Strict):
-    """The body of a request to list models."""
-
-    ready: bool = False
-
-
-class LoadRequest(Strict):
-    """The body of load and unload; it has no options."""
-
-    parameters: Annotated[Parameters | None, Field(max_length=8)] = None
 
 
 _INDEX_REQUEST, _LOAD_REQUEST = TypeAdapter(IndexRequest), TypeAdapter(LoadRequest)

@@ -147,6 +147,20 @@ def test_a_task_is_unloaded_and_loaded_for_both(spoken: Live, client: InferenceS
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
 
 
+@pytest.mark.parametrize("header", [{"x-canary-key": "customer-17"}, {"x-canary-by": "image"}])
+def test_a_key_always_gets_the_same_version_of_a_canary_on_both_ports(
+    spoken: Live, client: InferenceServerClient, header: dict[str, str]
+) -> None:
+    task = f"task-{uuid.uuid4().hex}"
+    for seed in (64, 65):
+        put(spoken, task, make(seed).data)
+    weights = {"weights": {"1": 0.5, "2": 0.5}}
+    assert spoken.client.put(f"/v1/tasks/{task}/aliases/live", json=weights).status_code == 200
+    found = [client.infer(task, [encoded(PNG)], headers=header).get_response().model_version for _ in range(8)]
+    over_http = spoken.client.post(f"/v1/tasks/{task}/predict", content=PNG, headers=header).json()["version"]
+    assert set(found) == {str(over_http)}
+
+
 def test_calls_are_counted_with_the_requests_of_http(spoken: Live, client: InferenceServerClient) -> None:
     def counted(code: int) -> float:
         line = f'mimi_requests_total{{code="{code}",task="bare",version="1"}} '

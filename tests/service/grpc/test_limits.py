@@ -1,4 +1,4 @@
-"""What a call may cost: keys, rates, sizes, streams that stay open; and hostile clients beside others."""
+"""The bounds of a call: keys, rates, sizes, streams that stay open; and hostile clients beside others."""
 
 import socket
 import threading

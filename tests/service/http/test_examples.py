@@ -4,6 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from service.http.examples import ALIAS_BODY, EXAMPLES
+from service.http.routes.feedback import CorrectionAnswer, CorrectionList
 from service.schemas import (
     ALIAS_TARGET,
     AliasAnswer,
@@ -17,6 +18,8 @@ from service.schemas import (
 )
 
 SHAPES: dict[str, type[BaseModel]] = {
+    "correction": CorrectionAnswer,
+    "corrections": CorrectionList,
     "tasks": TaskList,
     "alive": Health,
     "ready": Health,

@@ -78,7 +78,7 @@ def test_a_body_that_drips_is_ended_by_one_deadline_for_all_of_it(tight: Live) -
         assert 0.8 < time.monotonic() - start < 30
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip", "x"])
+@pytest.mark.parametrize("encoding", ["br", "deflate, gzip", "x"])
 def test_a_content_encoding_is_refused(tight: Live, encoding: str) -> None:
     reply = ask(tight, request("POST", PREDICT, f"Content-Encoding: {encoding}", "Content-Length: 0"))
     assert (reply.status, reply.code) == (415, "unsupported_encoding")
@@ -153,7 +153,7 @@ async def test_an_early_answer_in_pieces_goes_out_whole_before_the_connection_en
 
     sent: list[Message] = []
     app = LimitsMiddleware(answers_early, settings=Settings(), budget=Budget(1000))
-    scope = {"type": "http", "http_version": "1.1", "headers": [(b"content-length", b"9")]}
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "headers": [(b"content-length", b"9")]}
     await app(scope, receive, keep)
     assert sent[0]["headers"] == [(b"connection", b"close")]
     assert [(m["body"], m.get("more_body", False)) for m in sent[1:]] == [(b"one", True), (b"two", True), (b"", False)]

@@ -116,6 +116,86 @@ def contents(found: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, A
 def test_a_server_without_keys_documents_none(live: Live) -> None:
     found = live.client.get("/openapi.json").json()
     assert not any("security" in operation for path in found["paths"].values() for operation in path.values())
+    assert "securitySchemes" not in found["components"]
+
+
+def schemas_in(part: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
+    """Every object in a part of the document."""
+    if isinstance(part, dict):
+        yield part
+        for each in part.values():
+            yield from schemas_in(each)
+    elif isinstance(part, list):
+        for each in part:
+            yield from schemas_in(each)
+
+
+def test_bounds_are_those_of_json_schema(guarded: Live) -> None:
+    found = document(guarded)
+    names = {name for part in (found["paths"], found["components"]) for each in schemas_in(part) for name in each}
+    assert not names & {"ge", "le", "gt", "lt", "min_length", "max_length"}
+    (number,) = [each for each in found["paths"]["/v1/tasks/{task}/versions/{version}"]["get"]["parameters"]
+                 if each["name"] == "version"]  # fmt: skip
+    assert (number["schema"]["type"], number["schema"]["minimum"], number["schema"]["maximum"]) == (
+        "integer",
+        1,
+        2**53 - 1,
+    )
+
+
+def test_operations_have_short_names_that_are_theirs_alone(guarded: Live) -> None:
+    found = [operation["operationId"] for path in document(guarded)["paths"].values() for operation in path.values()]
+    assert len(set(found)) == len(found)
+    assert {"predict", "list_tasks", "put_alias", "v2_infer"} <= set(found)
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]{1,30}", name) for name in found)
+
+
+def test_the_document_says_where_the_server_is_and_what_opens_it(guarded: Live) -> None:
+    found = document(guarded)
+    assert found["servers"] == [{"url": "/", "description": "the server that this document comes from"}]
+    ((name, scheme),) = found["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for path, methods in found["paths"].items():
+        for operation in methods.values():
+            assert operation.get("security", []) == ([] if path in OPEN else [{name: []}])
+
+
+def test_answers_may_gain_members_and_requests_may_not(guarded: Live) -> None:
+    found = document(guarded)
+    closed = {
+        name for name, schema in found["components"]["schemas"].items() if not schema.get("additionalProperties", True)
+    }
+    assert closed == {
+        "ByRequest", "ClassForm", "FanoutForm", "FanoutJson", "FeedbackForm", "IndexRequest",
+        "InferenceRequest", "Input", "LoadRequest", "PredictForm",
+        "PredictJson", "RequestedOutput", "TaskChange", "ToVersion", "ToWeights", "UploadForm",
+    }  # fmt: skip
+    for path, method, where, content in contents(found):
+        for body in content.values():
+            closed_here = [
+                each for each in schemas_in(body.get("schema", {})) if not each.get("additionalProperties", True)
+            ]
+            assert closed_here == [], f"{method} {path}: {where}"
+    assert "ignore those that you do not know" in found["info"]["description"]
+
+
+def test_every_example_of_a_parameter_or_a_member_fits_its_schema(guarded: Live) -> None:
+    found = document(guarded)
+    count = 0
+    for schema in schemas_in([found["paths"], found["components"]["schemas"]]):
+        if isinstance(schema.get("examples"), list):
+            validator = jsonschema_rs.validator_for({**schema, "components": found["components"]})
+            for example in schema["examples"]:
+                assert list(validator.iter_errors(example)) == [], schema
+                count += 1
+    assert count > 20
+
+
+def test_parameters_are_never_null(guarded: Live) -> None:
+    for path in document(guarded)["paths"].values():
+        for operation in path.values():
+            for parameter in operation.get("parameters", ()):
+                assert {"type": "null"} not in parameter["schema"].get("anyOf", ()), parameter
 
 
 def fuzz(guarded: Live, operation: Any, mode: GenerationMode, task: str) -> None:  # noqa: ANN401 - not exported

@@ -139,7 +139,7 @@ PAGE = "Origin: https://pages.example"
     ("lines", "status"),
     [
         (("Content-Length: 99999999999", PAGE), 413),
-        (("Content-Encoding: gzip", PAGE), 415),
+        (("Content-Encoding: br", PAGE), 415),
         (("Content-Length: 1", "Transfer-Encoding: chunked", PAGE), 400),
         ((*(f"X-{number}: 1" for number in range(70)), PAGE), 431),
     ],

@@ -22,7 +22,7 @@ KEYS = [f"customer-{number}" for number in range(40)]
 @pytest.fixture
 def canary(live: Live, task: str) -> str:
     """A task of two versions, half of its traffic to each."""
-    for seed in (81, 82):
+    for seed in (1081, 1082):
         put(live, task, make(seed).data)
     split(live, task, {"1": 1, "2": 1})
     return task
@@ -61,7 +61,7 @@ def test_a_key_gets_one_version_on_every_route_and_both_versions_get_keys(live: 
 def test_a_key_gets_the_same_version_of_every_server(live: Live, canary: str, tmp_path: Path) -> None:
     wanted = [by_key(live, canary, key) for key in KEYS[:10]]
     with serving(Settings(store=str(tmp_path / "other.db"), request_seconds=60.0)) as other:
-        for seed in (81, 82):
+        for seed in (1081, 1082):
             put(other, canary, make(seed).data)
         split(other, canary, {"1": 0.5, "2": 0.5})
         assert [by_key(other, canary, key) for key in KEYS[:10]] == wanted

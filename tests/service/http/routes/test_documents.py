@@ -48,16 +48,16 @@ def test_a_tag_that_is_none_is_refused(live: Live, path: str) -> None:
 
 
 def test_a_document_that_changed_is_sent_again(live: Live, task: str) -> None:
-    put(live, task, make(60).data)
+    put(live, task, make(1060).data)
     paths = [f"/v1/tasks/{task}", f"/v1/tasks/{task}/versions", "/v1/tasks?prefix=task-"]
     tags = [live.client.get(path).headers["etag"] for path in paths]
-    put(live, task, make(61).data)
+    put(live, task, make(1061).data)
     for path, tag in zip(paths, tags, strict=True):
         assert live.client.get(path, headers={"If-None-Match": tag}).status_code == 200
 
 
 def test_a_task_that_this_server_stops_serving_is_another_document(live: Live, task: str) -> None:
-    put(live, task, make(62).data)
+    put(live, task, make(1062).data)
     path = f"/v1/tasks/{task}"
     tag = live.client.get(path).headers["etag"]
     live.client.post(f"/v2/repository/models/{task}/unload")
@@ -69,7 +69,7 @@ def test_a_task_that_this_server_stops_serving_is_another_document(live: Live, t
 
 
 def test_the_tag_of_a_compressed_document_is_a_precondition_too(live: Live, task: str) -> None:
-    put(live, task, make(63, classes=900).data)
+    put(live, task, make(1063, classes=900).data)
     got = live.client.get(f"/v1/tasks/{task}", headers={"Accept-Encoding": "gzip"})
     assert (got.headers["content-encoding"], got.headers["etag"].endswith('+gzip"')) == ("gzip", True)
     for status in (200, 412):

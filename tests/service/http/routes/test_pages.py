@@ -18,7 +18,7 @@ TASKS = [f"page-{letter}" for letter in "abcdefg"]
 @pytest.fixture(scope="module")
 def paged(live: Live) -> Iterator[Live]:
     """The server with seven more tasks."""
-    data = make(90).data
+    data = make(1090).data
     for task in TASKS:
         put(live, task, data)
     yield live
@@ -57,15 +57,15 @@ def test_the_last_page_says_so_even_where_it_is_full(paged: Live) -> None:
 def test_a_cursor_stays_valid_while_tasks_come_and_go(paged: Live) -> None:
     first = page(paged, prefix="page-", limit=3)
     paged.client.delete("/v1/tasks/page-c")  # the one that the cursor names
-    put(paged, "page-aa", make(90).data)  # before it: seen by the next reader
-    put(paged, "page-dd", make(90).data)  # behind it
+    put(paged, "page-aa", make(1090).data)  # before it: seen by the next reader
+    put(paged, "page-dd", make(1090).data)  # behind it
     try:
         rest = page(paged, prefix="page-", cursor=first["next"])
         assert names(rest) == ["page-d", "page-dd", "page-e", "page-f", "page-g"]
     finally:
         for extra in ("page-aa", "page-dd"):
             paged.client.delete(f"/v1/tasks/{extra}")
-        put(paged, "page-c", make(90).data)
+        put(paged, "page-c", make(1090).data)
 
 
 def test_the_link_header_leads_to_the_next_page(paged: Live) -> None:
@@ -100,7 +100,7 @@ def test_a_page_that_cannot_be_is_refused(live: Live, path: str, query: dict[str
 
 
 def test_versions_come_newest_first_by_page_and_by_hash(live: Live, task: str) -> None:
-    made = [make(seed) for seed in range(91, 96)]
+    made = [make(seed) for seed in range(1091, 1096)]
     for each in made:
         put(live, task, each.data)
     path = f"/v1/tasks/{task}/versions"

@@ -67,7 +67,7 @@ REFUSED: list[tuple[str, str, Body, int]] = [
     ("POST", INFER, {"json": {"inputs": [{**TENSOR, "shape": [17], "data": [ENCODED] * 17}]}}, 400),
     ("POST", INFER, {"content": PNG, "headers": {LENGTH: "9999"}}, 400),
     ("POST", INFER, {"content": b"GIF89a", "headers": {LENGTH: "0"}}, 415),
-    ("POST", INFER, {"content": b"x", "headers": {"Content-Encoding": "gzip"}}, 415),
+    ("POST", INFER, {"content": b"x", "headers": {"Content-Encoding": "br"}}, 415),
     ("POST", "/v2/models/%2e%2e/infer", {"json": {"inputs": [TENSOR]}}, 422),
     ("POST", "/v2/repository/index", {"json": {"ready": 1}}, 422),
     ("POST", "/v2/repository/index", {"content": b"["}, 400),

@@ -1,6 +1,8 @@
 """The Open Inference Protocol with a public client, tritonclient, over a real socket."""
 
 import base64
+import json
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,7 +18,7 @@ from tritonclient.http import (  # type: ignore[import-untyped]
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
 from tests.service.adapters import Made, bundled_backbone, make
-from tests.service.asking import IMAGE, PNG, probabilities, put
+from tests.service.asking import IMAGE, PNG, predict, probabilities, put, raw
 from tests.service.live import PATIENCE, Live, encode, picture
 
 
@@ -45,15 +47,94 @@ def test_the_server_is_alive_and_ready_and_says_what_it_is(client: InferenceServ
     assert found["parameters"] == {"precision": "fp32"}
 
 
-def test_a_task_is_a_model_with_one_input_and_logits_first(client: InferenceServerClient) -> None:
+def test_a_task_is_a_model_with_all_its_inputs_its_labels_and_logits_first(client: InferenceServerClient) -> None:
     for version in ("", "1"):
         assert client.is_model_ready("dogs", version)
         found = client.get_model_metadata("dogs", version)
-        assert found["inputs"] == [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
+        assert found["inputs"] == [
+            {"name": "image", "datatype": "BYTES", "shape": [-1, 1]},
+            {"name": "pixels", "datatype": "FP32", "shape": [-1, 3, 64, 64]},
+        ]
+        assert found["labels"] == [f"class {index}" for index in range(7)]
         assert found["outputs"][0] == {"name": "logits", "datatype": "FP32", "shape": [-1, 7]}
         assert found["versions"] == ["1"]
     assert not client.is_model_ready("nobody")
     assert not client.is_model_ready("dogs", "9")
+
+
+@pytest.mark.parametrize("version", ["", "1"])
+def test_the_configuration_says_what_tools_ask_for(
+    client: InferenceServerClient, made: dict[str, Made], version: str
+) -> None:
+    found = client.get_model_config("dogs", version)
+    assert (found["name"], found["platform"], found["max_batch_size"]) == ("dogs", "mimi_safetensors", 16)
+    assert found["input"] == [
+        {"name": "image", "data_type": "TYPE_STRING", "dims": [1], "optional": True},
+        {"name": "pixels", "data_type": "TYPE_FP32", "dims": [3, 64, 64], "optional": True},
+    ]
+    assert {"name": "logits", "data_type": "TYPE_FP32", "dims": [7]} in found["output"]
+    assert [each["name"] for each in found["output"]] == [
+        each["name"] for each in client.get_model_metadata("dogs", version)["outputs"]
+    ]
+    assert json.loads(found["parameters"]["labels"]["string_value"]) == [f"class {index}" for index in range(7)]
+    assert found["parameters"]["sha256"]["string_value"] == made["dogs"].sha256
+    with pytest.raises(InferenceServerException):
+        client.get_model_config("dogs", "9")
+
+
+def test_statistics_are_counted_as_perf_analyzer_reads_them(
+    live: Live, client: InferenceServerClient, task: str
+) -> None:
+    """It looks before and after a run, and wants every stage counted for each request."""
+    put(live, task, make(1045).data)
+    (before,) = client.get_inference_statistics(task)["model_stats"]
+    assert (before["version"], before["inference_count"], before["last_inference"]) == ("1", 0, 0)
+    for _ in range(3):
+        client.infer(task, [encoded(PNG, PNG)])
+    with pytest.raises(InferenceServerException):
+        client.infer(task, [encoded(b"no image")])
+    assert predict(live, task, raw()).status_code == 200  # asked by other routes, it is the same version
+    (after,) = client.get_inference_statistics(task, "1")["model_stats"]
+    assert (after["inference_count"], after["execution_count"]) == (7, 4)
+    stats = after["inference_stats"]
+    assert {name: stats[name]["count"] for name in stats} == {
+        "success": 4, "fail": 1, "queue": 4, "compute_input": 4, "compute_infer": 4, "compute_output": 4,
+        "cache_hit": 0, "cache_miss": 0,
+    }  # fmt: skip
+    stages = sum(stats[name]["ns"] for name in ("queue", "compute_input", "compute_infer", "compute_output"))
+    assert 0 < stages <= stats["success"]["ns"] < 4 * PATIENCE * 1e9
+    assert all(stats[name]["ns"] > 0 for name in ("compute_input", "compute_infer", "compute_output"))
+    assert abs(after["last_inference"] / 1000 - time.time()) < PATIENCE
+
+
+def test_statistics_name_each_version_that_was_asked_and_go_with_it(
+    live: Live, client: InferenceServerClient, task: str
+) -> None:
+    for seed in (1046, 1047):
+        put(live, task, make(seed).data)
+    assert [each["version"] for each in client.get_inference_statistics(task)["model_stats"]] == ["2"]
+    client.infer(task, [encoded(PNG)], model_version="1")
+    assert [each["version"] for each in client.get_inference_statistics(task)["model_stats"]] == ["1", "2"]
+    live.client.delete(f"/v1/tasks/{task}/versions/1")
+    assert [each["version"] for each in client.get_inference_statistics(task)["model_stats"]] == ["2"]
+    live.client.delete(f"/v1/tasks/{task}")
+    put(live, task, make(1046).data)
+    (anew,) = client.get_inference_statistics(task)["model_stats"]
+    assert (anew["version"], anew["inference_count"]) == ("3", 0)
+    for name, version in (("nobody", ""), (task, "9")):
+        with pytest.raises(InferenceServerException):
+            client.get_inference_statistics(name, version)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_requests_may_be_compressed(
+    client: InferenceServerClient, made: dict[str, Made], coding: str, binary: bool
+) -> None:
+    ready = bundled_backbone().preprocessing.normalize(torch.tensor(_pixels(IMAGE)[None])).numpy()
+    tensor = InferInput("pixels", list(ready.shape), "FP32").set_data_from_numpy(ready, binary_data=binary)
+    result = client.infer("cats", [tensor], request_compression_algorithm=coding, response_compression_algorithm=coding)
+    np.testing.assert_allclose(logits_of(result)[0], made["cats"].logits(IMAGE), atol=1e-3)
 
 
 @pytest.mark.parametrize("version", ["", "1"])
