@@ -219,6 +219,7 @@ def finish(run: Run, job: Job) -> Outcome:
     if exported < len(files) - 1:
         job.reporter.say(_why_larger(results, exported, run.options.size_tolerance))
     adapter = _read_back(files[exported], run)
+    results = tuple(replace(each, size=len(adapter)) if each.cycle == exported else each for each in results)
     job.world.write(run.files[exported], lambda: adapter)
     job.world.write(done, lambda: adapter)
     return Outcome(adapter, results, run.options, exported)

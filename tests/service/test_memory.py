@@ -100,8 +100,11 @@ def _status(pid: int, name: str) -> str:
 
 def test_a_server_in_a_small_control_group_answers_or_ends_and_keeps_what_it_acknowledged(tmp_path: Path) -> None:
     store = str(tmp_path / "store.db")
-    with running("service", store=store, kernels="off") as (server, address), ThreadPoolExecutor(4) as pool:
-        client = httpx.Client(base_url=address, timeout=PATIENCE)
+    with (
+        running("service", store=store, kernels="off") as (server, address),
+        httpx.Client(base_url=address, timeout=PATIENCE) as client,
+        ThreadPoolExecutor(4) as pool,
+    ):
         large = photo()
 
         def ask(method: str, path: str, content: bytes) -> int:
@@ -111,7 +114,7 @@ def test_a_server_in_a_small_control_group_answers_or_ends_and_keeps_what_it_ack
                 return 0  # it was killed
 
         assert ask("PUT", "/v1/tasks/dogs", make(90).data) == 201
-        with client, group(server.pid, 32 * MEBIBYTE):
+        with group(server.pid, 32 * MEBIBYTE):
             asked = pool.map(lambda _: ask("POST", "/v1/tasks/digits/predict", large), range(16))
             uploads = {f"cats{number}": ask("PUT", f"/v1/tasks/cats{number}", make(91).data) for number in range(8)}
             assert {*asked, *uploads.values()} <= {0, 200, 201, 503}

@@ -89,7 +89,7 @@ def test_what_lives_as_long_as_the_server_is_not_looked_through_again(monkeypatc
     frozen: list[int] = []
 
     class Started:
-        def __init__(self, service: object, *, started: float) -> None: ...
+        def __init__(self, service: object, **timing: object) -> None: ...
 
         def run(self, *, sockets: list[socket.socket]) -> None:
             frozen.append(gc.get_freeze_count())
@@ -97,7 +97,7 @@ def test_what_lives_as_long_as_the_server_is_not_looked_through_again(monkeypatc
     monkeypatch.setattr(server, "Server", Started)
     with closing(listen("127.0.0.1", 0)) as listener:
         try:
-            assert server.serve(SimpleNamespace(readiness=Readiness()), listener) == 0  # type: ignore[arg-type]
+            assert server.serve(SimpleNamespace(readiness=Readiness()), [listener]) == 0  # type: ignore[arg-type]
         finally:
             gc.unfreeze()
     assert frozen[0] > 10_000

@@ -8,7 +8,7 @@ import torch
 
 from backbone.kernels import multiplies
 from benchmarks.studies import lowered
-from benchmarks.studies.lowered import BF16, FP32, MODULES, main, parse
+from benchmarks.studies.lowered import BF16, FP32, INT8, MODULES, main, parse
 
 OPTIONS = ["--only", "digits", "--quick", "--threads", "1", "--batch", "1", "--rounds", "15"]
 
@@ -32,7 +32,7 @@ def test_a_run_compares_three_ways(tmp_path: Path, capsys: pytest.CaptureFixture
     torch.set_num_threads(before)
     result = json.loads(out.read_text())
     (task,), (timed,) = result["tasks"], result["latency"]
-    assert set(task["variants"]) == {MODULES, FP32, BF16} == set(timed["times"])
+    assert set(task["variants"]) == {MODULES, FP32, BF16, INT8} == set(timed["times"])
     assert task["variants"][BF16]["top1"] > 0.9
     assert task["largest_difference"][FP32] < 1e-3 < task["largest_difference"][BF16] < 0.5
     assert "| digits | 48 |" in capsys.readouterr().out
