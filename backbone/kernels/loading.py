@@ -24,8 +24,9 @@ from backbone.network import Backbone
 _log = logging.getLogger(__name__)
 
 _FP32 = 1e-5  # largest difference of a sub-layer in float32
-# What rounding may add, as a share of the largest number; the largest seen on Swin-T are 0.005 and 0.019.
-_ROUNDING: dict[Precision, float] = {"fp32": 0.0, "bf16": 2e-2, "int8": 5e-2}
+# What rounding may add, as a share of the largest number. The largest seen on Swin-T are 0.005 and 0.019; in int8 a
+# random adapter behind a branch triples that, because it sums the errors of all channels.
+_ROUNDING: dict[Precision, float] = {"fp32": 0.0, "bf16": 2e-2, "int8": 1e-1}
 
 
 class Compiled(ModuleBackend):
