@@ -24,7 +24,7 @@ from adapters_store.bundled import bundled_tasks
 from benchmarks.measure import context, write_json
 from mimi.demo.server import running_server
 from service.client import Client, ClientError, NotFound, Refused, RetryPolicy
-from tests.stress.material import BASES, Material, prepare
+from tests.stress.material import BASES, EXACT, Material, prepare
 from tests.stress.swaps import PACKAGES
 
 TASK = "storm"
@@ -129,7 +129,7 @@ def _outcome(operation: str, act: Callable[[], bool]) -> tuple[str, bool]:
 def run(threads: int, rounds: int) -> dict[str, object]:
     """Start a server, run the threads, and report as JSON values."""
     result: dict[str, object] = {**context(PACKAGES), "threads": threads, "rounds": rounds}
-    options = ["--request-seconds", str(_PATIENCE)]
+    options = ["--request-seconds", str(_PATIENCE), *EXACT]
     policy = RetryPolicy(seconds=_PATIENCE, attempts=1)
     with (
         tempfile.TemporaryDirectory() as folder,

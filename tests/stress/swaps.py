@@ -27,7 +27,7 @@ from mimi.demo.server import running_server
 from service.client import AsyncClient, Client, ClientError, Refused, RetryPolicy
 from service.client.predict_calls import predict
 from service.schemas import AliasAnswer
-from tests.stress.material import TASK, Material, prepare
+from tests.stress.material import EXACT, TASK, Material, prepare
 
 _KEPT = 6  # versions; older ones are deleted, unless something may still point at them
 _MILLI = 1e3
@@ -265,7 +265,7 @@ def run(plan: Plan) -> dict[str, object]:
     result = {**context(PACKAGES), "plan": {name: getattr(plan, name) for name in Plan.__slots__}}
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_server(Path(folder), options=["--request-seconds", _PATIENCE]) as server,
+        running_server(Path(folder), options=["--request-seconds", _PATIENCE, *EXACT]) as server,
         Client(server.url) as client,
     ):
         material = prepare(client)

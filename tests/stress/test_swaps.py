@@ -10,7 +10,7 @@ import pytest
 from mimi.demo.server import running_server
 from service.client import Client
 from tests.stress import swaps
-from tests.stress.material import TASK, Material, prepare
+from tests.stress.material import EXACT, TASK, Material, prepare
 from tests.stress.swaps import Change, Log, Seen, Swapper, asking, gap, latencies, may_have_answered, spans, verdict
 
 pytestmark = pytest.mark.timeout(400)  # the server imports torch, which takes its time on a busy machine
@@ -22,7 +22,7 @@ SHORT = swaps.Plan(seconds=3.0, quiet=0.3, clients=8, period=0.25)
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, str]]:
     """A client of a server with the bundled tasks, and its address."""
     folder = tmp_path_factory.mktemp("swaps")
-    with running_server(folder, options=["--request-seconds", "60"]) as server, Client(server.url) as made:
+    with running_server(folder, options=["--request-seconds", "60", *EXACT]) as server, Client(server.url) as made:
         yield made, server.url
 
 
