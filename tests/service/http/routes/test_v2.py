@@ -102,9 +102,7 @@ def test_an_error_before_any_route_is_one_of_the_protocol_as_well(tight: Live) -
         ("X-Large: " + "x" * 100_000,),
     ],
 )
-def test_a_request_that_cannot_be_parsed_is_refused_as_the_protocol_says(
-    tight: Live, headers: tuple[str, ...]
-) -> None:
+def test_a_request_that_cannot_be_parsed_is_refused_as_the_protocol_says(tight: Live, headers: tuple[str, ...]) -> None:
     reply = ask(tight, request("POST", INFER, *headers))
     assert reply.status in (400, 431)
     assert reply.headers["content-type"] == "application/json"
