@@ -354,7 +354,7 @@ class _Protocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.write(self._render(response_to(error, path), headers))
+            self.transport.write(self._render(response_to(error, path or self.conn.path), headers))
         self._close_softly()
 
     def _render(self, response: Response, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
