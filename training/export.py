@@ -31,10 +31,11 @@ class Origin:
 
 
 def to_file(model: AdaptedModel, prepared: Prepared, origin: Origin, backbone: Backbone) -> bytes:
-    """The task adapter file of `model`, which was trained on `backbone`; weights in float16.
+    """The task adapter file of `model`, which was trained on `backbone`; weights in float16, scales folded in.
 
     The golden logits are computed from the rounded weights of the file.
     """
+    model = model.folded()
     draft = TaskAdapter(
         manifest=_manifest(model, prepared, origin),
         sites={i: SiteArrays(_half(a.down), _half(a.up)) for i, a in model.live.items()},

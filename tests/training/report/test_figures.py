@@ -108,7 +108,7 @@ def test_a_method_has_the_same_colour_in_every_figure(tmp_path: Path) -> None:
 
 
 def test_many_curves_are_drawn_apart() -> None:
-    chart = curve_chart({f"method {n}": {1: 0.1, 2: 0.2, 3: 0.3} for n in range(9)}, 2, "")
+    chart = curve_chart({f"method {n}": {1: 0.1, 2: 0.2, 3: 0.3} for n in range(9)}, [2], "")
     assert {f"method {n}" for n in range(9)} <= set(texts(chart))
 
 
