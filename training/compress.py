@@ -1,7 +1,7 @@
 """A task adapter file in fewer bits: adapters and head in 1 to 8 bits a weight, and a smaller golden image.
 
-The engine reads such a file as any other: weights are decoded when it is loaded. Figures that were
-measured with the old weights are dropped: accuracies, and the figures of validation. The temperature, the thresholds and what is known stay.
+The engine reads such a file as any other: weights are decoded when it is loaded. Figures that were measured with the
+old weights are dropped: accuracies, and those of validation. The temperature, the thresholds and what is known stay.
 """
 
 from dataclasses import replace
