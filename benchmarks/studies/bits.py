@@ -46,7 +46,7 @@ def weight_bytes(adapter: TaskAdapter) -> int:
     rows = [row for down, up in adapter.sites.values() for row in (*down, *up.T)]
     rows += list(adapter.head_weight)
     if low_bit is None:
-        return bias + sum(row.nbytes for row in rows)
+        return bias + sum(int(row.nbytes) for row in rows)
     return bias + sum(2 + row_bytes(len(row), low_bit.bits) for row in rows)
 
 
