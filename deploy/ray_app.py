@@ -78,7 +78,7 @@ def _scaling(plan: Plan) -> dict[str, Any]:
         min_replicas=plan.replicas,
         max_replicas=plan.most_replicas,
         policy=policy,
-        look_back_period_s=10.0,
+        look_back_period_s=15.0,
         upscale_delay_s=5.0,
         downscale_delay_s=300.0,
     )

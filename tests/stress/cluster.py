@@ -1,4 +1,4 @@
-"""A real Ray cluster on this machine, under load: it grows to two replicas, loses one, and gets new ones. Nothing fails.
+"""Ray Serve on a real cluster of this machine, under load: a second replica, one that is killed, a rolling update.
 
     python -m tests.stress cluster --json cluster.json
 
@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ from tests.stress.wire import ROOT
 
 PACKAGES = ("ray", "fastapi", "uvicorn")
 PATIENCE = 240.0  # seconds until something counts as not happening: replicas import torch on a busy machine
-_CLIENTS = 6
+_CLIENTS = 4
+_PAUSE_SECONDS = 0.1  # of a client after an answer, while replicas start: they need the cores as well
+_RATIO = 0.001  # of a full queue: one image that waits is enough for a second replica
 _POLL_SECONDS = 0.2
 _UPLOAD_SECONDS = 0.5  # between uploads
 _MEMORY = 128 * 2**20  # bytes of Ray's object store
@@ -78,12 +81,14 @@ class Log:
         answered: calls that got their answer.
         failed: calls that did not, by error.
         acknowledged: uploads that were answered: version and SHA-256.
+        pause: seconds that a client waits after an answer.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
     answered: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     acknowledged: list[tuple[int, str]] = field(default_factory=list)
+    pause: float = 0.0
 
 
 class Noting(httpx.AsyncBaseTransport):
@@ -132,22 +137,22 @@ def cluster(folder: Path, port: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def deploy(store: Path, **changes: Any) -> None:  # noqa: ANN401 - fields of a plan
-    """Run the application, or replace it, and wait until it is healthy."""
+def deploy(store: Path, **changes: str) -> None:
+    """Run the application, or replace it by one with other settings, and wait until it is healthy."""
     from ray import serve  # noqa: PLC0415 - see `cluster`
 
     from deploy.ray_app import Plan, application  # noqa: PLC0415
 
-    settings = {**_SETTINGS, "store": str(store), **changes.pop("settings", {})}
-    serve.run(application(Plan(settings=settings, **changes)), name="mimi", route_prefix="/")
+    plan = Plan(most_replicas=2, queue_ratio=_RATIO, settings={**_SETTINGS, "store": str(store), **changes})
+    serve.run(application(plan), name="mimi", route_prefix="/")
 
 
-def running() -> int:
-    """Replicas that Ray counts as running."""
+def replicas() -> dict[str, int]:
+    """How many replicas there are of each state that Ray knows."""
     from ray import serve  # noqa: PLC0415 - see `cluster`
 
     found = serve.status().applications["mimi"].deployments["mimi"].replica_states
-    return int(found.get("RUNNING", 0))
+    return {str(getattr(state, "value", state)): count for state, count in found.items()}
 
 
 def processes() -> set[int]:
@@ -157,9 +162,10 @@ def processes() -> set[int]:
 
 def _is_replica(process: psutil.Process) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.cmdline()[:1] == ["ray::ServeReplica:mimi:mimi"]
+        alive, command = process.status() != psutil.STATUS_ZOMBIE, list(process.cmdline())
     except psutil.Error:  # it has just ended
         return False
+    return alive and command[:1] == ["ray::ServeReplica:mimi:mimi"]
 
 
 async def until(what: str, done: Callable[[], bool]) -> None:
@@ -183,6 +189,7 @@ async def loaded(client: AsyncClient, log: Log) -> AsyncIterator[None]:
     async def asking() -> None:
         while not over.is_set():
             await _call(log, client.predict("digits", images.small("PNG")))
+            await asyncio.sleep(log.pause)
 
     async def uploading() -> None:
         for data in _material().files():
@@ -222,7 +229,7 @@ async def play(store: Path, url: str, say: Callable[[str], None]) -> dict[str, A
     """The whole run; figures as JSON values."""
     log, times, start = Log(), dict[str, float](), time.monotonic()
 
-    async def step(name: str, text: str, work: Callable[[], object] | None, what: Callable[[], bool]) -> None:
+    async def step(name: str, text: str, what: Callable[[], bool], work: Callable[[], object] | None = None) -> None:
         began = time.monotonic()
         say(f"{began - start:6.1f} s  {text}")
         if work is not None:
@@ -231,21 +238,27 @@ async def play(store: Path, url: str, say: Callable[[str], None]) -> dict[str, A
         times[name] = time.monotonic() - began
 
     async with AsyncClient(url, policy=_POLICY, transport=Noting(log)) as client:
-        await step("start_s", "one replica starts", lambda: deploy(store, most_replicas=2, queue_ratio=0.001),
-                   lambda: running() == 1)  # fmt: skip
+        await step("start_s", "one replica starts", lambda: replicas() == {"RUNNING": 1}, lambda: deploy(store))
         async with loaded(client, log):
-            await step("grow_s", "the queue fills: a second one is started", None, lambda: running() == 2)
-            await step("fix_s", "the number is fixed", lambda: deploy(store, replicas=2), lambda: running() == 2)
-            first = processes()
-            victim = min(first)
-            killed = _kill(victim)
-            await step("replace_s", f"process {victim} was killed: it is replaced", None,
-                       lambda: running() == 2 and len(processes()) == 2 and victim not in processes())  # fmt: skip
-            second, rolled = processes(), time.monotonic()
-            await step("roll_s", "a rolling update replaces both", lambda: deploy(store, replicas=2,
-                       settings={"request_seconds": "101"}), lambda: not processes() & second)  # fmt: skip
+            await step("fill_s", "the queue fills, until a second one is wanted", lambda: sum(replicas().values()) > 1)
+            log.pause = _PAUSE_SECONDS
+            await step("grow_s", "the second one starts", lambda: replicas() == {"RUNNING": 2})
+            victim = min(processes())
+            log.pause, answered = 0.0, log.answered
+            await until("clients ask without a pause", lambda: log.answered >= answered + 10 * _CLIENTS)
+            killed, log.pause = _kill(victim), _PAUSE_SECONDS
+            await step("replace_s", f"process {victim} was killed, and is replaced", lambda: _whole(victim))
+            before, rolled = processes(), time.monotonic()
+            changed = partial(deploy, store, request_seconds="101")
+            await step("roll_s", "a rolling update replaces both", lambda: _whole(*before), changed)
         kept = {(each.version, each.sha256) for each in (await client.versions(TASK)).versions}
-    return {"times": times, **_verdict(log, killed, rolled, kept)}
+    return {"times": times, **verdict(log, killed, rolled, kept)}
+
+
+def _whole(*gone: int) -> bool:
+    """Whether two replicas run, and none of these processes."""
+    found = processes()
+    return replicas() == {"RUNNING": 2} and len(found) == 2 and not found & set(gone)
 
 
 def _kill(victim: int) -> float:
@@ -254,7 +267,15 @@ def _kill(victim: int) -> float:
     return time.monotonic()
 
 
-def _verdict(log: Log, killed: float, rolled: float, kept: set[tuple[int, str]]) -> dict[str, Any]:
+def verdict(log: Log, killed: float, rolled: float, kept: set[tuple[int, str]]) -> dict[str, Any]:
+    """What the clients saw; `harm` counts what must not happen.
+
+    Args:
+        log: of the clients.
+        killed: when a replica was killed, and
+        rolled: when the update began, both in monotonic seconds.
+        kept: versions and SHA-256 that the store has at the end.
+    """
     bad = [each for each in log.attempts if each.bad]
     in_flight = [each for each in bad if each.sent <= killed <= each.ended]
     lost = [each for each in log.acknowledged if each not in kept]
