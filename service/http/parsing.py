@@ -1,6 +1,7 @@
 """h11's parser and uvicorn's flow control, each with one more limit. They know nothing of the application."""
 
 import asyncio
+from collections.abc import Sequence
 
 import h11
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -10,10 +11,14 @@ _PIECE_BYTES = 64  # of an average piece beyond them: one costs about as much as
 
 
 class Pieces(h11.Connection):
-    """Refuses bodies that come in many tiny pieces: each piece costs the same, however small it is."""
+    """Refuses bodies that come in many tiny pieces: each piece costs the same, however small it is.
+
+    An answer's head is joined with what follows it: one packet, and one call into the kernel.
+    """
 
     _pieces = 0
     _bytes = 0
+    _head: Sequence[bytes] = ()  # of the answer that begins: it goes with the first part of its body
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """The next event.
@@ -30,6 +35,16 @@ class Pieces(h11.Connection):
         elif type(event) is h11.Request:
             self._pieces = self._bytes = 0
         return event
+
+    def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
+        """The bytes to write for an event, which `send` joins; those of an answer's head come with the next event."""
+        data = super().send_with_data_passthrough(event)
+        if type(event) is h11.Response:
+            self._head = data or ()
+            return []
+        if data is not None and self._head:
+            data, self._head = [*self._head, *data], ()
+        return data
 
 
 class Flow(FlowControl):

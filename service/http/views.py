@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters_store import Manifest, TaskState, VersionInfo
 from backbone import Backbone
-from service.answers import given, is_sigmoid, probabilities_of
+from service.answers import is_sigmoid, rank
 from service.engine import RowResult
 from service.engine.accounting import Cost
 from service.engine.core import is_known
@@ -213,15 +213,13 @@ class _Named(NamedTuple):
 
 def _named(logits: np.ndarray, manifest: Manifest, wish: Wish) -> _Named:
     """The most probable labels first, and those that reach their threshold."""
-    probabilities, labels = probabilities_of(logits, manifest), manifest.labels
-    reached = given(probabilities, manifest, wish.threshold)
-    order = np.argsort(-logits, kind="stable")  # by logit, because many probabilities round to zero
+    (probabilities, order, given), labels = rank(logits, manifest, wish.threshold), manifest.labels
     best = order[: wish.top_k or DEFAULT_TOP_K]
-    if reached is not None and wish.top_k is None and is_sigmoid(manifest):
-        best = order[reached[order]]
+    if given is not None and wish.top_k is None and is_sigmoid(manifest):
+        best = given
     return _Named(
-        [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best.tolist()],
-        None if reached is None else [labels[i] for i in order[reached[order]].tolist()],
+        [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best],
+        None if given is None else [labels[i] for i in given],
     )
 
 

@@ -74,7 +74,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Log:
-    """What the clients saw.
+    """The notes of all clients.
 
     Attributes:
         attempts: every request, repeated ones included.
@@ -268,7 +268,7 @@ def _kill(victim: int) -> float:
 
 
 def verdict(log: Log, killed: float, rolled: float, kept: set[tuple[int, str]]) -> dict[str, Any]:
-    """What the clients saw; `harm` counts what must not happen.
+    """Figures from the notes of the clients; `harm` counts everything that must not happen.
 
     Args:
         log: of the clients.
