@@ -3,6 +3,9 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +15,25 @@ from starlette.types import Message, Receive, Scope, Send
 from deploy.ray_app import RATIO, LostAnswers, Plan, QueuePolicy, Replica, application, middlewares
 from service.errors import SettingsError
 from service.schemas import Problem
+
+ROOT = Path(__file__).parents[2]
+HEALTH = """
+import asyncio, sys
+from deploy.ray_app import RATIO, Replica
+
+async def check():
+    replica = Replica({"host": "127.0.0.1", "store": sys.argv[1], "kernels": "off"})
+    async with replica._service.running():
+        await replica.check_health()
+        assert await replica.record_autoscaling_stats() == {RATIO: 0.0}
+        replica._service.readiness.fail(RuntimeError("lost"))
+        try:
+            await replica.check_health()
+        except RuntimeError as error:
+            print(error)
+
+asyncio.run(check())
+"""
 
 
 def answered(path: str, *headers: tuple[bytes, bytes], silent: bool = False) -> list[Message]:
@@ -99,3 +121,9 @@ def test_a_replica_refuses_settings_that_mean_nothing_there(
         monkeypatch.delenv(name)
     with pytest.raises(SettingsError, match=reason):
         Replica(settings)
+
+
+def test_a_replica_is_well_until_its_engine_is_lost(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HEALTH, str(tmp_path / "store.db")]  # it changes logs and memory of its process
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "the engine is not running: lost\n", done.stderr
