@@ -70,6 +70,7 @@ class _Protocol(H11Protocol):
     """One connection."""
 
     guard: Guard
+    conn: Pieces
     flow: Flow
     address = ""
     _proven = False  # a valid key came before the request that is being answered
