@@ -204,6 +204,23 @@ class TaskProvenance(Answer):
     metrics: dict[str, float]
 
 
+class KnownRule(Answer):
+    """Which images count as known: the nearest share of the task's own held-back images."""
+
+    method: str = Field(examples=["mahalanobis"], description="how an image's features are compared with known ones")
+    true_positive_rate: float = Field(description="share of the task's own held-back images that are known")
+
+
+class AnswersDetail(Answer):
+    """How the answers of a version are read, as its file says."""
+
+    activation: Literal["softmax", "sigmoid"] = Field(description="sigmoid: an image has any number of the labels")
+    temperature: float = Field(description="logits are divided by it")
+    thresholds: list[float] = Field(description="probability from which on each label is given")
+    known: KnownRule | None = Field(description="null: the file does not say which images it knows")
+    validation_images: int | None = Field(description="that all of it was measured on; null: nothing was measured")
+
+
 class Description(Answer):
     """The manifest of a version, and its cost on this server."""
 
@@ -217,6 +234,9 @@ class Description(Answer):
         description="less than the same task would have cost before pruning; null: made for another backbone"
     )
     provenance: TaskProvenance
+    answers: AnswersDetail | None = Field(
+        description="how its answers are read; null: the file says nothing, so softmax at temperature 1"
+    )
 
 
 class GoldenReport(Answer):

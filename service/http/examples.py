@@ -53,6 +53,13 @@ _DESCRIPTION: Document = {
     "gflops": 0.1822,
     "gflops_saved": 0.0066,
     "provenance": _PROVENANCE,
+    "answers": {
+        "activation": "softmax",
+        "temperature": 0.53,
+        "thresholds": [0.41, 0.5, 0.38],
+        "known": {"method": "mahalanobis", "true_positive_rate": 0.95},
+        "validation_images": 143,
+    },
 }
 _CHECKS = [
     {"name": "generation", "outcome": "passed", "detail": ""},

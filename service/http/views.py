@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters_store import Manifest, TaskState, VersionInfo
+from adapters_store import Answers, Manifest, TaskState, VersionInfo
+from adapters_store.answers import KNOWN_METHOD, SIGMOID
 from backbone import Backbone
 from service.answers import given, is_sigmoid, probabilities_of
 from service.engine import RowResult
@@ -20,11 +21,13 @@ from service.schemas import (
     AliasAnswer,
     AliasDetail,
     AliasList,
+    AnswersDetail,
     CheckReport,
     Description,
     FanoutAnswer,
     GoldenReport,
     ImageResult,
+    KnownRule,
     ListOptions,
     Output,
     PredictAnswer,
@@ -147,6 +150,19 @@ def _description(manifest: Manifest, cost: Cost | None) -> Description:
         gflops=(cost.spent if cost else manifest.provenance.flops) / _GIGA,
         gflops_saved=cost.saved / _GIGA if cost else None,
         provenance=TaskProvenance.model_validate(manifest.provenance, from_attributes=True),
+        answers=_answers(manifest.answers),
+    )
+
+
+def _answers(found: Answers | None) -> AnswersDetail | None:
+    if found is None:
+        return None
+    return AnswersDetail(
+        activation="sigmoid" if found.activation == SIGMOID else "softmax",
+        temperature=found.temperature,
+        thresholds=list(found.thresholds),
+        known=found.known and KnownRule(method=KNOWN_METHOD, true_positive_rate=found.known.true_positive_rate),
+        validation_images=found.validation and found.validation.images,
     )
 
 
