@@ -172,7 +172,7 @@ def control_of(config: str) -> Control:
     for tag in root.iter("Choices"):
         target = tag.get("toName", "")
         if images.get(target, "").startswith("$"):
-            values = frozenset(choice.get("alias") or choice.get("value", "") for choice in tag.iter("Choice"))
+            values = frozenset(choice.get("alias") or choice.get("value") or "" for choice in tag.iter("Choice"))
             return Control(tag.get("name", ""), target, images[target][1:], values)
     raise LabelStudioError('the labelling configuration has no <Choices> over an <Image value="$…">')
 

@@ -204,23 +204,6 @@ class TaskProvenance(Answer):
     metrics: dict[str, float]
 
 
-class KnownRule(Answer):
-    """Which images count as known: the nearest share of the task's own held-back images."""
-
-    method: str = Field(examples=["mahalanobis"], description="how an image's features are compared with known ones")
-    true_positive_rate: float = Field(description="share of the task's own held-back images that are known")
-
-
-class AnswersDetail(Answer):
-    """How the answers of a version are read, as its file says."""
-
-    activation: Literal["softmax", "sigmoid"] = Field(description="sigmoid: an image has any number of the labels")
-    temperature: float = Field(description="logits are divided by it")
-    thresholds: list[float] = Field(description="probability from which on each label is given")
-    known: KnownRule | None = Field(description="null: the file does not say which images it knows")
-    validation_images: int | None = Field(description="that all of it was measured on; null: nothing was measured")
-
-
 class Description(Answer):
     """The manifest of a version, and its cost on this server."""
 
@@ -234,9 +217,6 @@ class Description(Answer):
         description="less than the same task would have cost before pruning; null: made for another backbone"
     )
     provenance: TaskProvenance
-    answers: AnswersDetail | None = Field(
-        description="how its answers are read; null: the file says nothing, so softmax at temperature 1"
-    )
 
 
 class GoldenReport(Answer):
@@ -318,16 +298,6 @@ class VersionList(Answer):
     next: Next = None
 
 
-class VersionDetail(VersionSummary, Description):
-    """All there is to know about one version."""
-
-    task: TaskId
-    generation: Generation
-    backbone: str
-    backbone_fingerprint: str
-    servable: bool = Field(description="made for this server's backbone and preprocessing")
-
-
 class AliasDetail(Answer):
     """The target of an alias."""
 
@@ -348,26 +318,6 @@ class AliasList(Answer):
     task: TaskId
     generation: Generation
     aliases: list[AliasDetail]
-
-
-class TaskDetail(Description):
-    """All there is to know about a task; it is described as the version does that answers for it.
-
-    Without a live version that is the newest one.
-    """
-
-    task: TaskId
-    generation: Generation
-    ready: bool = Field(description="this server answers for it")
-    reason: str | None = Field(default=None, description="why it does not; null: it does")
-    served_generation: int | None = Field(
-        description="the generation that this server answers with; behind `generation` until it has looked again"
-    )
-    version: int
-    sha256: Sha256
-    bytes: int = Field(description="of the task adapter file")
-    aliases: list[AliasDetail]
-    versions: list[VersionSummary]
 
 
 class TaskChange(BaseModel):

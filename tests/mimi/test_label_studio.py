@@ -186,7 +186,8 @@ def test_several_choices_are_several_labels(live: Live) -> None:
 def test_a_password_opens_all_but_the_health(live: Live) -> None:
     with backend(live, "cats", password=PASSWORD) as client:
         assert client.get("/health").status_code == 200
-        for sent in (None, ("anyone", "wrong"), (PASSWORD, "")):
+        assert client.post("/setup", json={"schema": CONFIG}).status_code == 401
+        for sent in (("anyone", "wrong"), (PASSWORD, "")):
             assert client.post("/setup", json={"schema": CONFIG}, auth=sent).status_code == 401
         assert client.post("/setup", json={"schema": CONFIG}, auth=("anyone", PASSWORD)).status_code == 200
         broken = client.post("/setup", json={"schema": CONFIG}, headers={"Authorization": "Basic ?"})

@@ -42,7 +42,7 @@ def test_one_image_is_answered_and_several_in_their_order(client: Client) -> Non
 
 def test_a_threshold_takes_the_place_of_those_in_the_file(client: Client) -> None:
     (everything,) = client.predict("digits", PNG, threshold=0.0).results
-    assert everything.labels == [(everything.predictions or ())[0].label]
+    assert everything.labels == [label.label for label in everything.predictions or ()][:1]
     assert client.predict("digits", PNG, threshold=1.0).results[0].labels == []
     many = client.predict_many(["digits", "cifar10"], [PNG, JPEG], threshold=1.0)
     assert [result.labels for answer in many.answers for result in answer.results] == [[]] * 4

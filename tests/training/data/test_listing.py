@@ -41,7 +41,7 @@ def test_numbers_in_json_are_classes_in_their_own_order(tmp_path: Path) -> None:
 def test_lists_in_json_are_any_number_of_labels(tmp_path: Path) -> None:
     images(tmp_path, "0.png", "1.png", "2.png", "3.png")
     labels: list[object] = [["red", "round"], [], "round"]
-    rows = [{"file_name": f"{row}.png", "label": label} for row, label in enumerate(labels)]
+    rows: list[dict[str, Any]] = [{"file_name": f"{row}.png", "label": label} for row, label in enumerate(labels)]
     data = load_data(lines(tmp_path / "set.jsonl", *rows))
     assert data.labels == ("red", "round")
     assert data.train.targets.tolist() == [[1, 1], [0, 0], [0, 1]]
