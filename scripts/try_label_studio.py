@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from label_studio_sdk.label_interface import LabelInterface
+from label_studio_sdk.label_interface import LabelInterface  # type: ignore[import-not-found] # in its own environment
 
 CONFIG = f"""<View>
   <Image name="image" value="$image"/>

@@ -49,7 +49,8 @@ def test_lists_in_json_are_any_number_of_labels(tmp_path: Path) -> None:
 
 def test_columns_of_true_and_false_are_labels(tmp_path: Path) -> None:
     images(tmp_path, "0.png", "1.png", "2.png")
-    rows = [{"file_name": "0.png", "red": True, "round": 0}, {"file_name": "1.png", "round": 1}, {"file_name": "2.png"}]
+    rows: list[dict[str, Any]] = [{"red": True, "round": 0}, {"round": 1}, {}]
+    rows = [{"file_name": f"{index}.png", **row} for index, row in enumerate(rows)]
     data = load_data(lines(tmp_path / "set.jsonl", *rows), label_column="red,round")
     assert data.train.targets.tolist() == [[1, 0], [0, 1], [0, 0]]
 
