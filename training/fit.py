@@ -78,9 +78,9 @@ class Fitting:
         world: the processes that train together.
         on_gradients: called after every step, while the gradients that it used are at hand, with whether it was the
             last of its epoch.
-        loss: of a batch; an epoch sets it from its images.
         schedule: of the learning rate, where it is not that of `fit`: its options, and the epochs that lie before this
             cycle.
+        loss: of a batch; an epoch sets it from its images.
     """
 
     model: TaskModel
@@ -90,8 +90,8 @@ class Fitting:
     cache: PrefixCache | None = None
     world: World = ALONE
     on_gradients: Callable[[bool], None] | None = None
-    loss: Loss | None = None
     schedule: tuple[FitOptions, int] | None = None
+    loss: Loss | None = None
 
     @property
     def device(self) -> torch.device:
