@@ -6,6 +6,7 @@ Keys are secrets, so an error names the setting and the fault but never the valu
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -319,6 +320,7 @@ class Settings(BaseSettings):
         return self
 
 
+@lru_cache(maxsize=256)  # of the Host header of every request
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`; a name other than localhost is taken to be reachable."""
     try:

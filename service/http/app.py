@@ -57,6 +57,7 @@ def create_app(service: Service) -> ASGIApp:
         responses=openapi.documented(400, 401, 403, 413, 421, 422, 429, 431, 503),
     )
     api.state.service, api.state.declared = service, {}
+    predictions.add_predict(api.router, dependencies=[Depends(only_declared)])
     for routes in (predictions, tasks, classes, feedback, versions, aliases, v2, operations):
         api.include_router(routes.router, dependencies=[Depends(only_declared)])
     if service.settings.console == "on":

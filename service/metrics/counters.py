@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from time import perf_counter
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import generate_latest
@@ -83,6 +84,15 @@ class RequestRecord:
     counted: bool = False
 
 
+class _TaskSeries(NamedTuple):
+    """The series of one task that every prediction counts in: to find one by its labels costs as much as to count."""
+
+    duration: Histogram
+    spent: Counter
+    saved: Counter
+    shared: Counter
+
+
 class Metrics:
     """Counters and histograms. Belongs to the event loop, except for the methods that say 'from any thread'."""
 
@@ -97,6 +107,7 @@ class Metrics:
         self._versions = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
         self._canaries = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_canary)
 
+        self._series: dict[str, _TaskSeries] = {}
         self.statistics = Statistics()
         self._measure_requests()
         self._measure_batches()
@@ -251,17 +262,24 @@ class Metrics:
         task, version = self._labels(asked.named if asked else None)
         results = asked.results if asked else ()
         self._requests.labels(task, version, code).inc()
-        self._duration.labels(task).observe(seconds, exemplar())
+        series = self._series.get(task) or self._begin(task)
+        series.duration.observe(seconds, exemplar())
         if asked and task == asked.named.task:
             self._count_canary(asked.named, seconds)
-        self._spent.labels(task).inc(sum(result.flops_spent for result in results) / _GIGA)
-        self._saved.labels(task).inc(max(0.0, sum(result.flops_saved for result in results) / _GIGA))
-        self._shared.labels(task).inc(sum(result.flops_shared for result in results) / _GIGA)
+        series.spent.inc(sum(result.flops_spent for result in results) / _GIGA)
+        series.saved.inc(max(0.0, sum(result.flops_saved for result in results) / _GIGA))
+        series.shared.inc(sum(result.flops_shared for result in results) / _GIGA)
         unknown = [result.unknown for result in results if result.unknown is not None]
         for score in unknown:
             self._answers.labels(task, str(is_known(score)).lower()).inc()
         for result in results:
             self._share.observe(result.flops_shared / (result.flops_spent + result.flops_shared))
+
+    def _begin(self, task: str) -> "_TaskSeries":
+        series = self._series[task] = _TaskSeries(
+            self._duration.labels(task), self._spent.labels(task), self._saved.labels(task), self._shared.labels(task)
+        )
+        return series
 
     def _count_canary(self, named: TaskVersion, seconds: float) -> None:
         """Compare versions that share the traffic of a task; only these, so that the series stay few."""
@@ -278,6 +296,7 @@ class Metrics:
         return named.task, self._versions.label(named.task, str(named.info.version))
 
     def _remove(self, task: str) -> None:
+        self._series.pop(task, None)
         self._versions.forget(task)
         self._canaries.forget(task)
         named = (

@@ -1,16 +1,17 @@
 """Predictions: one task by its live version, by an alias or by a version; or many tasks at once."""
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from time import perf_counter
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response, params
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http import examples, openapi
 from service.http.multipart import FormLimits
@@ -32,33 +33,36 @@ _TASK = re.compile(TASK_PATTERN)
 _LONGEST_QUERY = 64  # bytes
 
 Endpoint = Callable[[str, PredictOptions, Service, Request], Awaitable[Response]]
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class DirectRoute(APIRoute):
     """Answers the most frequent request with a third of the event loop's work of FastAPI's own route.
 
-    FastAPI evaluates a route's parameters anew for every request: much of a prediction's time on the event loop. This
-    class evaluates them itself for a valid task and simple query options. FastAPI handles all other requests and
-    documents the route.
+    FastAPI evaluates a route's parameters anew for every request, and opens contexts for what they may have to close:
+    much of a prediction's time on the event loop. This class evaluates them itself for a valid task and simple query
+    options. FastAPI handles all other requests and documents the route.
     """
 
-    def get_route_handler(self) -> Handler:
-        """The function that FastAPI calls for each request."""
-        fastapi_way, endpoint = super().get_route_handler(), self.endpoint
-
-        async def handle(request: Request) -> Response:
-            task, options = request.path_params["task"], simple_options(request.scope["query_string"])
-            if options is None or not _TASK.fullmatch(task):
-                return await fastapi_way(request)
-            return await _answer(endpoint, task, options, request)
-
-        return handle
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - FastAPI's own
+        """As FastAPI's."""
+        super().__init__(*arguments, **named)
+        self.app = _direct(self.endpoint, otherwise=self.app)
 
 
-async def _answer(endpoint: Endpoint, task: str, options: PredictOptions, request: Request) -> Response:
-    with may_predict.admitted(request):
-        return await endpoint(task, options, service_of(request), request)
+def _direct(endpoint: Endpoint, *, otherwise: ASGIApp) -> ASGIApp:
+    """An application that asks the endpoint itself where it can. Errors are answered by the layer around all routes."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        task, options = scope["path_params"]["task"], simple_options(scope["query_string"])
+        if options is None or not _TASK.fullmatch(task):
+            await otherwise(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        with may_predict.admitted(request):
+            response = await endpoint(task, options, service_of(request), request)
+        await response(scope, receive, send)
+
+    return app
 
 
 def simple_options(query: bytes) -> PredictOptions | None:
@@ -76,7 +80,6 @@ def _options(query: bytes) -> PredictOptions | None:
 
 
 router = APIRouter(dependencies=[Depends(may_predict)], tags=["predict"])
-_direct = APIRouter(route_class=DirectRoute)
 
 _Options = Annotated[PredictOptions, Query()]
 _DOCUMENTED: dict[str, Any] = {
@@ -86,7 +89,6 @@ _DOCUMENTED: dict[str, Any] = {
 }
 
 
-@_direct.post("/v1/tasks/{task}/predict", **_DOCUMENTED)
 async def predict(
     task: Task, options: _Options, service: Running, request: Request, _sticky: StickyHeaders = None
 ) -> Response:
@@ -99,7 +101,17 @@ async def predict(
     return await _one(service, request, Target(task), options)
 
 
-router.include_router(_direct)
+def add_predict(router: APIRouter, *, dependencies: Sequence[params.Depends]) -> None:
+    """Add the most frequent route as the first one of the application's own router: nothing is matched before it."""
+    router.add_api_route(
+        "/v1/tasks/{task}/predict",
+        predict,
+        methods=["POST"],
+        dependencies=[Depends(may_predict), *dependencies],
+        tags=["predict"],
+        route_class_override=DirectRoute,
+        **_DOCUMENTED,
+    )
 
 
 @router.post("/v1/tasks/{task}/aliases/{alias}/predict", **_DOCUMENTED)
@@ -148,7 +160,8 @@ async def predict_by_many(
 
 async def _one(service: Service, request: Request, target: Target, options: PredictOptions) -> Response:
     record, sticky = begin(request, service, Kind.PREDICTION), stickiness(request)
-    target = replace(target, key=sticky.key)
+    if sticky.key is not None:
+        target = replace(target, key=sticky.key)
     record.asked = [AskedTask(await service.targets.named(target))]  # before the images travel
     payload = await _read(service, request, ONE_TASK)
     if sticky.by_image:
