@@ -24,6 +24,7 @@ BENCHMARKS = {
     "studies.compiling": "latency of requests while kernels are compiled beside them",
     "studies.pruned": "forward pass of a pruned adapter against its cycle 0 and against spread neurons",
     "studies.heads": "heads in closed form, and how good a class is that was added without the old images",
+    "studies.bits": "accuracy and bytes of every bundled task in 1 to 8 bits a weight",
     "studies.scoring": "time of the unknown score, as a share of a forward pass",
     "studies.residency": "start with many tasks, loading times, memory, and what an eviction policy keeps",
 }

@@ -49,6 +49,7 @@ COMMANDS = {
     "verify": Entry("files", "make every check of a server on task adapter files", _FILES),
     "add-class": Entry("heads", "add a class to a task adapter file from its images alone, in seconds", _FILES),
     "statistics": Entry("heads", "put into a task adapter file what adding a class to it needs", _FILES),
+    "compress": Entry("heads", "store a task adapter file in 1 to 8 bits a weight", _FILES),
     "export": Entry("export", "write a task, or the backbone whose adapters are inputs, as an ONNX model", _FILES),
     "serve": Entry("serve", "serve every task of a store over one resident backbone", _ASK),
     "predict": Entry("predict", "ask a task about images, here or on a server", _ASK),

@@ -78,6 +78,8 @@ class Fitting:
         world: the processes that train together.
         on_gradients: called after every step, while the gradients that it used are at hand, with whether it was the
             last of its epoch.
+        schedule: of the learning rate, where it is not that of `fit`: its options, and the epochs that lie before this
+            cycle.
     """
 
     model: TaskModel
@@ -87,6 +89,7 @@ class Fitting:
     cache: PrefixCache | None = None
     world: World = ALONE
     on_gradients: Callable[[bool], None] | None = None
+    schedule: tuple[FitOptions, int] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -117,9 +120,10 @@ def train_epoch(fitting: Fitting, train: PixelSet, *, cycle: int, epoch: int, on
     steps = steps_per_epoch(len(train), fit)
     tally, progress = _Tally(fitting), Progress(0, len(train), 0.0, 0.0, 0.0)
     order = torch.randperm(len(train), generator=generator)
+    schedule, before = fitting.schedule or (fit, 0)
     forward = _forward(fitting, train, cycle * fit.epochs + epoch, generator)
     for step, rows in enumerate(order[: steps * fit.batch_size].split(fit.batch_size)):
-        rate = learning_rate(epoch * steps + step, steps, fit)
+        rate = learning_rate((before + epoch) * steps + step, steps, schedule)
         part, weight = fitting.world.share(len(rows))
         targets = train.targets[rows[part]]
         _step(fitting, partial(forward, rows, part), targets, rate=rate, weight=weight, tally=tally)
