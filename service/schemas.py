@@ -298,16 +298,6 @@ class VersionList(Answer):
     next: Next = None
 
 
-class VersionDetail(VersionSummary, Description):
-    """All there is to know about one version."""
-
-    task: TaskId
-    generation: Generation
-    backbone: str
-    backbone_fingerprint: str
-    servable: bool = Field(description="made for this server's backbone and preprocessing")
-
-
 class AliasDetail(Answer):
     """The target of an alias."""
 

@@ -350,6 +350,9 @@ class CompareRequest:
         dry_run: list finished and open cells, and train nothing.
         plan: print what would train, its cost, and what data is missing.
         device: cpu, cuda or cuda:NUMBER; none: cuda if there is one.
+        ray: train on a Ray cluster, each cell in a worker: its address, auto for the one that runs here, or local to
+            start one on this machine; none: in this process.
+        cell_cpus: cores of each such worker.
     """
 
     data: Path = Path()
@@ -357,6 +360,16 @@ class CompareRequest:
     dry_run: bool = False
     plan: bool = False
     device: str | None = None
+    ray: str | None = None
+    cell_cpus: Annotated[int, at_least(1)] = 1
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            BadConfig: naming the option and its value.
+        """
+        validate(self)
 
 
 def slug(name: str) -> str:

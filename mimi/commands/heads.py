@@ -53,12 +53,14 @@ def statistics(
     data: Annotated[str, typer.Argument(metavar="DATA", help="the labelled images that the task was trained on")],
     out: Out,
     network: Annotated[Network, "Backbone"],
+    json: Json = False,
 ) -> int:
     """Put the statistics of its features into a task adapter file, so that classes can be added to it later.
 
     Head, adapters and answers stay as they are. The labels of the data must be those of the file.
     """
     from mimi.files import read_file, write_file
+    from mimi.terminal import print_json, say
     from training.data import load_data
     from training.head import with_statistics
     from training.options import MiMiOptions
@@ -68,11 +70,15 @@ def statistics(
     backbone = _backbone(found, network)
     options = MiMiOptions()
     prepared = prepare(
-        load_data(data), backbone.preprocessing, validation=options.validation, seed=options.seed, say=print
+        load_data(data), backbone.preprocessing, validation=options.validation, seed=options.seed, say=say
     )
     made = with_statistics(found, prepared, backbone)
     write_file(out, made)
-    print(f"{out}: statistics of {len(prepared.train):,} images, {len(made) - len(found):,} bytes more")
+    images, more = len(prepared.train), len(made) - len(found)
+    if json:
+        print_json({"file": str(out), "images": images, "bytes": len(made), "bytes_added": more})
+    else:
+        print(f"{out}: statistics of {images:,} images, {more:,} bytes more")
     return 0
 
 

@@ -68,6 +68,7 @@ def create_app(service: Service) -> ASGIApp:
     return RecordMiddleware(
         TargetMiddleware(limited),
         metrics=service.metrics,
+        tracer=service.tracer,
         stopping=lambda: service.readiness.stopping,
         generation=lambda: service.registry.generation,
     )

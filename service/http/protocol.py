@@ -70,6 +70,7 @@ class _Protocol(H11Protocol):
     """One connection."""
 
     guard: Guard
+    conn: Pieces
     flow: Flow
     address = ""
     _proven = False  # a valid key came before the request that is being answered
@@ -354,7 +355,7 @@ class _Protocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.write(self._render(response_to(error, path), headers))
+            self.transport.write(self._render(response_to(error, path or self.conn.path), headers))
         self._close_softly()
 
     def _render(self, response: Response, headers: Sequence[tuple[bytes, bytes]]) -> bytes:

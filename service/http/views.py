@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters_store import Manifest, TaskState, VersionInfo
+from adapters_store import Answers, Manifest, TaskState, VersionInfo
 from backbone import Backbone
 from service.answers import is_sigmoid, rank
+from service.descriptions import AnswerRules, ValidationFigures, VersionDetail
 from service.engine import RowResult
 from service.engine.accounting import Cost
 from service.engine.core import is_known
@@ -36,7 +37,6 @@ from service.schemas import (
     TaskSummary,
     UploadAnswer,
     UploadOptions,
-    VersionDetail,
     VersionList,
     VersionSummary,
 )
@@ -99,8 +99,23 @@ def version_detail(task: str, state: TaskState, described: Described) -> Version
         backbone=manifest.backbone.name,
         backbone_fingerprint=manifest.backbone.fingerprint,
         servable=described.cost is not None,
+        extensible=manifest.statistics is not None,
+        answers=_rules(manifest.answers),
         **_version(described.info, state).model_dump(),
         **_description(manifest, described.cost).model_dump(),
+    )
+
+
+def _rules(answers: Answers | None) -> AnswerRules | None:
+    if answers is None:
+        return None
+    figures = answers.validation
+    return AnswerRules(
+        activation=answers.activation,
+        temperature=answers.temperature,
+        thresholds=list(answers.thresholds),
+        known_share=None if answers.known is None else answers.known.true_positive_rate,
+        validation=None if figures is None else ValidationFigures.model_validate(figures, from_attributes=True),
     )
 
 

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
+from service.descriptions import VersionDetail
 from service.http.examples import ALIAS_BODY, EXAMPLES
 from service.http.routes.feedback import CorrectionAnswer, CorrectionList
 from service.schemas import (
@@ -13,7 +14,6 @@ from service.schemas import (
     TaskDetail,
     TaskList,
     UploadAnswer,
-    VersionDetail,
     VersionList,
 )
 
