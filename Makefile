@@ -23,7 +23,7 @@ export PYTHONUNBUFFERED := 1
 
 option = $(if $($(1)),--$(2) "$($(1))")
 
-.PHONY: help demo serve test check docs bench gpu torture format draw install
+.PHONY: help demo serve test check docs bench gpu torture ray format draw install
 help: ## this list
 	@echo "make TARGET [NAME=value …]"
 	@echo
@@ -72,6 +72,10 @@ torture: $(STAMP) ## attacks on a real server beside good traffic; writes docs/r
 	@mkdir -p docs/results
 	@$(BIN)/python -m tests.stress torture --seconds $(or $(SECONDS),600) --json docs/results/reliability.json \
 		--report docs/reliability.md $(ARGS)
+
+ray: $(STAMP) ## Ray Serve on this machine, under load: a second replica, one killed, a rolling update [JSON=ray.json]
+	@echo "==> ray: a cluster of this machine, clients that ask and upload, and replicas that come and go"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress cluster --json "$(or $(JSON),ray.json)"
 
 format: $(STAMP) ## rewrite the source in the project's format
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .

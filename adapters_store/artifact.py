@@ -7,7 +7,7 @@ reader would refuse. Nothing here runs a network: a process with the backbone ch
 import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from adapters_store import errors
 from adapters_store.answers import SOFTMAX, KnownArrays, check_known
 from adapters_store.container import read_container, write_container
 from adapters_store.limits import DEFAULT_LIMITS, ArtifactLimits
+from adapters_store.low_bit import Codes, LowBit, decoded, encoded, halved, in_order, rounded
 from adapters_store.manifest import Manifest, read_manifest, write_manifest
 from adapters_store.statistics import StatisticsArrays, check_arrays
 from adapters_store.strict_json import shown
@@ -25,6 +26,7 @@ MANIFEST_KEY = "manifest"
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 GOLDEN_IMAGE, GOLDEN_LOGITS, GOLDEN_SCORE = "golden.image", "golden.logits", "golden.unknown_score"
 KNOWN = tuple(f"known.{name}" for name in KnownArrays._fields)
+CODES, SCALES = "low_bit.codes", "low_bit.scales"
 STATISTICS = tuple(f"statistics.{name}" for name in StatisticsArrays._fields)
 CHANNELS = 3
 
@@ -68,7 +70,8 @@ def digest(data: bytes) -> str:
 def pack(adapter: TaskAdapter, *, limits: ArtifactLimits = DEFAULT_LIMITS) -> bytes:
     """Write a task adapter file; the same adapter always gives the same bytes.
 
-    Weights are stored in the dtype they come in: all float32 or all float16.
+    Weights are stored in the dtype they come in: all float32 or all float16. If the manifest asks for low bits,
+    adapters and head are rounded to them, and the other weights to float16; see `as_stored`.
 
     Raises:
         ArtifactError: The file would not be accepted by `unpack`.
@@ -87,6 +90,8 @@ def pack(adapter: TaskAdapter, *, limits: ArtifactLimits = DEFAULT_LIMITS) -> by
         tensors |= dict(zip(STATISTICS, adapter.statistics, strict=True))
     if adapter.golden_score is not None:
         tensors[GOLDEN_SCORE] = adapter.golden_score
+    if adapter.manifest.low_bit is not None:
+        tensors = _in_low_bits(adapter.manifest.low_bit, adapter, tensors)
     data = write_container({MANIFEST_KEY: write_manifest(adapter.manifest)}, tensors)
     unpack(data, limits=limits)
     return data
@@ -98,7 +103,7 @@ def unrecorded(name: str) -> AbstractContextManager[object]:
 
 
 def unpack(data: bytes, *, limits: ArtifactLimits = DEFAULT_LIMITS, step: Step = unrecorded) -> TaskAdapter:
-    """Read and check a task adapter file. Arrays are read-only views of `data`.
+    """Read and check a task adapter file. Arrays are read-only, and views of `data` except for decoded low bits.
 
     Args:
         data: the file.
@@ -114,6 +119,8 @@ def unpack(data: bytes, *, limits: ArtifactLimits = DEFAULT_LIMITS, step: Step =
         manifest = read_manifest(_manifest_text(container.metadata), limits)
     tensors = container.tensors
     with step("tensors"):
+        if manifest.low_bit is not None:
+            tensors = _from_low_bits(manifest.low_bit, manifest, tensors)
         _check_tensors(manifest, tensors, limits)
     return TaskAdapter(
         manifest=manifest,
@@ -126,6 +133,58 @@ def unpack(data: bytes, *, limits: ArtifactLimits = DEFAULT_LIMITS, step: Step =
         golden_score=tensors.get(GOLDEN_SCORE),
         statistics=StatisticsArrays(*(tensors[name] for name in STATISTICS)) if manifest.statistics else None,
     )
+
+
+def as_stored(adapter: TaskAdapter) -> TaskAdapter:
+    """The adapter with the weights that its file gives back. Golden outputs must be those of these weights.
+
+    Raises:
+        NonFiniteValue: a weight is not finite, or beyond float16.
+    """
+    low_bit = adapter.manifest.low_bit
+    if low_bit is None:
+        return adapter
+    sites = {
+        site: SiteArrays(rounded(down, low_bit.bits), rounded(up.T, low_bit.bits).T)
+        for site, (down, up) in adapter.sites.items()
+    }
+    return replace(
+        adapter,
+        sites=sites,
+        head_weight=rounded(adapter.head_weight, low_bit.bits),
+        head_bias=halved(adapter.head_bias),
+        known=KnownArrays(*map(halved, adapter.known)) if adapter.known else None,
+    )
+
+
+def _in_low_bits(low_bit: LowBit, adapter: TaskAdapter, tensors: Tensors) -> dict[str, NDArray[Any]]:
+    """The tensors of a file of low bits, from those of a plain file."""
+    live = {site: (pair.down, pair.up) for site, pair in adapter.sites.items()}
+    stored = encoded(low_bit, in_order(live, adapter.head_weight))
+    kept = {name: array for name, array in tensors.items() if not name.startswith("sites.") and name != HEAD_WEIGHT}
+    kept |= {name: array.astype(np.float16) for name, array in kept.items() if name in (HEAD_BIAS, *KNOWN)}
+    return {**kept, CODES: stored.codes, SCALES: stored.scales}
+
+
+def _from_low_bits(low_bit: LowBit, manifest: Manifest, tensors: Tensors) -> dict[str, NDArray[Any]]:
+    """The tensors of a plain file in float32, from those of a file of low bits.
+
+    Raises:
+        BadTensors: they are not those that the manifest implies.
+    """
+    halves = (HEAD_BIAS, *(KNOWN if says_what_is_known(manifest) else ()))
+    exact = _exact_names(manifest)
+    _check_names({CODES, SCALES, GOLDEN_IMAGE, *halves, *exact}, tensors)
+    for name, dtype in ((CODES, np.uint8), (SCALES, np.float16), *((name, np.float16) for name in halves)):
+        if tensors[name].dtype != dtype:
+            raise errors.WrongDtype(f"{name} is {tensors[name].dtype}, not {np.dtype(dtype)}")
+    stored = Codes(tensors[CODES], tensors[SCALES])
+    *adapters, head = decoded(low_bit, manifest.widths, len(manifest.labels), stored)
+    plain = {name: tensors[name] for name in (GOLDEN_IMAGE, *exact)}
+    plain |= {name: tensors[name].astype(np.float32) for name in halves}
+    for site, down, up in zip(manifest.live_sites, adapters[::2], adapters[1::2], strict=True):
+        plain |= {_down_name(site): down, _up_name(site): up.T}
+    return {**plain, HEAD_WEIGHT: head}
 
 
 def says_what_is_known(manifest: Manifest) -> bool:

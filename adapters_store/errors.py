@@ -43,6 +43,7 @@ The message of an instance may show a piece of the file, so it is for the operat
     │       ├── MixedDtypes
     │       ├── WrongShape
     │       ├── NonFiniteValue
+    │       ├── NotCanonical
     │       ├── NotOrthonormal
     │       └── NotPositiveDefinite
     ├── NotExtensible
@@ -82,15 +83,10 @@ from typing import ClassVar
 
 
 class AdaptersStoreError(Exception):
-    """Root of the tree.
+    """Root of the tree. A title is data, so that it is there under `python -OO` as well."""
 
-    Attributes:
-        code: the class's name in snake_case.
-        title: what is wrong, in one sentence. It is data, so that it is there under `python -OO` as well.
-    """
-
-    code: ClassVar[str] = "adapters_store_error"
-    title: ClassVar[str] = "The task adapter file or the store is at fault."
+    code: ClassVar[str] = "adapters_store_error"  # the class's name in snake_case
+    title: ClassVar[str] = "The task adapter file or the store is at fault."  # what is wrong, in one sentence
 
     def __init_subclass__(cls) -> None:
         """Give each class its code, and its title as its docstring."""
@@ -255,6 +251,10 @@ class WrongShape(BadTensors):
 
 class NonFiniteValue(BadTensors):
     title = "A tensor holds NaN or infinity."
+
+
+class NotCanonical(BadTensors):
+    title = "Codes of low bits are not as a writer writes them."
 
 
 class NotOrthonormal(BadTensors):

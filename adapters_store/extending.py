@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from adapters_store import errors
 from adapters_store.answers import SIGMOID, Answers, Known, KnownArrays
-from adapters_store.artifact import TaskAdapter
-from adapters_store.statistics import Array, StatisticsArrays, bounded, closed_head, with_class
+from adapters_store.artifact import TaskAdapter, Weights
+from adapters_store.low_bit import halved, rounded
+from adapters_store.statistics import Array, Head, StatisticsArrays, bounded, closed_head, with_class
 
 FEWEST_IMAGES = 2  # of a new class
 _SUFFIX = " + classes in closed form"
@@ -58,8 +59,7 @@ def extended(adapter: TaskAdapter, label: str, features: Floats, golden: Floats)
         raise errors.TooFewImages(f"a class needs {FEWEST_IMAGES} images at least")
     counts, arrays = with_class(statistics.counts, found, features)
     head = bounded(closed_head(counts, arrays, statistics.penalty, statistics.scale))
-    dtype = adapter.head_weight.dtype
-    weight, bias = head.weight.astype(dtype), head.bias.astype(dtype)
+    weight, bias = _head_as_stored(adapter, head)
     answers, known = _answers(adapter, features)
     made = adapter.manifest.provenance
     provenance = replace(
@@ -83,6 +83,14 @@ def extended(adapter: TaskAdapter, label: str, features: Floats, golden: Floats)
     )  # fmt: skip
 
 
+def _head_as_stored(adapter: TaskAdapter, head: Head) -> tuple[Weights, Weights]:
+    """Weight and bias as the file gives them back, in the dtype of the old ones."""
+    if adapter.manifest.low_bit is not None:
+        return rounded(head.weight, adapter.manifest.low_bit.bits), halved(head.bias)
+    dtype = adapter.head_weight.dtype
+    return head.weight.astype(dtype), head.bias.astype(dtype)
+
+
 def _answers(adapter: TaskAdapter, features: Floats) -> tuple[Answers | None, KnownArrays | None]:
     """How answers are read from now on; None where the old file did not say."""
     answers, arrays = adapter.manifest.answers, adapter.known
@@ -95,6 +103,8 @@ def _answers(adapter: TaskAdapter, features: Floats) -> tuple[Answers | None, Kn
     mean, basis, factor, centres = (array.astype(np.float64) for array in arrays)
     centre = (features.mean(0) - mean) @ basis.T @ factor
     wider = arrays._replace(centres=np.concatenate([centres, centre[None]]).astype(arrays.centres.dtype))
+    if adapter.manifest.low_bit is not None:
+        wider = KnownArrays(*map(halved, wider))
     scores = unknown_distances(features, wider, answers.known)
     own = float(np.quantile(scores, answers.known.true_positive_rate, method="higher"))
     return replace(plain, known=replace(answers.known, threshold=max(answers.known.threshold, own))), wider

@@ -8,12 +8,14 @@ from dataclasses import dataclass, fields
 from adapters_store import errors
 from adapters_store.answers import Answers, check_answers
 from adapters_store.limits import ArtifactLimits
+from adapters_store.low_bit import LowBit, check_low_bit
 from adapters_store.statistics import Statistics, check_statistics
 from adapters_store.strict_json import Json, canonical, is_printable, parse_object, read_dataclass, shown
 
-PLAIN_VERSION, ANSWERS_VERSION, STATISTICS_VERSION = 1, 2, 3
-_REQUIRED = {PLAIN_VERSION: None, ANSWERS_VERSION: "answers", STATISTICS_VERSION: "statistics"}  # beyond those of all
-_OPTIONAL = ("answers", "statistics")  # known from the version on that requires them
+PLAIN_VERSION, ANSWERS_VERSION, STATISTICS_VERSION, LOW_BIT_VERSION = 1, 2, 3, 4
+_OPTIONAL = ("answers", "statistics", "low_bit")
+# Beyond what all versions require. A version knows what the earlier ones require, too.
+_REQUIRED = {PLAIN_VERSION: None, **dict(enumerate(_OPTIONAL, ANSWERS_VERSION))}
 PLACEMENT = "series"
 ACTIVATION = "gelu"
 LONGEST_NAME = 256  # characters
@@ -68,10 +70,13 @@ class Manifest:
     activation: str = ACTIVATION  # of the adapters
     answers: Answers | None = None  # None: softmax at temperature 1, and nothing is unknown
     statistics: Statistics | None = None  # None: a class cannot be added without the images of all
+    low_bit: LowBit | None = None  # None: weights are float16 or float32
 
     @property
     def format_version(self) -> int:
         """The oldest version of the format that can express this manifest."""
+        if self.low_bit is not None:
+            return LOW_BIT_VERSION
         if self.statistics is not None:
             return STATISTICS_VERSION
         return PLAIN_VERSION if self.answers is None else ANSWERS_VERSION
@@ -115,6 +120,8 @@ def read_manifest(text: str, limits: ArtifactLimits) -> Manifest:
         check_answers(manifest.answers, len(manifest.labels))
     if manifest.statistics is not None:
         check_statistics(manifest.statistics, len(manifest.labels))
+    if manifest.low_bit is not None:
+        check_low_bit(manifest.low_bit, manifest.widths, len(manifest.labels), limits.file_bytes)
     return manifest
 
 
@@ -135,7 +142,7 @@ def _version(values: Mapping[str, Json]) -> int:
         raise errors.MissingField("manifest: format_version is missing")
     version = values["format_version"]
     if type(version) is not int or version not in _REQUIRED:
-        known = f"{PLAIN_VERSION} to {STATISTICS_VERSION}"
+        known = f"{PLAIN_VERSION} to {LOW_BIT_VERSION}"
         raise errors.UnsupportedFormatVersion(f"format version {shown(version)}, this release reads {known}")
     return version
 

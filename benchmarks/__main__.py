@@ -14,6 +14,7 @@ from importlib import import_module
 BENCHMARKS = {
     "engine": "many tasks on one backbone: the engine against its goals and its peers",
     "serving": "HTTP serving against other servers and against the engine alone",
+    "scaling": "a plan past one machine: calculated, simulated, and checked against two replicas here",
     "training": "training throughput against a plain loop",
     "gpu": "everything that needs a CUDA device: tests, engine, training, resuming, pretraining",
     "studies.layouts": "adapters of a mixed batch on a CPU: exact widths, padded, or all in one product",
@@ -24,6 +25,7 @@ BENCHMARKS = {
     "studies.compiling": "latency of requests while kernels are compiled beside them",
     "studies.pruned": "forward pass of a pruned adapter against its cycle 0 and against spread neurons",
     "studies.heads": "heads in closed form, and how good a class is that was added without the old images",
+    "studies.bits": "accuracy and bytes of every bundled task in 1 to 8 bits a weight",
     "studies.scoring": "time of the unknown score, as a share of a forward pass",
     "studies.residency": "start with many tasks, loading times, memory, and what an eviction policy keeps",
 }

@@ -202,7 +202,7 @@ class Here:
     def _row(self, image: Loaded, task: str, resident: "Resident", result: "RowResult | str") -> Answer:
         import numpy as np
 
-        from service.answers import given, probabilities_of
+        from service.answers import rank
         from service.engine.core import is_known
 
         origin = {"adapter": resident.sha256}
@@ -210,14 +210,12 @@ class Here:
             return answered(image.name, image.sha256, task, **origin, error=result)
         if not np.isfinite(result.logits).all():
             return answered(image.name, image.sha256, task, **origin, error="the answer is no finite number")
-        shares, labels = probabilities_of(result.logits, resident.manifest), resident.manifest.labels
-        order = np.argsort(-result.logits, kind="stable")
-        best = order[: self._asking.top_k].tolist()
-        named = [{"label": labels[i], "index": i, "probability": round(float(shares[i]), 6)} for i in best]
+        (shares, order, given), labels = rank(result.logits, resident.manifest), resident.manifest.labels
+        best = order[: self._asking.top_k]
+        named = [{"label": labels[i], "index": i, "probability": round(shares[i], 6)} for i in best]
         costs = {"gflops_spent": result.flops_spent / _GIGA, "gflops_saved": result.flops_saved / _GIGA}
-        reached = given(shares, resident.manifest)
         rest = {
-            "labels": None if reached is None else [labels[i] for i in order[reached[order]].tolist()],
+            "labels": None if given is None else [labels[i] for i in given],
             "known": None if result.unknown is None else is_known(result.unknown),
         }
         return answered(image.name, image.sha256, task, **origin, predictions=named, **rest, **costs)
@@ -307,9 +305,7 @@ class Remote:
         asking, tasks = self._asking, self.tasks
         if len(tasks) > 1:
             return (await client.predict_many(tasks, data, top_k=asking.top_k)).answers
-        found = await client.predict(
-            tasks[0], data, top_k=asking.top_k, version=asking.version, alias=None if asking.version else asking.alias
-        )
+        found = await client.predict(tasks[0], data, top_k=asking.top_k, at=asking.version or asking.alias)
         return [found]
 
     def _row(self, image: Loaded, answer: "TaskAnswer") -> Answer:

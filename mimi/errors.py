@@ -69,6 +69,7 @@ _NEXT = {  # by the name of a class or of one of its bases; names, because to im
     "service.client.errors.Overloaded": "ask again later, or with less at the same time",
     "service.errors.SettingsError": "`mimi serve --help` explains each setting, `mimi config` shows what is in force",
     "adapters_store.errors.ArtifactError": "make the file again with `mimi train`, or download it with `mimi versions`",
+    "adapters_store.errors.NoStatistics": "`mimi statistics FILE DATA -o NEW` adds them, from its training images",
     "adapters_store.errors.StoreReadOnly": "give the server's user write access to the store and its folder",
     "adapters_store.errors.Damaged": "`mimi store check STORE` names every part that cannot be read",
     "adapters_store.errors.StoreDamaged": "`mimi store check STORE` names every part that cannot be read",

@@ -4,6 +4,9 @@ thresholds.
 A file without such a record is read as softmax at temperature 1; it gives no label and calls no image unknown.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from adapters_store import Manifest
@@ -23,6 +26,34 @@ def probabilities_of(logits: np.ndarray, manifest: Manifest) -> np.ndarray:
     return sigmoid(scaled) if is_sigmoid(manifest) else softmax(scaled)
 
 
+class Ranking(NamedTuple):
+    """The labels of one image, by their numbers.
+
+    Attributes:
+        probabilities: of all labels, in the order of the file.
+        order: all labels, the most probable first.
+        given: those of `order` that reach their threshold; None: there is no threshold.
+    """
+
+    probabilities: list[float]
+    order: list[int]
+    given: list[int] | None
+
+
+def rank(logits: np.ndarray, manifest: Manifest, threshold: float | None = None) -> Ranking:
+    """The labels of one image by its logits (K,), and those that are given as `given` says.
+
+    For one image, lists are several times as fast as arrays.
+    """
+    probabilities = probabilities_of(logits, manifest).tolist()
+    order = (-logits).argsort(kind="stable").tolist()  # by logit, because many probabilities round to zero
+    limits = _limits(manifest, threshold)
+    if limits is None:
+        return Ranking(probabilities, order, None)
+    candidates = order if is_sigmoid(manifest) else order[:1]
+    return Ranking(probabilities, order, [i for i in candidates if probabilities[i] >= limits[i]])
+
+
 def given(probabilities: np.ndarray, manifest: Manifest, threshold: float | None = None) -> np.ndarray | None:
     """Which labels (..., K) are given: those that reach their threshold; with softmax at most the best one.
 
@@ -34,14 +65,10 @@ def given(probabilities: np.ndarray, manifest: Manifest, threshold: float | None
     Returns:
         None if neither the file nor the request has a threshold.
     """
-    limits: float | np.ndarray
-    if threshold is not None:
-        limits = threshold
-    elif manifest.answers is not None:
-        limits = np.array(manifest.answers.thresholds)
-    else:
+    limits = _limits(manifest, threshold)
+    if limits is None:
         return None
-    reached: np.ndarray = probabilities >= limits
+    reached: np.ndarray = probabilities >= np.array(limits)
     if is_sigmoid(manifest):
         return reached
     best = np.zeros_like(reached)
@@ -50,11 +77,18 @@ def given(probabilities: np.ndarray, manifest: Manifest, threshold: float | None
     return found
 
 
+def _limits(manifest: Manifest, threshold: float | None) -> Sequence[float] | None:
+    """The threshold of each label; None if neither the file nor the request has one."""
+    if threshold is not None:
+        return (threshold,) * len(manifest.labels)
+    return None if manifest.answers is None else manifest.answers.thresholds
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities (..., K) that add up to 1, in float64."""
-    exact = logits.astype(np.float64)
-    exponents = np.exp(exact - exact.max(-1, keepdims=True))
-    probabilities: np.ndarray = exponents / exponents.sum(-1, keepdims=True)
+    exact = np.asarray(logits, np.float64)
+    exponents = np.exp(exact - np.maximum.reduce(exact, -1, keepdims=True))
+    probabilities: np.ndarray = exponents / np.add.reduce(exponents, -1, keepdims=True)
     return probabilities
 
 

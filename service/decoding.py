@@ -220,8 +220,9 @@ class _Pool:
     ) -> list[T]:
         """Do all jobs, or none; counts out as many places as there are jobs, or `places`."""
         futures = [self._submit(job, places or 1) for job in jobs]
+        answers = [asyncio.wrap_future(future) for future in futures]
         try:
-            return await asyncio.gather(*map(asyncio.wrap_future, futures))
+            return [await answers[0]] if len(answers) == 1 else await asyncio.gather(*answers)
         finally:
             for future in futures:  # after a failure or a cancelled request: what has not begun never will
                 if not future.cancel():

@@ -1,6 +1,6 @@
 """Log lines: as text or as JSON, each with the request that it is about.
 
-A context variable holds the request's id. `carried` passes it to jobs in other threads.
+Context variables hold the request's id and its trace. `carried` passes them to jobs in other threads.
 """
 
 import json
@@ -14,11 +14,13 @@ from contextvars import ContextVar, copy_context
 from typing import Any, Final, TypeVar
 
 from service.settings import Settings
+from service.traces import current
 
 T = TypeVar("T")
 
 request_name: ContextVar[str] = ContextVar("request_name", default="")  # empty: no request
 
+_NAMES = ("request_id", "trace_id", "span_id")
 _FIELDS = "mimi_fields"  # attribute of a record: what JSON shows beside the message
 _QUIET: Final = ("uvicorn", "python_multipart")  # they log a line for each malformed request, which we count
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s%(request)s"
@@ -42,7 +44,7 @@ def configure(settings: Settings) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message; request, fields and exception if there are any."""
+    """One JSON object a line: time (UTC), level, logger, message; request, trace, fields, exception if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; characters beyond ASCII are escaped."""
@@ -53,8 +55,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if name := getattr(record, "request_id", ""):
-            line["request_id"] = name
+        line |= {name: found for name in _NAMES if (found := getattr(record, name, ""))}
         line |= getattr(record, _FIELDS, {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -69,7 +70,7 @@ def chosen_name(sent: Sequence[bytes]) -> bytes:
 
 
 def carried(job: Callable[[], T]) -> Callable[[], T]:
-    """A job for another thread that keeps the id of the current request."""
+    """A job for another thread that keeps the id and the trace of the current request."""
     context = copy_context()
     return lambda: context.run(job)
 
@@ -101,9 +102,13 @@ def log_answer(scope: MutableMapping[str, Any], *, status: int, size: int, secon
 
 
 def _name_request(record: logging.LogRecord) -> bool:
-    """Give a record the id of the current request."""
-    name = request_name.get()
+    """Give a record the id of the current request, and those of its trace if there is one."""
+    name, traced = request_name.get(), current.get()
     record.__dict__.update(request_id=name, request=f" [{name}]" if name else "")
+    if traced is not None:
+        record.__dict__.update(
+            request=f" [{name} trace_id={traced.trace_id}]", trace_id=traced.trace_id, span_id=traced.span_id
+        )
     return True
 
 

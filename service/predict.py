@@ -5,7 +5,7 @@ All rows of a request go to the batcher together, so that the tasks of one image
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,9 @@ from service.engine import DEFAULT_PRIORITY, Batcher, DeadlineExceeded, Row, Row
 from service.errors import NonFiniteOutput
 from service.schemas import Timings
 from service.tasks.table import LoadedVersion
+from service.traces import current
+
+OnStage = Callable[[str, float, float, int], None]
 
 PARTS = 6  # decimals of a share
 
@@ -41,9 +44,16 @@ class Outputs:
 class Predictor:
     """Answers images for any tasks."""
 
-    def __init__(self, decoder: Decoder, batcher: Batcher, *, seconds: float) -> None:
-        """Put the parts together; `seconds` is the time a prediction may take."""
-        self._decoder, self._batcher, self._seconds = decoder, batcher, seconds
+    def __init__(self, decoder: Decoder, batcher: Batcher, *, seconds: float, on_stage: OnStage | None = None) -> None:
+        """Put the parts together.
+
+        Args:
+            decoder: makes pixels.
+            batcher: answers rows.
+            seconds: the time that a prediction may take.
+            on_stage: is told the name, begin and end (monotonic seconds) and images of a stage of a request.
+        """
+        self._decoder, self._batcher, self._seconds, self._on_stage = decoder, batcher, seconds, on_stage
 
     async def predict(
         self,
@@ -70,9 +80,12 @@ class Predictor:
         deadline = start + min(self._seconds, self._seconds if seconds is None else seconds)
         with self._batcher.coming(len(tasks) * len(images)):
             pixels = await self._decode(images, deadline, client)
-        decoded = time.monotonic()
+        decoded, origin = time.monotonic(), None
+        if self._on_stage is not None:
+            self._on_stage("decode", start, decoded, len(images))
+            origin = current.get()
         rows = [Row(served.resident, image) for served in tasks for image in pixels]
-        results = await self._batcher.submit(rows, deadline=deadline, priority=priority)
+        results = await self._batcher.submit(rows, deadline=deadline, priority=priority, origin=origin)
         parts = [results[start : start + len(pixels)] for start in range(0, len(rows), max(1, len(pixels)))]
         return Outputs([_finite(*pair) for pair in zip(tasks, parts, strict=True)], decoded - start)
 

@@ -56,6 +56,10 @@ _OTHER_DESCRIPTORS = 1536  # for the store, libraries, and connections that are 
 _LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
 _UNSENT_BYTES = 128 * 1024
 _TICK_SECONDS = 0.1  # as uvicorn has it
+_EXTRAS = {
+    "grpc_port": ("grpc", ("grpc", "grpc_health", "grpc_reflection", "tritonclient")),
+    "traces": ("otel", ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")),
+}
 
 
 def main(settings: Settings) -> int:
@@ -67,7 +71,7 @@ def main(settings: Settings) -> int:
 
     def prepare(stack: ExitStack) -> Job:
         _allow_descriptors(settings.connections * (1 if settings.grpc_port is None else 2))
-        _check_grpc(settings)
+        _check_extras(settings)
         workers.check(settings)
         Keyring(settings)  # a second before the backbone is loaded: what is wrong with the keys is told at once
         listener = stack.enter_context(listen(settings.host, settings.port, shared=settings.workers > 1))
@@ -304,15 +308,15 @@ def _config(service: Service, guard: Guard) -> uvicorn.Config:
     )
 
 
-def _check_grpc(settings: Settings) -> None:
-    """See that a port for gRPC can be served.
-
-    Raises:
-        SettingsError: its libraries are not installed.
-    """
-    needed = ("grpc", "grpc_health", "grpc_reflection", "tritonclient")
-    if settings.grpc_port is not None and not all(map(find_spec, needed)):
-        raise SettingsError("grpc_port needs further packages: pip install 'mimi-serving[grpc]'")
+def _check_extras(settings: Settings) -> None:
+    """Refuse, with a SettingsError, a setting that needs packages that are not installed."""
+    for name, (extra, modules) in _EXTRAS.items():
+        try:
+            missing = getattr(settings, name) is not None and not all(map(find_spec, modules))
+        except ModuleNotFoundError:  # not even the package that the module lies in
+            missing = True
+        if missing:
+            raise SettingsError(f"{name} needs further packages: pip install 'mimi-serving[{extra}]'")
 
 
 def _grpc_server(service: Service) -> "GrpcServer | None":

@@ -5,6 +5,7 @@ import platform
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from adapters_store import Store
 from backbone import Backbone
@@ -33,6 +34,9 @@ from service.tasks.registry import Registry
 from service.tasks.targets import Targets
 from service.tasks.uploads import Uploader
 
+if TYPE_CHECKING:
+    from service.otel import Tracer
+
 
 class Service:
     """The parts of a server, and how long they run."""
@@ -42,7 +46,7 @@ class Service:
         self.settings, self.engine, self.store, self._kernels = settings, engine, store, kernels
         self.keyring, self.readiness = Keyring(settings), Readiness()
         self.wrong_keys, self.held = WrongKeys(self.keyring, settings.wrong_key_rate), Budget(settings.held_bytes)
-        self.metrics = Metrics(tasks=settings.metrics_tasks)
+        self.metrics, self.tracer = Metrics(tasks=settings.metrics_tasks), _tracer(settings)
         self._publish_tasks()
         self._answer_images()
         self.reads = BoundedExecutor("mimi-read", threads=2, backlog=settings.pending_reads, refusal=_too_many_reads)
@@ -80,10 +84,12 @@ class Service:
             limits=Limits(settings.queue_images, settings.batch_images, settings.stall_seconds),
             stats=self.metrics,
             on_death=self.readiness.fail,
+            on_done=None if self.tracer is None else self.tracer.batch,
         )
         self.readiness.require("the engine is not running", lambda: self.batcher.healthy)
         self.readiness.require("images are not being decoded", lambda: self.decoder.healthy)
-        self.predictor = Predictor(self.decoder, self.batcher, seconds=settings.request_seconds)
+        on_stage = None if self.tracer is None else self.tracer.stage
+        self.predictor = Predictor(self.decoder, self.batcher, seconds=settings.request_seconds, on_stage=on_stage)
         self.feedback = FeedbackDesk(settings)
 
     def _register_collectors(self) -> None:
@@ -129,6 +135,16 @@ class Service:
         self.decoder.close()
         self.feedback.close()
         self.store.close()
+        if self.tracer is not None:
+            self.tracer.close()
+
+
+def _tracer(settings: Settings) -> "Tracer | None":
+    if settings.traces is None:
+        return None
+    from service.otel import Tracer  # noqa: PLC0415 - its libraries are an extra
+
+    return Tracer(settings.traces, ratio=settings.trace_ratio)
 
 
 def _build(backbone: Backbone) -> Mapping[str, str]:

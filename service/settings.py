@@ -6,6 +6,7 @@ Keys are secrets, so an error names the setting and the fault but never the valu
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -14,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 _VISIBLE = re.compile(r"[!-~]+")
+_RECEIVER = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:[0-9]{1,5})?(/[\w./~-]*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,13 @@ def _named(path: object) -> object:
     if path == "":
         raise ValueError("a path is empty; leave the setting out to have its default")
     return path
+
+
+def _receiver(address: str) -> str:
+    """Refuse what is no address of a receiver; a part of it that may be secret is not for this setting."""
+    if not _RECEIVER.fullmatch(address):
+        raise ValueError("a receiver is http:// or https://, a host, perhaps a port, and a path, without anything else")
+    return address
 
 
 Count = Annotated[int, Field(gt=0)]
@@ -144,6 +153,14 @@ class Settings(BaseSettings):
     access_log: Literal["off", "on"] = Field(default="off", description="on: each answer is a line of the log")
     log_format: Literal["text", "json"] = Field(
         default="text", description="form of the log on standard error: text, or json with one object a line"
+    )
+
+    traces: Annotated[str, AfterValidator(_receiver)] | None = Field(
+        default=None,
+        description="URL of an OTLP receiver that gets traces, as http://127.0.0.1:4318/v1/traces; unset: none",
+    )
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=1.0, description="part of the requests that are traced, where no traceparent of the client decides"
     )
 
     image_bytes: Bytes = Field(default=10 * MEBIBYTE, description="most bytes of one encoded image")
@@ -303,6 +320,7 @@ class Settings(BaseSettings):
         return self
 
 
+@lru_cache(maxsize=256)  # of the Host header of every request
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`; a name other than localhost is taken to be reachable."""
     try:

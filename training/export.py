@@ -8,7 +8,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from adapters_store import BackboneRef, KnownArrays, Manifest, Provenance, SiteArrays, TaskAdapter, pack, unpack
+from adapters_store import (
+    BackboneRef,
+    KnownArrays,
+    Manifest,
+    Provenance,
+    SiteArrays,
+    TaskAdapter,
+    as_stored,
+    pack,
+    unpack,
+)
 from backbone import Backbone, Reference, SiteWeights, flops_of, known_features, reference_outputs, unknown_scores
 from training.calibrate import Reading, unmeasured
 from training.errors import Diverged
@@ -31,10 +41,11 @@ class Origin:
 
 
 def to_file(model: AdaptedModel, prepared: Prepared, origin: Origin, backbone: Backbone) -> bytes:
-    """The task adapter file of `model`, which was trained on `backbone`; weights in float16.
+    """The task adapter file of `model`, which was trained on `backbone`; weights in float16, scales folded in.
 
     The golden logits are computed from the rounded weights of the file.
     """
+    model = model.folded()
     draft = TaskAdapter(
         manifest=_manifest(model, prepared, origin),
         sites={i: SiteArrays(_half(a.down), _half(a.up)) for i, a in model.live.items()},
@@ -59,13 +70,19 @@ def with_answers(data: bytes, reading: Reading | None, backbone: Backbone) -> by
     """The same file, which says how its answers are read; None: it says nothing. Adapters and head stay as they are."""
     adapter = unpack(data)
     answers, arrays = (reading.answers, reading.arrays) if reading else (None, None)
-    known, score = answers and answers.known, None
-    if known and arrays:
+    if arrays:
         arrays = KnownArrays(*(array.astype(adapter.head_weight.dtype) for array in arrays))
-        rules = known_features(arrays, known.residual_variance, known.threshold)
-        score = unknown_scores(golden_outputs(on_cpu(backbone), adapter).features[None], rules)
-    manifest = replace(adapter.manifest, answers=answers)
-    return pack(replace(adapter, manifest=manifest, known=arrays, golden_score=score))
+    draft = replace(adapter, manifest=replace(adapter.manifest, answers=answers), known=arrays)
+    return pack(replace(as_stored(draft), golden_score=golden_score(draft, on_cpu(backbone))))
+
+
+def golden_score(adapter: TaskAdapter, backbone: Backbone) -> np.ndarray | None:
+    """The unknown score (1,) of the golden image, by the weights as they are stored; None: the file has none."""
+    answers, stored = adapter.manifest.answers, as_stored(adapter)
+    if answers is None or answers.known is None or stored.known is None:
+        return None
+    rules = known_features(stored.known, answers.known.residual_variance, answers.known.threshold)
+    return unknown_scores(golden_outputs(backbone, stored).features[None], rules)
 
 
 def from_file(data: bytes, backbone: Backbone | FrozenBackbone) -> AdaptedModel:

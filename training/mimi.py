@@ -102,7 +102,7 @@ def _check_file(job: Job) -> None:
     if job.prepared.multilabel and (options.fit.mixup or options.fit.cutmix):
         raise BadConfig("mixup and cutmix are for images of one class each; leave them out for several labels")
     widths = options.initial_widths(tuple(site.dim for site in job.backbone.sites))
-    model = AdaptedModel(job.backbone, widths, len(job.prepared.labels), init=options.init, seed=options.seed)
+    model = AdaptedModel(job.backbone, widths, len(job.prepared.labels), recipe=options.recipe, seed=options.seed)
     origin = Origin(options.pruning.name, options, 1, options.fit.epochs, initial_widths=widths, metrics={})
     to_file(model, job.prepared, origin, job.backbone)
 
@@ -179,11 +179,27 @@ def fit_cycle(run: Run, reporter: Reporter, *, searched: int = 0, rates: int = 1
         searched: learning rates whose first cycle was trained before.
         rates: learning rates that are tried in all; each costs one cycle.
     """
-    fit = run.options.fit
-    fitting = Fitting(run.model, run.optimizer, fit, run.options.seed, run.train_cache, run.world, run.note_gradients)
+    fit = run.options.fit_of(run.cycle)
+    fitting = Fitting(
+        run.model,
+        run.optimizer,
+        fit,
+        run.options.seed,
+        run.train_cache,
+        run.world,
+        run.note_gradients,
+        run.options.schedule_of(run.cycle),
+    )
     while run.epoch < fit.epochs:
         position = Position(
-            run.cycle, run.options.cycles, run.epoch, fit.epochs, fit.learning_rate, searched=searched, rates=rates
+            run.cycle,
+            run.options.cycles,
+            run.epoch,
+            fit.epochs,
+            fit.learning_rate,
+            searched=searched,
+            rates=rates,
+            lengths=run.options.lengths,
         )
         progress = train_epoch(
             fitting,

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from backbone import Backbone
-from training.adapter import Adapter
+from training.adapter import PLAIN, Adapter, drop_path
 from training.frozen import FrozenBackbone
-from training.options import Init, Precision
+from training.options import AdapterRecipe, Precision
 from training.prefix import START, Cut
 
 
@@ -122,7 +122,7 @@ class TaskModel(nn.Module):
     def _branch(self, site: int, h: Tensor) -> Tensor:
         h = self.adapt(site, h)
         rate = self.drop_path * site / max(1, len(self.backbone.sites) - 1) if self.training else 0.0
-        return _drop_path(h, rate, self.noise) if rate else h
+        return drop_path(h, rate, self.noise) if rate else h
 
 
 class AdaptedModel(TaskModel):
@@ -134,7 +134,7 @@ class AdaptedModel(TaskModel):
         widths: Sequence[int],
         classes: int,
         *,
-        init: Init = "trunc_normal",
+        recipe: AdapterRecipe = PLAIN,
         seed: int = 0,
     ) -> None:
         """Adapters of `widths[i]` neurons at site i (none where 0) and a head of `classes` outputs."""
@@ -142,7 +142,7 @@ class AdaptedModel(TaskModel):
         super().__init__(backbone, classes, generator)
         self.adapters = nn.ModuleDict(
             {
-                str(site.index): Adapter(width, site.dim, init=init, generator=generator)
+                str(site.index): Adapter(width, site.dim, recipe=recipe, generator=generator)
                 for site, width in zip(self.backbone.sites, widths, strict=True)
                 if width
             }
@@ -171,11 +171,22 @@ class AdaptedModel(TaskModel):
         return next(iter(self.live), len(self.backbone.sites))
 
     def own_parameters(self) -> dict[str, nn.Parameter]:
-        """All adapters, under the names a task adapter file uses."""
+        """All adapters: matrices under the names a task adapter file uses, and scales, which a file does not have."""
         named: dict[str, nn.Parameter] = {}
         for index, adapter in self.live.items():
             named[f"sites.{index}.down"], named[f"sites.{index}.up"] = adapter.down, adapter.up
+            if adapter.scale is not None:
+                named[f"sites.{index}.scale"] = adapter.scale
         return named
+
+    def folded(self) -> "AdaptedModel":
+        """A copy in plain adapters, with the logits this model has when it evaluates: what a file holds."""
+        plain = AdaptedModel(self.frozen, self.widths, self.head.out_features).to(self.head.weight.device)
+        plain.head.load_state_dict(self.head.state_dict())
+        for index, adapter in self.live.items():
+            for kept, value in zip(plain.live[index].matrices, adapter.weights, strict=True):
+                kept.data = value.detach().clone()
+        return plain
 
     def adapt(self, site: int, h: Tensor) -> Tensor:
         """Equation 1 at a live site, the identity elsewhere."""
@@ -185,9 +196,3 @@ class AdaptedModel(TaskModel):
 
 def _trains(module: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in module.parameters())
-
-
-def _drop_path(h: Tensor, rate: float, noise: torch.Generator | None) -> Tensor:
-    """Stochastic depth: a branch output is dropped for whole images, the others are scaled up."""
-    keep = torch.rand((len(h),) + (1,) * (h.ndim - 1), generator=noise, device=h.device) >= rate
-    return h * keep / (1 - rate)

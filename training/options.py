@@ -6,7 +6,7 @@ the ranking of neurons is still random, and pruning is noise.
 """
 
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import ceil, log
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ Normalise = Literal["mean", "n_plus_m", "sum"]
 Criterion = Literal[
     "weights", "movement", "down", "gradient", "gradient_signed", "activation", "snip", "grasp", "random"
 ]
-Init = Literal["trunc_normal", "small", "zero_up", "linear"]
+Init = Literal["trunc_normal", "small", "zero_up", "linear", "houlsby"]
 SigmaDefinition = Literal["mlp", "dim"]
 Precision = Literal["auto", "fp32", "bf16"]
 Rate = Annotated[float, POSITIVE]
@@ -43,6 +43,9 @@ class FitOptions:
         weight_decay: AdamW's, on matrices; vectors have none.
         clip: largest gradient norm over all trained parameters together.
         label_smoothing: of the cross-entropy.
+        balance: for classes of different sizes. "weights" lets an image of a rare class count more in the loss;
+            "sampling" shows it more often; "none" does neither.
+        balance_power: how far; an image counts as the size of its class to minus this power. 1: classes count the same.
         drop_path: stochastic depth in the frozen branches, growing linearly with depth. The code leaves the
             backbone's own rate on (Swin-T 0.2); off here, so that a prefix without adapters is deterministic.
         flip: mirror half of the training images.
@@ -70,6 +73,8 @@ class FitOptions:
     weight_decay: Annotated[float, at_least(0)] = 0.05
     clip: Annotated[float, POSITIVE] = 5.0
     label_smoothing: Annotated[float, FRACTION] = 0.1
+    balance: Literal["none", "weights", "sampling"] = "none"
+    balance_power: Annotated[float, within(0, 1)] = 1.0
     drop_path: Annotated[float, FRACTION] = 0.0
     flip: bool = True
     shift: Annotated[int, at_least(0)] = 4
@@ -101,6 +106,24 @@ class FitOptions:
         """The learning rate after scaling to the batch size."""
         scale = self.batch_size / self.reference_batch if self.reference_batch else 1.0
         return self.learning_rate * scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterRecipe:
+    """How an adapter starts and trains, whatever its size.
+
+    Attributes:
+        init: of both matrices, see MiMiOptions.
+        scaled: learn a scale of every channel.
+        adapter_drop: stochastic depth on the adapter, the same at every site.
+    """
+
+    init: Init = "trunc_normal"
+    scaled: bool = False
+    adapter_drop: Annotated[float, FRACTION] = 0.0
+
+
+ADAPTER_PLUS = AdapterRecipe(init="houlsby", scaled=True, adapter_drop=0.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +187,12 @@ class MiMiOptions:
         prune_last: prune once more after the last cycle without training again, as the code's exported models are.
         select: weights to export: of the "last" epoch, or of the epoch "best" on validation in the last cycle.
         init: "trunc_normal" (std 0.02, both matrices), "small" (std 0.002: too small to matter in a score; ours),
-            "zero_up", or "linear" (PyTorch's default, the code's on ViT).
+            "zero_up", "linear" (PyTorch's default, the code's on ViT), or "houlsby" (std 0.01, cut at two deviations).
+        scaled: learn a scale of every channel behind W_up, as Adapter+ does; it is folded into W_up in the file.
+        adapter_drop: stochastic depth on the adapters, as Adapter+ has (0.1 there).
+        first_epochs: of each cycle before the last; the last one has the rest of cycles x epochs. 0: all are alike.
+        restart: the learning rate's schedule begins again with every "cycle", as in the paper, or once a "run".
+        head_start: "random", or the head of a linear "probe" on the same images, which takes seconds.
         size_tolerance: the exported size is the smallest one whose validation accuracy is at most this far below the
             best. 1 always exports the last size, as the paper does.
         validation: share of the training images held out for validation if the data set has no validation images. 0:
@@ -191,6 +219,11 @@ class MiMiOptions:
     prune_last: bool = False
     select: Literal["last", "best"] = "last"
     init: Init = "trunc_normal"
+    scaled: bool = False
+    adapter_drop: Annotated[float, FRACTION] = 0.0
+    first_epochs: Annotated[int, at_least(0)] = 0
+    restart: Literal["cycle", "run"] = "cycle"
+    head_start: Literal["random", "probe"] = "random"
     size_tolerance: Annotated[float, within(0, 1)] = 0.02
     validation: Annotated[float, FRACTION] = 0.1
     learning_rates: tuple[Rate, ...] = ()
@@ -214,6 +247,10 @@ class MiMiOptions:
             require(self.select == "last", "validation", 0, "above 0 where the best epoch is chosen on it")
         zeros = self.init == "zero_up" and self.pruning.granularity == "weight"
         require(not zeros, "init", self.init, "other than zero_up where single weights are removed")
+        scaled = self.scaled and self.pruning.granularity == "weight"
+        require(not scaled, "scaled", self.scaled, "off where single weights are removed")
+        fits = self.first_epochs * (self.cycles - 1) < self.fit.epochs * self.cycles
+        require(fits, "first_epochs", self.first_epochs, "so few that the last cycle has an epoch")
 
     @property
     def prunings(self) -> int:
@@ -233,6 +270,35 @@ class MiMiOptions:
     def prunings_before(self, cycle: int) -> int:
         """Prunings done before cycle `cycle` (from 0) is trained."""
         return min(cycle + self.pruning.before_training, self.prunings)
+
+    @property
+    def recipe(self) -> AdapterRecipe:
+        """How the adapters start and train."""
+        return AdapterRecipe(init=self.init, scaled=self.scaled, adapter_drop=self.adapter_drop)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Epochs of every cycle."""
+        if not self.first_epochs:
+            return (self.fit.epochs,) * self.cycles
+        first = (self.first_epochs,) * (self.cycles - 1)
+        return (*first, self.cycles * self.fit.epochs - sum(first))
+
+    def epochs_before(self, cycle: int) -> int:
+        """Epochs of all cycles before cycle `cycle` (from 0)."""
+        return sum(self.lengths[:cycle])
+
+    def fit_of(self, cycle: int) -> FitOptions:
+        """The training of one cycle; the warm-up is no larger a part of it than of a cycle of `fit.epochs`."""
+        epochs = self.lengths[cycle]
+        warmup = self.fit.warmup_epochs * min(1.0, epochs / self.fit.epochs)
+        return replace(self.fit, epochs=epochs, warmup_epochs=warmup)
+
+    def schedule_of(self, cycle: int) -> tuple[FitOptions, int] | None:
+        """Schedule of the learning rate and the epochs of it that lie before a cycle; None: it is the cycle's own."""
+        if self.restart == "cycle":
+            return None
+        return replace(self.fit, epochs=sum(self.lengths)), self.epochs_before(cycle)
 
     def initial_widths(self, dims: tuple[int, ...]) -> tuple[int, ...]:
         """Hidden size at every site at σ0, for channels `dims`; at least 1."""
@@ -289,6 +355,9 @@ class CompareRequest:
         dry_run: list finished and open cells, and train nothing.
         plan: print what would train, its cost, and what data is missing.
         device: cpu, cuda or cuda:NUMBER; none: cuda if there is one.
+        ray: train on a Ray cluster, each cell in a worker: its address, auto for the one that runs here, or local to
+            start one on this machine; none: in this process.
+        cell_cpus: cores of each such worker.
     """
 
     data: Path = Path()
@@ -296,6 +365,16 @@ class CompareRequest:
     dry_run: bool = False
     plan: bool = False
     device: str | None = None
+    ray: str | None = None
+    cell_cpus: Annotated[int, at_least(1)] = 1
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            BadConfig: naming the option and its value.
+        """
+        validate(self)
 
 
 def slug(name: str) -> str:

@@ -26,6 +26,7 @@ class Position:
         rate: peak learning rate of the run; it differs between the runs that search for the best rate.
         searched: learning rates whose first cycle was trained before this epoch, beside this one.
         rates: learning rates that are tried in all; each costs one cycle.
+        lengths: epochs of every cycle; empty if all have as many as this one.
     """
 
     cycle: int
@@ -35,16 +36,26 @@ class Position:
     rate: float | None = None
     searched: int = 0
     rates: int = 1
+    lengths: tuple[int, ...] = ()
+
+    @property
+    def before(self) -> int:
+        """Epochs of the run before this one."""
+        return sum(self._lengths[: self.cycle]) + self.epoch
 
     @property
     def done(self) -> int:
         """Epochs before this one, those of the search for a learning rate among them."""
-        return (self.searched + self.cycle) * self.epochs + self.epoch
+        return self.searched * self._lengths[0] + self.before
 
     @property
     def total(self) -> int:
         """Epochs of the run and of the search."""
-        return (self.rates - 1 + self.cycles) * self.epochs
+        return (self.rates - 1) * self._lengths[0] + sum(self._lengths)
+
+    @property
+    def _lengths(self) -> tuple[int, ...]:
+        return self.lengths or (self.epochs,) * self.cycles
 
 
 class Reporter(Protocol):
@@ -130,6 +141,7 @@ class ProgressFile:
             "rate": position.rate,
             "cycle": position.cycle,
             "epoch": position.epoch,
+            "before": position.before,
             "loss": progress.loss,
             "accuracy": progress.accuracy,
             "validation": validation,

@@ -26,6 +26,7 @@ from training.cycles import CycleResult, result_of
 from training.export import Origin, to_file
 from training.fit import build_optimizer, evaluate, metric_of
 from training.frozen import FrozenBackbone, frozen_backbone
+from training.linear_probe import train_linear_probe
 from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.parallel import ALONE, World
@@ -92,18 +93,26 @@ class Run:
         """
         widths = options.initial_widths(tuple(site.dim for site in backbone.sites))
         frozen = frozen_backbone(backbone, options.precision, compiles=options.compile)
-        model = AdaptedModel(frozen, widths, len(prepared.labels), init=options.init, seed=options.seed)
+        model = AdaptedModel(frozen, widths, len(prepared.labels), recipe=options.recipe, seed=options.seed)
         model.to(frozen.device)
         optimizer = build_optimizer(model, options.fit)
         run = cls(prepared, frozen, options, folder, model, optimizer, starting_weights(model), world=world)
         found = load_checkpoint(run._path, run._identity)
         if found is not None:
             run._restore(found)
-        elif options.prunings_before(0):
-            run._prune(1)
+        else:
+            run._start()
         if options.pruning.granularity == "weight":
             hold_zeros(run.model)
         return run
+
+    def _start(self) -> None:
+        """Make the head of a linear probe the first one, and prune, if the options say so."""
+        if self.options.head_start == "probe":
+            probe, _, _ = train_linear_probe(self.prepared, self.frozen.original)
+            self.model.head.load_state_dict(probe.head.state_dict())
+        if self.options.prunings_before(0):
+            self._prune(1)
 
     @property
     def files(self) -> list[Path]:
@@ -169,7 +178,7 @@ class Run:
             method=self.options.pruning.name,
             options=self.options,
             cycles=trained,
-            epochs=trained * self.options.fit.epochs,
+            epochs=self.options.epochs_before(trained),
             initial_widths=self.options.initial_widths(tuple(site.dim for site in self.frozen.backbone.sites)),
             metrics=metrics,
         )
@@ -225,7 +234,7 @@ class Run:
         """Put this run back to where `found` was saved."""
         state = found.state
         self.cycle, self.epoch, self.sizes = state["cycle"], state["epoch"], state["sizes"]
-        self.model = AdaptedModel(self.frozen, state["widths"], len(self.prepared.labels), init=self.options.init)
+        self.model = AdaptedModel(self.frozen, state["widths"], len(self.prepared.labels), recipe=self.options.recipe)
         self.model.to(self.frozen.device)
         restore_task(self.model, under("task/", found.tensors))
         self.optimizer = build_optimizer(self.model, self.options.fit)

@@ -5,9 +5,9 @@ target compression, trains one cycle, and prunes half. Then it trains until it h
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from training.options import MiMiOptions, PruningOptions
+from training.options import ADAPTER_PLUS, MiMiOptions, PruningOptions
 
 Variant = Callable[[MiMiOptions], MiMiOptions]
 
@@ -74,4 +74,5 @@ def variants(sites: int) -> dict[str, Variant]:
         **single,
         **{name: pruned_by(pruning) for name, pruning in aware.items()},
         "mimi-small-init": small,
+        "mimi-plus": lambda options: replace(options, **asdict(ADAPTER_PLUS)),
     }

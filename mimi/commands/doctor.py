@@ -188,7 +188,7 @@ def _kernels(config: Path | None, *, speed: bool) -> Iterator[Finding]:
 
     from backbone import load_backbone
     from backbone.backend import ModuleBackend
-    from backbone.kernels import KernelError, default_folder, level, load, path_in
+    from backbone.kernels import KernelError, default_folder, level, load, path_in, precision_in_force
 
     backbone, settings = load_backbone(), _settings(config)
     yield Finding("backbone", "ok", f"{backbone.name}, {len(backbone.sites)} sub-layers")
@@ -203,6 +203,11 @@ def _kernels(config: Path | None, *, speed: bool) -> Iterator[Finding]:
         return
     detail = f"{backend.compiled} of {len(backbone.sites)} sub-layers, for {level()}, from {folder}"
     yield Finding("kernels", "ok", detail)
+    if settings is None or settings.precision == "auto":
+        precision, reason = precision_in_force(backbone, folder)
+        yield Finding("precision", "ok", f"{precision}, because {reason}")
+    else:
+        yield Finding("precision", "ok", f"{settings.precision}, as it is set")
     if speed:
         with torch.inference_mode():
             ours, theirs = _measured(backbone, (backend, ModuleBackend(backbone)))

@@ -134,6 +134,7 @@ def _facts(manifest: "Manifest") -> dict[str, Any]:
         "initial_neurons": sum(made.initial_widths),
         "live_sites": len(live),
         "first_live_site": live[0] if live else None,
+        "bits": manifest.low_bit.bits if manifest.low_bit else None,
         "adapter_parameters": made.adapter_parameters,
         "head_parameters": made.head_parameters,
         "gflops": made.flops / _GIGA,
@@ -174,7 +175,7 @@ def _show(manifest: "Manifest", facts: dict[str, Any]) -> None:
         "neurons": f"{facts['neurons']} of {facts['initial_neurons']}, at {facts['live_sites']} of "
         f"{len(manifest.widths)} sites",
         "size": f"{facts['bytes']:,} bytes; {facts['adapter_parameters']:,} adapter parameters, "
-        f"{facts['head_parameters']:,} of the head",
+        f"{facts['head_parameters']:,} of the head{_low_bits(facts['bits'])}",
         "GFLOPs": f"{spent:.4f} for an image{share}",
         "accuracy": metrics or "not recorded",
         "trained": f"by {facts['method']} on {facts['dataset']}, {facts['cycles']} cycles, {facts['epochs']} epochs, "
@@ -186,6 +187,10 @@ def _show(manifest: "Manifest", facts: dict[str, Any]) -> None:
     }
     print_facts(rows)
     print(f"\n{neurons_chart(manifest.widths, manifest.provenance.initial_widths)}\n{trunk_note(manifest.widths)}")
+
+
+def _low_bits(bits: int | None) -> str:
+    return "" if bits is None else f"; {bits} bits a weight"
 
 
 def _list(labels: list[str], most: int = 12) -> str:

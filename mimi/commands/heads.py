@@ -1,4 +1,4 @@
-"""`mimi add-class` and `mimi statistics`: a class added to a task adapter file in seconds, and what that needs."""
+"""A task adapter file made from another: `mimi add-class`, `mimi statistics` which it needs, and `mimi compress`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,12 +53,14 @@ def statistics(
     data: Annotated[str, typer.Argument(metavar="DATA", help="the labelled images that the task was trained on")],
     out: Out,
     network: Annotated[Network, "Backbone"],
+    json: Json = False,
 ) -> int:
     """Put the statistics of its features into a task adapter file, so that classes can be added to it later.
 
     Head, adapters and answers stay as they are. The labels of the data must be those of the file.
     """
     from mimi.files import read_file, write_file
+    from mimi.terminal import print_json, say
     from training.data import load_data
     from training.head import with_statistics
     from training.options import MiMiOptions
@@ -68,11 +70,42 @@ def statistics(
     backbone = _backbone(found, network)
     options = MiMiOptions()
     prepared = prepare(
-        load_data(data), backbone.preprocessing, validation=options.validation, seed=options.seed, say=print
+        load_data(data), backbone.preprocessing, validation=options.validation, seed=options.seed, say=say
     )
     made = with_statistics(found, prepared, backbone)
     write_file(out, made)
-    print(f"{out}: statistics of {len(prepared.train):,} images, {len(made) - len(found):,} bytes more")
+    images, more = len(prepared.train), len(made) - len(found)
+    if json:
+        print_json({"file": str(out), "images": images, "bytes": len(made), "bytes_added": more})
+    else:
+        print(f"{out}: statistics of {images:,} images, {more:,} bytes more")
+    return 0
+
+
+def compress(
+    file: File,
+    out: Out,
+    network: Annotated[Network, "Backbone"],
+    bits: Annotated[int, typer.Option(min=1, max=8, help="of a weight of the adapters and the head")] = 4,
+    side: Annotated[int, typer.Option(min=1, max=96, help="pixels that a side of the golden image has at most")] = 32,
+    json: Json = False,
+) -> int:
+    """Store a task adapter file in 1 to 8 bits a weight. A server decodes it when it is loaded, and computes as before.
+
+    The golden sample is computed again. Accuracies are dropped: they were measured with the weights before rounding.
+    """
+    from mimi.files import read_file, write_file
+    from mimi.terminal import print_json
+    from training.compress import compressed
+
+    data = read_file(file)
+    made = compressed(data, bits, _backbone(data, network), side=side)
+    write_file(out, made)
+    if json:
+        print_json({"file": str(out), "bits": bits, "bytes": len(made), "bytes_before": len(data)})
+    else:
+        print(f"{out}: {len(made):,} bytes instead of {len(data):,}, {bits} bits a weight")
+        print("its accuracy is not known: figures of the old weights are dropped; measure it on images with labels")
     return 0
 
 

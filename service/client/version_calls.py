@@ -8,7 +8,8 @@ from service.client.calls import Call, Reply, document
 from service.client.errors import InvalidAnswer, InvalidArgument
 from service.client.inputs import alias_name, alias_path, precondition, task_path, version_path
 from service.client.task_calls import paging, repeat
-from service.schemas import MOST_LISTED, AliasAnswer, AliasList, VersionDetail, VersionList
+from service.descriptions import VersionDetail
+from service.schemas import MOST_LISTED, AliasAnswer, AliasList, VersionList
 
 
 def version_page(

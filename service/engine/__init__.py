@@ -43,7 +43,7 @@ from service.engine.errors import (
     Unavailable,
     WidthMismatch,
 )
-from service.engine.queueing import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY
+from service.engine.queueing import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY, Exemplars
 from service.engine.weights import GoldenCheck, Resident
 from service.engine.worker import Limits
 
@@ -62,6 +62,7 @@ __all__ = [
     "EngineDown",
     "EngineError",
     "EngineLost",
+    "Exemplars",
     "FeatureMismatch",
     "GoldenCheck",
     "GoldenError",

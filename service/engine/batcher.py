@@ -13,7 +13,7 @@ from typing import Protocol
 
 from service.engine.core import Row, RowResult
 from service.engine.errors import DeadlineExceeded, Draining, EngineDown, EngineError, RequestTooLarge
-from service.engine.queueing import DEFAULT_PRIORITY, Done, Request
+from service.engine.queueing import DEFAULT_PRIORITY, Done, Exemplars, Request
 from service.engine.worker import Limits, Runner, Worker
 
 
@@ -47,7 +47,9 @@ _REFUSALS: dict[Phase, type[EngineError]] = {
 class Stats(Protocol):
     """Gets a call for each batch, on the event loop."""
 
-    def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
+    def on_batch(
+        self, images: int, tasks: int, seconds: float, waits: Sequence[float], exemplars: Exemplars | None
+    ) -> None:
         """A batch of `images` rows of `tasks` distinct adapters took `seconds`; its rows had waited for `waits`."""
         ...
 
@@ -64,6 +66,7 @@ class Batcher:
         *,
         stats: Stats | None = None,
         on_death: Callable[[BaseException], None] | None = None,
+        on_done: Callable[[Done], Exemplars | None] | None = None,
     ) -> None:
         """Nothing runs before `start`.
 
@@ -72,8 +75,10 @@ class Batcher:
             limits: of queue, batch and waiting; None: the defaults of `Limits`.
             stats: gets a call for each batch.
             on_death: called once, on the event loop, when the engine's thread dies or hangs.
+            on_done: called for each batch before its answers are handed out; what it returns goes to `stats`.
         """
-        self._limits, self._stats, self._on_death = limits or Limits(), stats, on_death
+        self._limits, self._stats = limits or Limits(), stats
+        self._on_death, self._on_done = on_death, on_done
         self._phase = Phase.NEW
         self._coming = 0  # rows that were announced and are being prepared
         self._pending: set[Request] = set()
@@ -111,7 +116,12 @@ class Batcher:
         return self._worker.queued
 
     async def submit(
-        self, rows: Sequence[Row], *, deadline: float | None = None, priority: int = DEFAULT_PRIORITY
+        self,
+        rows: Sequence[Row],
+        *,
+        deadline: float | None = None,
+        priority: int = DEFAULT_PRIORITY,
+        origin: object = None,
     ) -> list[RowResult]:
         """Answer rows, in their order. Cancelling frees their places in the queue.
 
@@ -119,6 +129,7 @@ class Batcher:
             rows: of any mix of tasks.
             deadline: in `time.monotonic` seconds; no answer comes after it, and rows still queued are not computed.
             priority: rows of a smaller number are computed before all others that wait.
+            origin: as of `Request`.
 
         Raises:
             QueueFull, TooMuchAhead, RequestTooLarge, Draining, EngineDown, DeadlineExceeded: not answered at all.
@@ -128,7 +139,7 @@ class Batcher:
         if not rows:
             return []
         future, now = self._loop.create_future(), time.monotonic()
-        request = Request(future, len(rows), since=now, deadline=deadline, priority=priority)
+        request = Request(future, len(rows), since=now, deadline=deadline, priority=priority, origin=origin)
         self._worker.put(rows, request)
         self._pending.add(request)
         self._keep_watch()
@@ -196,12 +207,13 @@ class Batcher:
 
     def _deliver(self, done: Done) -> None:
         """Hand out the outcomes of one batch."""
+        exemplars = self._on_done(done) if self._on_done is not None else None
         done.deliver()
         if self._stats and done.outcomes:
             items = [item for item, _ in done.outcomes]
             tasks = {item.row.resident.sha256 for item in items}
             waits = [done.started - item.request.since for item in items]
-            self._stats.on_batch(len(items), len(tasks), done.seconds, waits)
+            self._stats.on_batch(len(items), len(tasks), done.seconds, waits, exemplars)
 
     def _die(self, error: BaseException) -> None:
         """Fail all pending requests with the reason; nothing can be computed any more."""

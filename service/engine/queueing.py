@@ -32,7 +32,8 @@ class Request:
     """A request for `size` rows, with one future. It is set by the last answer or by the first failure.
 
     Belongs to the event loop's thread, except `over`, which the worker may ask. Times are monotonic seconds. A request
-    holds none of its rows, so the weights they point to are free as soon as the rows are gone.
+    holds none of its rows, so the weights they point to are free as soon as the rows are gone. `origin` is whatever its
+    sender wants to recognise it by.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Request:
         since: float,
         deadline: float | None = None,
         priority: int = DEFAULT_PRIORITY,
+        origin: object = None,
     ) -> None:
         self.future, self.size = future, size
-        self.since, self.deadline, self.priority = since, deadline, priority
+        self.since, self.deadline, self.priority, self.origin = since, deadline, priority, origin
         self.contents: frozenset[str] = frozenset()  # SHA-256 of its rows' adapters
         self.images = 0.0  # bulk of its rows
         self._answers: dict[int, RowResult] = {}
@@ -110,6 +112,14 @@ class Done:
         if isinstance(outcome, Exception):
             return outcome
         return replace(outcome, timing=Timing(queue=self.started - item.request.since, compute=self.seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplars:
+    """The labels of exemplars: of a batch, and of each of its rows; None for a row whose request is not traced."""
+
+    batch: dict[str, str]
+    rows: Sequence[dict[str, str] | None]
 
 
 class Bulk:

@@ -23,6 +23,7 @@ from service.logs import chosen_name, log_answer, request_name
 from service.metrics.counters import RequestRecord
 from service.problems import CLIENT_CLOSED_REQUEST, answer_to
 from service.service import Service
+from service.traces import RequestTrace
 
 SERVICE: str = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 MOST_REQUEST_BYTES = 16 * 1024  # of every message but one that asks for inference
@@ -176,6 +177,7 @@ class Calls:
         if (generation := self.service.registry.generation) >= 0:
             extra.append(("x-store-generation", str(generation)))
         call.context.set_trailing_metadata(tuple(extra))
+        traced = self._begin_trace(call, name.decode())
         status, size = CLIENT_CLOSED_REQUEST, 0
         try:
             with self.admitted(call, scope):
@@ -190,6 +192,22 @@ class Calls:
         finally:
             self.service.metrics.finished(call.record, status)
             self._log(call, status, size)
+            if traced is not None:
+                self._end_trace(call, traced, status)
+
+    def _begin_trace(self, call: Call, name: str) -> RequestTrace | None:
+        tracer = self.service.tracer
+        if tracer is None:
+            return None
+        sent = [(key.encode(), _bytes(value)) for key, value in call.context.invocation_metadata() or ()]
+        known = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": call.method, "mimi.request_id": name}
+        return tracer.begin(f"{SERVICE}/{call.method}", sent, known)
+
+    def _end_trace(self, call: Call, traced: RequestTrace, status: int) -> None:
+        code = _Code.OK if status == _OK else CODES.get(status, _Code.UNKNOWN)
+        if (tracer := self.service.tracer) is not None:
+            known = {"rpc.grpc.status_code": code.value[0]}
+            tracer.end(traced, call.record, status=status, name=f"{SERVICE}/{call.method}", attributes=known)
 
     async def _refuse(self, call: Call, error: Exception, named: list[tuple[str, str]]) -> None:
         answer = answer_to(error)

@@ -61,12 +61,14 @@ def create_app(service: Service) -> ASGIApp:
         api.include_router(routes.router, dependencies=[Depends(only_declared)])
     if service.settings.console == "on":
         api.include_router(console_routes())
-    settings, inner = service.settings, MethodsMiddleware(CompressionMiddleware(api), api=api)
+    settings, direct = service.settings, predictions.DirectPredictions(api)
+    inner = MethodsMiddleware(CompressionMiddleware(direct), api=api)
     guarded = OriginsMiddleware(with_cors(Preflights, inner, settings), settings=settings, also=_check_key(service))
     limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings, budget=service.held), settings)
     return RecordMiddleware(
         TargetMiddleware(limited),
         metrics=service.metrics,
+        tracer=service.tracer,
         stopping=lambda: service.readiness.stopping,
         generation=lambda: service.registry.generation,
     )

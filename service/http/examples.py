@@ -54,6 +54,10 @@ _DESCRIPTION: Document = {
     "gflops_saved": 0.0066,
     "provenance": _PROVENANCE,
 }
+_SHARES: Document = {key: [0.98, 0.96, 1.0] for key in ("precision", "recall", "average_precision")}
+_FIGURES: Document = {**_SHARES, "images": 143, "confusion": [[0, 0, 48], [1, 0, 1], [1, 1, 46], [2, 2, 48]]}
+_READ: Document = {"activation": "softmax", "temperature": 0.53, "thresholds": [0.49, 0.65, 0.37]}
+_RULES: Document = {**_READ, "known_method": "mahalanobis", "known_share": 0.95, "validation": _FIGURES}
 _CHECKS = [
     {"name": "generation", "outcome": "passed", "detail": ""},
     {"name": "checksum", "outcome": "skipped", "detail": "no checksum came with the file"},
@@ -119,6 +123,7 @@ EXAMPLES: dict[str, Document] = {
         "bytes": 57344,
         "aliases": [_ALIAS],
         "versions": _VERSIONS,
+        "answers": _RULES,
     },
     "versions": {"task": "digits", "generation": 17, "versions": _VERSIONS, "next": None},
     "version": {
@@ -129,6 +134,8 @@ EXAMPLES: dict[str, Document] = {
         "backbone": "mimi_swin",
         "backbone_fingerprint": _SHA,
         "servable": True,
+        "extensible": False,
+        "answers": _RULES,
     },
     "aliases": {"task": "digits", "generation": 17, "aliases": [_ALIAS]},
     "alias": {"task": "digits", "generation": 17, **_ALIAS},
@@ -165,10 +172,7 @@ ADAPTER_FILE: Document = {
     },
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
-IMAGE_FILE: Document = {
-    "description": "the image",
-    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-}
+IMAGE_FILE: Document = {"description": "the image", "content": ADAPTER_FILE["content"]}
 CHANGE_BODY: Document = {
     "required": True,
     "content": {
@@ -238,10 +242,7 @@ SAMPLES = (
     ),
     Sample(own.BodyTooLarge("a request body has at most 34603008 bytes")),
     Sample(images.ImageTooLarge("the image has more than 50000000 pixels"), _ASKS),
-    Sample(
-        own.UnsupportedEncoding("a POST may have the Content-Encoding gzip or deflate"),
-        _WITH_BODY,
-    ),
+    Sample(own.UnsupportedEncoding("a POST may have the Content-Encoding gzip or deflate"), _WITH_BODY),
     Sample(store.NotSafetensors(), _UPLOADS),
     Sample(images.ImageTooCostly("the image has more than 100 scans"), _ASKS),
     Sample(images.UnsupportedFormat("the bytes are not an image of a supported format (JPEG, PNG, WEBP)"), _ASKS),

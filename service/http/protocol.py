@@ -64,6 +64,7 @@ class _Protocol(H11Protocol):
     """One connection."""
 
     guard: Guard
+    conn: Pieces
     flow: Flow
     address = ""
     _predicts = False  # a prediction on it was let in
@@ -368,7 +369,7 @@ class _Protocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.write(plain(error))
+            self.transport.write(plain(error, self.conn.path))
         self._close_softly()
 
     def _close_softly(self) -> None:

@@ -5,13 +5,17 @@ This is pure ASGI and the outermost layer, so refusals of the inner layers have 
 
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.logs import chosen_name, log_answer, request_name
 from service.metrics.counters import Kind, Metrics, RequestRecord
 from service.problems import response_to
+from service.traces import RequestTrace
+
+if TYPE_CHECKING:
+    from service.otel import Tracer
 
 HEADER = b"x-request-id"
 GENERATION = b"x-store-generation"
@@ -32,11 +36,13 @@ class RecordMiddleware:
         app: ASGIApp,
         *,
         metrics: Metrics,
+        tracer: "Tracer | None" = None,
         stopping: Callable[[], bool] = lambda: False,
         generation: Callable[[], int] = lambda: -1,
     ) -> None:
         """`generation` is that of the store, as far as this server has come."""
         self._app, self._metrics, self._stopping, self._generation = app, metrics, stopping, generation
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; count it when its answer begins, or when it ends without one."""
@@ -47,6 +53,7 @@ class RecordMiddleware:
         scope[_KEY] = record
         request_name.set(name.decode())  # of this task, which ends with the request
         status, size, before = _NO_ANSWER, 0, self._generation()
+        traced = None if self._tracer is None else _begin(self._tracer, scope, name)
 
         async def named(message: Message) -> None:
             nonlocal status, size
@@ -70,6 +77,24 @@ class RecordMiddleware:
         finally:
             self._metrics.finished(record, _NO_ANSWER)  # counts nothing if the answer was counted
             log_answer(scope, status=status, size=size, seconds=perf_counter() - record.started)
+            if self._tracer is not None and traced is not None:
+                _end(self._tracer, traced, scope, status)
+
+
+def _begin(tracer: "Tracer", scope: Scope, name: bytes) -> RequestTrace | None:
+    """The span of a request; none of the questions that a monitor asks every few seconds."""
+    if scope["path"] == "/metrics" or scope["path"].startswith("/health/"):
+        return None
+    method: str = scope["method"]
+    known = {"http.request.method": method, "mimi.request_id": name.decode()}
+    return tracer.begin(method, scope["headers"], known)
+
+
+def _end(tracer: "Tracer", traced: RequestTrace, scope: Scope, status: int) -> None:
+    """End the span, named by the route: the path itself may hold anything."""
+    route = getattr(scope.get("route"), "path", "")
+    known: dict[str, str | int] = {"http.response.status_code": status} | ({"http.route": route} if route else {})
+    tracer.end(traced, record_of(scope), status=status, name=f"{scope['method']} {route}".strip(), attributes=known)
 
 
 def _generation(number: int) -> list[tuple[bytes, bytes]]:

@@ -65,9 +65,9 @@ class Refusals:
         return b"".join((before, request_id([(HEADER, sent[1])] if sent else []), after))
 
 
-def plain(error: Exception) -> bytes:
-    """A last answer outside of any prediction, without a request's name."""
-    response = response_to(error)
+def plain(error: Exception, path: str) -> bytes:
+    """A last answer outside of any prediction, without a request's name, in the form that its path asks for."""
+    response = response_to(error, path)
     head = [_status(response), *_lines([*response.raw_headers, (b"connection", b"close")])]
     return b"\r\n".join([*head, b"", bytes(response.body)])
 

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters_store import Manifest, TaskState, VersionInfo
+from adapters_store import Answers, Manifest, TaskState, VersionInfo
+from adapters_store.answers import KNOWN_METHOD
 from backbone import Backbone
-from service.answers import given, is_sigmoid, probabilities_of
+from service.answers import is_sigmoid, rank
+from service.descriptions import AnswerRules, TaskDetail, ValidationFigures, VersionDetail
 from service.engine import RowResult
 from service.engine.accounting import Cost
 from service.engine.core import is_known
@@ -30,13 +32,11 @@ from service.schemas import (
     PredictAnswer,
     Prediction,
     TaskAnswer,
-    TaskDetail,
     TaskList,
     TaskProvenance,
     TaskSummary,
     UploadAnswer,
     UploadOptions,
-    VersionDetail,
     VersionList,
     VersionSummary,
 )
@@ -79,6 +79,7 @@ def task_detail(task: str, state: TaskState, described: Described, entry: TaskEn
         bytes=described.info.size,
         aliases=_aliases(state.aliases),
         versions=_versions(state),
+        answers=_rules(described.manifest.answers),
         **{**_description(described.manifest, described.cost).model_dump(), **own},
     )
 
@@ -99,8 +100,24 @@ def version_detail(task: str, state: TaskState, described: Described) -> Version
         backbone=manifest.backbone.name,
         backbone_fingerprint=manifest.backbone.fingerprint,
         servable=described.cost is not None,
+        extensible=manifest.statistics is not None,
+        answers=_rules(manifest.answers),
         **_version(described.info, state).model_dump(),
         **_description(manifest, described.cost).model_dump(),
+    )
+
+
+def _rules(answers: Answers | None) -> AnswerRules | None:
+    if answers is None:
+        return None
+    figures = answers.validation
+    return AnswerRules(
+        activation=answers.activation,
+        temperature=answers.temperature,
+        thresholds=list(answers.thresholds),
+        known_method=None if answers.known is None else KNOWN_METHOD,
+        known_share=None if answers.known is None else answers.known.true_positive_rate,
+        validation=None if figures is None else ValidationFigures.model_validate(figures, from_attributes=True),
     )
 
 
@@ -213,15 +230,13 @@ class _Named(NamedTuple):
 
 def _named(logits: np.ndarray, manifest: Manifest, wish: Wish) -> _Named:
     """The most probable labels first, and those that reach their threshold."""
-    probabilities, labels = probabilities_of(logits, manifest), manifest.labels
-    reached = given(probabilities, manifest, wish.threshold)
-    order = np.argsort(-logits, kind="stable")  # by logit, because many probabilities round to zero
+    (probabilities, order, given), labels = rank(logits, manifest, wish.threshold), manifest.labels
     best = order[: wish.top_k or DEFAULT_TOP_K]
-    if reached is not None and wish.top_k is None and is_sigmoid(manifest):
-        best = order[reached[order]]
+    if given is not None and wish.top_k is None and is_sigmoid(manifest):
+        best = given
     return _Named(
-        [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best.tolist()],
-        None if reached is None else [labels[i] for i in order[reached[order]].tolist()],
+        [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best],
+        None if given is None else [labels[i] for i in given],
     )
 
 

@@ -5,10 +5,11 @@ read at any time are gauges: see collectors.py.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from time import perf_counter
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import generate_latest
@@ -16,12 +17,14 @@ from prometheus_client.registry import Collector
 
 from service.engine import RowResult
 from service.engine.core import is_known
+from service.engine.queueing import Exemplars
 from service.errors import KeyRefused
 from service.metrics.labels import OTHER, HeavyHitters, RecentlyUsed
 from service.metrics.statistics import Stages, Statistics
 from service.metrics.tiers import LoadMetrics
 from service.problems import answer_to
 from service.tasks.table import Table, TaskEntry, TaskVersion
+from service.traces import exemplar
 
 NONE = "-"  # no task, version or key looks like this
 OUTCOMES = ("published", "known", "dry_run", "refused", "failed")  # of uploads
@@ -81,6 +84,15 @@ class RequestRecord:
     counted: bool = False
 
 
+class _TaskSeries(NamedTuple):
+    """The series of one task that every prediction counts in: to find one by its labels costs as much as to count."""
+
+    duration: Histogram
+    spent: Counter
+    saved: Counter
+    shared: Counter
+
+
 class Metrics:
     """Counters and histograms. Belongs to the event loop, except for the methods that say 'from any thread'."""
 
@@ -95,6 +107,7 @@ class Metrics:
         self._versions = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_version)
         self._canaries = RecentlyUsed(_VERSIONS, idle_seconds=_IDLE_SECONDS, on_out=self._remove_canary)
 
+        self._series: dict[str, _TaskSeries] = {}
         self.statistics = Statistics()
         self._measure_requests()
         self._measure_batches()
@@ -181,21 +194,28 @@ class Metrics:
                     self.statistics.add(asked.named, asked.results, status=status, stages=_stages(record, seconds))
         elif record.kind is Kind.UPLOAD:
             self._uploads.labels(_outcome(record, status)).inc()
-            self._upload.observe(seconds)
+            self._upload.observe(seconds, exemplar())
         if record.error is not None:
             self.rejected(record.error)
 
-    def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
+    def on_batch(
+        self, images: int, tasks: int, seconds: float, waits: Sequence[float], exemplars: Exemplars | None = None
+    ) -> None:
         """A batch was computed."""
         self._images.observe(images)
         self._distinct.observe(tasks)
-        self._forward.observe(seconds)
-        for wait in waits:
-            self._wait.observe(wait)
+        if exemplars is None:
+            self._forward.observe(seconds)
+            for wait in waits:
+                self._wait.observe(wait)
+            return
+        self._forward.observe(seconds, exemplars.batch)
+        for wait, row in zip(waits, exemplars.rows, strict=True):
+            self._wait.observe(wait, row)
 
     def on_decoded(self, seconds: float) -> None:
         """An image was decoded; from any thread."""
-        self._decode.observe(seconds)
+        self._decode.observe(seconds, exemplar())
 
     def replaced(self, old: Table, new: Table) -> None:
         """The table of tasks is another one; from any thread."""
@@ -215,8 +235,8 @@ class Metrics:
         if isinstance(error, KeyRefused):
             self._refused.labels(NONE if error.key is None else self._keys.label(error.key), reason).inc()
 
-    def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+    def text(self, encode: Callable[[Collector], bytes] = generate_latest) -> bytes:
+        """Everything, in Prometheus' text format, or as another encoder writes it."""
         self._forget_deleted()
         live = {(named.task, str(named.info.version)) for entry in self._table.values() for named in entry.aliased()}
         self._versions.expire(live)
@@ -228,7 +248,7 @@ class Metrics:
                 for named, _ in entry.split
             }
         )
-        return generate_latest(self._registry)
+        return encode(self._registry)
 
     def _forget_deleted(self) -> None:
         """Remove every series of the tasks that were deleted since the last event, before anything else is counted."""
@@ -242,24 +262,31 @@ class Metrics:
         task, version = self._labels(asked.named if asked else None)
         results = asked.results if asked else ()
         self._requests.labels(task, version, code).inc()
-        self._duration.labels(task).observe(seconds)
+        series = self._series.get(task) or self._begin(task)
+        series.duration.observe(seconds, exemplar())
         if asked and task == asked.named.task:
             self._count_canary(asked.named, seconds)
-        self._spent.labels(task).inc(sum(result.flops_spent for result in results) / _GIGA)
-        self._saved.labels(task).inc(max(0.0, sum(result.flops_saved for result in results) / _GIGA))
-        self._shared.labels(task).inc(sum(result.flops_shared for result in results) / _GIGA)
+        series.spent.inc(sum(result.flops_spent for result in results) / _GIGA)
+        series.saved.inc(max(0.0, sum(result.flops_saved for result in results) / _GIGA))
+        series.shared.inc(sum(result.flops_shared for result in results) / _GIGA)
         unknown = [result.unknown for result in results if result.unknown is not None]
         for score in unknown:
             self._answers.labels(task, str(is_known(score)).lower()).inc()
         for result in results:
             self._share.observe(result.flops_shared / (result.flops_spent + result.flops_shared))
 
+    def _begin(self, task: str) -> "_TaskSeries":
+        series = self._series[task] = _TaskSeries(
+            self._duration.labels(task), self._spent.labels(task), self._saved.labels(task), self._shared.labels(task)
+        )
+        return series
+
     def _count_canary(self, named: TaskVersion, seconds: float) -> None:
         """Compare versions that share the traffic of a task; only these, so that the series stay few."""
         split = self._table[named.task].split
         if len(split) > 1 and any(each.info.version == named.info.version for each, _ in split):
             version = self._canaries.label(named.task, str(named.info.version))
-            self._canary.labels(named.task, version).observe(seconds)
+            self._canary.labels(named.task, version).observe(seconds, exemplar())
 
     def _labels(self, named: TaskVersion | None) -> tuple[str, str]:
         if named is None or named.task not in self._table:  # the series of a deleted task would stay for ever
@@ -269,6 +296,7 @@ class Metrics:
         return named.task, self._versions.label(named.task, str(named.info.version))
 
     def _remove(self, task: str) -> None:
+        self._series.pop(task, None)
         self._versions.forget(task)
         self._canaries.forget(task)
         named = (

@@ -72,7 +72,10 @@ class Statistics:
 
     def add(self, named: TaskVersion, results: Sequence[RowResult], *, status: int, stages: Stages) -> None:
         """Count a request that was answered with this status."""
-        totals = self._totals.setdefault(named.task, {}).setdefault(named.info.version, VersionTotals.empty())
+        versions = self._totals.setdefault(named.task, {})
+        totals = versions.get(named.info.version)
+        if totals is None:
+            totals = versions[named.info.version] = VersionTotals.empty()
         if status >= _OK or not results:
             totals.fail.add(stages.total)
             return

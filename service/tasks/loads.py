@@ -54,26 +54,32 @@ class Loads:
         self._lock = Lock()
         self._under_way: dict[str, Future[tuple[Resident, bool]]] = {}
 
+    def get(self, content: Content) -> Resident | None:
+        """A content's weights if they are in memory."""
+        return self._engine.get(content.sha256)
+
     async def resident(self, content: Content) -> Resident:
-        """A content's weights. If a caller stops waiting, the load goes on for the others.
+        """A content's weights, from memory or from the store. Raises as `loaded`."""
+        return self.get(content) or await self.loaded(content)
+
+    async def loaded(self, content: Content) -> Resident:
+        """The weights of a content that is not in memory. If a caller stops waiting, the load goes on for the others.
 
         Raises:
             LoadBacklog: too many others are being loaded.
             StoreError, ArtifactError, AdmissionError, GoldenMoved: it cannot be read, or cannot be served here.
         """
-        if (found := self._engine.get(content.sha256)) is not None:
-            return found
         resident, _ = await asyncio.shield(asyncio.wrap_future(self.start(content)))
         return resident
 
     async def prefetch(self, content: Content) -> bool:
-        """Load a content if there is room in memory; returns whether it is kept there. Raises as `resident`."""
+        """Load a content if there is room in memory; returns whether it is kept there. Raises as `loaded`."""
         _, kept = await asyncio.shield(asyncio.wrap_future(self.start(content, evicting=False)))
         return kept
 
     def wait(self, content: Content) -> Resident:
         """As `resident`, for a thread that may wait."""
-        return self._engine.get(content.sha256) or self.start(content).result()[0]
+        return self.get(content) or self.start(content).result()[0]
 
     def start(self, content: Content, *, evicting: bool = True) -> "Future[tuple[Resident, bool]]":
         """Begin to load a content, or join the load under way.
@@ -83,7 +89,7 @@ class Loads:
             evicting: whether others may be evicted for it.
 
         Raises:
-            LoadBacklog: see `resident`.
+            LoadBacklog: see `loaded`.
         """
         with self._lock:
             load = self._under_way.get(content.sha256)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from adapters_store import AdaptersStoreError
 from adapters_store.errors import UnknownVersion
-from service.engine import DeadlineExceeded, EngineError
+from service.engine import DeadlineExceeded, EngineError, Resident
 from service.tasks.loads import Loads
 from service.tasks.registrar import Registrar
 from service.tasks.registry import Registry
@@ -64,17 +64,21 @@ class Targets:
             UnknownVersion: one was deleted since it was found, before it was loaded.
             StoreError, LoadBacklog, DeadlineExceeded: one could not be loaded now.
         """
-        return await asyncio.gather(*map(self._ready, versions))
+        asked = list(versions)
+        found = [self._loads.get(named.content) for named in asked]
+        missing = [named for named, resident in zip(asked, found, strict=True) if resident is None]
+        loaded = iter(await asyncio.gather(*map(self._load, missing)) if missing else ())
+        return [self._served(named, resident or next(loaded)) for named, resident in zip(asked, found, strict=True)]
 
     def everything(self, key: str | None = None) -> list[Target]:
         """Every task that can be served now, as far as is known, by name."""
         return [Target(task, key=key) for task, entry in sorted(self._registry.table.items()) if entry.reason is None]
 
-    async def _ready(self, named: TaskVersion) -> LoadedVersion:
+    async def _load(self, named: TaskVersion) -> Resident:
         content = named.content
         try:
             async with asyncio.timeout(self._seconds):
-                resident = await self._loads.resident(content)
+                return await self._loads.loaded(content)
         except TimeoutError:
             raise DeadlineExceeded("the task adapter was not loaded in time") from None
         except (AdaptersStoreError, EngineError) as error:
@@ -83,6 +87,8 @@ class Targets:
             if content.reason is None:  # the store failed, not the content
                 raise
             raise content.unavailable("this task") from error
-        if not self._registry.names(content.sha256):
-            self._registry.release([content.sha256])  # deleted meanwhile; this request goes on with what it has
+
+    def _served(self, named: TaskVersion, resident: Resident) -> LoadedVersion:
+        if not self._registry.names(named.content.sha256):
+            self._registry.release([named.content.sha256])  # deleted meanwhile; this request goes on with what it has
         return LoadedVersion(named.task, named.info, resident.manifest, resident)

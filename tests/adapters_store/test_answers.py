@@ -67,7 +67,7 @@ def test_a_file_of_the_first_version_is_read_and_written_as_before() -> None:
     assert pack(old) == data
 
 
-@pytest.mark.parametrize(("version", "error"), [(1, errors.UnknownField), (4, errors.UnsupportedFormatVersion)])
+@pytest.mark.parametrize(("version", "error"), [(1, errors.UnknownField), (5, errors.UnsupportedFormatVersion)])
 def test_answers_belong_to_the_second_version(version: int, error: type[errors.BadManifest]) -> None:
     with pytest.raises(error):
         unpack(with_manifest(lambda manifest: manifest.update(format_version=version), pack(adapter())))

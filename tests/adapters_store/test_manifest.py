@@ -35,7 +35,7 @@ def drop(path: str) -> Callable[[Header], object]:
 
 
 BAD: list[tuple[type[errors.BadManifest], Callable[[Header], object]]] = [
-    (errors.UnsupportedFormatVersion, put("format_version", 4)),
+    (errors.UnsupportedFormatVersion, put("format_version", 5)),
     (errors.UnsupportedFormatVersion, put("format_version", 0)),
     (errors.UnsupportedFormatVersion, put("format_version", "1")),
     (errors.UnsupportedFormatVersion, put("format_version", True)),

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +83,21 @@ def image(tmp_path: Path) -> Path:
     path = tmp_path / "some image.png"
     path.write_bytes(encode(picture(1, size=(120, 100))))
     return path
+
+
+@pytest.fixture(scope="module")
+def graded() -> bytes:
+    """A task adapter file of three classes, with the figures of its validation images."""
+    from adapters_store import Validation, pack  # noqa: PLC0415
+    from adapters_store.answers import SOFTMAX  # noqa: PLC0415
+    from tests.service.adapters import make  # noqa: PLC0415
+
+    made = make(21, classes=3, activation=SOFTMAX).adapter
+    cells = ((0, 0, 9), (0, 2, 1), (1, 1, 10), (2, 0, 4), (2, 2, 6))
+    figures = Validation(30, (0.692, 1.0, 0.857), (0.9, 1.0, 0.6), (0.8, 1.0, 0.7), cells)
+    assert made.manifest.answers is not None
+    answers = replace(made.manifest.answers, validation=figures)
+    return pack(replace(made, manifest=replace(made.manifest, answers=answers)))
 
 
 @pytest.fixture

@@ -6,10 +6,21 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.service.adapters import make
+from tests.service.asking import put
 from tests.service.live import Live
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
-PAGES = ("", "#/try", "#/task/cats", "#/task/bare", "#/live", "docs")
+PAGES = ("", "#/try", "#/task/cats", "#/task/bare", "#/task/graded", "#/live", "docs")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _figures(console: Live, graded: bytes) -> None:
+    """A task with every part that a page can have: figures, two versions, and a split."""
+    put(console, "graded", make(22, classes=3).data)
+    put(console, "graded", graded)
+    split = {"weights": {"1": 0.1, "2": 0.9}}
+    console.client.put("/v1/tasks/graded/aliases/live", json=split).raise_for_status()
 
 
 def show(page: Page, console: Live, where: str) -> None:

@@ -138,6 +138,54 @@ def test_a_task_is_deleted_only_after_its_name_was_typed(page: Page, console: Li
     assert console.client.get(f"/v1/tasks/{task}").status_code == 404
 
 
+def test_a_file_with_figures_shows_a_confusion_matrix_and_each_label(
+    page: Page, console: Live, first: Made, graded: bytes, task: str
+) -> None:
+    put(console, task, first.data)
+    put(console, task, graded)
+    open_task(page, console, task)
+    figures = page.get_by_role("region", name="Validation images")
+    expect(figures).to_contain_text("Measured on 30 images")
+    expect(figures).to_contain_text("right for 83.3")
+    matrix = figures.get_by_role("img", name="Confusion matrix of 3 labels: 5 images have a wrong one.")
+    expect(matrix.locator(".miss title")).to_have_text(
+        [re.compile("class 0, predicted as class 2: 1 "), re.compile("class 2, predicted as class 0: 4 ")]
+    )
+    expect(figures.get_by_role("listitem").first).to_have_text("class 2 as class 0: 4")
+    expect(figures.get_by_role("row", name="class 2")).to_contain_text("85.7")
+    page.get_by_role("button", name="Show version 1").click()
+    expect(page.get_by_text("The file does not say", exact=False)).to_be_visible()
+    expect(figures).to_have_count(0)
+
+
+def test_warnings_about_a_file_are_shown_before_it_is_published(
+    page: Page, console: Live, first: Made, tmp_path: Path, task: str
+) -> None:
+    put(console, task, first.data)
+    open_task(page, console, task)
+    upload = choose(page, tmp_path / "other.safetensors", make(13, classes=5).data)
+    expect(upload.get_by_text("Compared with the live version")).to_be_visible()
+    expect(upload.locator(".caution li")).to_contain_text([re.compile("labels are new")])
+
+
+def test_the_versions_of_a_canary_are_compared(
+    page: Page, console: Live, first: Made, second: Made, image: Path, task: str
+) -> None:
+    put(console, task, first.data)
+    put(console, task, second.data)
+    console.client.put(f"/v1/tasks/{task}/aliases/live", json={"weights": {"1": 1, "2": 1}}).raise_for_status()
+    for number in range(16):
+        headers = {"X-Canary-Key": str(number)}
+        console.client.post(f"/v1/tasks/{task}/predict", content=image.read_bytes(), headers=headers).raise_for_status()
+    open_task(page, console, task)
+    rows = page.get_by_role("region", name="Latency of each version").locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("ms")
+    counts = [int(row.locator("td").first.inner_text()) for row in rows.all()]
+    assert sum(counts) == 16
+    assert min(counts) > 0
+
+
 def test_the_chart_tells_where_the_neurons_sit(page: Page, console: Live) -> None:
     open_task(page, console, "cats")
     sites = page.get_by_role("region", name="Neurons per site")

@@ -151,7 +151,9 @@ def test_an_image_that_is_given_no_label_is_said_so(page: Page, console: Live, i
         open_try(page, console, "silent")
         page.set_input_files("input[type=file]", image)
         ask(page)
-        expect(page.locator(".answer .caution").first).to_contain_text("No label reaches its threshold")
+        caution = page.locator(".answer .caution").first
+        expect(caution).to_contain_text("No label reaches its threshold")
+        expect(caution).to_contain_text(re.compile(r"needs 100\s%"))
         expect(page.locator(".answer .label")).to_have_count(3)  # the page asks for so many
     finally:
         console.client.delete("/v1/tasks/silent")

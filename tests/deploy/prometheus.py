@@ -46,10 +46,11 @@ class Prometheus:
 
 
 @contextmanager
-def scraping(address: str, key: str, folder: Path) -> Iterator[Prometheus]:
+def scraping(address: str, key: str, folder: Path, *features: str) -> Iterator[Prometheus]:
     """A Prometheus that reads the server at `address` (host:port) once a second, and keeps its data in `folder`."""
     config, port = _config(address, key, folder), _free_port()
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
+    command += [f"--enable-feature={feature}" for feature in features]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
     try:

@@ -1,12 +1,13 @@
 """Runs the examples of a document in their order: in one shell, in an empty folder, beside a real server.
 
-    ```sh                       is run; a block that begins with `mimi serve` goes on in the background
+    ```sh                       is run; a block that begins with `mimi serve` goes on in the background, until another
+                                block begins so
     ```text                     what the block before printed holds these lines, in this order; `…` stands for anything
     ```python title="NAME"      is written to that file
     ```python                   is run as a program
     ```console                  is only read: what installs, builds images, or needs another machine
 
-The documents say port 8000. A free one is taken in its place.
+The documents say port 8000, and 8001 for gRPC. Free ones are taken in their place.
 """
 
 import os
@@ -18,7 +19,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +29,12 @@ _SECONDS = 560
 _START = """\
 set -euo pipefail
 port=$MIMI_PORT
+serving=
 ends() { kill -INT $server; wait $server || true; }
 serves() {
+    [ "$serving" != "$*" ] || return 0
+    [ -z "$serving" ] || ends
+    serving="$*"
     (unset "${!MIMI_@}"; MIMI_PORT=$port exec "$@") > server.log 2>&1 & server=$!  # a terminal of its own
     trap ends EXIT
     until curl -sf -o /dev/null "$MIMI_URL/health/ready"; do
@@ -61,8 +66,8 @@ def run(blocks: Sequence[Example], folder: Path) -> None:
     Raises:
         AssertionError: a command failed, or printed something else than the document says.
     """
-    port = _free_port()
-    blocks = [Example(block.language, block.file, block.text.replace(":8000", f":{port}")) for block in blocks]
+    port, grpc = _free_port(), _free_port()
+    blocks = [replace(block, text=_with_ports(block.text, port, grpc)) for block in blocks]
     script = folder / "examples.sh"
     script.write_text(_START + "\n".join(_commands(blocks)), encoding="utf-8")
     printed = _printed(script, _environment(folder, port)).split(_MARK)
@@ -70,6 +75,10 @@ def run(blocks: Sequence[Example], folder: Path) -> None:
         if block.language == "text":
             before = printed[number - 1]  # of the block before; a mark stands behind each
             assert re.search(_pattern(block.text), before), f"{block.text}\nis not in\n{before}"
+
+
+def _with_ports(text: str, http: int, grpc: int) -> str:
+    return text.replace(":8000", f":{http}").replace(":8001", f":{grpc}").replace("-port 8001", f"-port {grpc}")
 
 
 def _printed(script: Path, environment: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from adapters_store import Answers, Manifest
 from adapters_store.answers import SIGMOID, SOFTMAX
-from service.answers import given, is_sigmoid, probabilities_of, sigmoid, softmax
+from service.answers import given, is_sigmoid, probabilities_of, rank, sigmoid, softmax
 from tests.service.adapters import make
 
 PLAIN = make(60, classes=3).adapter.manifest
@@ -59,3 +59,16 @@ def test_large_logits_overflow_nowhere() -> None:
     large = np.array([1e30, -1e30], np.float32)
     assert softmax(large).tolist() == [1, 0]
     assert sigmoid(large).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("threshold", [None, 0.0, 0.3, 1.0])
+@pytest.mark.parametrize("manifest", [PLAIN, read(SOFTMAX, 0.6, 0.3, 0.9), read(SIGMOID, 0.6, 0.3, 0.9)])
+@pytest.mark.parametrize("logits", [*LOGITS, np.array([0.5, 0.5, 0.5], np.float32)])
+def test_one_image_is_ranked_as_many_are_read(logits: np.ndarray, manifest: Manifest, threshold: float | None) -> None:
+    probabilities = probabilities_of(logits, manifest)
+    ranking, reached = rank(logits, manifest, threshold), given(probabilities, manifest, threshold)
+    assert ranking.probabilities == probabilities.tolist()
+    assert ranking.order == np.argsort(-logits, kind="stable").tolist()
+    assert (ranking.given is None) == (reached is None)
+    if ranking.given is not None and reached is not None:
+        assert ranking.given == [i for i in ranking.order if reached[i]]

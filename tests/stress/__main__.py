@@ -20,6 +20,7 @@ STRESS = {
     "flat": "memory of a server under many requests",
     "supervised": "an engine that dies or hangs: how soon the server is ready again",
     "rolling": "a rolling restart behind nginx, under load: nothing fails",
+    "cluster": "Ray Serve under load: a second replica, one that is killed, a rolling update: nothing fails",
     "mutants": "small faults put into the checks: do the tests bite?",
     "soak": "a long run with swaps, many tasks and cancellations: no wrong answer, flat memory",
 }

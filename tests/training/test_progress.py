@@ -129,7 +129,8 @@ def test_a_progress_file_has_a_line_an_epoch(tmp_path: Path, monkeypatch: pytest
     log.epoch(Position(0, 1, 1, 2), HALF, None)
     first, second = read_rows(log.path)
     assert first == {
-        "rate": 0.5, "cycle": 0, "epoch": 0, "loss": 1.25, "accuracy": 0.5, "validation": 0.75, "seconds": 3.0,
+        "rate": 0.5, "cycle": 0, "epoch": 0, "before": 0, "loss": 1.25, "accuracy": 0.5, "validation": 0.75,
+        "seconds": 3.0,
         "method": "mimi",
     }  # fmt: skip
     assert (second["epoch"], second["validation"], second["seconds"]) == (1, None, 0.0)

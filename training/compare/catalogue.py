@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from adapters_store import unpack
 from backbone import Backbone
+from training.adapter import PLAIN
 from training.compare.candidate import (
     DEFAULT_RATES,
     Candidate,
@@ -29,7 +30,7 @@ from training.methods import METHODS, Method, merged
 from training.methods.serving import paper_flops, true_flops
 from training.mimi import Job, choose_rate, train_mimi
 from training.model import AdaptedModel, TaskModel
-from training.options import MiMiOptions, PruningOptions
+from training.options import ADAPTER_PLUS, MiMiOptions, PruningOptions
 from training.pruning.unstructured import nonzero_weights
 from training.variants import variants
 
@@ -53,12 +54,18 @@ def flops(model: TaskModel) -> tuple[int, int]:
     return true_flops(model), paper_flops(model)
 
 
-def vanilla_after(prunings: int, backbone: Backbone, classes: int, seed: int) -> AdaptedModel:
-    """Vanilla adapters, in proportion to the channels, at the compression MiMi has after `prunings` prunings."""
+def vanilla_after(
+    prunings: int, backbone: Backbone, classes: int, seed: int, *, recipe: Literal["plain", "plus"] = "plain"
+) -> AdaptedModel:
+    """Vanilla adapters, in proportion to the channels, at the compression MiMi has after `prunings` prunings.
+
+    The `recipe` "plus" is that of Adapter+.
+    """
     start = MiMiOptions()
     sigma = start.initial_sigma / (1 - start.pruning_fraction) ** prunings
     at = MiMiOptions(initial_sigma=sigma, target_sigma=max(sigma, start.target_sigma))
-    return AdaptedModel(backbone, at.initial_widths(tuple(site.dim for site in backbone.sites)), classes, seed=seed)
+    widths = at.initial_widths(tuple(site.dim for site in backbone.sites))
+    return AdaptedModel(backbone, widths, classes, recipe=ADAPTER_PLUS if recipe == "plus" else PLAIN, seed=seed)
 
 
 Change = Callable[[MiMiOptions], MiMiOptions]
@@ -81,7 +88,7 @@ def of_variant(change: Change) -> Make:
 
         def largest(backbone: Backbone, classes: int, seed: int) -> TaskModel:
             widths = options.initial_widths(tuple(site.dim for site in backbone.sites))
-            return AdaptedModel(backbone, widths, classes, init=options.init, seed=seed)
+            return AdaptedModel(backbone, widths, classes, recipe=options.recipe, seed=seed)
 
         def first(trial: Trial) -> float:
             return _first(job(trial))
@@ -126,7 +133,7 @@ def _rows(job: Job, trial: Trial) -> Iterator[Row]:
         model = from_file((trial.folder / f"size-{result.cycle}.safetensors").read_bytes(), trial.backbone)
         row: Row = {
             "cycle": result.cycle,
-            "epochs": min(result.cycle + 1, cycles) * trial.fit.epochs,
+            "epochs": job.options.epochs_before(min(result.cycle + 1, cycles)),
             "seconds": seconds_until(trial.folder, result.cycle),
             "val_top1": or_none(result.validation),
             "test_top1": result.test,

@@ -48,6 +48,11 @@ class Cell:
     seed: int
 
     @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.entry.method.label} on {self.data.name}, seed {self.seed}"
+
+    @property
     def folder(self) -> Path:
         """Of the method on this data set, for all seeds."""
         return self.config.work / self.data.name / f"{self.entry.method.label}-{self.digest}"

@@ -80,14 +80,13 @@ class Runner:
                 self._try(cell, patient=patient)
 
     def _try(self, cell: Cell, *, patient: bool) -> None:
-        name = f"{cell.entry.method.label} on {cell.data.name}, seed {cell.seed}"
         reporter = self.reporter()
-        reporter.say(f"== {name}")
+        reporter.say(f"== {cell.name}")
         try:
             self._finish(cell, patient=patient)
         except (Diverged, UnsupportedBackbone, BadConfig) as error:
             self.failed.add(cell.key)
-            reporter.say(f"{name} has no result: {error}")
+            reporter.say(f"{cell.name} has no result: {error}")
 
     def _finish(self, cell: Cell, *, patient: bool) -> None:
         """Train to the end, and write all of the cell's rows at once: a cell with a row is finished."""

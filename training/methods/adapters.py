@@ -14,12 +14,17 @@ authors' code the convolution starts at the identity and the up-projection at ze
 RepAdapter (Luo et al. 2023, arXiv 2302.08106): x + s · Up Down x in front of qkv and fc1. It reads the output of the
 norm, has no activation, and its up-projection is in groups; so it folds into the next layer.
 
+Adapter+ (Steitz and Roth 2024, arXiv 2406.06820) trains series adapters with a small initialisation, a learned scale of
+every channel and stochastic depth, see `training.adapter`. The authors' adapters have biases; ours have none, so that
+the trained model is a plain one.
+
 PHM adapters and Compacter (Karimi Mahabadi et al. 2021, arXiv 2106.04647): matrices that are Kronecker sums. W is the
 sum over i < n of A_i (x) B_i, with a rule A of n x n x n. Compacter also has B_i = u_i v_i^T. As in the copy released
 with MiMi, each matrix has its own rule, and adapters sit behind both branches with N = 4M // 32. The authors train the
 norms beside their adapters; here they stay frozen.
 """
 
+from dataclasses import replace
 from math import gcd
 from typing import cast
 
@@ -34,6 +39,7 @@ from training.errors import BadConfig
 from training.methods.draws import Dropout, linear
 from training.methods.parts import Before, Parallel, Series, fork, grid_of, linears_of
 from training.model import AdaptedModel, TaskModel
+from training.options import ADAPTER_PLUS, AdapterRecipe
 
 
 def by_sigma(backbone: Backbone, classes: int, seed: int, *, sigma: int) -> AdaptedModel:
@@ -49,7 +55,15 @@ def by_width(backbone: Backbone, classes: int, seed: int, *, width: int) -> Adap
 
 def tiny(backbone: Backbone, classes: int, seed: int, *, width: int = 1) -> AdaptedModel:
     """The control for "small adapters fail": the up-projection starts at zero, and rates are far larger."""
-    return AdaptedModel(backbone, [width] * len(backbone.sites), classes, init="zero_up", seed=seed)
+    recipe = AdapterRecipe(init="zero_up")
+    return AdaptedModel(backbone, [width] * len(backbone.sites), classes, recipe=recipe, seed=seed)
+
+
+def plus(backbone: Backbone, classes: int, seed: int, *, width: int = 8, drop: float = 0.1) -> AdaptedModel:
+    """`width` neurons at every site, trained by the recipe of Adapter+."""
+    return AdaptedModel(
+        backbone, [width] * len(backbone.sites), classes, recipe=replace(ADAPTER_PLUS, adapter_drop=drop), seed=seed
+    )
 
 
 _SCALE, _DROPOUT = 0.1, 0.1
@@ -60,7 +74,7 @@ def in_full(backbone: Backbone, classes: int, seed: int, *, sigma: int = 32) -> 
     generator = torch.Generator().manual_seed(seed)
     model = TaskModel(fork(backbone, lambda _: True), classes, generator)
     for site in model.backbone.sites:
-        adapter = Adapter(max(1, 4 * site.dim // sigma), site.dim, init="trunc_normal", generator=generator)
+        adapter = Adapter(max(1, 4 * site.dim // sigma), site.dim, generator=generator)
         site.branch = Series(site.branch, adapter)
     return model
 

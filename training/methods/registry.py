@@ -58,6 +58,7 @@ _ALL = (
     Method("adapters-n23", partial(adapters.by_width, width=23), _SMALL, False, _MIMI),
     Method("adapters-n1", partial(adapters.by_width, width=1), _SMALL, False, _MIMI),
     Method("tiny-adapters", adapters.tiny, _VECTORS, False, "Houlsby et al. 2019, arXiv 1902.00751"),
+    Method("adapters-plus", adapters.plus, _SMALL, False, "Steitz and Roth 2024, arXiv 2406.06820"),
     Method("adaptformer-64", partial(adaptformer, width=64), _SMALL, False, "Chen et al. 2022, arXiv 2205.13535"),
     Method("adaptformer-256", partial(adaptformer, width=256), _SMALL, False, "Chen et al. 2022, arXiv 2205.13535"),
     Method("bitfit", subsets.bitfit, _VECTORS, True, "Ben Zaken et al. 2022, arXiv 2106.10199"),

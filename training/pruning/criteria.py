@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from backbone import SiteWeights
-from training.fit import logits_of, multilabel_loss
+from training.fit import logits_of
 from training.frozen import autocast
+from training.loss import loss_of
 from training.model import AdaptedModel
 from training.options import Criterion, FitOptions
 from training.pixels import PixelSet
@@ -33,7 +34,7 @@ class Evidence:
         model: after the cycle.
         initial: the same neurons' weights at initialisation, by site.
         train: training images, for the criteria that look at data.
-        fit: batch size and label smoothing of the loss.
+        fit: batch size, label smoothing and class weights of the loss.
         seed: of the random criterion and of the choice of images.
         gradients: of the cycle, summed by `add_gradients`; empty before any training.
         images: most training images to use. The mean gradient uses all of them.
@@ -110,7 +111,7 @@ def add_gradients(sums: Importance, model: AdaptedModel, criterion: Criterion, *
     if criterion != "gradient" and not (criterion == "gradient_signed" and last):
         return
     for site, adapter in model.live.items():
-        found = [torch.zeros_like(w) if w.grad is None else w.grad.detach() for w in adapter.weights]
+        found = [torch.zeros_like(w) if w.grad is None else w.grad.detach() for w in adapter.matrices]
         down, up = (g.abs() if criterion == "gradient" else g.clone() for g in found)
         known = sums.get(site)
         sums[site] = SiteWeights(known.down + down, known.up + up) if known else SiteWeights(down, up)
@@ -125,7 +126,7 @@ def _snip(evidence: Evidence) -> Importance:
 def _grasp(evidence: Evidence) -> Importance:
     """θ · Hg on one batch (GraSP, Wang et al. 2020, equation 8): the weights of the lowest value go."""
     model, (pixels, targets) = evidence.model, next(evidence.batches())
-    parameters = list(model.own_parameters().values())
+    parameters = _matrices(model)
     with sdpa_kernel(SDPBackend.MATH):  # the fused attention has no second derivative
         loss = _loss(evidence, pixels, targets, temperature=GRASP_TEMPERATURE)
         gradients = torch.autograd.grad(loss, parameters, create_graph=True)
@@ -180,7 +181,7 @@ def _hidden(model: AdaptedModel, pixels: Tensor) -> dict[int, Tensor]:
 
 def _gradients(evidence: Evidence, *, absolute: bool, everything: bool = False) -> Iterator[Importance]:
     """Gradient of every adapter weight on each mini-batch."""
-    parameters = list(evidence.model.own_parameters().values())
+    parameters = _matrices(evidence.model)
     for pixels, targets in evidence.batches(everything=everything):
         gradients = torch.autograd.grad(_loss(evidence, pixels, targets), parameters)
         yield _by_site(evidence.model, [g.abs() for g in gradients] if absolute else gradients)
@@ -188,16 +189,19 @@ def _gradients(evidence: Evidence, *, absolute: bool, everything: bool = False) 
 
 def _loss(evidence: Evidence, pixels: Tensor, targets: Tensor, *, temperature: float = 1.0) -> Tensor:
     logits = logits_of(evidence.model, pixels) / temperature
-    smoothing = evidence.fit.label_smoothing
-    if targets.ndim > 1:
-        return multilabel_loss(logits, targets.to(logits.device), smoothing)
-    return functional.cross_entropy(logits, targets.to(logits.device), label_smoothing=smoothing)
+    loss = loss_of(evidence.fit, evidence.train.targets.to(logits.device), logits.shape[1])
+    return loss(logits, targets.to(logits.device))
 
 
 def _each(evidence: Evidence, measure: Callable[[Tensor], Tensor]) -> Importance:
     """`measure` each weight matrix."""
     live = evidence.model.live.items()
     return {site: SiteWeights(*(measure(weight.detach()) for weight in adapter.weights)) for site, adapter in live}
+
+
+def _matrices(model: AdaptedModel) -> list[nn.Parameter]:
+    """Both matrices of every adapter: gradients are taken of them."""
+    return [matrix for adapter in model.live.values() for matrix in (adapter.down, adapter.up)]
 
 
 def _by_site(model: AdaptedModel, tensors: Sequence[Tensor]) -> Importance:
@@ -223,7 +227,7 @@ def _absolute(importance: Mapping[int, SiteWeights]) -> Importance:
 
 def _times_weights(model: AdaptedModel, importance: Importance, of: Callable[[Tensor], Tensor]) -> Importance:
     """Each importance times `of` its weight."""
-    weights = {site: adapter.weights for site, adapter in model.live.items()}
+    weights = {site: adapter.matrices for site, adapter in model.live.items()}
     return {
         site: SiteWeights(down * of(weights[site].down.detach()), up * of(weights[site].up.detach()))
         for site, (down, up) in importance.items()

@@ -68,7 +68,7 @@ def shrink(model: AdaptedModel, optimizer: torch.optim.Optimizer, kept: Mapping[
             _slice(adapter, optimizer, neurons)
         else:
             del model.adapters[str(site)]
-            _forget(optimizer, (adapter.down, adapter.up))
+            _forget(optimizer, tuple(adapter.parameters()))
 
 
 def _slice(adapter: Adapter, optimizer: torch.optim.Optimizer, neurons: Tensor) -> None:

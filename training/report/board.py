@@ -68,7 +68,7 @@ class Board:
     def _seen(self, place: Position, progress: Progress) -> int:
         """Images seen in all cycles up to here."""
         self._place = place
-        self._images = (place.cycle * place.epochs + place.epoch) * progress.total + progress.done
+        self._images = place.before * progress.total + progress.done
         return self._images
 
     def _writer(self, place: Position) -> "SummaryWriter":

@@ -13,11 +13,13 @@ from training.report.figures import against_cost, against_parameters, against_si
 from training.report.groups import Section, sections_of
 from training.report.means import families_of, means
 from training.report.page import Markup
+from training.report.paired import differences, overall
 from training.report.results import read_results
 from training.report.sites import neurons_by_site
 from training.report.tables import as_csv, budgets, costs, markdown
 
 _TITLE = "Methods at equal budgets"
+_OVER_SETS, _BY_SEED = "MiMi against the others, over data sets", "MiMi against the others, paired by seed"
 _SPREAD = (
     "Accuracy is top-1 in [0, 1]: mean over seeds ± sample standard deviation. Methods with the same number of epochs "
     "had the same budget: the same images, as many epochs, a schedule that restarted in every cycle, and a learning "
@@ -73,9 +75,13 @@ def _markdown(sections: Sequence[Section]) -> str:
     parts = [f"# {_TITLE}", _SPREAD]
     for family in families_of(sections):
         parts += [f"## Means: {family.title}", markdown(means(family))]
+    if table := overall(sections):
+        parts += [f"## {_OVER_SETS}", markdown(table)]
     for section in sections:
         title = re.sub(r"[<>\s]+", " ", section.title)
         parts += [f"## {title}", "### Accuracy by budget", markdown(budgets(section))]
+        if table := differences(section):
+            parts += [f"### {_BY_SEED}", markdown(table)]
         parts += ["### What it costs", markdown(costs(section))]
     return "\n\n".join(parts) + "\n"
 
@@ -84,9 +90,13 @@ def _page(sections: Sequence[Section], charts: dict[str, list[Chart]]) -> str:
     parts: list[Markup] = [page.paragraph(_SPREAD)]
     for family in families_of(sections):
         parts += [page.heading(f"Means: {family.title}"), page.figures(means(family))]
+    if table := overall(sections):
+        parts += [page.heading(_OVER_SETS), page.figures(table)]
     for section in sections:
         parts.append(page.heading(section.title))
         parts += [page.chart(chart) for chart in charts[section.title]]
         parts += [page.heading("Accuracy by budget"), page.figures(budgets(section))]
+        if table := differences(section):
+            parts += [page.heading(_BY_SEED), page.figures(table)]
         parts += [page.heading("What it costs"), page.figures(costs(section))]
     return page.page(_TITLE, parts)

@@ -37,7 +37,7 @@ def read_progress(work: Path) -> Logged:
         for path in sorted(work.rglob(PROGRESS)):
             for line in read_rows(path):
                 key = (line["arena"], line["method"], line["seed"], line["rate"])
-                epoch = line["cycle"] * line["cycle_epochs"] + line["epoch"] + 1
+                epoch = line.get("before", line["cycle"] * line["cycle_epochs"] + line["epoch"]) + 1
                 found.setdefault(key, {})[epoch] = line["validation"]
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableResult(f"{work}: no progress of a comparison: {error}") from error
@@ -53,7 +53,8 @@ def validation_by_epoch(section: Section, logged: Logged) -> Chart | None:
     caption = (
         f"{section.title}: validation accuracy after every epoch, mean over seeds. The schedule restarts at lines."
     )
-    return curve_chart(curves, section.arena.cycle_epochs, caption, places=_places(section, curves))
+    cycle, last = section.arena.cycle_epochs, max(max(curve) for curve in curves.values())
+    return curve_chart(curves, range(cycle, last, cycle), caption, places=_places(section, curves))
 
 
 def _places(section: Section, curves: Iterable[str]) -> dict[str, int]:
@@ -76,40 +77,41 @@ def _mean_curve(curves: Iterable[Curve]) -> Curve:
 
 
 def curve_chart(
-    curves: Mapping[str, Curve], cycle_epochs: int, caption: str, *, places: Mapping[str, int] | None = None
+    curves: Mapping[str, Curve], restarts: Iterable[int], caption: str, *, places: Mapping[str, int] | None = None
 ) -> Chart:
     """Curves by name: a few share one pair of axes; if there are many, each has its own.
 
     Args:
         curves: what to draw.
-        cycle_epochs: of one cycle.
+        restarts: epochs after which a cycle begins.
         caption: of the chart.
         places: which colour and marker each has, see `drawing.look`; left out: in their order.
     """
     together = len(curves) <= TOGETHER
     looks = places or {name: place for place, name in enumerate(curves)}
-    draw = partial(_together, curves, cycle_epochs, looks) if together else partial(_apart, curves, cycle_epochs)
+    marks = tuple(restarts)
+    draw = partial(_together, curves, marks, looks) if together else partial(_apart, curves, marks)
     size = (_WIDTH, 3.4 if together else 0.6 + 1.3 * ceil(len(curves) / _COLUMNS))
     return drawn("progress", caption, draw, size=size)
 
 
-def _together(curves: Mapping[str, Curve], cycle_epochs: int, looks: Mapping[str, int], figure: "Figure") -> None:
+def _together(curves: Mapping[str, Curve], restarts: Iterable[int], looks: Mapping[str, int], figure: "Figure") -> None:
     axes = figure.subplots()
     for name, curve in curves.items():
         axes.plot(*_xy(curve), label=name, lw=1.2, **{**look(looks[name]), "markersize": 3})
-    _mark_cycles(axes, curves, cycle_epochs)
+    _mark_cycles(axes, restarts)
     axes.set(xlabel="epoch", ylabel="validation top-1, %")
     if len(curves) > 1:
         legend_right(figure, axes)
 
 
-def _apart(curves: Mapping[str, Curve], cycle_epochs: int, figure: "Figure") -> None:
+def _apart(curves: Mapping[str, Curve], restarts: Iterable[int], figure: "Figure") -> None:
     rows = ceil(len(curves) / _COLUMNS)
     grid = list(figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flat)
     for axes, (name, curve) in zip(grid, curves.items(), strict=False):
         axes.plot(*_xy(curve), color=look(0)["color"], lw=1.2)
         axes.set_title(name, loc="left", fontsize=8)
-        _mark_cycles(axes, curves, cycle_epochs)
+        _mark_cycles(axes, restarts)
     for place, axes in enumerate(grid[len(curves) :], len(curves)):
         axes.set_visible(False)
         grid[place - _COLUMNS].tick_params(labelbottom=True)  # now the lowest of its column
@@ -121,9 +123,8 @@ def _xy(curve: Curve) -> tuple[list[int], list[float]]:
     return list(curve), [100 * value for value in curve.values()]
 
 
-def _mark_cycles(axes: "Axes", curves: Mapping[str, Curve], cycle_epochs: int) -> None:
-    """A thin line where the schedule restarts."""
-    last = max(max(curve) for curve in curves.values())
-    for epoch in range(cycle_epochs, last, cycle_epochs):
+def _mark_cycles(axes: "Axes", restarts: Iterable[int]) -> None:
+    """A thin line where a cycle begins."""
+    for epoch in restarts:
         axes.axvline(epoch + 0.5, color=GREY, lw=0.5, ls=":")
     axes.grid(visible=False, axis="x")

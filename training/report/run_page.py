@@ -120,7 +120,7 @@ def _results(job: Job, outcome: Outcome) -> list[Result]:
             method="MiMi",
             seed=options.seed,
             cycle=result.cycle,
-            epochs=min(result.cycle + 1, options.cycles) * options.fit.epochs,
+            epochs=options.epochs_before(min(result.cycle + 1, options.cycles)),
             validation=result.validation,
             test=result.test,
             own_params=result.adapter_parameters,
@@ -137,9 +137,10 @@ def _progress(job: Job, outcome: Outcome) -> Chart | None:
     fit = outcome.options.fit
     lines = progress_rows(job.folder / PROGRESS)
     curve = {
-        line["cycle"] * fit.epochs + line["epoch"] + 1: line["validation"]
+        outcome.options.epochs_before(line["cycle"]) + line["epoch"] + 1: line["validation"]
         for line in lines
         if line["rate"] in (None, fit.learning_rate) and line["validation"] is not None
     }
-    caption = "Validation accuracy after every epoch. The schedule restarts at lines."
-    return curve_chart({"MiMi": dict(sorted(curve.items()))}, fit.epochs, caption) if curve else None
+    caption = "Validation accuracy after every epoch. A cycle begins at lines."
+    restarts = [outcome.options.epochs_before(cycle) for cycle in range(1, outcome.options.cycles)]
+    return curve_chart({"MiMi": dict(sorted(curve.items()))}, restarts, caption) if curve else None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Path, Request
@@ -28,6 +28,8 @@ from service.tasks.conditions import Condition
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+_UNWATCHED_SECONDS = 0.05  # most answers are there by then; to watch a connection takes a task of its own
 
 Task = Annotated[str, Path(pattern=TASK_PATTERN, description="task id", examples=["digits"])]
 
@@ -128,28 +130,47 @@ async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T
     Raises:
         ClientGone: nobody waits for the result any more.
     """
-    task = asyncio.ensure_future(work)
-    async with _watching(request) as gone:
-        try:
-            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not task.done():
-                task.cancel()
-        if gone.done() and not task.done():
-            with suppress(asyncio.CancelledError):
-                await task
-            raise ClientGone("the client closed the connection")
-        return await task
-
-
-@asynccontextmanager
-async def _watching(request: Request) -> AsyncIterator["asyncio.Future[None]"]:
-    """A future that is done when the connection is closed."""
-    watcher = asyncio.ensure_future(_disconnected(request))
+    watch = _Watch(request)
     try:
-        yield watcher
+        return await work
+    except asyncio.CancelledError:
+        if watch.ended_work():
+            raise ClientGone("the client closed the connection") from None
+        raise
     finally:
-        watcher.cancel()
+        watch.close()
+
+
+class _Watch:
+    """Cancels the current task when the client closes the connection; works as `asyncio.timeout` does."""
+
+    def __init__(self, request: Request) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "routes run in tasks"
+        self._request, self._task = request, task
+        self._cancelled = self._closed = False
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_UNWATCHED_SECONDS, self._begin)
+
+    def ended_work(self) -> bool:
+        """Whether this watch has cancelled the task, and nobody else has."""
+        return self._cancelled and self._task.uncancel() == 0
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closed = True
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.ensure_future(_disconnected(self._request))
+        self._watcher.add_done_callback(self._gone)
+
+    def _gone(self, _: object) -> None:
+        if not self._closed:
+            self._cancelled = True
+            self._task.cancel()
 
 
 async def _disconnected(request: Request) -> None:

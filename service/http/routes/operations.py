@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import choose_encoder
 
 from service.errors import MisdirectedRequest
 from service.http import examples, openapi
@@ -32,11 +33,17 @@ async def ready(service: Running) -> Health:
     responses={200: examples.METRICS},
 )
 async def metrics(service: Running, request: Request) -> Response:
-    """Counters and histograms in Prometheus' text format. Each of several workers has its own, at its own port."""
+    """Counters and histograms in Prometheus' text format. Each of several workers has its own, at its own port.
+
+    While the server makes traces, a client that accepts OpenMetrics gets it, with exemplars that name traces.
+    """
     settings, (_, port) = service.settings, request.scope.get("server") or ("", None)
     if settings.workers > 1 and port == settings.port:
         raise MisdirectedRequest("one of several workers answers here: read each one's metrics at its own worker_port")
-    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    if service.tracer is None:
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    encode, media_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(service.metrics.text(encode), media_type=media_type)
 
 
 @router.get("/openapi.json", dependencies=[Depends(may_predict)], include_in_schema=False)

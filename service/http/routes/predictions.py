@@ -1,16 +1,19 @@
 """Predictions: one task by its live version, by an alias or by a version; or many tasks at once."""
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from time import perf_counter
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.types import Receive, Scope, Send
 
 from service.http import examples, openapi
 from service.http.multipart import FormLimits
@@ -28,37 +31,10 @@ from service.service import Service
 from service.tasks.table import TaskVersion
 from service.tasks.targets import Target
 
-_TASK = re.compile(TASK_PATTERN)
+_PREDICT = re.compile(rf"/v1/tasks/(?P<task>{TASK_PATTERN.removeprefix('^').removesuffix('$')})/predict")
 _LONGEST_QUERY = 64  # bytes
 
 Endpoint = Callable[[str, PredictOptions, Service, Request], Awaitable[Response]]
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class DirectRoute(APIRoute):
-    """Answers the most frequent request with a third of the event loop's work of FastAPI's own route.
-
-    FastAPI evaluates a route's parameters anew for every request: much of a prediction's time on the event loop. This
-    class evaluates them itself for a valid task and simple query options. FastAPI handles all other requests and
-    documents the route.
-    """
-
-    def get_route_handler(self) -> Handler:
-        """The function that FastAPI calls for each request."""
-        fastapi_way, endpoint = super().get_route_handler(), self.endpoint
-
-        async def handle(request: Request) -> Response:
-            task, options = request.path_params["task"], simple_options(request.scope["query_string"])
-            if options is None or not _TASK.fullmatch(task):
-                return await fastapi_way(request)
-            return await _answer(endpoint, task, options, request)
-
-        return handle
-
-
-async def _answer(endpoint: Endpoint, task: str, options: PredictOptions, request: Request) -> Response:
-    with may_predict.admitted(request):
-        return await endpoint(task, options, service_of(request), request)
 
 
 def simple_options(query: bytes) -> PredictOptions | None:
@@ -76,7 +52,6 @@ def _options(query: bytes) -> PredictOptions | None:
 
 
 router = APIRouter(dependencies=[Depends(may_predict)], tags=["predict"])
-_direct = APIRouter(route_class=DirectRoute)
 
 _Options = Annotated[PredictOptions, Query()]
 _DOCUMENTED: dict[str, Any] = {
@@ -86,7 +61,7 @@ _DOCUMENTED: dict[str, Any] = {
 }
 
 
-@_direct.post("/v1/tasks/{task}/predict", **_DOCUMENTED)
+@router.post("/v1/tasks/{task}/predict", **_DOCUMENTED)
 async def predict(
     task: Task, options: _Options, service: Running, request: Request, _sticky: StickyHeaders = None
 ) -> Response:
@@ -97,9 +72,6 @@ async def predict(
     win. An answer says whether the image is `known` at all, if the task's file has the values for that.
     """
     return await _one(service, request, Target(task), options)
-
-
-router.include_router(_direct)
 
 
 @router.post("/v1/tasks/{task}/aliases/{alias}/predict", **_DOCUMENTED)
@@ -146,9 +118,44 @@ async def predict_by_many(
     return _json(fanout_answer(outputs, _wish(payload, options)))
 
 
+class DirectPredictions:
+    """Answers the most frequent request with a third of the event loop's work of FastAPI's own way to its route.
+
+    FastAPI matches routes, evaluates their parameters and opens contexts for what they may have to close: much of a
+    prediction's time on the event loop. This layer evaluates them itself for a valid task and simple query options.
+    FastAPI handles all other requests, and documents the route.
+    """
+
+    def __init__(self, api: FastAPI) -> None:
+        """`api` has the route, and the handlers of errors, which are the same here."""
+        handlers = dict(api.exception_handlers)
+        unexpected = handlers.pop(Exception)
+        self._api = api
+        self._route = next(each for each in router.routes if isinstance(each, APIRoute) and each.endpoint is predict)
+        self._direct = ServerErrorMiddleware(ExceptionMiddleware(self._answer, handlers=handlers), handler=unexpected)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request here, or pass it on."""
+        found = _PREDICT.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if found is None or simple_options(scope["query_string"]) is None:
+            await self._api(scope, receive, send)
+        else:
+            scope.update(app=self._api, route=self._route, path_params=found.groupdict())
+            await self._direct(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        options = simple_options(scope["query_string"])
+        assert options is not None, "as in __call__"
+        request = Request(scope, receive, send)
+        with may_predict.admitted(request):
+            response = await _one(service_of(request), request, Target(scope["path_params"]["task"]), options)
+        await response(scope, receive, send)
+
+
 async def _one(service: Service, request: Request, target: Target, options: PredictOptions) -> Response:
     record, sticky = begin(request, service, Kind.PREDICTION), stickiness(request)
-    target = replace(target, key=sticky.key)
+    if sticky.key is not None:
+        target = replace(target, key=sticky.key)
     record.asked = [AskedTask(await service.targets.named(target))]  # before the images travel
     payload = await _read(service, request, ONE_TASK)
     if sticky.by_image:

@@ -8,10 +8,11 @@ from pydantic import BeforeValidator, Field
 
 from adapters_store import VersionInfo
 from service.checksums import repr_digest
+from service.descriptions import VersionDetail
 from service.http import examples, openapi, views
 from service.http.pages import document, link_to
 from service.http.routes.common import Expected, Known, Running, Task, may_manage, may_predict
-from service.schemas import LARGEST, ListOptions, VersionDetail, VersionList
+from service.schemas import LARGEST, ListOptions, VersionList
 from service.service import Service
 from service.tasks.conditions import fresh, tag
 
@@ -66,7 +67,10 @@ async def list_versions(
     responses={**openapi.documented(404, 422), 200: examples.answer("version"), 304: examples.NOT_MODIFIED},
 )
 async def get_version(task: Task, version: Number, service: Running, request: Request, _tag: Known = None) -> Response:
-    """One version: labels, widths of all sites, cost, provenance, size and hash."""
+    """One version: labels, widths of all sites, cost, provenance, and how its answers are read.
+
+    If its file has them, there are figures of the validation images for each label, and the confusion matrix.
+    """
     detail = await service.reads.run(lambda: _detail(service, task, version))
     return document(request, detail, tag=tag(detail.generation))
 

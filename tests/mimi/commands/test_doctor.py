@@ -11,7 +11,8 @@ import pytest
 from adapters_store import open_store
 from adapters_store.opening import open_backend
 from adapters_store.recovery import entry_name
-from backbone.kernels import path_in
+from backbone import load_backbone
+from backbone.kernels import best, path_in, precision_in_force
 from mimi.cli import main
 from mimi.demo.server import Server
 
@@ -68,6 +69,21 @@ def test_a_library_that_does_not_load_is_named(
     found = findings(capsys, status=1)
     assert found["kernels"]["verdict"] == "wrong"
     assert found["kernels' folder"]["verdict"] == "ok"
+
+
+@pytest.mark.parametrize("set_to", ["auto", "bf16"])
+def test_the_precision_in_force_is_told_with_its_reason(
+    set_to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backbone = load_backbone()
+    best(backbone, tmp_path, compiles=True)
+    monkeypatch.setenv("MIMI_KERNELS_FOLDER", str(tmp_path))
+    monkeypatch.setenv("MIMI_PRECISION", set_to)
+    told = findings(capsys, status=0)["precision"]["detail"]
+    if set_to == "auto":
+        assert told == "{}, because {}".format(*precision_in_force(backbone, tmp_path))
+    else:
+        assert told == "bf16, as it is set"
 
 
 def test_a_port_that_is_taken_is_found_with_what_to_do(

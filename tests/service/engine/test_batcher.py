@@ -11,6 +11,7 @@ from service.engine import (
     Batcher,
     Draining,
     EngineDown,
+    Exemplars,
     Limits,
     QueueFull,
     RequestTooLarge,
@@ -121,7 +122,9 @@ async def test_stats_hear_of_every_batch_and_how_long_its_rows_waited(gate: Gate
     times: list[tuple[float, Sequence[float]]] = []
 
     class Heard:
-        def on_batch(self, images: int, tasks: int, seconds: float, waits: Sequence[float]) -> None:
+        def on_batch(
+            self, images: int, tasks: int, seconds: float, waits: Sequence[float], exemplars: Exemplars | None
+        ) -> None:
             heard.append((images, tasks))
             times.append((seconds, waits))
 

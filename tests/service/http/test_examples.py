@@ -3,6 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
+from service.descriptions import TaskDetail, VersionDetail
 from service.http.examples import ALIAS_BODY, EXAMPLES
 from service.http.routes.feedback import CorrectionAnswer, CorrectionList
 from service.schemas import (
@@ -10,10 +11,8 @@ from service.schemas import (
     AliasAnswer,
     AliasList,
     Health,
-    TaskDetail,
     TaskList,
     UploadAnswer,
-    VersionDetail,
     VersionList,
 )
 

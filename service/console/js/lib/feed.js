@@ -18,7 +18,7 @@ let timer = 0;
 let asking = false; // whether somebody wants to be asked for a key
 let looking = false;
 
-/** The feed as { points, tasks, last, error }; `ask` says whether a missing key is asked for. */
+/** The feed as { points, tasks, canaries, last, recent, error }; `ask` says whether a missing key is asked for. */
 export function useFeed({ ask = false } = {}) {
   const [state, setState] = useState(current);
   useEffect(() => subscribe(() => setState(current()), ask), [ask]);
@@ -93,12 +93,20 @@ function digest(samples) {
     refusals: sumBy(samples, "mimi_rejected_total", "reason"),
     tasks: sumBy(samples, "mimi_tasks", "state"),
     memory: sum(samples, "process_resident_memory_bytes"),
+    canaries: canariesOf(samples),
   };
+}
+
+/** Latency of the versions that share a task's traffic: by task, then by version. */
+function canariesOf(samples) {
+  const name = "mimi_canary_duration_seconds";
+  const tasks = Object.keys(sumBy(samples, `${name}_count`, "task"));
+  return Object.fromEntries(tasks.map((task) => [task, histogramsBy(samples, name, "version", (labels) => labels.task === task)]));
 }
 
 function current() {
   const points = looks.slice(1).map((now, index) => pointOf(now, looks[index]));
-  return { points, tasks: recentTasks(), last: looks.at(-1)?.totals ?? null, recent: recent(), error: failure };
+  return { points, tasks: recentTasks(), canaries: recentCanaries(), last: looks.at(-1)?.totals ?? null, recent: recent(), error: failure };
 }
 
 /** What happened between two looks, per second or as of the later one. */
@@ -123,6 +131,18 @@ function pointOf(now, before) {
 /** The last minute as one point, or null. */
 function recent() {
   return looks.length < 2 ? null : pointOf(looks.at(-1), looks.at(-Math.min(RECENT, looks.length)));
+}
+
+/** Requests, rate of the last minute, p50 and p99 of each version that shares traffic: by task, then by version. */
+function recentCanaries() {
+  const [now, before] = [looks.at(-1), looks.at(-Math.min(RECENT, looks.length))];
+  const seconds = now ? now.at - before.at : 0;
+  const read = (task, version, all) => {
+    const lately = since(all, before === now ? null : before.totals.canaries[task]?.[version]);
+    return { count: all.count, rate: seconds ? lately.count / seconds : null, p50: quantile(0.5, all) * SECOND, p99: quantile(0.99, all) * SECOND };
+  };
+  const each = ([task, versions]) => [task, Object.fromEntries(Object.entries(versions).map(([version, all]) => [version, read(task, version, all)]))];
+  return Object.fromEntries(Object.entries(now?.totals.canaries ?? {}).map(each));
 }
 
 /** Requests per second and p99 of each task, between the last two looks that were split by task, and from far enough. */

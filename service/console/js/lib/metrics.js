@@ -51,10 +51,11 @@ export function histogram(samples, name, kept = () => true) {
 }
 
 /** The histograms of a metric by one of its labels: a plain object. */
-export function histogramsBy(samples, name, label) {
+export function histogramsBy(samples, name, label, kept = () => true) {
   const split = new Map();
   for (const suffix of ["_bucket", "_sum", "_count"]) {
     for (const sample of samples.get(name + suffix) ?? []) {
+      if (!kept(sample.labels)) continue;
       const value = sample.labels[label];
       if (!split.has(value)) split.set(value, new Map());
       const series = split.get(value);

@@ -1,9 +1,11 @@
 // One task: what it is, where its neurons sit, what answers now; and every change that can be made to it.
 
 import { deleteTask, getTask, getVersion, rollBack } from "../lib/api.js";
-import { NONE, bytes, number } from "../lib/format.js";
+import { NONE, bytes, count, milliseconds, number } from "../lib/format.js";
+import { useFeed } from "../lib/feed.js";
 import { useAction, useLoaded } from "../lib/hooks.js";
 import { html, useEffect, useState } from "../lib/html.js";
+import { Accuracy } from "../parts/accuracy.js";
 import { Confirm, Loading, Trouble } from "../parts/feedback.js";
 import { Provenance } from "../parts/provenance.js";
 import { Sites } from "../parts/sites.js";
@@ -51,7 +53,7 @@ function Body({ task, version, shown, setChosen, changed }) {
       <${Upload} task=${task.task} onPublished=${changed} />
     </div>
     <${Versions} ...${{ task, shown, onShow: setChosen, changed }} />
-    ${detail && html`<${Provenance} detail=${detail} />`}
+    ${detail && html`<${Accuracy} detail=${detail} /><${Provenance} detail=${detail} />`}
     <${Danger} name=${task.task} />
   `;
 }
@@ -98,11 +100,26 @@ function Live({ task, changed }) {
     <h2>${T.task.live}</h2>
     ${live ? html`<${SplitBar} shares=${live} />` : html`<p class="caution">${T.task.liveNone}</p>`}
     ${live && html`<${Canary} ...${{ task: task.task, shares: live, versions: task.versions, generation: task.generation, onChanged: inForce }} />`}
+    ${live && Object.keys(live).length > 1 && html`<${Compared} task=${task.task} shares=${live} />`}
     ${live && html`<div class="buttons"><button disabled=${back.busy} title=${T.task.rollbackHelp} onClick=${() => back.run()}>${T.task.rollback}</button>
       <span class="faint">${T.task.rollbackHelp}</span></div>`}
     <p role="status" class="good">${said}</p>
     <${Trouble} error=${back.error} />
   </section>`;
+}
+
+/** The versions that share the traffic, side by side, from the metrics; nothing where this browser may not read those. */
+function Compared({ task, shares }) {
+  const { canaries, last } = useFeed();
+  if (!last) return null;
+  const rows = Object.keys(shares).map((version) => [version, canaries[task]?.[version]]);
+  const { version, requests, rate, p50, p99 } = T.task.compared;
+  return html`<div class="scroll" role="region" aria-label=${T.task.compared.title} tabindex="0"><table>
+    <thead><tr><th scope="col">${version}</th>${[requests, rate, p50, p99].map((text) => html`<th scope="col" class="number">${text}</th>`)}</tr></thead>
+    <tbody>${rows.map(([name, found]) => html`<tr><th scope="row">${name}</th>
+      <td class="number">${count(found?.count ?? 0)}</td><td class="number">${number(found?.rate, 2)}</td>
+      <td class="number">${milliseconds(found?.p50)}</td><td class="number">${milliseconds(found?.p99)}</td></tr>`)}</tbody>
+  </table></div>`;
 }
 
 function Danger({ name }) {

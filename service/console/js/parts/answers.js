@@ -1,6 +1,8 @@
 // What the tasks said about an image: ranked labels with bars, what is below the limit, times, and what was shared.
 
 import { count, milliseconds, number, percent } from "../lib/format.js";
+import { getVersion } from "../lib/api.js";
+import { useLoaded } from "../lib/hooks.js";
 import { html, useEffect, useState } from "../lib/html.js";
 import { T } from "../strings.js";
 
@@ -38,7 +40,7 @@ function Answer({ each, limit }) {
     <header><h3><a href=${`#/task/${each.task}`}>${each.task}</a></h3>
       <span class="faint">${T.try.version(each.version)}</span></header>
     ${unknown && html`<p class="caution">${T.try.unknown(number(result.unknown_score))}</p>`}
-    ${!unknown && none && html`<p class="caution">${T.try.noLabel}</p>`}
+    ${!unknown && none && html`<${NoLabel} each=${each} best=${best} />`}
     ${!unknown && below && html`<p class="caution">${T.try.below(percent(best.probability), percent(limit, 0))}</p>`}
     <ol class="labels">${result.predictions.map((label) => html`<li class=${label.probability < limit ? "below" : ""}>
       <span class="label">${label.label}</span>
@@ -48,4 +50,12 @@ function Answer({ each, limit }) {
     <p class="faint costs"><span>${T.try.cost} ${number(result.gflops_spent)}</span>
       <span title=${T.try.sharedHelp}>${T.try.shared} ${percent(result.trunk_share, 0)}</span></p>
   </article>`;
+}
+
+/** No label reaches the threshold in the task's file: the best one, and what it needs. */
+function NoLabel({ each, best }) {
+  const { value } = useLoaded(() => getVersion(each.task, each.version), [each.task, each.version]);
+  const threshold = value?.answers?.thresholds[best.index];
+  const needs = threshold == null ? "" : T.try.needs(best.label, percent(best.probability), percent(threshold));
+  return html`<p class="caution">${T.try.noLabel} ${needs}</p>`;
 }

@@ -1,6 +1,6 @@
 // How a version was made, as its file says: method, data, seed, what was measured, and its labels.
 
-import { count, number } from "../lib/format.js";
+import { count, number, percent } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { T } from "../strings.js";
 
@@ -21,12 +21,25 @@ export function Provenance({ detail }) {
     <section class="card" aria-label=${T.task.provenance}><h2>${T.task.provenance}</h2><${Pairs} pairs=${facts} /></section>
     <div class="stack">
       <section class="card" aria-label=${T.task.metrics}><h2>${T.task.metrics}</h2><${Pairs} pairs=${measured} /></section>
+      <section class="card" aria-label=${T.task.answers}><h2>${T.task.answers}</h2>
+        ${detail.answers ? html`<${Pairs} pairs=${rules(detail)} />` : html`<p class="faint">${T.task.noAnswers}</p>`}</section>
       <section class="card" aria-label=${T.task.labels}><h2>${T.task.labels}</h2>
         <ul class="tags">${labels.slice(0, LABELS).map((label) => html`<li>${label}</li>`)}
           ${labels.length > LABELS && html`<li class="faint">${T.task.manyLabels(labels.length - LABELS)}</li>`}</ul>
       </section>
     </div>
   </div>`;
+}
+
+/** How the version's answers are read. */
+function rules({ answers, extensible }) {
+  const { kind, kinds, temperature, known, noRule, share, extend, yes, no } = T.task.rules;
+  return [
+    [kind, kinds[answers.activation] ?? answers.activation],
+    [temperature, number(answers.temperature)],
+    [known, answers.known_share === null ? noRule : share(percent(answers.known_share))],
+    [extend, extensible ? yes : no],
+  ];
 }
 
 function Pairs({ pairs }) {

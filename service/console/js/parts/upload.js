@@ -53,6 +53,8 @@ function Report({ checks, answer, problem, done, name }) {
       ${problem && html`<p class="problem">${T.upload.bad} ${problem.detail.replace(FAILED, "").trim()}</p>`}
       ${answer && html`<p class="good">${summary(answer, name, done)}</p>`}
     </div>
+    ${answer?.warnings.length > 0 && html`<div class="caution"><h3>${T.upload.warnings}</h3>
+      <ul>${answer.warnings.map((warning) => html`<li>${warning}</li>`)}</ul></div>`}
     <h3>${T.upload.checks}</h3>
     <ul class="checks">${checks.map(({ name: check, outcome, detail }) => html`
       <li class=${outcome}><span class="outcome">${T.upload.outcomes[outcome]}</span>

@@ -13,7 +13,7 @@ from tests.service.adapters import Made
 from tests.service.asking import IMAGE, PNG, Body
 from tests.service.gate import gated
 from tests.service.live import Live
-from tests.service.wire import ask, request
+from tests.service.wire import ask, read, request, send
 
 ENCODED = base64.b64encode(PNG).decode()
 TENSOR: dict[str, Any] = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [ENCODED]}
@@ -90,6 +90,37 @@ def test_an_error_before_any_route_is_one_of_the_protocol_as_well(tight: Live) -
     reply = ask(tight, request("POST", INFER, "Content-Length: 9999999"))
     assert reply.status == 413
     assert list(json.loads(reply.body)) == ["error"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Content-Length: x",),
+        ("Content-Length: 4", "Content-Length: 5"),
+        ("Transfer-Encoding: gzip",),
+        ("no header at all",),
+        ("X-Large: " + "x" * 100_000,),
+    ],
+)
+def test_a_request_that_cannot_be_parsed_is_refused_as_the_protocol_says(tight: Live, headers: tuple[str, ...]) -> None:
+    reply = ask(tight, request("POST", INFER, *headers))
+    assert reply.status in (400, 431)
+    assert reply.headers["content-type"] == "application/json"
+    assert list(json.loads(reply.body)) == ["error"]
+
+
+def test_the_form_of_an_error_follows_the_request_that_it_is_about(tight: Live) -> None:
+    junk = request("POST", INFER, "Content-Length: x")
+    with tight.connect() as connection:
+        send(connection, request("GET", "/v2/health/live") + request("POST", "/v1/predict", "Content-Length: x"))
+        assert read(connection).status == 200
+        assert read(connection).code == "malformed_request"
+    with tight.connect() as connection:
+        send(connection, request("GET", "/health/live"))
+        assert read(connection).status == 200
+        send(connection, junk[:9])
+        send(connection, junk[9:])
+        assert list(json.loads(read(connection).body)) == ["error"]
 
 
 def test_an_image_too_large_is_refused_in_every_form(tight: Live) -> None:

@@ -2,11 +2,15 @@
 
 import re
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
+from adapters_store import Validation, pack
+from adapters_store.answers import SOFTMAX
+from service.descriptions import VersionDetail
 from service.errors import ReadBacklog
-from service.schemas import VersionDetail, VersionList
+from service.schemas import VersionList
 from tests.service.adapters import make
 from tests.service.asking import put
 from tests.service.hostile import refused
@@ -40,6 +44,24 @@ def test_a_version_that_nothing_points_at_is_described_as_well(live: Live, base:
     assert (found.labels, found.widths, found.bytes) == (list(manifest.labels), list(manifest.widths), len(ONE.data))
     assert (found.gflops, found.servable) == (manifest.provenance.flops / 1e9, True)
     assert found.backbone_fingerprint == manifest.backbone.fingerprint
+
+
+def test_a_version_says_how_its_answers_are_read_and_how_good_they_were(live: Live, task: str) -> None:
+    made = make(34, classes=3, activation=SOFTMAX)
+    manifest = made.adapter.manifest
+    figures = Validation(30, (0.9, 1.0, 0.8), (1.0, 0.7, 0.9), (0.95, 0.9, 0.85), ((0, 0, 10), (1, 0, 20)))
+    assert manifest.answers is not None
+    answers = replace(manifest.answers, validation=figures)
+    put(live, task, pack(replace(made.adapter, manifest=replace(manifest, answers=answers))))
+    put(live, task, ONE.data)
+    found = VersionDetail.model_validate_json(live.client.get(f"/v1/tasks/{task}/versions/1").content).answers
+    assert found is not None
+    assert found.validation is not None
+    assert (found.activation, found.temperature, found.thresholds) == (SOFTMAX, 2.0, [0.25] * 3)
+    assert (found.known_share, found.validation.images) == (0.95, 30)
+    assert (found.validation.recall, found.validation.confusion) == ([1.0, 0.7, 0.9], [[0, 0, 10], [1, 0, 20]])
+    assert live.client.get(f"/v1/tasks/{task}/versions/2").json()["answers"] is None
+    assert "answers" not in live.client.get(f"/v1/tasks/{task}").json()
 
 
 def test_a_version_for_another_backbone_is_described_without_what_it_would_save(live: Live, task: str) -> None:
