@@ -303,10 +303,10 @@ def run(seconds: float, wanted: Sequence[str], names: Sequence[str]) -> dict[str
 
 def stress(seconds: float, parts: Parts, sizes: Mapping[str, int]) -> None:
     """The other stress tests, at sizes that fit into the time."""
-    parts.do("drains", lambda: drains.run(sizes["drains"], 0.6 * seconds))
-    parts.do("generated", lambda: generated.run(sizes["generated"], 0.5 * seconds))
+    parts.do("drains", lambda: drains.run(sizes["drains"], seconds))
+    parts.do("generated", lambda: generated.run(sizes["generated"], 0.7 * seconds))
     parts.do("kills", lambda: kills.run(sizes["kills"]))
-    parts.do("storm", lambda: storm.run(storm.THREADS, storm.ROUNDS, 0.6 * seconds))
+    parts.do("storm", lambda: storm.run(storm.THREADS, storm.ROUNDS, 0.1 * seconds))
     parts.do("swaps", lambda: swaps.run(swaps.Plan(seconds=max(5.0, min(600.0, 0.6 * seconds)), quiet=5.0, period=0.1)))
     parts.do("damage", lambda: damage.run(sizes["damage"]))
     parts.do("flat", lambda: flat.run(1_000_000, seconds / 4))
