@@ -121,6 +121,7 @@ def cluster(folder: Path, port: int) -> Iterator[None]:
     from ray import serve  # noqa: PLC0415
 
     ray.init(
+        "local",
         num_cpus=2,
         object_store_memory=_MEMORY,
         include_dashboard=False,
