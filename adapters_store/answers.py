@@ -13,6 +13,7 @@ from adapters_store import errors
 from adapters_store.strict_json import shown
 
 SOFTMAX, SIGMOID = "softmax", "sigmoid"
+KNOWN_METHOD = "mahalanobis"  # in the described directions, with the residual outside of them
 HOTTEST = 1000.0  # temperature; the coldest is its inverse
 SMALLEST = 1e-12  # threshold of a distance, or variance; the largest is its inverse
 HIGHEST_RANK = 64  # directions of the features that a file describes one by one

@@ -305,9 +305,7 @@ class Remote:
         asking, tasks = self._asking, self.tasks
         if len(tasks) > 1:
             return (await client.predict_many(tasks, data, top_k=asking.top_k)).answers
-        found = await client.predict(
-            tasks[0], data, top_k=asking.top_k, version=asking.version, alias=None if asking.version else asking.alias
-        )
+        found = await client.predict(tasks[0], data, top_k=asking.top_k, at=asking.version or asking.alias)
         return [found]
 
     def _row(self, image: Loaded, answer: "TaskAnswer") -> Answer:

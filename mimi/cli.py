@@ -61,6 +61,7 @@ COMMANDS = {
     "rollback": Entry("manage", "return an alias to what it pointed at before", _MANAGE),
     "delete": Entry("manage", "delete a version, or a task with all its versions", _MANAGE),
     "feedback": Entry("feedback", "make a training set of the corrections that a server has taken", _MANAGE),
+    "label-studio": Entry("label_studio", "offer a server's task to Label Studio as an ML backend", _MANAGE),
     "store": Entry("store", "check, repair, copy, back up or restore a store, also while servers use it", _MANAGE),
     "config": Entry("serve", "print the settings that a server would run with, and where each came from", _MACHINE),
     "compile": Entry("serve", "compile the CPU kernels, so that a server starts with them", _MACHINE),

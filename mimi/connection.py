@@ -53,12 +53,13 @@ class Connection:
         tls = trusting(self.ca, certificate=self.certificate, certificate_key=self.certificate_key)
         return Client(self.address, key=key or _key(_KEYS), tls=tls if self._private() else None)
 
-    def asynchronous(self, policy: "RetryPolicy") -> "AsyncClient":
-        """A client for many questions at once, with the key that may do least; raises as `client`."""
+    def asynchronous(self, policy: "RetryPolicy", key: str | None = None) -> "AsyncClient":
+        """A client for many questions at once, with this key, or else the one that may do least; raises as `client`."""
         from service.client import AsyncClient, trusting
 
         tls = trusting(self.ca, certificate=self.certificate, certificate_key=self.certificate_key)
-        return AsyncClient(self.address, key=_key(_KEYS[::-1]), tls=tls if self._private() else None, policy=policy)
+        chosen = key or _key(_KEYS[::-1])
+        return AsyncClient(self.address, key=chosen, tls=tls if self._private() else None, policy=policy)
 
     def _private(self) -> bool:
         if self.certificate_key and not self.certificate:

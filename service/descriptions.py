@@ -1,11 +1,11 @@
-"""The schema of a version's whole description: its manifest, and how its answers are read; no behaviour.
+"""The schemas of a version and a task in full: the manifest, and how answers are read; no behaviour.
 
 Lists of tasks and versions have nothing of it, so that they stay small.
 """
 
 from pydantic import Field
 
-from service.schemas import Answer, Description, Generation, TaskId, VersionSummary
+from service.schemas import AliasDetail, Answer, Description, Generation, Sha256, TaskId, VersionSummary
 
 
 class ValidationFigures(Answer):
@@ -27,6 +27,7 @@ class AnswerRules(Answer):
     activation: str = Field(description="softmax: exclusive classes; sigmoid: independent labels")
     temperature: float
     thresholds: list[float] = Field(description="of each label, in order")
+    known_method: str | None = Field(description="by which the features of an image are compared with known ones")
     known_share: float | None = Field(description="of the validation images that count as known; null: no rule")
     validation: ValidationFigures | None = Field(description="null: the file has no figures")
 
@@ -41,3 +42,24 @@ class VersionDetail(VersionSummary, Description):
     servable: bool = Field(description="made for this server's backbone and preprocessing")
     extensible: bool = Field(default=False, description="a class can be added: the file has what that needs")
     answers: AnswerRules | None = Field(default=None, description="how logits become answers; null: unsaid")
+
+
+class TaskDetail(Description):
+    """All there is to know about a task; it is described as the version does that answers for it.
+
+    Without a live version that is the newest one.
+    """
+
+    task: TaskId
+    generation: Generation
+    ready: bool = Field(description="this server answers for it")
+    reason: str | None = Field(default=None, description="why it does not; null: it does")
+    served_generation: int | None = Field(
+        description="the generation that this server answers with; behind `generation` until it has looked again"
+    )
+    version: int
+    sha256: Sha256
+    bytes: int = Field(description="of the task adapter file")
+    aliases: list[AliasDetail]
+    versions: list[VersionSummary]
+    answers: AnswerRules | None = Field(default=None, description="as of its version; null: unsaid")

@@ -320,26 +320,6 @@ class AliasList(Answer):
     aliases: list[AliasDetail]
 
 
-class TaskDetail(Description):
-    """All there is to know about a task; it is described as the version does that answers for it.
-
-    Without a live version that is the newest one.
-    """
-
-    task: TaskId
-    generation: Generation
-    ready: bool = Field(description="this server answers for it")
-    reason: str | None = Field(default=None, description="why it does not; null: it does")
-    served_generation: int | None = Field(
-        description="the generation that this server answers with; behind `generation` until it has looked again"
-    )
-    version: int
-    sha256: Sha256
-    bytes: int = Field(description="of the task adapter file")
-    aliases: list[AliasDetail]
-    versions: list[VersionSummary]
-
-
 class TaskChange(BaseModel):
     """The properties of a task that can be changed."""
 

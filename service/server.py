@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from adapters_store import AdaptersStoreError, StoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
@@ -35,7 +34,8 @@ from service.access.keyring import Keyring
 from service.engines import make_engine
 from service.errors import SettingsError
 from service.http.app import create_app
-from service.http.places import Guard, Places, Pressure
+from service.http.entrance import Entrance, Guard
+from service.http.places import Places, Pressure
 from service.http.protocol import protocol_class
 from service.service import Service
 from service.settings import Settings
@@ -55,7 +55,6 @@ _STANDARD_ERROR = 2
 _OTHER_DESCRIPTORS = 1536  # for the store, libraries, and connections that are about to be closed
 _LAST_SECONDS = 3  # for clients to get their refusals when the engine has died
 _UNSENT_BYTES = 128 * 1024
-_ACCEPTED = 64  # connections at once
 _TICK_SECONDS = 0.1  # as uvicorn has it
 _EXTRAS = {
     "grpc_port": ("grpc", ("grpc", "grpc_health", "grpc_reflection", "tritonclient")),
@@ -205,11 +204,9 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, service: Service, *, started: float, on_listening: Callable[[], None] = lambda: None) -> None:
-        self._pressure = Pressure()
-        super().__init__(_config(service, self._pressure, self._look_for_more))
-        self._listeners: Sequence[socket.socket] = ()
-        self._looking = False  # whether `_accept_more` will be called soon
-        self._opening: set[asyncio.Task[Any]] = set()
+        self._guard = _guard(service)
+        super().__init__(_config(service, self._guard))
+        self._entrance = Entrance(self._guard, self._protocol)
         self._service, self._started, self._on_listening = service, started, on_listening
         self._leaves_at: float | None = None  # monotonic seconds
         self.grpc: GrpcServer | None = None  # while there is such a port
@@ -227,7 +224,7 @@ class Server(uvicorn.Server):
                 host, port, *_ = listener.getsockname()
                 raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
         self.grpc = _grpc_server(self._service)
-        self._listeners = sockets or ()
+        self._entrance.open(sockets or ())
         await super().startup(sockets)
         if self.grpc is not None:
             await self.grpc.start()
@@ -237,7 +234,7 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to end. How late it comes says whether more requests come than can be read."""
-        self._pressure.tick(time.monotonic(), _TICK_SECONDS)
+        self._guard.pressure.tick(time.monotonic(), _TICK_SECONDS)
         leaves = self._leaves_at is not None and time.monotonic() >= self._leaves_at
         return await super().on_tick(counter) or leaves or self._service.readiness.failure is not None
 
@@ -246,6 +243,7 @@ class Server(uvicorn.Server):
 
         On a second SIGTERM or on Ctrl-C, finish the requests under way and stop. On a second Ctrl-C, stop at once.
         """
+        self._entrance.close()
         notice = self._service.settings.notice_seconds
         if sig == signal.SIGTERM and notice and not self._service.readiness.stopping:
             self._leaves_at = time.monotonic() + notice
@@ -256,50 +254,21 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept the connections that wait already, close the listeners, and finish all requests."""
+        self._entrance.close()
         self._service.readiness.drain()
         if self._service.readiness.failure is not None:
             self.config.timeout_graceful_shutdown = _LAST_SECONDS
             _end_for_certain()
         for listener in sockets or ():
-            await self._accept_rest(listener)
+            await self._entrance.accept_rest(listener, self.config.backlog)
         if self.grpc is not None:  # before the lifespan ends, which the calls under way need
             await self.grpc.stop(self._service.readiness.drain_left(self.config.timeout_graceful_shutdown or 0))
         await super().shutdown(sockets)
 
-    def _look_for_more(self) -> None:
-        """A connection was opened: see soon whether more wait."""
-        if not self._looking:
-            self._looking = True
-            asyncio.get_running_loop().call_soon(self._accept_more)
-
-    def _accept_more(self) -> None:
-        """Accept what waits: uvloop takes one connection a turn, and a flood would wait in the kernel, unseen."""
-        self._looking, loop = False, asyncio.get_running_loop()
-        for listener in self._listeners if self._leaves_at is None and not self.should_exit else ():
-            with suppress(OSError):  # there are none any more, or no descriptors: uvloop knows what to do then
-                for _ in range(_ACCEPTED):
-                    connection, _address = listener.accept()
-                    task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
-                    self._opening.add(task)
-                    task.add_done_callback(self._opening.discard)
-
-    async def _accept_rest(self, listener: socket.socket) -> None:
-        """Accept the connections that wait in the kernel: it would reset them when the listener is closed.
-
-        A backlog of zero makes the kernel drop new attempts meanwhile. Those clients try again, and are refused.
-        """
-        loop = asyncio.get_running_loop()
-        listener.listen(0)
-        with suppress(OSError):  # there are none any more
-            for _ in range(self.config.backlog):
-                connection, _address = listener.accept()
-                await loop.connect_accepted_socket(self._protocol, connection)
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-
-    def _protocol(self) -> asyncio.Protocol:
-        kind = cast("type[H11Protocol]", self.config.http_protocol_class)
-        return kind(self.config, self.server_state, self.lifespan.state)
+    def _protocol(self, let_in: bool) -> asyncio.Protocol:
+        kind = cast("type[Any]", self.config.http_protocol_class)
+        made: asyncio.Protocol = kind(self.config, self.server_state, self.lifespan.state, let_in=let_in)
+        return made
 
 
 def _end_for_certain() -> None:
@@ -310,17 +279,23 @@ def _end_for_certain() -> None:
         timer.start()
 
 
-def _config(service: Service, pressure: Pressure, opened: Callable[[], None]) -> uvicorn.Config:
+def _guard(service: Service) -> Guard:
+    return Guard(
+        service.settings,
+        Places(service.settings),
+        service.metrics.rejected,
+        service.batcher.check_room,
+        stopping=lambda: service.readiness.stopping,
+        pressure=Pressure(service.settings.queue_images),
+    )
+
+
+def _config(service: Service, guard: Guard) -> uvicorn.Config:
     settings = service.settings
-
-    def check_room() -> None:
-        pressure.check()
-        service.batcher.check_room()
-
     return uvicorn.Config(
         create_app(service),
         loop="uvloop" if find_spec("uvloop") else "asyncio",  # there is none for Windows
-        http=protocol_class(Guard(settings, Places(settings), service.metrics.rejected, check_room, opened)),
+        http=protocol_class(guard),
         ws="none",
         lifespan="on",
         log_config=None,

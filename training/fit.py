@@ -11,11 +11,11 @@ from math import isfinite, isnan, nan
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from training.augment import SEEDS, Draws, augment
 from training.errors import Diverged
 from training.frozen import autocast
+from training.loss import Loss, loss_of, order_of
 from training.metrics import mean_average_precision
 from training.model import TaskModel
 from training.options import FitOptions
@@ -80,6 +80,7 @@ class Fitting:
             last of its epoch.
         schedule: of the learning rate, where it is not that of `fit`: its options, and the epochs that lie before this
             cycle.
+        loss: of a batch; an epoch sets it from its images.
     """
 
     model: TaskModel
@@ -90,6 +91,7 @@ class Fitting:
     world: World = ALONE
     on_gradients: Callable[[bool], None] | None = None
     schedule: tuple[FitOptions, int] | None = None
+    loss: Loss | None = None
 
     @property
     def device(self) -> torch.device:
@@ -119,7 +121,8 @@ def train_epoch(fitting: Fitting, train: PixelSet, *, cycle: int, epoch: int, on
     model.draw_from(torch.Generator(fitting.device).manual_seed(noise_seed))
     steps = steps_per_epoch(len(train), fit)
     tally, progress = _Tally(fitting), Progress(0, len(train), 0.0, 0.0, 0.0)
-    order = torch.randperm(len(train), generator=generator)
+    fitting.loss = loss_of(fit, train.targets.to(fitting.device), model.head.out_features)
+    order = order_of(fit, train.targets, generator)
     schedule, before = fitting.schedule or (fit, 0)
     forward = _forward(fitting, train, cycle * fit.epochs + epoch, generator)
     for step, rows in enumerate(order[: steps * fit.batch_size].split(fit.batch_size)):
@@ -198,27 +201,14 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     logits, targets = forward()
-    targets = targets.to(fitting.device)
-    if classes.ndim > 1:
-        loss = multilabel_loss(logits, targets, fit.label_smoothing)
-    else:
-        smoothing = 0.0 if targets.ndim > 1 else fit.label_smoothing  # soft targets are smoothed already
-        loss = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+    measure = fitting.loss or Loss(fit.label_smoothing, independent=classes.ndim > 1)
+    loss = measure(logits, targets.to(fitting.device))
     optimizer.zero_grad(set_to_none=True)
     (loss * weight + model.penalty() / fitting.world.size).backward()
     fitting.world.sum_gradients(model.task_parameters().values())
     nn.utils.clip_grad_norm_(model.task_parameters().values(), fit.clip)
     optimizer.step()
     tally.add(loss.detach(), logits.detach(), classes if weight else classes[:0])
-
-
-def multilabel_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Binary cross-entropy of independent labels, summed over the labels, so that its scale is that of one question.
-
-    With `smoothing` a target moves so far towards one half.
-    """
-    soft = targets.to(logits.dtype) * (1 - smoothing) + smoothing / 2
-    return functional.binary_cross_entropy_with_logits(logits, soft, reduction="none").sum(1).mean()
 
 
 def logits_of(model: TaskModel, inputs: Tensor, cut: Cut = START) -> Tensor:

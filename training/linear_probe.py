@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backbone import Backbone
-from training.fit import evaluate, multilabel_loss
+from training.fit import evaluate
+from training.loss import multilabel_loss
 from training.model import AdaptedModel
 from training.pixels import PixelSet
 from training.prepare import Prepared

@@ -43,6 +43,9 @@ class FitOptions:
         weight_decay: AdamW's, on matrices; vectors have none.
         clip: largest gradient norm over all trained parameters together.
         label_smoothing: of the cross-entropy.
+        balance: for classes of different sizes. "weights" lets an image of a rare class count more in the loss;
+            "sampling" shows it more often; "none" does neither.
+        balance_power: how far; an image counts as the size of its class to minus this power. 1: classes count the same.
         drop_path: stochastic depth in the frozen branches, growing linearly with depth. The code leaves the
             backbone's own rate on (Swin-T 0.2); off here, so that a prefix without adapters is deterministic.
         flip: mirror half of the training images.
@@ -70,6 +73,8 @@ class FitOptions:
     weight_decay: Annotated[float, at_least(0)] = 0.05
     clip: Annotated[float, POSITIVE] = 5.0
     label_smoothing: Annotated[float, FRACTION] = 0.1
+    balance: Literal["none", "weights", "sampling"] = "none"
+    balance_power: Annotated[float, within(0, 1)] = 1.0
     drop_path: Annotated[float, FRACTION] = 0.0
     flip: bool = True
     shift: Annotated[int, at_least(0)] = 4

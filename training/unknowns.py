@@ -3,7 +3,8 @@
     python -m training.unknowns DIR [--json FILE] [--markdown FILE]
 
 `DIR` holds one folder of Parquet files per data set, as for `training.bundled`. Every task looks at the test images of
-every other task; tasks of the same images are no pair. `file` is the score that the stored files use. The others are
+every other task; tasks of the same images are no pair. `--only` measures some tasks, and takes the rows of the others
+from the JSON file. `file` is the score that the stored files use. The others are
 fitted here, on the same training images, to be compared with it. Nothing in a file is chosen on these images.
 """
 
@@ -205,14 +206,19 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with one folder of Parquet files a data set")
     parser.add_argument("--json", type=Path, help="write every figure there")
     parser.add_argument("--markdown", type=Path, help="write the tables there")
-    parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES), help="tasks")
+    parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES), help="tasks to measure anew")
     given = parser.parse_args()
+    some = len(given.only) < len(RECIPES)
+    if some and not given.json:
+        parser.error("--only needs --json, where the rows of the other tasks are")
+    known = json.loads(given.json.read_text())["tasks"] if some else []
+    found = {row["task"]: row for row in known}
     backbone = load_backbone()
-    sets = {name: prepared_of(name, given.data, backbone) for name in given.only}
-    rows = []
+    sets = {name: prepared_of(name, given.data, backbone) for name in RECIPES}
     for name in given.only:
         print(f"== {name}", flush=True)
-        rows.append(measured(name, load(name, sets, backbone)))
+        found[name] = measured(name, load(name, sets, backbone))
+    rows = [found[name] for name in RECIPES]
     if given.json:
         write_atomic(given.json, (json.dumps({"tasks": rows, "means": means(rows)}, indent=1) + "\n").encode())
     if given.markdown:

@@ -77,13 +77,16 @@ def environment(scene: Scene, plan: Plan, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def running(name: str, scene: Scene, plan: Plan, *, python: str = sys.executable) -> Iterator[Running]:
-    """A server over a scene, ended at the end.
+def running(
+    name: str, scene: Scene, plan: Plan, *, python: str = sys.executable, core: int | None = None
+) -> Iterator[Running]:
+    """A server over a scene, ended at the end; bound to one core, if `core` names it.
 
     Raises:
         NotStarted: it ended, or did not answer in time.
     """
-    port, log = free_port(), scene.folder / f"{name}.log"
+    port = free_port()
+    log = scene.folder / f"{name}-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [python, *command(name)],
@@ -93,6 +96,8 @@ def running(name: str, scene: Scene, plan: Plan, *, python: str = sys.executable
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})  # before it has begun to start threads
     try:
         _wait(process, port, STYLES[name], scene.images[0], log)
         yield Running(port, psutil.Process(process.pid))

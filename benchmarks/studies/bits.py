@@ -114,13 +114,17 @@ def chart(rows: Sequence[Row]) -> Chart:
 def table(rows: Sequence[Row]) -> str:
     """Accuracy by task and bits, and kB of adapters and head, as Markdown."""
     bits = (*BITS, WHOLE)
-    lines = [f"| test top-1; kB | {' | '.join(f'{each} bits' for each in bits)} |", "|---|" + "---:|" * len(bits)]
+    lines = [f"| test top-1; kB | {' | '.join(map(_title, bits))} |", "|---|" + "---:|" * len(bits)]
     found = {(row["task"], row["bits"]): row for row in rows}
     for task in dict.fromkeys(row["task"] for row in rows):
         own = [found[task, each] for each in bits]
         cells = " | ".join(f"{row['test_top1']:.3f}; {row['weight_bytes'] / 1000:.1f}" for row in own)
         lines.append(f"| {task} | {cells} |")
     return "\n".join(lines) + "\n"
+
+
+def _title(bits: int) -> str:
+    return "1 bit" if bits == 1 else f"{bits} bits"
 
 
 def main(arguments: Sequence[str]) -> int:

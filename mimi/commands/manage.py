@@ -17,8 +17,8 @@ from mimi.errors import BadOption
 from mimi.parameters import Json
 
 if TYPE_CHECKING:
-    from service.descriptions import VersionDetail
-    from service.schemas import AliasDetail, TaskDetail, TaskSummary, UploadAnswer
+    from service.descriptions import TaskDetail, VersionDetail
+    from service.schemas import AliasDetail, TaskSummary, UploadAnswer
 
 _OF_A_RUN = re.compile(r"adapter|size-\d+")  # names that `mimi train` gives to the files of every run
 _TARGET = re.compile(r"(\d+)(?:=(\d+(?:\.\d+)?%?))?")

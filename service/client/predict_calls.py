@@ -17,8 +17,8 @@ def predict(
     *,
     top_k: int | None = None,
     output: Output | None = None,
-    version: int | None = None,
-    alias: str | None = None,
+    threshold: float | None = None,
+    at: int | str | None = None,
 ) -> Call[PredictAnswer]:
     """Classify one or more images by one task.
 
@@ -28,21 +28,19 @@ def predict(
             a Pillow image (upright by its EXIF orientation), or an array of uint8 (height, width, channels).
         top_k: the number of labels to name, best first; None: the server's default.
         output: "probabilities", "logits" or "features"; None: probabilities.
-        version: the version to ask; None: the one behind `alias`.
-        alias: the alias to ask; None: `live`.
+        threshold: probability from which on a label is given, 0 to 1; None: those of the task's file.
+        at: the number of the version to ask, or the name of an alias; None: `live`.
 
     Raises:
-        InvalidArgument: both version and alias, no image, something else than an image, or a malformed name.
+        InvalidArgument: no image, something else than an image, or a malformed name.
         OSError: a file cannot be read.
     """
-    if version is not None and alias is not None:
-        raise InvalidArgument("give a version or an alias, not both")
     path = task_path(task)
-    if version is not None:
-        path = version_path(task, version)
-    elif alias is not None:
-        path = alias_path(task, alias)
-    return _asking(f"{path}/predict", PredictAnswer, _options(top_k, output), images)
+    if isinstance(at, int):
+        path = version_path(task, at)
+    elif at is not None:
+        path = alias_path(task, at)
+    return _asking(f"{path}/predict", PredictAnswer, _options(top_k, output, threshold), images)
 
 
 def predict_many(
@@ -51,12 +49,13 @@ def predict_many(
     *,
     top_k: int | None = None,
     output: Output | None = None,
+    threshold: float | None = None,
 ) -> Call[FanoutAnswer]:
     """Classify the same images by many tasks. The server computes their common trunk once.
 
     Args:
         tasks: their ids; "all": every task that is served.
-        images, top_k, output: as for one task.
+        images, top_k, output, threshold: as for one task.
 
     Raises:
         InvalidArgument: no task, no image, or a malformed name.
@@ -67,7 +66,7 @@ def predict_many(
         raise InvalidArgument('tasks: give a sequence of task ids, or "all"')
     for name in names:
         task_path(name)
-    query = (*(("tasks", name) for name in names), *_options(top_k, output))
+    query = (*(("tasks", name) for name in names), *_options(top_k, output, threshold))
     return _asking("/v1/predict", FanoutAnswer, query, images)
 
 
@@ -79,6 +78,6 @@ def _asking(path: str, shape: type[Shape], query: tuple[tuple[str, str], ...], i
     return Call("POST", path, document(shape), query=query, headers=_BYTES, content=files[0])
 
 
-def _options(top_k: int | None, output: Output | None) -> tuple[tuple[str, str], ...]:
-    given = {"top_k": top_k, "output": output}
+def _options(top_k: int | None, output: Output | None, threshold: float | None) -> tuple[tuple[str, str], ...]:
+    given = {"top_k": top_k, "output": output, "threshold": threshold}
     return tuple((name, str(value)) for name, value in given.items() if value is not None)

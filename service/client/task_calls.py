@@ -4,7 +4,8 @@ import json
 
 from service.client.calls import Call, Repeat, Reply, document
 from service.client.inputs import File, Images, checksum, encoded, precondition, read_file, task_path
-from service.schemas import MOST_LISTED, Health, TaskDetail, TaskList, UploadAnswer
+from service.descriptions import TaskDetail
+from service.schemas import MOST_LISTED, Health, TaskList, UploadAnswer
 
 
 def task_page(*, prefix: str = "", limit: int = MOST_LISTED, cursor: str | None = None) -> Call[TaskList]:

@@ -57,12 +57,12 @@ def create_app(service: Service) -> ASGIApp:
         responses=openapi.documented(400, 401, 403, 413, 421, 422, 429, 431, 503),
     )
     api.state.service, api.state.declared = service, {}
-    predictions.add_predict(api.router, dependencies=[Depends(only_declared)])
     for routes in (predictions, tasks, classes, feedback, versions, aliases, v2, operations):
         api.include_router(routes.router, dependencies=[Depends(only_declared)])
     if service.settings.console == "on":
         api.include_router(console_routes())
-    settings, inner = service.settings, MethodsMiddleware(CompressionMiddleware(api), api=api)
+    settings, direct = service.settings, predictions.DirectPredictions(api)
+    inner = MethodsMiddleware(CompressionMiddleware(direct), api=api)
     guarded = OriginsMiddleware(with_cors(Preflights, inner, settings), settings=settings, also=_check_key(service))
     limited = with_cors(SharedAnswers, LimitsMiddleware(guarded, settings=settings, budget=service.held), settings)
     return RecordMiddleware(

@@ -57,7 +57,7 @@ _DESCRIPTION: Document = {
 _SHARES: Document = {key: [0.98, 0.96, 1.0] for key in ("precision", "recall", "average_precision")}
 _FIGURES: Document = {**_SHARES, "images": 143, "confusion": [[0, 0, 48], [1, 0, 1], [1, 1, 46], [2, 2, 48]]}
 _READ: Document = {"activation": "softmax", "temperature": 0.53, "thresholds": [0.49, 0.65, 0.37]}
-_RULES: Document = {**_READ, "known_share": 0.95, "validation": _FIGURES}
+_RULES: Document = {**_READ, "known_method": "mahalanobis", "known_share": 0.95, "validation": _FIGURES}
 _CHECKS = [
     {"name": "generation", "outcome": "passed", "detail": ""},
     {"name": "checksum", "outcome": "skipped", "detail": "no checksum came with the file"},
@@ -123,6 +123,7 @@ EXAMPLES: dict[str, Document] = {
         "bytes": 57344,
         "aliases": [_ALIAS],
         "versions": _VERSIONS,
+        "answers": _RULES,
     },
     "versions": {"task": "digits", "generation": 17, "versions": _VERSIONS, "next": None},
     "version": {

@@ -10,19 +10,17 @@ HTTP.
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Protocol
 
 from service.errors import TooManyRequests
 from service.settings import Settings
 
-_MOST_REST_SECONDS = 2.0  # less than any patience with a client
-_TURN_SECONDS = 0.01  # between requests that were sent ahead of their answers, on all connections together
+MOST_REST_SECONDS = 2.0  # less than any patience with a client
 _LATE_SECONDS, _TOO_LATE_SECONDS = 0.03, 0.08  # of the event loop: from here on some are refused, from there on all
 _TICKS = 3  # in a row: a single delay is no overload
-_FREE = 32  # predictions that come in between two ticks, however late the loop is
-_REFUSAL_SECONDS = 0.05  # between refusals of unread bodies to those without a key: each costs a connection
+_FREE = 48  # predictions under way, below which one more is let in however late the loop is: they keep the engine busy
+_FREE_BEGUN = 32  # predictions of which a part has come, between two ticks, however late the loop is
 
 
 class Connection(Protocol):
@@ -143,20 +141,26 @@ class Turns:
 class Pressure:
     """Which share of predictions is refused at once, because many come and the event loop is late all the time.
 
-    A queue has a bound, but what waits in the kernel and in the loop itself before it has none.
+    A queue has a bound, but what waits in the kernel and in the loop itself before it has none. Nothing is refused
+    while few predictions are under way: a late loop must not leave the engine without work. All are refused while as
+    many are under way as the queue may hold: each makes the loop later, also before it is in the queue.
+
+    Attributes:
+        under_way: predictions that have come whole and are not answered yet.
     """
 
-    def __init__(self) -> None:
-        """Begin without any."""
+    def __init__(self, most: int = 256) -> None:
+        """Begin without any; `most` may be under way."""
+        self._most = max(most, _FREE)
         self._late: deque[float] = deque(maxlen=_TICKS)
         self._due: float | None = None
-        self._came = 0
+        self.under_way = self._begun = 0
 
     def tick(self, now: float, seconds: float) -> None:
         """Note how late this call is; the next one is due in so many seconds."""
         if self._due is not None:
             self._late.append(now - self._due)
-        self._due, self._came = now + seconds, 0
+        self._due, self._begun = now + seconds, 0
 
     @property
     def share(self) -> float:
@@ -164,48 +168,18 @@ class Pressure:
         late = min(self._late) if len(self._late) == _TICKS else 0.0
         return min(1.0, max(0.0, (late - _LATE_SECONDS) / (_TOO_LATE_SECONDS - _LATE_SECONDS)))
 
-    def check(self) -> None:
-        """See whether one more prediction may come in.
+    def check(self, *, whole: bool) -> None:
+        """See whether one more prediction may come in, of which all or only a part has come.
 
         Raises:
             TooManyRequests: it may not.
         """
-        self._came += 1
-        if self._came > _FREE and random.random() < self.share:
+        self._begun += not whole
+        many = self.under_way >= _FREE if whole else self._begun > _FREE_BEGUN
+        if self.under_way >= self._most or (many and random.random() < self.share):
             raise TooManyRequests("requests come faster than this server can look at them")
 
 
 def turns_of_bytes(settings: Settings) -> Turns:
     """One turn for each byte that is read of a large body."""
-    return Turns(1 / settings.large_body_rate if settings.large_body_rate else 0.0, _MOST_REST_SECONDS)
-
-
-@dataclass(slots=True)
-class Guard:
-    """The state that all connections of a server share.
-
-    Attributes:
-        settings: the limits.
-        places: of the connections.
-        refused: told about each refusal outside the application.
-        check_room: raises EngineError or Overloaded where a prediction would be refused now for want of room.
-        opened: called when a connection was opened.
-        lingering: connections whose last answer is on its way.
-        discards: turns of bytes that are thrown away.
-    """
-
-    settings: Settings
-    places: Places
-    refused: Callable[[Exception], None]
-    check_room: Callable[[], None]
-    opened: Callable[[], None]
-    lingering: int = 0
-    leaving: dict[Connection, None] = field(default_factory=dict)  # open without a place
-    turns: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))
-    turns_of_strangers: Turns = field(default_factory=lambda: Turns(_TURN_SECONDS, _MOST_REST_SECONDS))
-    turns_of_refusals: Turns = field(default_factory=lambda: Turns(_REFUSAL_SECONDS, _MOST_REST_SECONDS))
-    discards: Turns = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Bound what is thrown away as what is read."""
-        self.discards = turns_of_bytes(self.settings)
+    return Turns(1 / settings.large_body_rate if settings.large_body_rate else 0.0, MOST_REST_SECONDS)

@@ -14,17 +14,14 @@ Only h11: it refuses oversized headers, which the faster parser accepts.
 """
 
 import asyncio
-import re
 import socket
 import struct
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 import h11
-from starlette.responses import Response
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -38,10 +35,10 @@ from service.errors import (
     TooManyConnections,
     TooManyWrongKeys,
 )
+from service.http.entrance import Guard
 from service.http.parsing import Flow, Pieces
-from service.http.places import Guard
-from service.http.record import HEADER, find_record, request_id
-from service.problems import response_to
+from service.http.record import find_record
+from service.http.refusals import is_prediction, is_whole, may_stay, plain
 
 _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is answered
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
@@ -52,9 +49,6 @@ _MOST_LINGERING = 256  # connections
 _JUST_USED_SECONDS = 1.0
 _LEAST_SECONDS = 0.004  # of a pause in reading
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
-_PREDICTION = re.compile(rb"POST /(?:v1/(?:tasks/[^ ]{1,200}/)?predict|v2/models/[^ ]{1,200}/infer)[ ?]")
-_ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
-_NAME = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 
 
 def protocol_class(shared: Guard) -> type[H11Protocol]:
@@ -73,6 +67,8 @@ class _Protocol(H11Protocol):
     conn: Pieces
     flow: Flow
     address = ""
+    _predicts = False  # a prediction on it was let in
+    _counted = False  # it has come whole, and is not answered yet
     _proven = False  # a valid key came before the request that is being answered
     _stopping = False  # the server takes no more connections
     _resting = False  # until its turn has come
@@ -91,9 +87,12 @@ class _Protocol(H11Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        let_in: bool = False,  # the prediction that is about to be read
     ) -> None:
         super().__init__(config, server_state, {**app_state, "connection": self}, _loop)
         self.conn = Pieces(h11.SERVER, config.h11_max_incomplete_event_size or 2**16)
+        self._predicts = let_in
 
     # ---------------------------------------------------------------- as `places` sees it
     @property
@@ -116,10 +115,14 @@ class _Protocol(H11Protocol):
         leaving = self.guard.leaving
         leaving[self] = None
         if self._header_timer is None:
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(_LEAVE_SECONDS, self.timeout_keep_alive_handler)
+            self._await_request(_LEAVE_SECONDS)
         if len(leaving) > _MOST_LEAVING:
             next(iter(leaving)).leave_now()
+
+    def _await_request(self, seconds: float) -> None:
+        """Close the connection if nothing comes for so long."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def leave_now(self) -> None:
         """Close; tell a client that has begun a request."""
@@ -145,9 +148,7 @@ class _Protocol(H11Protocol):
         self.flow, self._used_at = Flow(transport), self.loop.time()
         self.address = str(self.client[0]) if self.client else ""
         if self._take_place():
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            self._await_request(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
         """Parse; the clock runs from a request's first byte to the end of its headers."""
@@ -156,15 +157,19 @@ class _Protocol(H11Protocol):
             return
         if self in self.guard.leaving and self._header_timer is None and not self._take_place():
             return
-        if self._begins_prediction(data):
+        if not (self._predicts or self._in_request() or self._header_timer) and is_prediction(data):
             try:
-                self.guard.check_room()
+                self.guard.check(whole=is_whole(data))
             except (EngineError, Overloaded) as error:
                 self._refuse_unread(error, data)
                 return
+            self._predicts = True
         if self._resting or (self.conn.their_state is h11.DONE and self._in_request()):
             self._hold_back(len(data))
         super().data_received(data)
+        if self._predicts and not self._counted and self._in_request() and not self.cycle.more_body:
+            self.guard.pressure.under_way += 1
+            self._counted = True
         self._watch_head(begun=True)
         if self in self.guard.leaving and self._in_request():
             self._take_place()
@@ -173,6 +178,7 @@ class _Protocol(H11Protocol):
         """Stop every clock with the connection, and free its place."""
         self._stop_clock()
         self._stop_write_clock()
+        self._leave_prediction()
         if self._closing:
             self.guard.lingering -= 1
         if self._hurry is not None:
@@ -197,6 +203,7 @@ class _Protocol(H11Protocol):
         """Go on with what was read ahead; see that this answer is read, and that the next headers end."""
         self._used_at = self.loop.time()
         self.guard.places.used(self)
+        self._leave_prediction()
         if self.flow.held:
             self._hold_back(0)
         self._resting = self._has_to_rest()
@@ -255,7 +262,7 @@ class _Protocol(H11Protocol):
         if left <= 0 and self._header_timer is None:
             self.timeout_keep_alive_handler()
         else:
-            self.timeout_keep_alive_task = self.loop.call_later(max(0.1, left), self.timeout_keep_alive_handler)
+            self._await_request(max(0.1, left))
 
     def finish(self) -> None:
         """End the connection after an answer to a request whose body is not complete; the rest is not parsed."""
@@ -304,10 +311,9 @@ class _Protocol(H11Protocol):
             self._watch_writing()
 
     # ---------------------------------------------------------------- bounds
-    def _begins_prediction(self, data: bytes) -> bool:
-        """Whether a request begins here that asks for a prediction; a web page's own is left to the application."""
-        begins = not self._in_request() and self._header_timer is None
-        return begins and _PREDICTION.match(data) is not None and _ORIGIN.search(data) is None
+    def _leave_prediction(self) -> None:
+        self.guard.pressure.under_way -= self._counted
+        self._predicts = self._counted = False
 
     def _hold_back(self, coming: int) -> None:
         """Read no further while much was read ahead of the answer under way."""
@@ -333,10 +339,18 @@ class _Protocol(H11Protocol):
 
     # ---------------------------------------------------------------- refusals
     def _refuse_unread(self, error: Exception, data: bytes) -> None:
-        """Refuse a request of which nothing was parsed."""
-        sent = _NAME.search(data)
-        name = request_id([(HEADER, sent[1])] if sent else [])
-        self._refuse(error, path=data[5:8].decode(), headers=[(HEADER, name)])
+        """Refuse a request of which nothing was parsed; if it is here as a whole, its connection may stay."""
+        whole = is_whole(data)
+        stays = whole and may_stay(data) and not (self._stopping or self.guard.stopping() or self in self.guard.leaving)
+        self.guard.refused(error)
+        self.transport.write(self.guard.refusals.answer(error, data, close=not stays))
+        if stays:
+            self._used_at = self.loop.time()
+            self._await_request(self.timeout_keep_alive)
+        elif whole:
+            self.transport.close()
+        else:
+            self._close_softly()
 
     def _refuse_body(self) -> None:
         """Refuse a body that cannot be parsed any further, when its turn has come: it was costly to find out."""
@@ -348,24 +362,15 @@ class _Protocol(H11Protocol):
         if not self._closing and not self.transport.is_closing():
             self._refuse(MalformedRequest("this body is not framed as HTTP/1.1 says, or in too many tiny pieces"))
 
-    def _refuse(self, error: Exception, *, path: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    def _refuse(self, error: Exception) -> None:
         """Answer outside the application, if it has not begun to, and close."""
         self.guard.refused(error)
         if self.cycle is not None:  # the application must not answer a second time
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.write(self._render(response_to(error, path or self.conn.path), headers))
+            self.transport.write(plain(error, self.conn.path))
         self._close_softly()
-
-    def _render(self, response: Response, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        head = h11.Response(
-            status_code=response.status_code,
-            headers=[*response.raw_headers, *headers, (b"connection", b"close")],
-            reason=HTTPStatus(response.status_code).phrase.encode(),
-        )
-        events = (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage())
-        return b"".join(self.conn.send(event) or b"" for event in events)
 
     def _close_softly(self) -> None:
         """Send the end of the connection, and discard for a moment what still arrives."""

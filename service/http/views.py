@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from adapters_store import Answers, Manifest, TaskState, VersionInfo
+from adapters_store.answers import KNOWN_METHOD
 from backbone import Backbone
 from service.answers import is_sigmoid, rank
-from service.descriptions import AnswerRules, ValidationFigures, VersionDetail
+from service.descriptions import AnswerRules, TaskDetail, ValidationFigures, VersionDetail
 from service.engine import RowResult
 from service.engine.accounting import Cost
 from service.engine.core import is_known
@@ -31,7 +32,6 @@ from service.schemas import (
     PredictAnswer,
     Prediction,
     TaskAnswer,
-    TaskDetail,
     TaskList,
     TaskProvenance,
     TaskSummary,
@@ -79,6 +79,7 @@ def task_detail(task: str, state: TaskState, described: Described, entry: TaskEn
         bytes=described.info.size,
         aliases=_aliases(state.aliases),
         versions=_versions(state),
+        answers=_rules(described.manifest.answers),
         **{**_description(described.manifest, described.cost).model_dump(), **own},
     )
 
@@ -114,6 +115,7 @@ def _rules(answers: Answers | None) -> AnswerRules | None:
         activation=answers.activation,
         temperature=answers.temperature,
         thresholds=list(answers.thresholds),
+        known_method=None if answers.known is None else KNOWN_METHOD,
         known_share=None if answers.known is None else answers.known.true_positive_rate,
         validation=None if figures is None else ValidationFigures.model_validate(figures, from_attributes=True),
     )

@@ -13,6 +13,8 @@ STRESS = {
     "kills": "kill -9 while a store publishes: nothing acknowledged is lost",
     "swaps": "what is live changes every second: no answer is lost or wrong",
     "storm": "uploads, deletions and predictions of one task by many threads at once",
+    "drains": "SIGTERM under traffic, many times: no answer is lost",
+    "generated": "attacks changed at random: none is answered with 500",
     "torture": "attacks on a real server beside good traffic, and the seventeen promises",
     "damage": "a start over a store of which a tenth is damaged",
     "flat": "memory of a server under many requests",
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     name, *rest = arguments or ["--help"]
     if name not in STRESS:
         print("usage: python -m tests.stress NAME [options]   (NAME --help lists the options)\n")
-        print("\n".join(f"  {known:10} {what}" for known, what in STRESS.items()))
+        print("\n".join(f"  {known:11} {what}" for known, what in STRESS.items()))
         return 0 if name in ("-h", "--help") else 2
     done: int = import_module(f"tests.stress.{name}").main(rest)
     return done

@@ -78,19 +78,22 @@ class Thread:
         self._dice = random.Random(seed)
         self._files = bundled_tasks()
 
-    def run(self, rounds: int) -> None:
-        """Make `rounds` requests."""
+    def run(self, rounds: int, end: float) -> int:
+        """Make `rounds` requests, or as many as fit until `end` (monotonic); how many there were."""
         doing: Mapping[str, Callable[[], bool]] = {
             "put": self._put,
             "get": self._get,
             "delete": self._delete,
             "predict": self._predict,
         }
-        for _ in range(rounds):
+        for done in range(rounds):
+            if time.monotonic() > end:
+                return done
             operation = self._dice.choice(list(doing))
             start = time.monotonic()
             outcome, right = _outcome(operation, doing[operation])
             self._counts.add(operation, outcome, time.monotonic() - start, right=right)
+        return rounds
 
     def _put(self) -> bool:
         data = self._files[self._dice.choice(BASES)]
@@ -126,9 +129,9 @@ def _outcome(operation: str, act: Callable[[], bool]) -> tuple[str, bool]:
         return type(error).__name__, False
 
 
-def run(threads: int, rounds: int) -> dict[str, object]:
-    """Start a server, run the threads, and report as JSON values."""
-    result: dict[str, object] = {**context(PACKAGES), "threads": threads, "rounds": rounds}
+def run(threads: int, rounds: int, seconds: float = 3600.0) -> dict[str, object]:
+    """Start a server, run the threads for so many rounds or seconds, and report as JSON values."""
+    result: dict[str, object] = {**context(PACKAGES), "threads": threads}
     options = ["--request-seconds", str(_PATIENCE), *EXACT]
     policy = RetryPolicy(seconds=_PATIENCE, attempts=1)
     with (
@@ -141,8 +144,8 @@ def run(threads: int, rounds: int) -> dict[str, object]:
         material.base_of.update({digest(bundled_tasks()[base]): base for base in BASES})
         start = time.monotonic()
         workers = [Thread(client, material, counts, seed) for seed in range(threads)]
-        list(pool.map(lambda worker: worker.run(rounds), workers))
-        return {**result, "seconds": time.monotonic() - start, **counts.report()}
+        made = list(pool.map(lambda worker: worker.run(rounds, start + seconds), workers))
+        return {**result, "rounds": min(made), "seconds": time.monotonic() - start, **counts.report()}
 
 
 def _shares(seconds: Sequence[float]) -> dict[str, float]:

@@ -55,7 +55,7 @@ def test_good_requests_are_answered_beside_an_attack(range_: Range, name: str) -
 
 
 def test_clients_that_give_up_harm_nobody(range_: Range) -> None:
-    found = cancelled(range_)
+    found = cancelled(range_, 200, 10.0)
     assert found["given_up"] > 0
     assert found["failed"] == 0
     assert found["descriptors_after"] <= found["descriptors_before"] + 2

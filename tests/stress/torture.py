@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,11 +27,25 @@ import torch
 from backbone import load_backbone
 from benchmarks.measure import context, write_json
 from benchmarks.serving import load
-from benchmarks.serving.scene import photos
 from mimi.demo.server import Server
 from tests.attacks.corpus import Attack, attacks
-from tests.attacks.requests import PREDICT, request
-from tests.stress import attackers, checks, damage, flat, kills, rolling, soak, storm, supervised, swaps, traffic
+from tests.attacks.requests import request
+from tests.stress import (
+    attackers,
+    checks,
+    damage,
+    drains,
+    flat,
+    generated,
+    kills,
+    rolling,
+    soak,
+    storm,
+    supervised,
+    swaps,
+    traffic,
+)
+from tests.stress.drains import good_requests
 from tests.stress.torture_report import figures, markdown
 from tests.stress.wire import (
     MANAGE_KEY,
@@ -47,11 +61,13 @@ from tests.stress.wire import (
 
 PACKAGES = ("torch", "pillow", "fastapi", "starlette", "uvicorn", "h11", "safetensors")
 PARTS = (
-    "corpus", "attacks", "overload", "cancelled", "drains", "kills", "storm", "swaps", "damage", "flat", "supervised",
-    "rolling", "exact", "checks",
+    "corpus", "attacks", "cancelled", "overload", "drains", "generated", "kills", "storm", "swaps", "damage", "flat",
+    "supervised", "rolling", "exact", "checks",
 )  # fmt: skip
-KEPT = ("mutants", "fuzz")  # measured by commands of their own, which write beside this one's file
-LONG_RUN = 120.0  # seconds, from which on promises are tried at their full size where they can
+KEPT = ("mutants", "fuzz", "flat")  # measured by commands of their own, which write beside this one's file
+LONG_RUN = 120.0  # seconds, from which on promises are tried at their full size, as far as their share of time allows
+FULL = {"cancelled": 10_000, "drains": 100, "generated": 100_000, "kills": 200, "damage": 1000, "supervised": 1000}
+SMALL = {"cancelled": 300, "drains": 2, "generated": 1000, "kills": 5, "damage": 40, "supervised": 40}
 RATE = 20.0  # good requests a second
 LEAST_SECONDS = 6.0  # of one attack: three windows
 RECOVERY_SECONDS = 30.0  # until a server counts as not recovered, and is restarted
@@ -66,7 +82,6 @@ SECRET = [
     text.encode()
     for text in (PREDICT_KEY, MANAGE_KEY, "Traceback", "site-packages", "/tmp/", str(Path.home()), str(ROOT), ".py")
 ]
-IMAGES, JPEG = 64, "Content-Type: image/jpeg"
 
 
 @dataclass(slots=True)
@@ -214,11 +229,16 @@ def _once(attack: Attack, range_: Range) -> dict[str, Any]:
     }
 
 
-def overload(range_: Range, seconds: float) -> dict[str, Any]:
-    """Three times the capacity or more, on kept and on new connections, and the time back to normal."""
+def capacity_of(range_: Range) -> float:
+    """Answers a second to 32 clients that never pause."""
     job = load.Job(port_of(range_.server), str(range_.requests), 1.0, range_.seconds, clients=32)
     with started("benchmarks.serving.load", load.as_json(job)) as process:
-        capacity = told(process)["per_second"]
+        return float(told(process)["per_second"])
+
+
+def overload(range_: Range, seconds: float) -> dict[str, Any]:
+    """Three times the capacity or more, on kept and on new connections, and the time back to normal."""
+    capacity = capacity_of(range_)
     found: dict[str, Any] = {"capacity_per_second": capacity, "seconds": seconds}
     for name, clients in {"kept": OVERLOAD_CLIENTS, "new": 0}.items():
         rate = max(OVERLOAD_RATE, 3 * capacity)
@@ -230,36 +250,15 @@ def overload(range_: Range, seconds: float) -> dict[str, Any]:
     return found
 
 
-def cancelled(range_: Range) -> dict[str, Any]:
+def cancelled(range_: Range, count: int, seconds: float) -> dict[str, Any]:
     """Half of the clients give up; the others must not notice, and nothing may be left."""
-    files = range_.process.num_fds()
-    good = good_traffic(range_, rate=4 * RATE, cancelled=0.5)
+    files, rate = range_.process.num_fds(), max(RATE, 0.5 * capacity_of(range_))
+    good = good_traffic(range_, rate=rate, seconds=min(seconds, 1.05 * count / rate), cancelled=0.5)
     recovered(range_)
     patience = time.monotonic() + 10.0
     while range_.process.num_fds() > files and time.monotonic() < patience:
         time.sleep(0.1)  # the last connections are being closed
     return {**good, "descriptors_before": files, "descriptors_after": range_.process.num_fds()}
-
-
-def drains(folder: Path, requests: Path, count: int) -> list[dict[str, Any]]:
-    """SIGTERM with good traffic under way: how long the server takes to end, and which answers were lost."""
-    found = []
-    for number in range(count):
-        place = folder / f"drain-{number}"
-        place.mkdir()
-        with attacked_server(place, "--notice-seconds", "1") as server:
-            job = traffic.Job(port_of(server), str(requests), RATE, 6.0, fresh=0.0)
-            with started("tests.stress.traffic", traffic.as_json(job)) as good:
-                found.append({**_stopped(server), **told(good)})
-    return found
-
-
-def _stopped(server: Server) -> dict[str, Any]:
-    """Stop a server after some seconds of traffic, which goes on until the server is gone."""
-    time.sleep(3.0)
-    start = time.monotonic()
-    server.process.terminate()
-    return {"exit": server.process.wait(60), "seconds": time.monotonic() - start}
 
 
 class Parts:
@@ -283,34 +282,35 @@ def run(seconds: float, wanted: Sequence[str], names: Sequence[str]) -> dict[str
     """Everything measured, as JSON values."""
     each = max(LEAST_SECONDS, 0.6 * seconds / (2 * len(names) + 6))
     result: dict[str, Any] = {"benchmark": "torture", "seconds_of_each": each, "rate": RATE, **context(PACKAGES)}
-    parts = Parts(wanted)
+    parts, sizes = Parts(wanted), FULL if seconds >= LONG_RUN else SMALL
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         server = stack.enter_context(attacked_server(folder))
         range_ = Range(folder, folder / "good.requests", each, server, stack)
-        load.save([request("POST", PREDICT, image, JPEG, key=PREDICT_KEY) for image in photos(IMAGES)], range_.requests)
+        load.save(good_requests(), range_.requests)
         result["quiet"] = [good_traffic(range_)]
         parts.do("corpus", lambda: corpus(range_))
         parts.do("attacks", lambda: attacked(names, range_))
         result["quiet"].append(good_traffic(range_))
-        parts.do("cancelled", lambda: cancelled(range_))
+        parts.do("cancelled", lambda: cancelled(range_, sizes["cancelled"], 0.4 * seconds))
         parts.do("overload", lambda: overload(range_, min(OVERLOAD_SECONDS, 0.3 * seconds)))
         result["restarts"] = range_.restarts
         result["internal_errors"] = metrics(range_.server).count("internal_error")
         result["tracebacks"] = range_.server.log.read_text(errors="replace").count("Traceback")
-        parts.do("drains", lambda: drains(folder, range_.requests, max(1, min(100, round(seconds / 120)))))
-    stress(seconds, parts)
+    stress(seconds, parts, sizes)
     return {**result, **parts.found, "part_seconds": parts.seconds}
 
 
-def stress(seconds: float, parts: Parts) -> None:
+def stress(seconds: float, parts: Parts, sizes: Mapping[str, int]) -> None:
     """The other stress tests, at sizes that fit into the time."""
-    parts.do("kills", lambda: kills.run(max(3, min(200, round(seconds / 6)))))
-    parts.do("storm", lambda: storm.run(storm.THREADS, max(2, min(storm.ROUNDS, round(seconds / 30)))))
-    parts.do("swaps", lambda: swaps.run(swaps.Plan(seconds=max(5.0, min(600.0, seconds / 8)), quiet=3.0)))
-    parts.do("damage", lambda: damage.run(max(40, min(1000, round(2 * seconds)))))
+    parts.do("drains", lambda: drains.run(sizes["drains"], 0.6 * seconds))
+    parts.do("generated", lambda: generated.run(sizes["generated"], 0.5 * seconds))
+    parts.do("kills", lambda: kills.run(sizes["kills"]))
+    parts.do("storm", lambda: storm.run(storm.THREADS, storm.ROUNDS, 0.6 * seconds))
+    parts.do("swaps", lambda: swaps.run(swaps.Plan(seconds=max(5.0, min(600.0, 0.6 * seconds)), quiet=5.0, period=0.1)))
+    parts.do("damage", lambda: damage.run(sizes["damage"]))
     parts.do("flat", lambda: flat.run(1_000_000, seconds / 8))
-    parts.do("supervised", lambda: supervised.run(1000 if seconds >= LONG_RUN else 40))
+    parts.do("supervised", lambda: supervised.run(sizes["supervised"]))
     if shutil.which("nginx"):
         parts.do("rolling", rolling.run)
     parts.do("exact", lambda: exact(max(3.0, seconds / 40)))
@@ -323,6 +323,15 @@ def exact(seconds: float, tasks: int = 12) -> dict[str, Any]:
     torch.set_num_threads(2)
     asyncio.run(soak.run(soak.Soak(load_backbone(), tasks, outcome), seconds, 1.0))
     return {"tasks": tasks, "toll": asdict(outcome)}
+
+
+def add_kept(result: dict[str, Any], folder: Path) -> None:
+    """Add the results of longer runs by other commands, where this run has none or a smaller one."""
+    for name in KEPT:
+        path = folder / f"{name}.json"
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if found and found.get("requests", 1) > result.get(name, {}).get("requests", 0):
+            result[name] = found
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -341,10 +350,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else the server would go on
     result = run(options.seconds, options.parts, options.attacks)
-    for name in KEPT:
-        path = options.json.with_name(f"{name}.json")
-        if path.exists():
-            result[name] = json.loads(path.read_text(encoding="utf-8"))
+    add_kept(result, options.json.parent)
     result["figures"] = [asdict(figure) for figure in figures(result)]
     write_json(options.json, result)
     text = markdown(result)

@@ -7,6 +7,7 @@ the promise, the page says so.
 from collections.abc import Iterator
 from statistics import median
 
+from tests.stress.drains import lost
 from tests.stress.promise import (
     ELSEWHERE,
     Figure,
@@ -85,11 +86,17 @@ def _no_500(run: Run) -> Figure:
     text = f"{tried} attacks by hand: {errors} answers of 500, {crashes} crashes, {len(wrong)} wrong answers"
     text += f" ({', '.join(wrong)})" if wrong else ""
     harm = bool(errors or crashes)
-    made, fuzzed = run.get("checks", {}).get("generated"), run.get("fuzz", {}).get("runs", 0)
-    if made is None:
+    made, sent, fuzzed = (
+        run.get("checks", {}).get("generated"),
+        run.get("generated"),
+        run.get("fuzz", {}).get("runs", 0),
+    )
+    if made is None or sent is None:
         return Figure(1, promise, f"{text}; generated inputs: {ELSEWHERE}", False if harm else None, harm)
-    text += f"; {made['examples']} generated ({of_tests(made)}); {fuzzed} fuzzed (`tests.fuzz.header`)"
-    full = made["examples"] >= 100_000 and fuzzed >= 1_000_000
+    harm = harm or bool(sent["harm"])
+    text += f"; {sent['requests']} generated requests: {sent['harm']} answers of 500, crashes or traces; "
+    text += f"{made['examples']} generated inputs ({of_tests(made)}); {fuzzed} fuzzed (`tests.fuzz.header`)"
+    full = sent["requests"] + made["examples"] >= 100_000 and fuzzed >= 1_000_000
     return sized(1, promise, text, holds=not (harm or wrong or made["failed"]), full=full, harm=harm)
 
 
@@ -214,13 +221,12 @@ def _drains(run: Run) -> Figure:
         return Figure(11, promise, ELSEWHERE, None)
     slowest = max(each["seconds"] for each in found)
     bad = sum(each["exit"] != 0 for each in found)
-    lost = sum(each["statuses"].get("lost", 0) + each["statuses"].get("unanswered", 0) for each in found)
-    rolled = run.get("rolling")
-    text = f"{len(found)} drains: slowest {slowest:.1f} s, {lost} answers lost, {bad} with an exit status other than 0"
+    gone, rolled = lost(found), run.get("rolling")
+    text = f"{len(found)} drains: slowest {slowest:.1f} s, {gone} answers lost, {bad} with an exit status other than 0"
     if rolled:
         good = rolled["good"]
         text += f"; {len(rolled['stops'])} restarts behind nginx: {good['failed']} of {good['sent']} requests failed"
-    holds = not (bad or lost or (rolled and rolled["harm"])) and slowest <= 30
+    holds = not (bad or gone or (rolled and rolled["harm"])) and slowest <= 30
     return sized(11, promise, text, holds=holds, full=len(found) >= 100, harm=bool(bad))
 
 

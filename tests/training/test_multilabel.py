@@ -19,8 +19,9 @@ from training.data import Data, carve, check, load_data
 from training.data.errors import EmptyClass, UnknownLabel, WrongColumn
 from training.errors import BadConfig
 from training.export import from_file
-from training.fit import evaluate, multilabel_loss
+from training.fit import evaluate
 from training.linear_probe import train_linear_probe
+from training.loss import multilabel_loss
 from training.mimi import Job, Outcome, train_mimi
 from training.options import PruningOptions
 from training.pixels import PixelSet

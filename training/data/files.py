@@ -11,6 +11,8 @@ from backbone.images import ImageLimits
 from training.data.errors import UnreadableImage
 from training.data.sets import decode_from
 
+IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # ends of names, in lower case
+
 # Of sets whose images are what they are: DomainNet's infographics are longer and larger than a server should accept.
 # Pixels stay below where Pillow suspects an attack.
 PUBLISHED_LIMITS = ImageLimits(

@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from training.data.errors import MissingPath, TooFewImages, UnknownLabel, UnreadableFile
-from training.data.files import FileSet
+from training.data.files import IMAGES, FileSet
 from training.data.sets import Data, split_of, splits_among
 
 _IGNORED = ("thumbs.db", "desktop.ini")
-_IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def load_folder(root: Path, name: str) -> Data:
@@ -54,7 +53,7 @@ def _splits(root: Path) -> dict[str, Path]:
 
 
 def _split(root: Path, labels: tuple[str, ...]) -> FileSet:
-    stray = next((path for path in _entries(root) if path.suffix.lower() in _IMAGES and not path.is_dir()), None)
+    stray = next((path for path in _entries(root) if path.suffix.lower() in IMAGES and not path.is_dir()), None)
     if stray is not None:
         raise UnknownLabel(f"{stray}: an image outside of every class folder")
     targets: list[int] = []

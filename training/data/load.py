@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from training.data.arrow import Columns, has_parquet, load_hub, load_parquet
-from training.data.csv_file import load_csv
 from training.data.digits import NAMES, load_digits_data
 from training.data.errors import MissingPath, UnknownSource, WrongColumn
 from training.data.folder import load_folder
 from training.data.groups import groups_of
+from training.data.listing import SUFFIXES, load_listing, load_metadata
 from training.data.lists import DOMAINS, VTAB_TASKS, load_domainnet, load_vtab
 from training.data.published import load_cifar10, load_cifar100, load_flowers102, load_svhn
 from training.data.sets import Data
@@ -36,10 +36,11 @@ def load_data(spec: str, *, image_column: str = "image", label_column: str = "la
     Args:
         spec: `digits`, `digits-demo`, `digits-parity` or `digits-labels`, also behind `built-in:`; a folder of class
             folders, or with `train/` and `test/`; a Parquet file, or a folder with `train.parquet` and `test.parquet`;
-            a CSV file of paths and labels; `hf:` and a name on the hub; the name of a published set (`PUBLISHED`), a
-            colon and the folder it lies in, such as `vtab/dtd:data/vtab-1k`.
+            a CSV or JSON Lines file of paths and labels, or a folder with such a `metadata` file; `hf:` and a name on
+            the hub; the name of a published set (`PUBLISHED`), a colon and the folder it lies in, such as
+            `vtab/dtd:data/vtab-1k`.
         image_column: column of encoded images, if there are columns.
-        label_column: column of labels, if there are columns; of a CSV file also several, with commas between them.
+        label_column: column of labels, if there are columns; of a listing also several, with commas between them.
         group_by: what training images belong together by, see training.data.groups; empty: nothing.
 
     Raises:
@@ -94,14 +95,16 @@ def _load_path(path: Path, spec: str, columns: Columns) -> Data:
         raise MissingPath(f"{spec}: no such file or folder (built in are {known}, {families})")
     if path.suffix == ".parquet" or (path.is_dir() and has_parquet(path)):
         return load_parquet(path, spec, columns)
-    if path.suffix.lower() == ".csv":
-        return load_csv(path, spec, columns)
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        return load_listing(path, spec, columns)
     if not path.is_dir():
-        raise UnknownSource(f"{spec}: neither a folder of images nor a Parquet or CSV file")
+        raise UnknownSource(f"{spec}: neither a folder of images nor a Parquet, CSV or JSON Lines file")
+    if (listed := load_metadata(path, spec, columns)) is not None:
+        return listed
     _refuse_columns(spec, columns)
     return load_folder(path, spec)
 
 
 def _refuse_columns(spec: str, columns: Columns) -> None:
     if columns != Columns(group=columns.group):
-        raise WrongColumn(f"{spec}: it has no columns to choose from; only Parquet and CSV files and hf: sets have")
+        raise WrongColumn(f"{spec}: it has no columns to choose from; only tables have, and hf: sets")

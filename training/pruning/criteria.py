@@ -14,8 +14,9 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from backbone import SiteWeights
-from training.fit import logits_of, multilabel_loss
+from training.fit import logits_of
 from training.frozen import autocast
+from training.loss import loss_of
 from training.model import AdaptedModel
 from training.options import Criterion, FitOptions
 from training.pixels import PixelSet
@@ -33,7 +34,7 @@ class Evidence:
         model: after the cycle.
         initial: the same neurons' weights at initialisation, by site.
         train: training images, for the criteria that look at data.
-        fit: batch size and label smoothing of the loss.
+        fit: batch size, label smoothing and class weights of the loss.
         seed: of the random criterion and of the choice of images.
         gradients: of the cycle, summed by `add_gradients`; empty before any training.
         images: most training images to use. The mean gradient uses all of them.
@@ -188,10 +189,8 @@ def _gradients(evidence: Evidence, *, absolute: bool, everything: bool = False) 
 
 def _loss(evidence: Evidence, pixels: Tensor, targets: Tensor, *, temperature: float = 1.0) -> Tensor:
     logits = logits_of(evidence.model, pixels) / temperature
-    smoothing = evidence.fit.label_smoothing
-    if targets.ndim > 1:
-        return multilabel_loss(logits, targets.to(logits.device), smoothing)
-    return functional.cross_entropy(logits, targets.to(logits.device), label_smoothing=smoothing)
+    loss = loss_of(evidence.fit, evidence.train.targets.to(logits.device), logits.shape[1])
+    return loss(logits, targets.to(logits.device))
 
 
 def _each(evidence: Evidence, measure: Callable[[Tensor], Tensor]) -> Importance:

@@ -8,10 +8,12 @@ from time import perf_counter
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Depends, Query, Request, Response, params
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.types import Receive, Scope, Send
 
 from service.http import examples, openapi
 from service.http.multipart import FormLimits
@@ -29,40 +31,10 @@ from service.service import Service
 from service.tasks.table import TaskVersion
 from service.tasks.targets import Target
 
-_TASK = re.compile(TASK_PATTERN)
+_PREDICT = re.compile(rf"/v1/tasks/(?P<task>{TASK_PATTERN.removeprefix('^').removesuffix('$')})/predict")
 _LONGEST_QUERY = 64  # bytes
 
 Endpoint = Callable[[str, PredictOptions, Service, Request], Awaitable[Response]]
-
-
-class DirectRoute(APIRoute):
-    """Answers the most frequent request with a third of the event loop's work of FastAPI's own route.
-
-    FastAPI evaluates a route's parameters anew for every request, and opens contexts for what they may have to close:
-    much of a prediction's time on the event loop. This class evaluates them itself for a valid task and simple query
-    options. FastAPI handles all other requests and documents the route.
-    """
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - FastAPI's own
-        """As FastAPI's."""
-        super().__init__(*arguments, **named)
-        self.app = _direct(self.endpoint, otherwise=self.app)
-
-
-def _direct(endpoint: Endpoint, *, otherwise: ASGIApp) -> ASGIApp:
-    """An application that asks the endpoint itself where it can. Errors are answered by the layer around all routes."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        task, options = scope["path_params"]["task"], simple_options(scope["query_string"])
-        if options is None or not _TASK.fullmatch(task):
-            await otherwise(scope, receive, send)
-            return
-        request = Request(scope, receive, send)
-        with may_predict.admitted(request):
-            response = await endpoint(task, options, service_of(request), request)
-        await response(scope, receive, send)
-
-    return app
 
 
 def simple_options(query: bytes) -> PredictOptions | None:
@@ -89,6 +61,7 @@ _DOCUMENTED: dict[str, Any] = {
 }
 
 
+@router.post("/v1/tasks/{task}/predict", **_DOCUMENTED)
 async def predict(
     task: Task, options: _Options, service: Running, request: Request, _sticky: StickyHeaders = None
 ) -> Response:
@@ -99,19 +72,6 @@ async def predict(
     win. An answer says whether the image is `known` at all, if the task's file has the values for that.
     """
     return await _one(service, request, Target(task), options)
-
-
-def add_predict(router: APIRouter, *, dependencies: Sequence[params.Depends]) -> None:
-    """Add the most frequent route as the first one of the application's own router: nothing is matched before it."""
-    router.add_api_route(
-        "/v1/tasks/{task}/predict",
-        predict,
-        methods=["POST"],
-        dependencies=[Depends(may_predict), *dependencies],
-        tags=["predict"],
-        route_class_override=DirectRoute,
-        **_DOCUMENTED,
-    )
 
 
 @router.post("/v1/tasks/{task}/aliases/{alias}/predict", **_DOCUMENTED)
@@ -156,6 +116,40 @@ async def predict_by_many(
     record.asked = [AskedTask(version) for version in versions]
     outputs = await _predict(service, request, record, payload)
     return _json(fanout_answer(outputs, _wish(payload, options)))
+
+
+class DirectPredictions:
+    """Answers the most frequent request with a third of the event loop's work of FastAPI's own way to its route.
+
+    FastAPI matches routes, evaluates their parameters and opens contexts for what they may have to close: much of a
+    prediction's time on the event loop. This layer evaluates them itself for a valid task and simple query options.
+    FastAPI handles all other requests, and documents the route.
+    """
+
+    def __init__(self, api: FastAPI) -> None:
+        """`api` has the route, and the handlers of errors, which are the same here."""
+        handlers = dict(api.exception_handlers)
+        unexpected = handlers.pop(Exception)
+        self._api = api
+        self._route = next(each for each in router.routes if isinstance(each, APIRoute) and each.endpoint is predict)
+        self._direct = ServerErrorMiddleware(ExceptionMiddleware(self._answer, handlers=handlers), handler=unexpected)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request here, or pass it on."""
+        found = _PREDICT.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if found is None or simple_options(scope["query_string"]) is None:
+            await self._api(scope, receive, send)
+        else:
+            scope.update(app=self._api, route=self._route, path_params=found.groupdict())
+            await self._direct(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        options = simple_options(scope["query_string"])
+        assert options is not None, "as in __call__"
+        request = Request(scope, receive, send)
+        with may_predict.admitted(request):
+            response = await _one(service_of(request), request, Target(scope["path_params"]["task"]), options)
+        await response(scope, receive, send)
 
 
 async def _one(service: Service, request: Request, target: Target, options: PredictOptions) -> Response:

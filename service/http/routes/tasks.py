@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service.descriptions import TaskDetail
 from service.errors import NoLiveVersion
 from service.http import examples, openapi, views
 from service.http.pages import document, link_to
@@ -21,7 +22,7 @@ from service.http.routes.common import (
     may_predict,
 )
 from service.metrics.counters import Kind, RequestRecord
-from service.schemas import TASK_CHANGE, ListOptions, TaskDetail, TaskList, UploadAnswer, UploadOptions
+from service.schemas import TASK_CHANGE, ListOptions, TaskList, UploadAnswer, UploadOptions
 from service.service import Service
 from service.tasks.catalogue import answering
 from service.tasks.conditions import tag

@@ -1,4 +1,4 @@
-"""`mimi statistics` and `mimi add-class` over a file that ships and real images."""
+"""`mimi statistics`, `mimi add-class` and `mimi compress` over a file that ships and real images."""
 
 import json
 from pathlib import Path
@@ -74,3 +74,23 @@ def test_an_image_that_cannot_be_read_is_named(
     out = str(tmp_path / "more.safetensors")
     assert main(["add-class", str(extensible), "cross", str(photos), "-o", out]) == 2
     assert "broken.png" in capsys.readouterr().err
+
+
+def test_a_file_in_fewer_bits_passes_every_check_of_a_server_and_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "small.safetensors"
+    assert main(["compress", str(DIGITS), "--bits", "3", "-o", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"file": str(out), "bits": 3, "bytes": out.stat().st_size, "bytes_before": DIGITS.stat().st_size}
+    assert told["bytes"] < told["bytes_before"] / 2
+    assert main(["verify", str(out)]) == 0
+    assert main(["inspect", str(out)]) == 0
+    assert "3 bits a weight" in capsys.readouterr().out
+
+
+def test_more_bits_than_a_code_has_are_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "large.safetensors"
+    assert main(["compress", str(DIGITS), "--bits", "9", "-o", str(out)]) == 2
+    assert "9" in capsys.readouterr().err
+    assert not out.exists()

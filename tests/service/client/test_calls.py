@@ -173,5 +173,5 @@ def test_both_clients_have_the_same_methods() -> None:
         return {name: str(signature(item)) for name, item in public.items() if name not in ("close", "aclose")}
 
     assert methods(Client) == methods(AsyncClient)
-    assert methods(Client)["task"].endswith("-> service.schemas.TaskDetail")
+    assert methods(Client)["task"].endswith("-> service.descriptions.TaskDetail")
     assert Client.upload.__doc__ == AsyncClient.upload.__doc__

@@ -40,9 +40,19 @@ def test_one_image_is_answered_and_several_in_their_order(client: Client) -> Non
     assert len(several.results) == 3
 
 
+def test_a_threshold_takes_the_place_of_those_in_the_file(client: Client) -> None:
+    (everything,) = client.predict("digits", PNG, threshold=0.0).results
+    assert everything.labels == [label.label for label in everything.predictions or ()][:1]
+    assert client.predict("digits", PNG, threshold=1.0).results[0].labels == []
+    many = client.predict_many(["digits", "cifar10"], [PNG, JPEG], threshold=1.0)
+    assert [result.labels for answer in many.answers for result in answer.results] == [[]] * 4
+    with pytest.raises(InvalidRequest, match="threshold"):
+        client.predict("digits", PNG, threshold=1.5)
+
+
 def test_logits_and_features_are_answered_instead(client: Client) -> None:
     (logits,) = client.predict("digits", PNG, output="logits").results
-    (features,) = client.predict("digits", PNG, output="features", version=1).results
+    (features,) = client.predict("digits", PNG, output="features", at=1).results
     assert (logits.predictions, logits.features, len(logits.logits or ())) == (None, None, 10)
     assert (features.logits, len(features.features or ()) > 10) == (None, True)
 
@@ -50,15 +60,15 @@ def test_logits_and_features_are_answered_instead(client: Client) -> None:
 def test_a_version_or_an_alias_answers(client: Client, task: str) -> None:
     client.set_alias(task, "spare", 1)
     answers = [
-        client.predict(task, PNG, version=1),
-        client.predict(task, PNG, alias="spare"),
+        client.predict(task, PNG, at=1),
+        client.predict(task, PNG, at="spare"),
         client.predict(task, PNG),
     ]
     assert {answer.sha256 for answer in answers} == {answers[0].sha256}
     with pytest.raises(NotFound):
-        client.predict(task, PNG, version=9)
+        client.predict(task, PNG, at=9)
     with pytest.raises(NotFound):
-        client.predict(task, PNG, alias="nowhere")
+        client.predict(task, PNG, at="nowhere")
 
 
 def test_many_tasks_answer_about_the_same_images(client: Client) -> None:

@@ -195,7 +195,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
         lambda client: client.set_alias("pets", "live", {}),
         lambda client: client.upload("pets", b"file", sha256=sha256(b"other").hexdigest()),
         lambda client: client.upload("pets", b"file", sha256="abc"),
-        lambda client: client.predict("pets", PNG, version=1, alias="live"),
+        lambda client: client.predict("pets", PNG, at="3"),
         lambda client: client.predict_many([], PNG),
         lambda client: client.predict_many("pets", PNG),
         lambda client: client.predict_many(["pets", "?"], PNG),

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from service.descriptions import VersionDetail
+from service.descriptions import TaskDetail, VersionDetail
 from service.http.examples import ALIAS_BODY, EXAMPLES
 from service.http.routes.feedback import CorrectionAnswer, CorrectionList
 from service.schemas import (
@@ -11,7 +11,6 @@ from service.schemas import (
     AliasAnswer,
     AliasList,
     Health,
-    TaskDetail,
     TaskList,
     UploadAnswer,
     VersionList,

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from service.http.refusals import is_whole, may_stay
 from service.settings import Settings
 from tests.service.adapters import Made
 from tests.service.asking import PNG, predict, raw
@@ -53,6 +54,55 @@ def test_a_refusal_in_the_middle_of_a_body_does_not_reset_the_connection(full: L
     assert (reply.status, reply.code) == (503, "queue_full")
 
 
+def test_a_refusal_of_a_whole_request_leaves_the_connection_open(full: Live) -> None:
+    with full.connect() as connection:
+        for headers in ((), ("Connection: keep-alive",), ("X-Request-Id: mine",)):
+            send(connection, whole(*headers))
+            reply = read(connection)
+            assert (reply.status, reply.code, reply.closed) == (503, "queue_full", False)
+        assert reply.headers["x-request-id"] == "mine"
+        send(connection, request("GET", "/health/live"))
+        assert read(connection).status == 200
+        send(connection, whole("Connection: close"))
+        assert read(connection).closed
+
+
+def whole(*headers: str) -> bytes:
+    """A prediction with its body."""
+    return request("POST", PREDICT, f"Content-Length: {len(PNG)}", "Content-Type: image/png", *headers, body=PNG)
+
+
+def test_predictions_that_wait_in_the_kernel_are_refused_before_anything_is_made_for_them(full: Live) -> None:
+    loop, busy = full.server.servers[0].get_loop(), threading.Event()
+    loop.call_soon_threadsafe(busy.wait, PATIENCE)
+    with ExitStack() as stack:
+        connections = [stack.enter_context(full.connect()) for _ in range(20)]
+        for connection in connections:
+            send(connection, whole())
+        busy.set()
+        replies = [read(connection) for connection in connections]
+        assert {(reply.status, reply.code, reply.headers["retry-after"]) for reply in replies} == {
+            (503, "queue_full", "1")
+        }
+        assert len({reply.headers["x-request-id"] for reply in replies}) == 20
+        assert sum(reply.closed for reply in replies) >= 15  # the others were accepted by uvloop, and stay
+
+
+def test_others_that_wait_in_the_kernel_are_let_in(full: Live) -> None:
+    loop, busy = full.server.servers[0].get_loop(), threading.Event()
+    loop.call_soon_threadsafe(busy.wait, PATIENCE)
+    unfinished = request("POST", PREDICT, "Content-Length: 10", body=b"12345")
+    with ExitStack() as stack:
+        asked = [request("GET", "/health/live"), b"", unfinished] * 5
+        connections = [stack.enter_context(full.connect()) for _ in asked]
+        for connection, data in zip(connections, asked, strict=True):
+            send(connection, data)
+        busy.set()
+        for connection, data in zip(connections, asked, strict=True):
+            send(connection, b"" if data else asked[0])
+            assert read(connection).status == (503 if data == unfinished else 200)
+
+
 def test_everything_else_is_answered_as_ever(full: Live) -> None:
     for path in ("/health/live", "/health/ready", "/metrics", "/v1/tasks"):
         assert full.client.get(path).status_code == 200
@@ -94,3 +144,43 @@ def test_predictions_that_come_faster_than_they_can_be_looked_at_are_refused(lat
 
     until(lambda: (503, "too_many_requests") in flood())
     assert late.client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"POST / HTTP/1.1\r\ncontent-LENGTH:2\r\n\r\nab", True),
+        (b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", True),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\na", False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nabc", False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2\r\n", False),
+        (b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab", False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length : 3\r\n\r\nab", False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nab", False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding : chunked\r\n\r\nab", False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2\r\n 3\r\n\r\nab", False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2\r\nX: a\nY: b\r\n\r\nab", False),
+        (b"POST / HTTP/1.1\r\nContent-Length: -2\r\n\r\nab", False),
+        (b"POST / HTTP/1.1\r\nX: " + b"a" * 5000 + b"\r\nContent-Length: 2\r\n\r\nab", False),
+        (b"", False),
+    ],
+)
+def test_only_a_request_with_plain_framing_counts_as_whole(data: bytes, expected: bool) -> None:
+    assert is_whole(data) is expected
+
+
+@pytest.mark.parametrize(
+    ("first", "header", "expected"),
+    [
+        ("POST / HTTP/1.1", "X: y", True),
+        ("POST / HTTP/1.1", "Connection: Keep-Alive", True),
+        ("POST / HTTP/1.1", "Connection: close", False),
+        ("POST / HTTP/1.1", "Connection:close", False),
+        ("POST / HTTP/1.1", "Connection: keep-alive, close", False),
+        ("POST / HTTP/1.1", "Connection: upgrade", False),
+        ("POST / HTTP/1.0", "X: y", False),
+    ],
+)
+def test_a_connection_stays_if_its_client_wants_that(first: str, header: str, expected: bool) -> None:
+    assert may_stay(f"{first}\r\n{header}\r\n\r\n".encode()) is expected

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from service.errors import TooManyRequests
-from service.http.places import Guard, Places, Pressure, Turns
+from service.http.entrance import Guard
+from service.http.places import Places, Pressure, Turns
 from service.settings import Settings
 from tests.service.adapters import Made
 from tests.service.live import Live, serving
@@ -170,11 +171,28 @@ def test_many_predictions_at_a_late_event_loop_are_refused_and_few_are_not() -> 
         pressure.tick(now, 0.1)
     assert pressure.share == 1.0
     for _ in range(32):
-        pressure.check()
+        pressure.check(whole=False)
     with pytest.raises(TooManyRequests):
-        pressure.check()
+        pressure.check(whole=False)
+    pressure.under_way = 47
+    pressure.check(whole=True)  # the engine is not left without work
+    pressure.under_way += 1
+    with pytest.raises(TooManyRequests):
+        pressure.check(whole=True)
     pressure.tick(now + 0.3, 0.1)
-    pressure.check()  # others get their chance
+    pressure.under_way -= 1
+    for whole in (True, False):
+        pressure.check(whole=whole)  # others get their chance
+
+
+def test_no_more_predictions_are_under_way_than_the_queue_may_hold() -> None:
+    pressure = Pressure(most=100)
+    pressure.under_way = 99
+    pressure.check(whole=True)
+    pressure.under_way += 1
+    for whole in (True, False):
+        with pytest.raises(TooManyRequests):
+            pressure.check(whole=whole)
 
 
 def test_a_single_delay_is_no_overload_and_less_delay_refuses_less() -> None:

@@ -21,7 +21,7 @@ RESULTS = Path(__file__).parents[3] / "docs" / "results"
 SITES = 24
 
 
-@pytest.mark.parametrize("name", ["gtsrb", "dtd10", "runs", "dino"])
+@pytest.mark.parametrize("name", ["gtsrb", "dtd10", "runs", "dino", "default"])
 def test_every_configuration_that_ships_is_understood(name: str) -> None:
     config = read_config(RESULTS / f"compare-{name}.toml")
     entries = entries_of(config, catalogue(SITES))

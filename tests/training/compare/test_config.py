@@ -48,6 +48,11 @@ def test_everything_that_is_said_is_kept_and_the_rest_has_defaults() -> None:
     ]
 
 
+def test_a_set_says_how_its_classes_are_balanced() -> None:
+    signs, digits = parsed("flip = false", 'balance = "weights"\nbalance_power = 0.5').data
+    assert (signs.fit.balance, signs.fit.balance_power, digits.fit.balance) == ("weights", 0.5, "none")
+
+
 def test_rows_go_to_the_results_by_default() -> None:
     assert parsed('runs = "out/runs.jsonl"').runs == Path("docs/results/runs.jsonl")
 

@@ -48,7 +48,9 @@ def test_a_path_that_does_not_exist_is_named_with_the_built_in_sets() -> None:
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "images.zip").write_bytes(b"PK")
-    with pytest.raises(UnknownSource, match=r"images\.zip: neither a folder of images nor a Parquet or CSV file"):
+    with pytest.raises(
+        UnknownSource, match=r"images\.zip: neither a folder of images nor a Parquet, CSV or JSON Lines file"
+    ):
         load_data(str(tmp_path / "images.zip"))
 
 

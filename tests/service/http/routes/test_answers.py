@@ -51,6 +51,21 @@ def test_every_kind_of_answer_says_whether_the_image_is_known(live: Live, tasks:
     assert len(scores) == 1
 
 
+@pytest.mark.parametrize("place", ["/v1/tasks/{}", "/v1/tasks/{}/versions/1"])
+def test_a_task_and_its_versions_say_how_answers_are_read(live: Live, tasks: dict[str, Made], place: str) -> None:
+    for task, activation in ((SOFT, "softmax"), (MANY, "sigmoid")):
+        manifest = tasks[task].adapter.manifest
+        assert manifest.answers is not None
+        assert manifest.answers.known is not None
+        found = live.client.get(place.format(task)).json()["answers"]
+        assert (found["activation"], found["temperature"]) == (activation, 2.0)
+        assert found["thresholds"] == list(manifest.answers.thresholds)
+        share = manifest.answers.known.true_positive_rate
+        assert (found["known_method"], found["known_share"]) == ("mahalanobis", share)
+    assert live.client.get(place.format(PLAIN)).json()["answers"] is None
+    assert "thresholds" not in live.client.get("/v1/tasks").text
+
+
 def test_probabilities_are_those_of_the_temperature(live: Live, tasks: dict[str, Made]) -> None:
     for task, activation in ((SOFT, softmax), (MANY, sigmoid)):
         (result,) = answer(predict(live, task, raw(), "?top_k=9")).results

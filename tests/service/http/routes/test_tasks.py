@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.schemas import TaskDetail, TaskList, UploadAnswer
+from service.descriptions import TaskDetail
+from service.schemas import TaskList, UploadAnswer
 from tests.service.adapters import Made, make, saved_flops
 from tests.service.asking import PNG, answer, predict, put, raw
 from tests.service.live import Live

@@ -6,7 +6,8 @@ import hashlib
 import pytest
 
 from service.checksums import repr_digest
-from service.schemas import TaskDetail, UploadAnswer
+from service.descriptions import TaskDetail
+from service.schemas import UploadAnswer
 from tests.service.adapters import Made, make
 from tests.service.asking import put
 from tests.service.hostile import refused

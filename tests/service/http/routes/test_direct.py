@@ -1,4 +1,4 @@
-"""`DirectRoute` gives the same answers as FastAPI's route, and takes only simple requests."""
+"""`DirectPredictions` gives the same answers as FastAPI's route, and takes only simple requests."""
 
 import pytest
 

@@ -1,0 +1,46 @@
+"""The tables of the document are those that the command computes, and a busy machine is not measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import quiet
+from benchmarks.scaling import command, measured
+from benchmarks.scaling.model import Times
+
+KEPT = Path(__file__).resolve().parents[3] / "docs" / "results" / "scaling-plan.json"
+
+
+def test_the_kept_tables_are_what_is_computed_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_SECONDS", 5.0)
+    monkeypatch.setattr(command, "_LONG", 5.0)
+    assert command.main(["plan", "--json", str(tmp_path / "plan.json")]) == 0
+    found, kept = json.loads(capsys.readouterr().out), json.loads(KEPT.read_text(encoding="utf-8"))
+    assert found == json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert found.keys() == kept.keys()
+    for name in ("memory", "store", "cost"):  # calculated
+        assert found[name] == [pytest.approx(row) if name != "cost" else _near(row) for row in kept[name]]
+    for short, whole in zip(found["batches"], kept["batches"], strict=True):  # simulated, here for a few seconds
+        assert short["mean_ms_calculated"] == pytest.approx(whole["mean_ms_calculated"])
+        assert short["mean_ms"] == pytest.approx(whole["mean_ms"], rel=0.7)
+
+
+def _near(row: dict[str, object]) -> dict[str, object]:
+    return {name: pytest.approx(value) if isinstance(value, dict) else value for name, value in row.items()}
+
+
+def test_a_busy_machine_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 0.0, 0.0))
+    with pytest.raises(quiet.LoadedError):
+        command.main(["replicas", "--json", str(tmp_path / "replicas.json")])
+
+
+def test_the_prediction_follows_from_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "_SIMULATED", 10.0)
+    said = measured.predicted(Times(0.002, 0.002, 0.002), 100.0, replicas=2)
+    assert said["two_per_second"] / said["one_per_second"] == pytest.approx(2.0, rel=0.02)
+    assert said["one_p50_ms"] > said["open_p50_ms"] > 6.0
