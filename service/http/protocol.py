@@ -44,8 +44,7 @@ _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is 
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
 _PENALTY_SECONDS = 0.1  # at least, before a body is refused that is framed wrongly or in tiny pieces
 _LEAVE_SECONDS = 10.0  # open without a place: who connects again at once shall not make us busy
-_MOST_LEAVING = 1024  # connections
-_MOST_LINGERING = 256  # connections
+_MOST_LEAVING, _MOST_LINGERING = 1024, 256  # connections
 _JUST_USED_SECONDS = 1.0
 _LEAST_SECONDS = 0.004  # of a pause in reading
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
@@ -157,7 +156,7 @@ class _Protocol(H11Protocol):
             return
         if self in self.guard.leaving and self._header_timer is None and not self._take_place():
             return
-        if not (self._predicts or self._in_request() or self._header_timer) and is_prediction(data):
+        if not (self._predicts or self._resting or self._in_request() or self._header_timer) and is_prediction(data):
             try:
                 self.guard.check(whole=is_whole(data))
             except (EngineError, Overloaded) as error:
@@ -340,8 +339,8 @@ class _Protocol(H11Protocol):
     # ---------------------------------------------------------------- refusals
     def _refuse_unread(self, error: Exception, data: bytes) -> None:
         """Refuse a request of which nothing was parsed; if it is here as a whole, its connection may stay."""
-        whole = is_whole(data)
-        stays = whole and may_stay(data) and not (self._stopping or self.guard.stopping() or self in self.guard.leaving)
+        whole, ends = is_whole(data), self._stopping or self.guard.stopping() or self in self.guard.leaving
+        stays = whole and may_stay(data) and not ends
         self.guard.refused(error)
         self.transport.write(self.guard.refusals.answer(error, data, close=not stays))
         if stays:
