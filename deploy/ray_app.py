@@ -13,6 +13,7 @@ import gc
 import json
 import os
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -164,8 +165,9 @@ def middlewares() -> list[Middleware]:
 class LostAnswers:
     """Answers 503 `replica_lost` where a replica died before it began to answer, so that clients ask again.
 
-    Without it Ray's proxy answers 500, after which `service.client` does not repeat a request. It also drops Ray's copy
-    of the header X-Request-Id, which the server sends itself.
+    Without it Ray's proxy answers 500, after which `service.client` does not repeat a request. Or Ray gives the request
+    to another replica, but without the body that the dead one had fetched; that replica then waits, and answers 408.
+    It also drops Ray's copy of the header X-Request-Id, which the server sends itself.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -173,17 +175,39 @@ class LostAnswers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        begun = scope["type"] != "http"
-
-        async def noted(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                begun, message = True, {**message, "headers": _once(message.get("headers", []))}
-            await send(message)
-
-        await self._app(scope, receive, noted)
-        if not begun:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(receive, send)
+        await self._app(scope, exchange.receive, exchange.send)
+        if not exchange.answered:
             await _say_lost(scope["path"], send)
+
+
+class _Exchange:
+    """One request and its answer, as a proxy passes them on."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._complete = False  # the whole body came from the client
+        self._dropping = False
+        self.answered = False
+
+    async def receive(self) -> Message:
+        """The next piece of the body."""
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._complete = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send, unless this is the answer of a replica that did not get the body."""
+        if message["type"] == "http.response.start":
+            self._dropping = self._complete and message["status"] == HTTPStatus.REQUEST_TIMEOUT
+            self.answered = not self._dropping
+            message = {**message, "headers": _once(message.get("headers", []))}
+        if not self._dropping:
+            await self._send(message)
 
 
 def _once(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -130,6 +130,6 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("two replicas need two cores")
     if not options.force:
         quiet.check()
-    length = measured.Length(3.0, 1.0, 1, 20) if options.quick else measured.Length()
+    length = measured.Length(3.0, 1.0, 3, 40) if options.quick else measured.Length()
     print(write_json(options.json, measured.run(length, cores=cores)))
     return 0

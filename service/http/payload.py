@@ -123,8 +123,10 @@ async def _with_quotes(stream: AsyncIterable[bytes], longest: int) -> AsyncItera
         yield chunk
 
 
-async def read_file(body: Body, *, most_bytes: int) -> bytes:
+async def read_file(body: Body, *, most_bytes: int, check_beginning: Callable[[bytes], None] = lambda _: None) -> bytes:
     """Read one file: a form with exactly that, or the raw body.
+
+    `check_beginning` is given the first piece of a raw body, and may refuse it before the rest has come.
 
     Raises:
         RequestError: no file, more than one, or too many bytes.
@@ -136,6 +138,8 @@ async def read_file(body: Body, *, most_bytes: int) -> bytes:
         return bytes(parts[0].data)
     chunks, size = [], 0
     async for chunk in body.stream:
+        if not size:
+            check_beginning(chunk)
         size += len(chunk)
         if size > most_bytes:
             raise BodyTooLarge(f"this body has at most {most_bytes} bytes")

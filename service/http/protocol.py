@@ -156,7 +156,7 @@ class _Protocol(H11Protocol):
             return
         if self in self.guard.leaving and self._header_timer is None and not self._take_place():
             return
-        if not (self._predicts or self._in_request() or self._header_timer) and is_prediction(data):
+        if not (self._predicts or self._resting or self._in_request() or self._header_timer) and is_prediction(data):
             try:
                 self.guard.check(whole=is_whole(data))
             except (EngineError, Overloaded) as error:
@@ -339,8 +339,8 @@ class _Protocol(H11Protocol):
     # ---------------------------------------------------------------- refusals
     def _refuse_unread(self, error: Exception, data: bytes) -> None:
         """Refuse a request of which nothing was parsed; if it is here as a whole, its connection may stay."""
-        whole = is_whole(data)
-        stays = whole and may_stay(data) and not (self._stopping or self.guard.stopping() or self in self.guard.leaving)
+        whole, ends = is_whole(data), self._stopping or self.guard.stopping() or self in self.guard.leaving
+        stays = whole and may_stay(data) and not ends
         self.guard.refused(error)
         self.transport.write(self.guard.refusals.answer(error, data, close=not stays))
         if stays:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from adapters_store import AdaptersStoreError, Manifest, Published, State, Store, VersionInfo, digest, unpack
 from adapters_store.commands import find_version
-from adapters_store.errors import StaleGeneration
+from adapters_store.container import LENGTH_BYTES
+from adapters_store.errors import HeaderTooLarge, StaleGeneration
+from adapters_store.limits import DEFAULT_LIMITS
 from service.checksums import Checksums
 from service.engine import Engine, GoldenCheck, Resident
 from service.errors import RefusedByWarnings
@@ -124,6 +126,18 @@ class _Checked:
     golden: GoldenCheck
     expected: int | None  # generation
     warnings: tuple[str, ...]
+
+
+def check_beginning(first: bytes, file_bytes: int) -> None:
+    """Judge a file of at most `file_bytes` by its first bytes, while the rest is on its way.
+
+    Raises:
+        HeaderTooLarge: its header is longer than any that would be read.
+    """
+    length = int.from_bytes(first[:LENGTH_BYTES], "little")
+    if first[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{" and length > (cap := DEFAULT_LIMITS.header_cap(file_bytes)):
+        with CheckList()("container"):
+            raise HeaderTooLarge(f"a header of {length} bytes, at most {cap} are read")
 
 
 class Uploader:

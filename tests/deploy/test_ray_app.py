@@ -36,27 +36,36 @@ asyncio.run(check())
 """
 
 
-def answered(path: str, *headers: tuple[bytes, bytes], silent: bool = False) -> list[Message]:
-    """The messages for a request to an application that answers with these headers, or not at all."""
+def answered(path: str, *headers: tuple[bytes, bytes], status: int = 200, body: bool = True) -> list[Message]:
+    """The messages for a request to an application that answers with these headers.
+
+    Args:
+        path: of the request.
+        headers: of the answer.
+        status: of the answer; 0: there is none.
+        body: whether the request's body comes to its end.
+    """
     sent: list[Message] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if not silent:
-            await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
+        await receive()
+        if status:
+            await send({"type": "http.response.start", "status": status, "headers": list(headers)})
             await send({"type": "http.response.body", "body": b"yes"})
 
     async def send(message: Message) -> None:
         sent.append(message)
 
     async def receive() -> Message:
-        return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": b"image", "more_body": not body}
 
     asyncio.run(LostAnswers(app)({"type": "http", "path": path}, receive, send))
     return sent
 
 
-def test_a_request_without_an_answer_is_503_with_a_problem() -> None:
-    start, body = answered("/v1/tasks/digits/predict", silent=True)
+@pytest.mark.parametrize("status", [0, 408])  # 408: a replica waited for a body that the dead one had fetched
+def test_a_request_without_an_answer_is_503_with_a_problem(status: int) -> None:
+    start, body = answered("/v1/tasks/digits/predict", status=status)
     problem = Problem.model_validate_json(body["body"])
     assert (start["status"], problem.code, problem.status) == (503, "replica_lost", 503)
     headers = dict(start["headers"])
@@ -66,8 +75,12 @@ def test_a_request_without_an_answer_is_503_with_a_problem() -> None:
 
 
 def test_below_v2_its_body_is_that_of_the_protocol() -> None:
-    _, body = answered("/v2/models/digits/infer", silent=True)
+    _, body = answered("/v2/models/digits/infer", status=0)
     assert json.loads(body["body"]).keys() == {"error"}
+
+
+def test_a_body_that_does_not_come_is_the_client_s_fault() -> None:
+    assert answered("/", status=408, body=False)[0]["status"] == 408
 
 
 def test_an_answer_passes_with_one_request_id() -> None:

@@ -41,7 +41,7 @@ _RATIO = 0.001  # of a full queue: one image that waits is enough for a second r
 _POLL_SECONDS = 0.2
 _UPLOAD_SECONDS = 0.5  # between uploads
 _MEMORY = 128 * 2**20  # bytes of Ray's object store
-_BAD = 500
+_BAD = 400
 _VARIABLES = {
     "PYTHONPATH": str(ROOT),
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deploy.ray_app:middlewares",

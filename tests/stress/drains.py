@@ -34,7 +34,7 @@ def good_requests() -> list[bytes]:
 
 
 def run(count: int, seconds: float = 3600.0) -> list[dict[str, Any]]:
-    """Stop so many servers; none but the first is started after `seconds`. Returns the story of each, as JSON values."""
+    """Stop so many servers; none but the first is started after `seconds`. Returns the figures of each."""
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -64,7 +64,7 @@ PARTS = (
     "corpus", "attacks", "cancelled", "overload", "drains", "generated", "kills", "storm", "swaps", "damage", "flat",
     "supervised", "rolling", "exact", "checks",
 )  # fmt: skip
-KEPT = ("mutants", "fuzz", "flat")  # measured by commands of their own, which write beside this one's file
+KEPT = ("mutants", "fuzz", "flat", "storm")  # measured by commands of their own, which write beside this one's file
 LONG_RUN = 120.0  # seconds, from which on promises are tried at their full size, as far as their share of time allows
 FULL = {"cancelled": 10_000, "drains": 100, "generated": 100_000, "kills": 200, "damage": 1000, "supervised": 1000}
 SMALL = {"cancelled": 300, "drains": 2, "generated": 1000, "kills": 5, "damage": 40, "supervised": 40}
@@ -309,7 +309,7 @@ def stress(seconds: float, parts: Parts, sizes: Mapping[str, int]) -> None:
     parts.do("storm", lambda: storm.run(storm.THREADS, storm.ROUNDS, 0.6 * seconds))
     parts.do("swaps", lambda: swaps.run(swaps.Plan(seconds=max(5.0, min(600.0, 0.6 * seconds)), quiet=5.0, period=0.1)))
     parts.do("damage", lambda: damage.run(sizes["damage"]))
-    parts.do("flat", lambda: flat.run(1_000_000, seconds / 8))
+    parts.do("flat", lambda: flat.run(1_000_000, seconds / 4))
     parts.do("supervised", lambda: supervised.run(sizes["supervised"]))
     if shutil.which("nginx"):
         parts.do("rolling", rolling.run)
@@ -330,8 +330,12 @@ def add_kept(result: dict[str, Any], folder: Path) -> None:
     for name in KEPT:
         path = folder / f"{name}.json"
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if found and found.get("requests", 1) > result.get(name, {}).get("requests", 0):
+        if found and _size(found) > _size(result.get(name, {})):
             result[name] = found
+
+
+def _size(found: Mapping[str, Any]) -> int:
+    return int(found.get("requests") or found.get("operations") or bool(found))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -26,7 +26,7 @@ from service.schemas import TASK_CHANGE, ListOptions, TaskList, UploadAnswer, Up
 from service.service import Service
 from service.tasks.catalogue import answering
 from service.tasks.conditions import tag
-from service.tasks.uploads import Upload, Uploaded
+from service.tasks.uploads import Upload, Uploaded, check_beginning
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -109,7 +109,8 @@ async def put_task(
     """
     record = begin(request, service, Kind.UPLOAD)
     body = Body(request.headers.get("content-type", ""), checksums.watch(request.stream()))
-    data = await read_file(body, most_bytes=service.settings.adapter_bytes)
+    most = service.settings.adapter_bytes
+    data = await read_file(body, most_bytes=most, check_beginning=lambda first: check_beginning(first, most))
     upload = Upload(task, data, condition, checksums, **options.model_dump())
     done = await service.registrar.change(lambda: service.uploader.upload(upload))
     return uploaded(task, options, done, record)

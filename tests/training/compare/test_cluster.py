@@ -20,7 +20,7 @@ from training.errors import BadConfig
 from training.jsonl import Row, read_rows
 from training.options import CompareRequest
 
-pytestmark = pytest.mark.timeout(400)  # workers import torch, which takes its time on a busy machine
+pytestmark = pytest.mark.timeout(600)  # workers import torch, which takes its time on a busy machine
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 300.0  # seconds

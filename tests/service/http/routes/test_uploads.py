@@ -13,6 +13,7 @@ from tests.service.asking import put
 from tests.service.hostile import refused
 from tests.service.live import Live
 from tests.service.misfits import wrong_golden
+from tests.service.wire import ask, request
 
 ONE, TWO = make(30), make(31, classes=5)
 
@@ -99,3 +100,15 @@ def test_deleting_a_task_may_be_conditional(live: Live, task: str) -> None:
     etag = put(live, task, ONE.data).headers["etag"]
     refused(live.client.delete(f"/v1/tasks/{task}", headers={"If-Match": '"1"'}), 412)
     assert live.client.delete(f"/v1/tasks/{task}", headers={"If-Match": etag}).status_code == 204
+
+
+def test_a_header_that_nobody_would_read_is_refused_before_the_file_has_come(live: Live) -> None:
+    beginning = (20_000_000).to_bytes(8, "little") + b'{"a":' + b" " * 1000
+    reply = ask(live, request("PUT", "/v1/tasks/long", "Content-Length: 20000008"), beginning)
+    assert (reply.status, reply.code, reply.closed) == (422, "header_too_large", True)
+
+
+def test_a_long_header_that_may_be_read_is_waited_for(live: Live) -> None:
+    beginning = (2_000_000).to_bytes(8, "little") + b"{" + b" " * 1_999_998 + b"}"
+    reply = ask(live, request("PUT", "/v1/tasks/long", f"Content-Length: {len(beginning)}"), beginning)
+    assert (reply.status, reply.closed) == (422, False)
