@@ -165,9 +165,9 @@ def middlewares() -> list[Middleware]:
 class LostAnswers:
     """Answers 503 `replica_lost` where a replica died before it began to answer, so that clients ask again.
 
-    Without it Ray's proxy answers 500, after which `service.client` does not repeat a request. Or Ray gives the request
-    to another replica, but without the body that the dead one had fetched; that replica then waits, and answers 408.
-    It also drops Ray's copy of the header X-Request-Id, which the server sends itself.
+    Without it Ray's proxy answers 500, after which `service.client` does not repeat a request. A replica's 408 is
+    answered so too if the whole body came from the client: it was lost between proxy and replica. Of two headers
+    X-Request-Id, the server's own passes.
     """
 
     def __init__(self, app: ASGIApp) -> None:

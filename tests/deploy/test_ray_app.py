@@ -63,7 +63,7 @@ def answered(path: str, *headers: tuple[bytes, bytes], status: int = 200, body: 
     return sent
 
 
-@pytest.mark.parametrize("status", [0, 408])  # 408: a replica waited for a body that the dead one had fetched
+@pytest.mark.parametrize("status", [0, 408])  # 408: the body was lost between proxy and replica
 def test_a_request_without_an_answer_is_503_with_a_problem(status: int) -> None:
     start, body = answered("/v1/tasks/digits/predict", status=status)
     problem = Problem.model_validate_json(body["body"])

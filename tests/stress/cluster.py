@@ -54,6 +54,7 @@ _SETTINGS = {
     "precision": "fp32",
     "batch_images": "1",  # so that images wait, which is what the number of replicas follows
     "request_seconds": "100",
+    "body_seconds": "60",  # Ray itself passes bodies on, and late on a busy machine
 }
 _POLICY = RetryPolicy(seconds=PATIENCE, connect_seconds=60.0, attempts=20)
 
@@ -163,10 +164,10 @@ def processes() -> set[int]:
 
 def _is_replica(process: psutil.Process) -> bool:
     try:
-        alive, command = process.status() != psutil.STATUS_ZOMBIE, list(process.cmdline())
+        alive, command = process.status() != psutil.STATUS_ZOMBIE, " ".join(process.cmdline())
     except psutil.Error:  # it has just ended
         return False
-    return alive and command[:1] == ["ray::ServeReplica:mimi:mimi"]
+    return alive and command.startswith("ray::ServeReplica:mimi:mimi")  # Ray may add what it does now
 
 
 async def until(what: str, done: Callable[[], bool]) -> None:
@@ -244,6 +245,7 @@ async def play(store: Path, url: str, say: Callable[[str], None]) -> dict[str, A
             await step("fill_s", "the queue fills, until a second one is wanted", lambda: sum(replicas().values()) > 1)
             log.pause = _PAUSE_SECONDS
             await step("grow_s", "the second one starts", lambda: replicas() == {"RUNNING": 2})
+            await until("both have processes", _whole)
             victim = min(processes())
             log.pause, answered = 0.0, log.answered
             await until("clients ask without a pause", lambda: log.answered >= answered + 10 * _CLIENTS)
