@@ -96,9 +96,9 @@ class Replica:
             SettingsError, StoreError, BackboneError: as at the start of `mimi serve`.
         """
         from backbone.memory import keep_large_blocks
-        from service import logs
-        from service.configuration import load
-        from service.server import build
+        from service.process.configuration import load
+        from service.process.server import build
+        from service.telemetry import logs
 
         settings = load({**_ANYWHERE, **os.environ}, given)
         _check(settings.workers, settings.grpc_port, settings.store)

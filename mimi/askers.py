@@ -202,8 +202,8 @@ class Here:
     def _row(self, image: Loaded, task: str, resident: "Resident", result: "RowResult | str") -> Answer:
         import numpy as np
 
-        from service.answers import rank
         from service.engine.core import is_known
+        from service.prediction.answers import rank
 
         origin = {"adapter": resident.sha256}
         if isinstance(result, str):

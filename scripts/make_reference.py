@@ -19,9 +19,9 @@ import httpx2 as httpx
 from adapters_store import open_store
 from backbone import load_backbone
 from mimi.commands.serve import SECTIONS, secret, unit
-from service.configuration import variable
 from service.engine import Engine
 from service.http.app import create_app
+from service.process.configuration import variable
 from service.service import Service
 from service.settings import Settings
 

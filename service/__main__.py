@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from service.configuration import load
 from service.errors import SettingsError
-from service.server import REFUSED, main
+from service.process.configuration import load
+from service.process.server import REFUSED, main
 
 
 def run(arguments: Sequence[str] = ()) -> int:

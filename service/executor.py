@@ -11,7 +11,7 @@ from threading import Barrier
 from typing import TypeVar
 
 from service.errors import Overloaded
-from service.logs import carried
+from service.telemetry.logs import carried
 
 T = TypeVar("T")
 Refusal = Callable[[], Overloaded]

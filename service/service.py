@@ -11,17 +11,17 @@ from adapters_store import Store
 from backbone import Backbone
 from service.access.keyring import Keyring
 from service.access.wrong_keys import WrongKeys
-from service.budget import Budget
-from service.decoding import Decoder, image_limits
 from service.engine import Batcher, Engine, Limits
 from service.engines import Kernels
 from service.errors import ReadBacklog
 from service.executor import BoundedExecutor, Slots
 from service.feedback.desk import FeedbackDesk
+from service.inputs.budget import Budget
+from service.inputs.decoding import Decoder, image_limits
 from service.metrics.collectors import BuildCollector, EngineCollector, TasksCollector
 from service.metrics.counters import Metrics
 from service.metrics.tiers import TierMetrics
-from service.predict import Predictor
+from service.prediction.predict import Predictor
 from service.readiness import Readiness
 from service.settings import Settings
 from service.tasks.catalogue import Catalogue
@@ -35,7 +35,7 @@ from service.tasks.targets import Targets
 from service.tasks.uploads import Uploader
 
 if TYPE_CHECKING:
-    from service.otel import Tracer
+    from service.metrics.otel import Tracer
 
 
 class Service:
@@ -142,7 +142,7 @@ class Service:
 def _tracer(settings: Settings) -> "Tracer | None":
     if settings.traces is None:
         return None
-    from service.otel import Tracer  # noqa: PLC0415 - its libraries are an extra
+    from service.metrics.otel import Tracer  # noqa: PLC0415 - its libraries are an extra
 
     return Tracer(settings.traces, ratio=settings.trace_ratio)
 

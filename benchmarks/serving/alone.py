@@ -17,9 +17,9 @@ import numpy as np
 
 from adapters_store import digest, unpack
 from backbone import decode
-from service.configuration import load
 from service.engine import Engine, Row
-from service.server import build
+from service.process.configuration import load
+from service.process.server import build
 
 
 def batches(engine: Engine, rows: Sequence[Row], *, seconds: float) -> list[float]:

@@ -21,9 +21,9 @@ from mimi.terminal import fail, print_json, progress
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from service.configuration import Configuration
+    from service.process.configuration import Configuration
 
-REFUSED = 2  # the value of `service.server.REFUSED`, whose import takes seconds
+REFUSED = 2  # the value of `service.process.server.REFUSED`, whose import takes seconds
 MASK = "********"
 _WIDTH = 44  # characters before the origin
 
@@ -42,7 +42,7 @@ class SettingOptions:
     @property
     def note(self) -> str:
         """The settings that have no option."""
-        from service.configuration import variable
+        from service.process.configuration import variable
         from service.settings import Settings
 
         secrets = {variable(name): field.description for name, field in Settings.model_fields.items() if secret(field)}
@@ -51,7 +51,7 @@ class SettingOptions:
 
     def parameters(self) -> Sequence[inspect.Parameter]:
         """See `mimi.parameters.Group`."""
-        from service.configuration import variable
+        from service.process.configuration import variable
         from service.settings import Settings
 
         title, made = "", []
@@ -86,7 +86,7 @@ def serve(settings: Annotated[Fields, SettingOptions()], config: ConfigFile = No
         read_settings = read(settings, config).settings
     except SettingsError as error:
         return _refused(f"refusing to start: {error}")
-    from service import server
+    from service.process import server
 
     return server.main(read_settings)
 
@@ -159,11 +159,11 @@ def read(given: Fields, file: Path | None) -> "Configuration":
     """The configuration from these options, the environment, the file and the defaults.
 
     Raises:
-        SettingsError: see `service.configuration.read`.
+        SettingsError: see `service.process.configuration.read`.
     """
     import os
 
-    from service import configuration
+    from service.process import configuration
 
     return configuration.read(os.environ, given, file)
 

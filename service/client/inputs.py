@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias, cast
 
-from service.checksums import repr_digest
 from service.client.errors import InvalidArgument
+from service.inputs.checksums import repr_digest
 from service.schemas import ALIAS_PATTERN, TASK_PATTERN
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from service.answers import probabilities_of
 from service.errors import FeedbackOff, InvalidRequest, ReadBacklog
 from service.executor import BoundedExecutor
 from service.feedback.memory import Recent, Seen
 from service.feedback.storage import FeedbackFile, Opinion
-from service.predict import Outputs, TaskOutput
+from service.prediction.answers import probabilities_of
+from service.prediction.predict import Outputs, TaskOutput
 from service.settings import Settings
 
 T = TypeVar("T")

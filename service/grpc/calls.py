@@ -19,11 +19,11 @@ from tritonclient.grpc import service_pb2 as pb
 from service.access.keys import Scope, bearer
 from service.errors import BodyTooLarge, RequestTimeout, Unauthorized
 from service.grpc.reading import Reading, Shares
-from service.logs import chosen_name, log_answer, request_name
 from service.metrics.counters import RequestRecord
 from service.problems import CLIENT_CLOSED_REQUEST, answer_to
 from service.service import Service
-from service.traces import RequestTrace
+from service.telemetry.logs import chosen_name, log_answer, request_name
+from service.telemetry.traces import RequestTrace
 
 SERVICE: str = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 MOST_REQUEST_BYTES = 16 * 1024  # of every message but one that asks for inference

@@ -12,10 +12,10 @@ from service.errors import InvalidInference
 from service.grpc import messages
 from service.grpc.calls import MOST_REQUEST_BYTES, Call, Calls, Method
 from service.grpc.messages import InferMessage, M, parsed_message, target_of
+from service.inputs.stickiness import BY, KEY, read_stickiness
 from service.metrics.counters import Kind
 from service.oip import inference
 from service.oip.models import repository_index, server_metadata
-from service.stickiness import BY, KEY, read_stickiness
 
 
 class Methods:

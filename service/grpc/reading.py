@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from service.budget import Budget
 from service.errors import TooManyConnections, TooManyUnderWay
+from service.inputs.budget import Budget
 
 
 class Reading:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.budget import Budget
 from service.errors import (
     BodyTooLarge,
     HeadersTooLarge,
@@ -23,6 +22,7 @@ from service.errors import (
 from service.http.inflating import Inflated, coding_of
 from service.http.places import Turns, turns_of_bytes
 from service.http.record import record_of
+from service.inputs.budget import Budget
 from service.problems import response_to
 from service.settings import Settings
 

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from adapters_store import errors as strict
 from adapters_store.strict_json import Json, outside_strings, parse_object
-from service.base64_text import from_base64
 from service.errors import BodyTooLarge, InvalidRequest, MalformedJson
 from service.http.multipart import FormLimits, Part, read_form
+from service.inputs.base64_text import from_base64
 from service.schemas import (
     ALL_TASKS,
     MAX_TASKS,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.logs import chosen_name, log_answer, request_name
 from service.metrics.counters import Kind, Metrics, RequestRecord
 from service.problems import response_to
-from service.traces import RequestTrace
+from service.telemetry.logs import chosen_name, log_answer, request_name
+from service.telemetry.traces import RequestTrace
 
 if TYPE_CHECKING:
-    from service.otel import Tracer
+    from service.metrics.otel import Tracer
 
 HEADER = b"x-request-id"
 GENERATION = b"x-store-generation"

@@ -10,13 +10,13 @@ import numpy as np
 from adapters_store import Answers, Manifest, TaskState, VersionInfo
 from adapters_store.answers import KNOWN_METHOD
 from backbone import Backbone
-from service.answers import is_sigmoid, rank
 from service.descriptions import AnswerRules, TaskDetail, ValidationFigures, VersionDetail
 from service.engine import RowResult
 from service.engine.accounting import Cost
 from service.engine.core import is_known
 from service.http.pages import page_of_tasks, page_of_versions
-from service.predict import PARTS, Outputs, TaskOutput, timings
+from service.prediction.answers import is_sigmoid, rank
+from service.prediction.predict import PARTS, Outputs, TaskOutput, timings
 from service.schemas import (
     DEFAULT_TOP_K,
     AliasAnswer,

@@ -6,8 +6,8 @@ from collections.abc import Container, Iterator, Mapping
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.decoding import Decoder
 from service.engine import Batcher, Engine
+from service.inputs.decoding import Decoder
 from service.readiness import Readiness
 from service.tasks.registrar import Registrar
 from service.tasks.registry import Registry

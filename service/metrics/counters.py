@@ -24,7 +24,7 @@ from service.metrics.statistics import Stages, Statistics
 from service.metrics.tiers import LoadMetrics
 from service.problems import answer_to
 from service.tasks.table import Table, TaskEntry, TaskVersion
-from service.traces import exemplar
+from service.telemetry.traces import exemplar
 
 NONE = "-"  # no task, version or key looks like this
 OUTCOMES = ("published", "known", "dry_run", "refused", "failed")  # of uploads

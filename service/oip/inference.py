@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from service.errors import NotReady, TaskUnavailable
+from service.inputs.stickiness import hash_of
 from service.metrics.counters import AskedTask, RequestRecord
 from service.oip.models import model_config, model_metadata
 from service.oip.outputs import chosen
 from service.oip.requests import InputLimits, ParsedRequest
 from service.oip.schemas import ModelConfig, ModelMetadata
-from service.predict import Outputs
+from service.prediction.predict import Outputs
 from service.service import Service
-from service.stickiness import hash_of
 from service.tasks.targets import Target
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from adapters_store import Manifest
 from adapters_store.artifact import says_what_is_known
-from service.answers import given, probabilities_of
 from service.engine import RowResult
 from service.engine.core import is_known
 from service.errors import InvalidInference
@@ -27,7 +26,8 @@ from service.oip.schemas import (
     UNKNOWN_SCORE,
 )
 from service.oip.tensors import bytes_of_strings
-from service.predict import PARTS, Outputs, timings
+from service.prediction.answers import given, probabilities_of
+from service.prediction.predict import PARTS, Outputs, timings
 from service.tasks.table import LoadedVersion
 
 _GIGA = 1e9

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.decoding import Picture
 from service.engine import DEFAULT_PRIORITY, LOWEST_PRIORITY
 from service.errors import InvalidInference
+from service.inputs.decoding import Picture
 from service.oip import tensors
 from service.oip.schemas import (
     FEATURES,

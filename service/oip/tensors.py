@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from service.base64_text import from_base64
 from service.errors import InvalidInference
+from service.inputs.base64_text import from_base64
 
 _DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype(np.uint8), "FP32": np.dtype("<f4")}
 _LENGTH = 4  # bytes before each element of a BYTES tensor

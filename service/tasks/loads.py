@@ -16,8 +16,8 @@ from adapters_store.errors import BackendError
 from service.engine import Engine, EngineError, Resident
 from service.errors import LoadBacklog
 from service.executor import started_pool
-from service.logs import carried
 from service.tasks.table import Content
+from service.telemetry.logs import carried
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from adapters_store.commands import find_version
 from adapters_store.container import LENGTH_BYTES
 from adapters_store.errors import HeaderTooLarge, StaleGeneration
 from adapters_store.limits import DEFAULT_LIMITS
-from service.checksums import Checksums
 from service.engine import Engine, GoldenCheck, Resident
 from service.errors import RefusedByWarnings
+from service.inputs.checksums import Checksums
 from service.tasks.catalogue import answering
 from service.tasks.comparison import warnings_of
 from service.tasks.conditions import Condition

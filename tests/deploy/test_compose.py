@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.configuration import variable
+from service.process.configuration import variable
 from service.settings import Settings
 from tests.deploy.configuration import COMPOSE, COMPOSE_FILES, ROOT, read
 

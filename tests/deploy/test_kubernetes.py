@@ -16,7 +16,7 @@ from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
 from pydantic import BaseModel
 
-from service.configuration import variable
+from service.process.configuration import variable
 from service.settings import Settings
 from tests.deploy.configuration import ROOT, read
 

@@ -4,8 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from service.configuration import variable
-from service.server import REFUSED
+from service.process.configuration import variable
+from service.process.server import REFUSED
 from service.settings import Settings
 from tests.deploy.configuration import ROOT
 

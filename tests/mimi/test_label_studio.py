@@ -15,7 +15,7 @@ import uvicorn
 from adapters_store.answers import SIGMOID, SOFTMAX
 from mimi.label_studio import Bridge, LabelStudioError, application, control_of
 from service.client import AsyncClient, RetryPolicy
-from service.server import listen
+from service.process.server import listen
 from service.settings import Settings
 from tests.service.adapters import make
 from tests.service.live import PATIENCE, Live, encode, picture, serving

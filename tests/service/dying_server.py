@@ -4,9 +4,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from service.configuration import load
 from service.engine import Engine, EngineLost, Row, RowResult
-from service.server import main
+from service.process.configuration import load
+from service.process.server import main
 from tests.service.adapters import bundled_backbone
 
 

@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.configuration import load
 from service.engine import Engine, Row, RowResult
-from service.server import main
+from service.process.configuration import load
+from service.process.server import main
 from tests.service.adapters import bundled_backbone
 
 FOLDER = "HUNG_SERVER_FOLDER"  # the variable that names it

@@ -14,7 +14,7 @@ from PIL import Image
 
 from adapters_store import open_store
 from service.engine import Engine
-from service.server import Server, listen
+from service.process.server import Server, listen
 from service.service import Service
 from service.settings import Settings
 from tests.service.adapters import Made, bundled_backbone

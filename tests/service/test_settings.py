@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.configuration import load
 from service.errors import SettingsError
+from service.process.configuration import load
 from service.settings import Settings, is_loopback
 
 KEYS = {"MIMI_PREDICT_KEY": "p" * 16, "MIMI_MANAGE_KEY": "m" * 16}

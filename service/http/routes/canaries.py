@@ -1,13 +1,13 @@
-"""The headers that choose the version of a canary; `service.stickiness` says what they mean."""
+"""The headers that choose the version of a canary; `service.inputs.stickiness` says what they mean."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from service.decoding import Picture
+from service.inputs.decoding import Picture
+from service.inputs.stickiness import BY, IMAGE, KEY, Stickiness, hash_of, read_stickiness
 from service.service import Service
-from service.stickiness import BY, IMAGE, KEY, Stickiness, hash_of, read_stickiness
 
 
 def stickiness(request: Request) -> Stickiness:

@@ -13,12 +13,12 @@ from fastapi.security.base import SecurityBase
 from pydantic import BaseModel
 
 from adapters_store.strict_json import shown
-from service import checksums
 from service.access.keys import Scope, bearer
-from service.checksums import Checksums
 from service.errors import ClientGone, InvalidRequest
 from service.http.payload import Body
 from service.http.record import record_of
+from service.inputs import checksums
+from service.inputs.checksums import Checksums
 from service.metrics.counters import Kind, RequestRecord
 from service.schemas import TASK_PATTERN
 from service.service import Service

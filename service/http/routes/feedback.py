@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from service.access.keys import Scope
-from service.answers import is_sigmoid
 from service.errors import InvalidRequest
 from service.feedback.desk import check_labels, opinions
 from service.feedback.memory import Seen
@@ -16,6 +15,7 @@ from service.http import examples, openapi
 from service.http.multipart import FormLimits, read_form
 from service.http.payload import FORM, read_document
 from service.http.routes.common import KeyCheck, Running, Task, body_of, while_connected
+from service.prediction.answers import is_sigmoid
 from service.schemas import LARGEST, Answer, TaskId
 from service.service import Service
 from service.tasks.table import TaskVersion

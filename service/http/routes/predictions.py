@@ -23,13 +23,13 @@ from service.http.routes.canaries import StickyHeaders, key_of_images, stickines
 from service.http.routes.common import Running, Task, begin, body_of, may_predict, service_of, while_connected
 from service.http.routes.versions import Number
 from service.http.views import Wish, fanout_answer, predict_answer
-from service.logs import request_name
 from service.metrics.counters import AskedTask, Kind, RequestRecord
-from service.predict import Outputs
+from service.prediction.predict import Outputs
 from service.schemas import ALL_TASKS, TASK_PATTERN, FanoutAnswer, FanoutOptions, PredictAnswer, PredictOptions
 from service.service import Service
 from service.tasks.table import TaskVersion
 from service.tasks.targets import Target
+from service.telemetry.logs import request_name
 
 _PREDICT = re.compile(rf"/v1/tasks/(?P<task>{TASK_PATTERN.removeprefix('^').removesuffix('$')})/predict")
 _LONGEST_QUERY = 64  # bytes

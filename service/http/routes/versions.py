@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BeforeValidator, Field
 
 from adapters_store import VersionInfo
-from service.checksums import repr_digest
 from service.descriptions import VersionDetail
 from service.http import examples, openapi, views
 from service.http.pages import document, link_to
 from service.http.routes.common import Expected, Known, Running, Task, may_manage, may_predict
+from service.inputs.checksums import repr_digest
 from service.schemas import LARGEST, ListOptions, VersionList
 from service.service import Service
 from service.tasks.conditions import fresh, tag

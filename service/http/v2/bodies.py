@@ -17,7 +17,7 @@ from service.oip import outputs as answers
 from service.oip.outputs import Tensor
 from service.oip.requests import InputLimits, OutputSpec, ParsedRequest, lone_image, parse_request
 from service.oip.schemas import validated
-from service.predict import Outputs
+from service.prediction.predict import Outputs
 
 HEADER = "Inference-Header-Content-Length"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mimi.cli import main
-from service.configuration import read
+from service.process.configuration import read
 from service.settings import Settings
 
 SECRET = "a-secret-0123456789"

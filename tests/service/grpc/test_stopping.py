@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from adapters_store import open_store
-from service.server import listen
+from service.process.server import listen
 from service.settings import Settings
 from tests.service.adapters import Made, make
 from tests.service.asking import PNG

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.budget import Budget
 from service.http.limits import LimitsMiddleware
+from service.inputs.budget import Budget
 from service.settings import Settings
 from tests.service.adapters import Made, make
 from tests.service.asking import PNG, answer, predict, put, raw

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.base64_text import from_base64
 from service.errors import BodyTooLarge, InvalidRequest, MalformedJson, RequestError
 from service.http.multipart import FormLimits
 from service.http.payload import MANY_TASKS, Body, Payload, parse_json, read_file, read_payload
+from service.inputs.base64_text import from_base64
 from tests.service.http.test_multipart import TYPE, form, part
 
 LIMITS = FormLimits(files=3, file_bytes=100)

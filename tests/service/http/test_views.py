@@ -7,7 +7,7 @@ from adapters_store import VersionInfo
 from service.engine import Engine, RowResult
 from service.engine.core import Timing
 from service.http.views import Wish, fanout_answer, image_result
-from service.predict import Outputs, TaskOutput, timings
+from service.prediction.predict import Outputs, TaskOutput, timings
 from service.schemas import Output
 from service.tasks.table import LoadedVersion
 from tests.service.adapters import bundled_backbone, make

@@ -9,9 +9,9 @@ import pytest
 from adapters_store import Store, TaskAdapter, open_store, pack
 from adapters_store.artifact import Step
 from adapters_store.errors import NotSafetensors, StaleGeneration, StoreFull, TruncatedFile
-from service.checksums import Checksums
 from service.engine import BackboneMismatch, Engine, GoldenCheck, GoldenMismatch, PreprocessingMismatch, Resident
 from service.errors import ChecksumMismatch, RefusedByWarnings, UnknownTask
+from service.inputs.checksums import Checksums
 from service.problems import answer_to
 from service.tasks.conditions import Condition
 from service.tasks.loads import Loads

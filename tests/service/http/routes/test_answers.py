@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adapters_store import pack
-from service.answers import sigmoid, softmax
+from service.prediction.answers import sigmoid, softmax
 from tests.service.adapters import Made, make
 from tests.service.asking import IMAGE, PNG, Body, answer, form, json, named, predict, put, raw
 from tests.service.live import Live

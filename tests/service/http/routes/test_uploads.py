@@ -5,8 +5,8 @@ import hashlib
 
 import pytest
 
-from service.checksums import repr_digest
 from service.descriptions import TaskDetail
+from service.inputs.checksums import repr_digest
 from service.schemas import UploadAnswer
 from tests.service.adapters import Made, make
 from tests.service.asking import put

@@ -10,7 +10,7 @@ from service.engine import Engine, RowResult
 from service.http.v2.bodies import render
 from service.oip.outputs import classify
 from service.oip.requests import OutputSpec, ParsedRequest
-from service.predict import Outputs, TaskOutput
+from service.prediction.predict import Outputs, TaskOutput
 from service.tasks.table import LoadedVersion
 from tests.service.adapters import bundled_backbone, make
 

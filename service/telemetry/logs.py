@@ -14,7 +14,7 @@ from contextvars import ContextVar, copy_context
 from typing import Any, Final, TypeVar
 
 from service.settings import Settings
-from service.traces import current
+from service.telemetry.traces import current
 
 T = TypeVar("T")
 

@@ -83,7 +83,7 @@ def test_text_lines_name_the_request_and_without_the_setting_there_is_no_access_
 def test_warnings_of_libraries_are_lines_of_the_log() -> None:
     script = """
 import logging, threading, warnings
-from service import logs
+from service.telemetry import logs
 from service.settings import Settings
 logs.configure(Settings())
 logs.request_name.set("shop-42")

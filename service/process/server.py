@@ -29,7 +29,6 @@ import uvicorn
 from adapters_store import AdaptersStoreError, StoreError, bundled, open_store
 from backbone import BUNDLED, BackboneError, load_backbone
 from backbone.memory import keep_large_blocks
-from service import logs, workers
 from service.access.keyring import Keyring
 from service.engines import make_engine
 from service.errors import SettingsError
@@ -37,8 +36,10 @@ from service.http.app import create_app
 from service.http.entrance import Entrance, Guard
 from service.http.places import Places, Pressure
 from service.http.protocol import protocol_class
+from service.process import workers
 from service.service import Service
 from service.settings import Settings
+from service.telemetry import logs
 
 if TYPE_CHECKING:
     from service.grpc.server import GrpcServer

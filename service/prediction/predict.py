@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.decoding import Decoder, Picture
 from service.engine import DEFAULT_PRIORITY, Batcher, DeadlineExceeded, Row, RowResult
 from service.errors import NonFiniteOutput
+from service.inputs.decoding import Decoder, Picture
 from service.schemas import Timings
 from service.tasks.table import LoadedVersion
-from service.traces import current
+from service.telemetry.traces import current
 
 OnStage = Callable[[str, float, float, int], None]
 

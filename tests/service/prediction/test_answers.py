@@ -7,7 +7,7 @@ import pytest
 
 from adapters_store import Answers, Manifest
 from adapters_store.answers import SIGMOID, SOFTMAX
-from service.answers import given, is_sigmoid, probabilities_of, rank, sigmoid, softmax
+from service.prediction.answers import given, is_sigmoid, probabilities_of, rank, sigmoid, softmax
 from tests.service.adapters import make
 
 PLAIN = make(60, classes=3).adapter.manifest

@@ -12,8 +12,8 @@ from PIL import Image
 from backbone import ImageError, ImageLimits
 from backbone.errors import BadImage, ImageTooCostly, UnsupportedFormat
 from backbone.images import _can_decode
-from service.decoding import Decoder, image_limits
 from service.errors import DecodeBacklog, SettingsError, TooManyUnderWay
+from service.inputs.decoding import Decoder, image_limits
 from service.settings import Settings
 from tests.backbone.image_files import encode as encode_image
 from tests.backbone.image_files import with_scans

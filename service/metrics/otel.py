@@ -31,7 +31,7 @@ from opentelemetry.util.types import AttributeValue
 from service.engine.queueing import Done, Exemplars, Item, Outcome
 from service.metrics.counters import RequestRecord
 from service.problems import answer_to
-from service.traces import RequestTrace, current
+from service.telemetry.traces import RequestTrace, current
 
 _NAME = "mimi-serving"
 _SERVER_ERROR = 500

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.configuration import load, option, read, variable
 from service.errors import SettingsError
+from service.process.configuration import load, option, read, variable
 from service.settings import Settings
 from tests.service.hostile import quick
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.checksums import HEADERS, Checksums, parse, repr_digest
 from service.errors import ChecksumMismatch, MalformedHeader
+from service.inputs.checksums import HEADERS, Checksums, parse, repr_digest
 from tests.service.hostile import quick
 
 pytestmark = pytest.mark.anyio

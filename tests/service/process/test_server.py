@@ -19,11 +19,11 @@ import httpx2 as httpx
 import pytest
 
 from adapters_store import open_store
-from service import server
 from service.__main__ import run
 from service.engine import Engine
+from service.process import server
+from service.process.server import listen
 from service.readiness import Readiness
-from service.server import listen
 from service.service import Service
 from service.settings import Settings
 from tests.service.adapters import bundled_backbone, make
@@ -62,7 +62,7 @@ def test_a_killed_server_comes_back_whole_and_a_stopped_one_finishes_what_is_und
 def test_a_server_of_the_bundled_backbone_imports_no_model_zoo(tmp_path: Path) -> None:
     script = f"""
 import sys
-from service.server import build
+from service.process.server import build
 from service.settings import Settings
 build(Settings(store={str(tmp_path / "store.db")!r}))
 heavy = {{"timm", "torchvision", "torch._dynamo", "sympy", "scipy", "onnx"}} & set(sys.modules)

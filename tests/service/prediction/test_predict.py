@@ -12,11 +12,11 @@ from hypothesis.extra.numpy import arrays
 
 from adapters_store import VersionInfo
 from backbone import ImageLimits
-from service.answers import softmax
-from service.decoding import Decoder
 from service.engine import Batcher, DeadlineExceeded, Engine, Limits, Row, RowResult
 from service.errors import NonFiniteOutput
-from service.predict import Predictor
+from service.inputs.decoding import Decoder
+from service.prediction.answers import softmax
+from service.prediction.predict import Predictor
 from service.tasks.table import LoadedVersion
 from tests.service.adapters import bundled_backbone, make
 from tests.service.live import PATIENCE, encode, picture

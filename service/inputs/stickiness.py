@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from service.decoding import Picture
 from service.errors import MalformedHeader
+from service.inputs.decoding import Picture
 
 KEY, BY, IMAGE = "X-Canary-Key", "X-Canary-By", "image"
 

@@ -13,8 +13,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from adapters_store import open_store
-from service import workers
 from service.errors import SettingsError
+from service.process import workers
 from service.settings import Settings
 from tests.service.adapters import make
 from tests.service.asking import PNG

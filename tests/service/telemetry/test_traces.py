@@ -24,7 +24,7 @@ from tests.service.gate import until
 from tests.service.grpc.speaking import INFER, channel, message
 from tests.service.live import PATIENCE, Live, serving
 from tests.service.otlp import Receiver, attributes, receiving
-from tests.service.test_logs import logged
+from tests.service.telemetry.test_logs import logged
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, NOT_SAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00"
@@ -235,9 +235,9 @@ def test_a_receiver_that_is_gone_or_hangs_delays_no_request_and_hardly_the_end(t
 def test_without_traces_neither_a_tracer_nor_a_sender_is_imported() -> None:
     script = """
 import sys
-import service.server, service.grpc.server
+import service.process.server, service.grpc.server
 from service.http.app import create_app
-ours = ("service.otel", "opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.proto")
+ours = ("service.metrics.otel", "opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.proto")
 print(sorted(name for name in sys.modules if name.startswith(ours)))  # FastAPI itself imports the bare API
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -248,7 +248,7 @@ def test_without_its_packages_it_does_not_start(tmp_path: Path) -> None:
     script = """
 import sys
 sys.modules["opentelemetry.exporter"] = None
-from service.server import main
+from service.process.server import main
 from service.settings import Settings
 raise SystemExit(main(Settings(traces="http://127.0.0.1:4318/v1/traces", port=0, store=sys.argv[1])))
 """

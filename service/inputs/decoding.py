@@ -25,8 +25,8 @@ from backbone.image_bytes import Encoded
 from backbone.images import EXTRA_FORMATS, FORMATS, inspect, missing_decoders, render, work
 from service.errors import DecodeBacklog, SettingsError, TooManyUnderWay
 from service.executor import started_pool
-from service.logs import carried
 from service.settings import Settings
+from service.telemetry.logs import carried
 
 T = TypeVar("T")
 Picture = bytes | np.ndarray  # an encoded image; uint8 (h, w, 3); or float32 (3, H, W), normalised already
