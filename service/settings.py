@@ -159,7 +159,7 @@ class Settings(BaseSettings):
         default=None,
         description="URL of an OTLP receiver that gets traces, as http://127.0.0.1:4318/v1/traces; unset: none",
     )
-    trace_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+    trace_ratio: Annotated[float, Field(ge=0, le=1), Unit("of all requests")] = Field(
         default=1.0, description="part of the requests that are traced, where no traceparent of the client decides"
     )
 
