@@ -71,6 +71,7 @@ def backend(live: Live, task: str, **changes: Any) -> Iterator[httpx.Client]:  #
     made = [AsyncClient(f"http://127.0.0.1:{live.port}", policy=RetryPolicy(seconds=PATIENCE)) for _ in range(2)]
     app = application(Bridge(client=made[0], correcting=made[1], task=task, **changes))
     server, listener = uvicorn.Server(uvicorn.Config(app, log_level="warning")), listen("127.0.0.1", 0)
+    listener.listen()  # or who connects before the thread has come so far is refused
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -109,6 +109,7 @@ OWN = {
     "adapters-n23": 406_272,
     "adapters-n1": 17_664,
     "tiny-adapters": 17_664,
+    "adapters-plus": 141_312 + 8_832,  # eight neurons a site, and a scale of each channel
     "adaptformer-64": 570_432,
     "adaptformer-256": 2_268_480,
     "phm": 182_736,
