@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICE = f"{ROOT}/service/"
 # One-line helpers, uvicorn's clock, and work in the background.
 UNNAMED = {
-    f"service/{name}.py" for name in ("http/app", "process/server", "settings", "tasks/registrar", "tasks/prefetch", "executor")
+    f"service/{name}.py"
+    for name in ("http/app", "process/server", "settings", "tasks/registrar", "tasks/prefetch", "executor")
 }
 
 
