@@ -12,7 +12,6 @@ HTTP Basic, or nothing.
 
 import base64
 import binascii
-import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -28,6 +27,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from adapters_store.errors import ArtifactError
+from adapters_store.strict_json import parse_object
 from service.client import AsyncClient
 from service.client.calls import Call
 from service.client.errors import ClientError
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 MOST_BODY = 64 * 2**20  # bytes of a request
 MOST_IMAGE = 20 * 2**20  # bytes of an image
+MOST_TASKS = 1000  # of one request; Label Studio sends a page at a time
+DEEPEST = 32  # levels of a body
 CORRECTING = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED")
 _DATA = "data:"
 
@@ -99,6 +102,8 @@ class Bridge:
         An image that is unknown to the task has the score 0, so that Label Studio shows it first.
         """
         control = control_of(config)
+        if len(tasks) > MOST_TASKS:
+            raise LabelStudioError(f"more than {MOST_TASKS} labelling tasks")
         return [await self._prediction(each, control) for each in tasks]
 
     async def _prediction(self, task: Mapping[str, Any], control: Control) -> dict[str, object]:
@@ -265,12 +270,9 @@ async def _body(request: Request) -> dict[str, Any]:
         if len(data) > MOST_BODY:
             raise LabelStudioError(f"more than {MOST_BODY:,} bytes")
     try:
-        found = json.loads(bytes(data))
-    except ValueError as error:
-        raise LabelStudioError("no JSON") from error
-    if not isinstance(found, dict):
-        raise LabelStudioError("no JSON object")
-    return found
+        return parse_object(data.decode(), max_depth=DEEPEST)
+    except (UnicodeDecodeError, ArtifactError) as error:
+        raise LabelStudioError("no JSON object that all parsers read alike") from error
 
 
 def _inline(place: str) -> bytes:

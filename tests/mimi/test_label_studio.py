@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from adapters_store.answers import SIGMOID, SOFTMAX
-from mimi.label_studio import Bridge, LabelStudioError, application, control_of
+from mimi.label_studio import MOST_TASKS, Bridge, LabelStudioError, application, control_of
 from service.client import AsyncClient, RetryPolicy
 from service.process.server import listen
 from service.settings import Settings
@@ -204,6 +204,8 @@ def test_a_password_opens_all_but_the_health(live: Live) -> None:
         ("/predict", b'{"tasks": [3], "label_config": ""}'),
         ("/setup", b'{"schema": "<View>"}'),
         ("/setup", b"{}"),
+        ("/setup", b'{"schema": ' + b"[" * 100_000),
+        ("/setup", b'{"schema": "<View/>", "schema": "<View/>"}'),
         ("/webhook", b'{"action": "ANNOTATION_CREATED"}'),
         ("/webhook", b'{"action": "ANNOTATION_CREATED", "annotation": 3, "project": {"label_config": ""}}'),
     ],
@@ -213,6 +215,14 @@ def test_what_cannot_be_read_is_refused_in_one_line(live: Live, path: str, body:
         response = client.post(path, content=body)
     assert response.status_code == 400
     assert "cannot be read" in response.json()["error"]
+
+
+def test_a_request_has_a_bounded_number_of_labelling_tasks(live: Live) -> None:
+    with backend(live, "cats") as client:
+        body = {"tasks": [{}] * (MOST_TASKS + 1), "label_config": CONFIG}
+        response = client.post("/predict", json=body)
+    assert response.status_code == 400
+    assert f"more than {MOST_TASKS}" in response.json()["error"]
 
 
 def test_a_server_that_is_not_there_is_said(live: Live) -> None:
