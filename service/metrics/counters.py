@@ -204,13 +204,9 @@ class Metrics:
         """A batch was computed."""
         self._images.observe(images)
         self._distinct.observe(tasks)
-        if exemplars is None:
-            self._forward.observe(seconds)
-            for wait in waits:
-                self._wait.observe(wait)
-            return
-        self._forward.observe(seconds, exemplars.batch)
-        for wait, row in zip(waits, exemplars.rows, strict=True):
+        own, rows = (None, [None] * len(waits)) if exemplars is None else (exemplars.batch, exemplars.rows)
+        self._forward.observe(seconds, own)
+        for wait, row in zip(waits, rows, strict=True):
             self._wait.observe(wait, row)
 
     def on_decoded(self, seconds: float) -> None:

@@ -4,7 +4,8 @@ Ray chooses workers by the cores and GPUs that are free. It repeats the task of 
 on from its checkpoint. Knows neither methods nor data sets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -51,48 +52,38 @@ def spread(
         BadConfig: there is no such cluster. Errors of `do` are raised too.
     """
     import ray  # noqa: PLC0415 - an extra, and its import takes a second
+    from ray.exceptions import NodeDiedError, OutOfMemoryError, WorkerCrashedError  # noqa: PLC0415
 
+    with _connected(request):
+        gpus = int(request.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
+        task = ray.remote(num_cpus=request.cell_cpus, num_gpus=gpus, max_retries=_REPEATS)(do)
+        under_way = {task.remote(job, False): (job, False) for job in jobs}
+        every = True
+        while under_way:
+            (ended, *_), _ = ray.wait(list(under_way))
+            job, patient = under_way.pop(ended)
+            try:
+                failed = ray.get(ended)
+            except (NodeDiedError, OutOfMemoryError, WorkerCrashedError) as error:
+                say(f"{job} has no result: {_REPEATS + 1} workers died of it ({type(error).__name__})")
+                failed = True
+            every &= not failed
+            if not (failed or patient or done(job)):
+                under_way[task.remote(job, True)] = (job, True)
+        return every
+
+
+@contextmanager
+def _connected(request: CompareRequest) -> Iterator[None]:
+    """The cluster that `request` names, while the block runs."""
+    import ray  # noqa: PLC0415 - see `spread`
+
+    own: dict[str, Any] = {"include_dashboard": False} if request.ray == LOCAL else {}
     try:
-        ray.init(**_cluster(request))
+        ray.init(address=request.ray, logging_level="WARNING", **own)
     except (ConnectionError, ValueError) as error:
         raise BadConfig(f"--ray {request.ray}: {error}") from error
     try:
-        return _spread(jobs, do, done, request, say)
+        yield
     finally:
         ray.shutdown()
-
-
-def _cluster(request: CompareRequest) -> dict[str, Any]:
-    """Arguments of `ray.init`."""
-    common = {"logging_level": "WARNING"}
-    if request.ray == LOCAL:
-        return {**common, "address": LOCAL, "include_dashboard": False}
-    return {**common, "address": request.ray}
-
-
-def _spread(
-    jobs: Sequence[Job],
-    do: Callable[[Job, bool], bool],
-    done: Callable[[Job], bool],
-    request: CompareRequest,
-    say: Callable[[str], None],
-) -> bool:
-    import ray  # noqa: PLC0415 - see `spread`
-    from ray.exceptions import NodeDiedError, OutOfMemoryError, WorkerCrashedError  # noqa: PLC0415
-
-    gpus = int(request.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
-    task = ray.remote(num_cpus=request.cell_cpus, num_gpus=gpus, max_retries=_REPEATS)(do)
-    under_way = {task.remote(job, False): (job, False) for job in jobs}
-    every = True
-    while under_way:
-        (ended, *_), _ = ray.wait(list(under_way))
-        job, patient = under_way.pop(ended)
-        try:
-            failed = ray.get(ended)
-        except (NodeDiedError, OutOfMemoryError, WorkerCrashedError) as error:
-            say(f"{job} has no result: {_REPEATS + 1} workers died of it ({type(error).__name__})")
-            failed = True
-        every &= not failed
-        if not (failed or patient or done(job)):
-            under_way[task.remote(job, True)] = (job, True)
-    return every

@@ -1,7 +1,7 @@
 """Predictions: one task by its live version, by an alias or by a version; or many tasks at once."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from time import perf_counter
@@ -33,8 +33,6 @@ from service.telemetry.logs import request_name
 
 _PREDICT = re.compile(rf"/v1/tasks/(?P<task>{TASK_PATTERN.removeprefix('^').removesuffix('$')})/predict")
 _LONGEST_QUERY = 64  # bytes
-
-Endpoint = Callable[[str, PredictOptions, Service, Request], Awaitable[Response]]
 
 
 def simple_options(query: bytes) -> PredictOptions | None:
