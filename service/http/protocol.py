@@ -17,6 +17,7 @@ import asyncio
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -44,8 +45,7 @@ _MOST_AHEAD = 64 * 1024  # bytes of further requests that are read while one is 
 _LINGER_SECONDS = 1.0  # for the client to read a last answer: closing at once would reset the connection
 _PENALTY_SECONDS = 0.1  # at least, before a body is refused that is framed wrongly or in tiny pieces
 _LEAVE_SECONDS = 10.0  # open without a place: who connects again at once shall not make us busy
-_MOST_LEAVING, _MOST_LINGERING = 1024, 256  # connections
-_JUST_USED_SECONDS = 1.0
+_JUST_USED_SECONDS, _MOST_LEAVING, _MOST_LINGERING = 1.0, 1024, 256  # the last two are connections
 _LEAST_SECONDS = 0.004  # of a pause in reading
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
@@ -66,17 +66,16 @@ class _Protocol(H11Protocol):
     conn: Pieces
     flow: Flow
     address = ""
-    _predicts = False  # a prediction on it was let in
-    _counted = False  # it has come whole, and is not answered yet
+    _predicts = _counted = False  # a prediction was let in; it has come whole, and is not answered yet
     _proven = False  # a valid key came before the request that is being answered
     _stopping = False  # the server takes no more connections
     _resting = False  # until its turn has come
     _closing = False  # nothing is parsed any more: what still comes is thrown away
     _unreadable = False  # what comes of the body under way is thrown away
-    _discarded = 0  # bytes
-    _unsent = 0  # bytes of answers that waited for the client at the last look
+    _discarded = _unsent = 0  # bytes: thrown away; of answers that waited for the client at the last look
     _used_at = 0.0  # on the loop's clock
     _hurry: asyncio.Event | None = None  # ends the wait before a refusal
+    on_lost: Callable[[], None] | None = None  # told when the connection of the request under way is lost
     _header_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
 
@@ -182,6 +181,8 @@ class _Protocol(H11Protocol):
             self.guard.lingering -= 1
         if self._hurry is not None:
             self._hurry.set()
+        if self.on_lost is not None:
+            self.on_lost()
         self.guard.places.leave(self)
         self.guard.leaving.pop(self, None)
         super().connection_lost(exc)
@@ -271,7 +272,7 @@ class _Protocol(H11Protocol):
         self.cycle.message_event.set()
         self._close_softly()
 
-    # ---------------------------------------------------------------- clocks
+    # ---------------------------------------------------------------- clocks and bounds
     def _in_request(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
@@ -309,7 +310,6 @@ class _Protocol(H11Protocol):
         elif left:
             self._watch_writing()
 
-    # ---------------------------------------------------------------- bounds
     def _leave_prediction(self) -> None:
         self.guard.pressure.under_way -= self._counted
         self._predicts = self._counted = False

@@ -142,7 +142,10 @@ async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T
 
 
 class _Watch:
-    """Cancels the current task when the client closes the connection; works as `asyncio.timeout` does."""
+    """Cancels the current task when the client closes the connection; works as `asyncio.timeout` does.
+
+    Our own protocol tells at once that its connection is lost. Another one is asked after a while.
+    """
 
     def __init__(self, request: Request) -> None:
         task = asyncio.current_task()
@@ -151,6 +154,9 @@ class _Watch:
         self._cancelled = self._closed = False
         self._watcher: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(_UNWATCHED_SECONDS, self._begin)
+        self._connection = request.scope.get("state", {}).get("connection")
+        if self._connection is not None:
+            self._connection.on_lost = self._gone
 
     def ended_work(self) -> bool:
         """Whether this watch has cancelled the task, and nobody else has."""
@@ -160,15 +166,17 @@ class _Watch:
         """Stop watching."""
         self._closed = True
         self._timer.cancel()
+        if self._connection is not None:
+            self._connection.on_lost = None
         if self._watcher is not None:
             self._watcher.cancel()
 
     def _begin(self) -> None:
         self._watcher = asyncio.ensure_future(_disconnected(self._request))
-        self._watcher.add_done_callback(self._gone)
+        self._watcher.add_done_callback(lambda _: self._gone())
 
-    def _gone(self, _: object) -> None:
-        if not self._closed:
+    def _gone(self) -> None:
+        if not (self._closed or self._cancelled):
             self._cancelled = True
             self._task.cancel()
 

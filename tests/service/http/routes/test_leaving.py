@@ -1,6 +1,7 @@
 """A client that closes its connection: its work is cancelled, whenever it leaves, and only then."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from fastapi import Request
@@ -64,6 +65,19 @@ async def test_work_that_ends_is_answered(late: bool) -> None:
     assert await waiting == "done"
     client.gone.set()
     await asyncio.sleep(2 * common._UNWATCHED_SECONDS)  # a watch that was forgotten would cancel this task
+
+
+async def test_a_connection_of_our_own_tells_at_once_that_it_is_lost() -> None:
+    connection, work = SimpleNamespace(on_lost=None), Work()
+    request = Request({"type": "http", "headers": [], "state": {"connection": connection}}, Client()._receive)
+    waiting = asyncio.ensure_future(while_connected(request, work.run()))
+    await asyncio.sleep(0)
+    assert connection.on_lost is not None
+    connection.on_lost()
+    with pytest.raises(ClientGone):
+        await waiting
+    assert work.cancelled
+    assert connection.on_lost is None
 
 
 async def test_an_error_of_the_work_is_raised() -> None:
