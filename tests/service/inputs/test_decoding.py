@@ -118,6 +118,29 @@ async def test_decoded_images_are_prepared_and_normalised_ones_left_alone(decode
         await decoder.pixels([picture(1, size=(200, 8))])
 
 
+# ---------------------------------------------------------------- at once
+
+
+async def test_a_tiny_image_and_normalised_ones_do_not_wait_for_a_thread(decoder: Decoder) -> None:
+    gate, tiny, ready = Gate(), encode(picture()), np.ones((3, 64, 64), np.float32)
+    busy = asyncio.ensure_future(decoder.offload(gate))
+    await until(gate.running.is_set)
+    found = decoder.pixels_at_once([tiny])
+    assert decoder.pixels_at_once([ready, ready]) == [ready, ready]
+    gate.open.set()
+    await busy
+    assert found is not None
+    assert np.array_equal(found, await decoder.pixels([tiny]))
+
+
+async def test_all_other_images_wait_for_a_thread(decoder: Decoder) -> None:
+    tiny, ready = encode(picture()), np.ones((3, 64, 64), np.float32)
+    for images in ([tiny, tiny], [tiny, ready], [picture()], [encode(picture(size=(200, 150)))]):
+        assert decoder.pixels_at_once(images) is None
+    with pytest.raises(BadImage):
+        decoder.pixels_at_once([tiny[:20]])
+
+
 # ---------------------------------------------------------------- cost
 
 POSTER = encode_image(Image.new("L", (5000, 4000)), "PNG")  # costs much
