@@ -116,8 +116,9 @@ class Decoder:
         Raises:
             ImageError, MemoryError: as `pixels`.
         """
-        if all(not isinstance(image, bytes) and image.dtype == np.float32 for image in images):
-            return [self._prepare(image) for image in images]
+        normalised = [image for image in images if isinstance(image, np.ndarray) and image.dtype == np.float32]
+        if len(normalised) == len(images):
+            return [self._prepare(image) for image in normalised]
         if len(images) != 1 or not isinstance(images[0], bytes):
             return None
         encoded = inspect_tiny(images[0], self._limits)
