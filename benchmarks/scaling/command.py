@@ -135,5 +135,5 @@ def main(arguments: Sequence[str]) -> int:
         quiet.check()
     length = measured.Length(1.0, 0.5, 1, 10) if options.quick else measured.Length(rounds=options.rounds)
     before = json.loads(options.json.read_text(encoding="utf-8"))["rounds"] if options.add else ()
-    print(write_json(options.json, measured.run(length, cores=cores, before=before)))
+    measured.run(length, cores=cores, keep=lambda found: print(write_json(options.json, found)), before=before)
     return 0

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -49,7 +49,7 @@ Figures = dict[str, Any]
 class Length:
     """How long: seconds of a load, rounds, and requests of the largest batch."""
 
-    seconds: float = 6.0
+    seconds: float = 4.0
     warmup: float = 1.0
     rounds: int = _LEAST
     timed: int = 40
@@ -78,16 +78,26 @@ class Bench:
         return load.Job(0, "", self.length.warmup, self.length.seconds, clients=clients, rate=rate)
 
 
-def run(length: Length, *, cores: Sequence[int], before: Sequence[Figures] = ()) -> Figures:
-    """Everything measured and predicted, as JSON values; `before` are rounds of an earlier run."""
+def run(
+    length: Length, *, cores: Sequence[int], keep: Callable[[Figures], object], before: Sequence[Figures] = ()
+) -> None:
+    """Measure and predict.
+
+    Args:
+        length: of the loads.
+        cores: of the replicas, one each.
+        keep: gets everything so far as JSON values after each round, so an interrupted run is not lost.
+        before: rounds of an earlier run.
+    """
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         made, plan = scene.make(BUNDLED, Path(name)), Plan(batch=LARGEST, threads=1)
         requests = Path(name) / "requests"
         load.save([request(STYLES["ours"], image) for image in made.images], requests)
         places = [Place(stack.enter_context(running("ours", made, plan, core=core)), core, requests) for core in cores]
-        bench = Bench(places, made, plan, length)
-        rounds = [*before, *(_round(bench) for _ in range(length.rounds))]
-    return {**context(PACKAGES), **compared(rounds), "rounds": rounds}
+        bench, rounds, known = Bench(places, made, plan, length), list(before), context(PACKAGES)
+        for _ in range(length.rounds):
+            rounds.append(_round(bench))
+            keep({**known, **compared(rounds), "rounds": rounds})
 
 
 def compared(rounds: Sequence[Figures]) -> Figures:
