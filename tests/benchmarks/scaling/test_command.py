@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,12 +51,13 @@ def test_the_prediction_follows_from_the_times() -> None:
 
 
 def test_each_round_is_compared_with_its_own_prediction() -> None:
-    def one_round(speed: float, off: float) -> dict[str, dict[str, float]]:
+    def one_round(speed: float, off: float, others: float = 0.0) -> dict[str, Any]:
         real = {"one_per_second": speed, "two_per_second": 2 * speed}
         return {
             "measured": real,
             "predicted": {name: off * value for name, value in real.items()},
             "times_ms": {"image": 1.0},
+            "loads": {"one": {"others": 0.0}, "two": {"others": others}},
         }
 
     rounds = [one_round(100.0 + 50 * number, 1.1) for number in range(6)]
@@ -64,3 +66,5 @@ def test_each_round_is_compared_with_its_own_prediction() -> None:
     assert found["figures"]["one_per_second"]["measured"] == pytest.approx({"median": 225, "low": 100, "high": 350})
     assert found["two_against_one"]["median"] == 2.0
     assert measured.compared(rounds[:5])["two_against_one"] == {"median": 2.0}
+    with_disturbed = measured.compared([*rounds, one_round(1.0, 9.0, others=0.5)])
+    assert with_disturbed == {**found, "disturbed_rounds": 1}
