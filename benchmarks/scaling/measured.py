@@ -52,7 +52,7 @@ Figures = dict[str, Any]
 class Length:
     """How long: seconds of a load, rounds, and requests of the largest batch."""
 
-    seconds: float = 4.0
+    seconds: float = 3.0
     warmup: float = 1.0
     rounds: int = _LEAST
     timed: int = 40
