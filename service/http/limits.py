@@ -29,7 +29,7 @@ from service.settings import Settings
 _PIECE_BYTES = 64 * 1024  # of an answer
 _FREE_BYTES = 2 * 2**20  # of a body, beyond which it is a large one
 _LEAST_SECONDS = 0.004  # of a pause in reading
-_STILL_SECONDS = 1.0  # after which a timer was so late that the event loop stood still: a paused machine or process
+_STILL_SECONDS = 5.0  # later than this, a timer tells that the event loop stood still: a paused machine or process
 _MORE_SECONDS = 1.0  # then, for a body that is on its way through this process, or through that of Ray's proxy
 _HEADER_OVERHEAD = 4  # bytes of ": " and the line end
 

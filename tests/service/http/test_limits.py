@@ -171,7 +171,7 @@ async def test_a_body_is_not_late_because_the_server_stood_still(stands_still: b
 
     async def deliver() -> None:
         if stands_still:
-            time.sleep(1.3)  # blocks the event loop, as a stopped process or a paused machine does
+            time.sleep(5.5)  # blocks the event loop, as a stopped process or a paused machine does
         else:
             await asyncio.sleep(9)  # the client is slow
         for _ in range(5):
