@@ -1,6 +1,7 @@
 """The command line: `plan` computes the tables of docs/scaling.md, `replicas` runs real ones and checks the plan."""
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -120,6 +121,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("what", choices=("plan", "replicas"))
     parser.add_argument("--json", type=Path, required=True, help="file to write")
     parser.add_argument("--quick", action="store_true", help="replicas: short loads that show that it works, no more")
+    parser.add_argument("--rounds", type=int, default=measured.Length().rounds, help="replicas: of all loads")
+    parser.add_argument("--add", action="store_true", help="replicas: to the rounds that the file has")
     parser.add_argument("--force", action="store_true", help="replicas: measure on a machine that has other work, too")
     options = parser.parse_args(arguments)
     if options.what == "plan":
@@ -130,6 +133,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("two replicas need two cores")
     if not options.force:
         quiet.check()
-    length = measured.Length(3.0, 1.0, 3, 40) if options.quick else measured.Length()
-    print(write_json(options.json, measured.run(length, cores=cores)))
+    length = measured.Length(1.0, 0.5, 1, 10) if options.quick else measured.Length(rounds=options.rounds)
+    before = json.loads(options.json.read_text(encoding="utf-8"))["rounds"] if options.add else ()
+    measured.run(length, cores=cores, keep=lambda found: print(write_json(options.json, found)), before=before)
     return 0

@@ -1,10 +1,12 @@
 """Formulas for many replicas: capacity, latency, hit rates of a memory, traffic of the store, and cost.
 
 A replica has an engine and a front. A batch of n images takes the engine `batch + n * image` seconds. HTTP and decoding
-take the front `front` seconds for each image. With one core both share it; with more they work side by side.
+take the front `front` seconds for each image, and `wake` more if it had nothing to do before. With one core both share
+it; with more they work side by side.
 """
 
 import math
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,15 +19,32 @@ _ROUNDS = 200  # of bisection: more than a double can tell apart
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds of a core."""
+    """Seconds of a core.
+
+    Attributes:
+        image: of the engine, for each image.
+        batch: of the engine, for each batch.
+        front: HTTP and decoding of one image, while the front is busy anyway.
+        wake: more for an image that the front has slept before: its threads are woken, with cold caches, for this image
+            alone.
+        measured: batches (images, seconds), the smallest first; `forward` interpolates between them. Without any,
+            `batch` and `image` are a straight line.
+    """
 
     image: float
     batch: float
     front: float
+    wake: float = 0.0
+    measured: tuple[tuple[float, float], ...] = ()
 
-    def forward(self, images: int) -> float:
+    def forward(self, images: float) -> float:
         """One batch."""
-        return self.batch + images * self.image
+        if not self.measured:
+            return self.batch + images * self.image
+        last = len(self.measured) - 1
+        right = min(last, max(1, bisect([size for size, _ in self.measured], images)))
+        (low, start), (high, end) = self.measured[right - 1], self.measured[right]
+        return start + (end - start) * (images - low) / (high - low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +57,20 @@ class Shape:
 
     def capacity(self, images: float) -> float:
         """Images a second with batches of this many images."""
-        engine = self.times.image + self.times.batch / images
+        engine = self.times.forward(images) / images
         return 1 / (engine + self.times.front) if self.shared else 1 / max(engine, self.times.front)
 
     @property
     def limit(self) -> float:
-        """Images a second with full batches."""
+        """Images a second with full batches; the front never sleeps then."""
         return self.capacity(self.most)
 
     def latency(self, rate: float) -> float:
         """Mean seconds of a request at `rate` images a second, below the limit and far from full batches.
 
-        The bound is closed-form for one server whose batches take a linear time and hold all that waits. Source: Y.
-        Inoue, Queueing analysis of GPU-based inference servers with dynamic batching, Performance Evaluation 147, 2021.
+        It knows neither `wake` nor `measured`. The bound is closed-form for one server whose batches take a linear time
+        and hold all that waits. Source: Y. Inoue, Queueing analysis of GPU-based inference servers with dynamic
+        batching, Performance Evaluation 147, 2021.
         """
         times = self.times
         if self.shared:  # the work for an image is done on the one core, wherever it stands in the line
@@ -171,7 +191,7 @@ def _fleet(cores: float, gib: float, *, rate: float, reads: float, prices: Price
     return Fleet(cores, gib, hour / (rate * HOUR) * MILLION)
 
 
-def fitted(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+def fitted(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """`image` and `batch` of `Times` from measured batches (images, seconds): relative errors count alike."""
     images = np.array([n for n, _ in points], dtype=np.float64)
     seconds = np.array([s for _, s in points], dtype=np.float64)

@@ -45,12 +45,16 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Requests of one image each: `rate` a second at random times, or `clients` that each wait for their answer."""
+    """Requests of one image each: `rate` a second at random times, or `clients` that each wait for their answer.
+
+    `due`, if there are any, are the times at which requests come, instead of random ones.
+    """
 
     seconds: float
     rate: float = 0.0
     clients: int = 0
     warmup: float = 1.0
+    due: tuple[float, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +73,7 @@ class Counts:
     latencies: list[float] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     asked: int = 0
+    woken: int = 0  # requests that a sleeping front was woken for
     from_host: int = 0
     from_store: int = 0
 
@@ -161,7 +166,8 @@ class Replica:
         self.outstanding += 1
         self._front.append(asked)
         if len(self._front) == 1:
-            self._left[0] = self._shape.times.front
+            self._left[0] = self._shape.times.front + self._shape.times.wake
+            self.counts.woken += 1
         self._go_on()
 
     def _speeds(self) -> tuple[float, float]:
@@ -295,13 +301,17 @@ def simulate(
     clock.run(load.warmup)
     for each in counts:
         each.batches.clear()
-        each.asked = each.from_host = each.from_store = 0
+        each.asked = each.woken = each.from_host = each.from_store = 0
     clock.run(load.warmup + load.seconds)
     return _summed(counts, latencies)
 
 
 def _arrive(clock: Clock, balancer: Balancer, load: Load, *, dice: Random, draw: Callable[[], int]) -> None:
-    """Requests come independently of each other (a Poisson process)."""
+    """Requests come when they are due, or independently of each other (a Poisson process)."""
+    for due in load.due:
+        clock.at(due, lambda due=due: balancer.send(Asked(due, draw())))  # type: ignore[misc]
+    if load.due:
+        return
 
     def one() -> None:
         balancer.send(Asked(clock.now, draw()))
@@ -331,6 +341,7 @@ def _summed(counts: list[Counts], latencies: list[float]) -> Counts:
     for each in counts:
         total.batches += each.batches
         total.asked += each.asked
+        total.woken += each.woken
         total.from_host += each.from_host
         total.from_store += each.from_store
     return total

@@ -29,6 +29,8 @@ from service.settings import Settings
 _PIECE_BYTES = 64 * 1024  # of an answer
 _FREE_BYTES = 2 * 2**20  # of a body, beyond which it is a large one
 _LEAST_SECONDS = 0.004  # of a pause in reading
+_STILL_SECONDS = 5.0  # later than this, a timer tells that the event loop stood still: a paused machine or process
+_MORE_SECONDS = 1.0  # then, for a body that is on its way through this process, or through that of Ray's proxy
 _HEADER_OVERHEAD = 4  # bytes of ": " and the line end
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -110,6 +112,7 @@ class _Exchange:
         self._connection = scope.get("state", {}).get("connection")
         self._began = time.monotonic()
         self._complete = not (_has(headers, b"content-length") or _has(headers, b"transfer-encoding"))
+        self._excused = False  # the event loop stood still once when the body's time was up
         self._early = False  # the answer began before the body was complete
         self.received = self.inflated = 0  # bytes
 
@@ -133,16 +136,32 @@ class _Exchange:
         """The next piece of the body, counted; after its end, the server's own messages."""
         if self._complete:
             return await self._receive()
-        try:
-            async with asyncio.timeout(self._began + self._allowed() - time.monotonic()):
-                message = await self._receive()
-        except TimeoutError:
-            raise RequestTimeout(self._too_slow()) from None
+        message = await self._in_time()
         self._count(len(message.get("body", b"")))
         self._complete = not message.get("more_body", False)
         if not self._complete:
             await self._pause(len(message.get("body", b"")))
         return message
+
+    async def _in_time(self) -> Message:
+        """The next message, unless the client is too slow for it.
+
+        If the event loop stood still when time was up, the body may be here and just not have been handed over. So
+        there is a little more time then, once.
+        """
+        try:
+            return await self._before(self._began + self._allowed())
+        except TimeoutError:
+            late = time.monotonic() - self._began - self._allowed()
+            if late < _STILL_SECONDS or self._excused:
+                raise RequestTimeout(self._too_slow()) from None
+        self._excused = True
+        self._began += late + _MORE_SECONDS
+        return await self._in_time()
+
+    async def _before(self, end: float) -> Message:
+        async with asyncio.timeout(end - time.monotonic()):
+            return await self._receive()
 
     async def _pause(self, size: int) -> None:
         """Leave the event loop to others after so many bytes of a large body; the client's clock stands still."""

@@ -24,6 +24,13 @@ def test_a_shared_core_does_both_and_two_cores_the_slower_one() -> None:
     assert Shape(Times(0.002, 0.0, 0.003), shared=False).capacity(1) == pytest.approx(1 / 0.003)
 
 
+def test_measured_batches_are_interpolated() -> None:
+    times = Times(0.002, 0.002, 0.001, measured=((2.0, 0.006), (4.0, 0.009), (16.0, 0.033)))
+    found = [times.forward(images) for images in (1, 2, 3, 4, 10, 16, 22)]
+    assert found == pytest.approx([0.0045, 0.006, 0.0075, 0.009, 0.021, 0.033, 0.045])
+    assert Shape(times).limit == pytest.approx(16 / 0.049)
+
+
 def test_popularity_sums_to_one_and_falls_as_zipf_says() -> None:
     popularity = zipf(1000, 1.0)
     assert popularity.sum() == pytest.approx(1.0)

@@ -1,5 +1,6 @@
 """The simulation obeys the laws of queues, and agrees with the formulas where these are exact."""
 
+from dataclasses import replace
 from math import isclose
 
 import pytest
@@ -21,6 +22,21 @@ def test_one_client_gets_the_bare_times(shape: Shape) -> None:
     assert close(found.percentile(0.5), 0.005, 0.001)
     assert close(found.per_second(20.0), 200.0, 0.01)
     assert found.mean_batch == 1.0
+
+
+def test_a_front_that_sleeps_costs_more_and_a_busy_one_does_not() -> None:
+    times = replace(TIMES, wake=0.001)
+    alone, busy = (simulate(Shape(times), Load(20.0, clients=count)) for count in (1, 200))
+    assert close(alone.percentile(0.5), 0.006, 0.001)
+    assert close(alone.woken / alone.asked, 1.0, 0.01)
+    assert busy.woken / busy.asked < 0.1
+    assert close(busy.per_second(20.0), ONE_CORE.limit, 0.1)
+
+
+def test_requests_come_when_they_are_due() -> None:
+    found = simulate(ONE_CORE, Load(1.0, warmup=0.5, due=(0.2, 0.6, 0.6, 1.0)))
+    assert found.latencies == pytest.approx([0.006, 0.0095, 0.005], abs=0.002)  # the first does not count
+    assert found.asked == 3
 
 
 @pytest.mark.parametrize("shape", [ONE_CORE, TWO_CORES])

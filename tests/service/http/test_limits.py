@@ -1,11 +1,13 @@
 """Limits of a request, over bare sockets: false lengths, endless bodies, ambiguous framing."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from service.errors import RequestTimeout
 from service.http.limits import LimitsMiddleware
 from service.inputs.budget import Budget
 from service.settings import Settings
@@ -157,6 +159,41 @@ async def test_an_early_answer_in_pieces_goes_out_whole_before_the_connection_en
     await app(scope, receive, keep)
     assert sent[0]["headers"] == [(b"connection", b"close")]
     assert [(m["body"], m.get("more_body", False)) for m in sent[1:]] == [(b"one", True), (b"two", True), (b"", False)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("stands_still", "comes", "late"), [(True, True, False), (True, False, True), (False, True, True)]
+)
+async def test_a_body_is_not_late_because_the_server_stood_still(stands_still: bool, comes: bool, late: bool) -> None:
+    pieces: asyncio.Queue[Message] = asyncio.Queue()
+    refused: list[RequestTimeout] = []
+
+    async def deliver() -> None:
+        if stands_still:
+            time.sleep(5.5)  # blocks the event loop, as a stopped process or a paused machine does
+        else:
+            await asyncio.sleep(9)  # the client is slow
+        for _ in range(5):
+            await asyncio.sleep(0)  # from hand to hand, as from Ray's proxy
+        if comes:
+            pieces.put_nowait({"type": "http.request", "body": b"image"})
+
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        coming = asyncio.create_task(deliver())
+        try:
+            await receive()
+        except RequestTimeout as error:
+            refused.append(error)
+        coming.cancel()
+
+    async def send(message: Message) -> None:
+        pass
+
+    app = LimitsMiddleware(reads, settings=Settings(body_seconds=0.1), budget=Budget(1000))
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "headers": [(b"content-length", b"5")]}
+    await app(scope, pieces.get, send)
+    assert bool(refused) == late
 
 
 @pytest.fixture(scope="module")
