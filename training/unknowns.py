@@ -23,12 +23,13 @@ from adapters_store import TaskAdapter, unpack
 from adapters_store.answers import SOFTMAX
 from backbone import Backbone, known_features, load_backbone, unknown_scores
 from training.bundled import RECIPES, STORE, prepared_of
-from training.calibrate import Outputs, Rules, known_of, outputs_of, probabilities_of, sample
+from training.calibrate import Outputs, Rules, known_of, outputs_of, sample
 from training.checkpoint import write_atomic
 from training.export import from_file
 from training.metrics import area_under_roc, calibration_error, chance_error
 from training.pixels import PixelSet
 from training.prepare import Prepared
+from training.temperature import probabilities_of
 
 KEPT = 0.95  # share of the task's own test images at which foreign ones are counted
 _NEIGHBOURS = 5
