@@ -49,6 +49,17 @@ def test_a_trained_file_says_how_it_is_read(outcome: Outcome) -> None:
     assert cells.trace() / cells.sum() == pytest.approx(validation)
 
 
+def test_the_kernels_give_what_the_modules_give(outcome: Outcome) -> None:
+    model, images = from_file(outcome.adapter, small_backbone()), small_prepared().validation
+    with torch.inference_mode():
+        features = model.features(model.backbone.preprocessing.normalize(images.pixels))
+        logits = model.head(features)
+    found = outputs_of(model, images, batch_size=7)
+    assert any(model.widths)
+    np.testing.assert_allclose(found.features, features.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-3)
+
+
 def test_its_golden_score_is_that_of_its_golden_image(outcome: Outcome) -> None:
     adapter = unpack(outcome.adapter)
     answers = adapter.manifest.answers
