@@ -100,9 +100,9 @@ def test_copies_of_an_image_do_not_deceive_it_if_they_are_one_group() -> None:
     features, truth = images(150)
     head = learnt(features, truth)
     once = cross_fitted_temperature(features, truth, head)
-    copies = [np.concatenate([each] * 4) for each in (features, truth)]
-    deceived = cross_fitted_temperature(copies[0], copies[1], head)
-    grouped = cross_fitted_temperature(copies[0], copies[1], head, np.tile(np.arange(150), 4))
+    copies, labels = np.concatenate([features] * 4), np.concatenate([truth] * 4)
+    deceived = cross_fitted_temperature(copies, labels, head)
+    grouped = cross_fitted_temperature(copies, labels, head, np.tile(np.arange(150), 4))
     assert deceived is not None
     assert once is not None
     assert grouped == pytest.approx(once, rel=0.02)
