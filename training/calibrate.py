@@ -1,7 +1,8 @@
 """Calibrates a trained task: its temperature, its thresholds, and the images that it knows.
 
-Everything is measured on validation images, which no weight was trained on. The class means and the covariance of
-features come from training images, because there are more of them. Test images are never looked at.
+It is measured on validation images, which no weight was trained on. The class means and the covariance of features come
+from training images, because there are more of them; so does a part of the [temperature](temperature.py). Test images
+are never looked at.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapters_store import Answers, Known, KnownArrays, Validation
+from adapters_store import Answers, Head, Known, KnownArrays, Validation
 from adapters_store.answers import MOST_CELLS, SIGMOID, SOFTMAX
 from backbone import known_features, unknown_scores
 from training.frozen import autocast
@@ -18,11 +19,17 @@ from training.metrics import Flags, Floats, average_precision, best_threshold, p
 from training.model import TaskModel
 from training.pixels import PixelSet
 from training.prepare import Prepared
+from training.temperature import (
+    MOST_FITTED,
+    cross_fitted_temperature,
+    fitted_temperature,
+    probabilities_of,
+    weighed_temperature,
+)
 
 RANK = 8  # directions of the features: more find fewer foreign images, see docs/results.md
 MOST_TRAINING = 2048  # training images for the means and the covariance
 _FLOOR = 1e-4  # least variance in a direction, in units of the mean variance
-_COLDEST, _HOTTEST = 0.1, 10.0
 _DIGITS = 4  # of a figure in the manifest
 
 
@@ -69,7 +76,17 @@ def calibrate(model: TaskModel, prepared: Prepared, rules: Rules | None = None) 
             return None
         return Reading(unmeasured(len(prepared.labels)), None)
     train = outputs_of(model, sample(prepared.train))
-    return reading_of(train, outputs_of(model, prepared.validation), activation, rules or Rules())
+    held, prior = outputs_of(model, prepared.validation), None
+    if activation == SOFTMAX and len(prepared.train) <= MOST_FITTED:
+        whole = len(train.truth) == len(prepared.train)
+        every = train if whole else outputs_of(model, prepared.train)
+        prior = cross_fitted_temperature(every.features, every.truth, head_of(model), prepared.groups)
+    return reading_of(train, held, activation, rules or Rules(), prior=prior)
+
+
+def head_of(model: TaskModel) -> Head:
+    """The head's numbers."""
+    return Head(*(values.detach().cpu().double().numpy() for values in (model.head.weight, model.head.bias)))
 
 
 def unmeasured(labels: int) -> Answers:
@@ -77,9 +94,12 @@ def unmeasured(labels: int) -> Answers:
     return Answers(SIGMOID, 1.0, (0.5,) * labels, None, None)
 
 
-def reading_of(train: Outputs, held: Outputs, activation: str, rules: Rules) -> Reading:
-    """As `calibrate`, from outputs; `held` are those of validation images."""
-    temperature = fitted_temperature(held.logits, held.truth, activation)
+def reading_of(train: Outputs, held: Outputs, activation: str, rules: Rules, *, prior: float | None = None) -> Reading:
+    """As `calibrate`, from outputs; `held` are those of validation images, `prior` is what cross-fitting has given."""
+    if activation == SOFTMAX:
+        temperature = weighed_temperature(held.logits, held.truth, prior)
+    else:
+        temperature = fitted_temperature(held.logits, held.truth, activation)
     probabilities = probabilities_of(held.logits, activation, temperature)
     offered = probabilities if activation == SIGMOID else _best_only(probabilities)
     columns = list(zip(offered.T, held.truth.T, strict=True))
@@ -114,41 +134,12 @@ def outputs_of(model: TaskModel, images: PixelSet, *, batch_size: int = 64) -> O
     found = []
     for pixels in images.pixels.split(batch_size):
         with autocast(device, model.precision):
-            found.append(model.features(normalize(pixels.to(device))).float())
+            found.append(model.inferred(normalize(pixels.to(device))).float())
     features = torch.cat(found)
     logits = torch.nn.functional.linear(features, model.head.weight.float(), model.head.bias.float())
     targets = images.targets.cpu()
     truth = targets.bool() if targets.ndim > 1 else torch.nn.functional.one_hot(targets, logits.shape[1]).bool()
     return Outputs(features.cpu().numpy(), logits.cpu().double().numpy(), truth.numpy())
-
-
-def probabilities_of(logits: Floats, activation: str, temperature: float) -> Floats:
-    """Probabilities (n, K), in float64."""
-    scaled = logits.astype(np.float64) / temperature
-    if activation == SIGMOID:
-        return np.exp(-np.logaddexp(0, -scaled))
-    exponents = np.exp(scaled - scaled.max(1, keepdims=True))
-    found: Floats = exponents / exponents.sum(1, keepdims=True)
-    return found
-
-
-def fitted_temperature(logits: Floats, truth: Flags, activation: str) -> float:
-    """The temperature with the least cross-entropy: ternary search, for it has one minimum (Guo et al. 2017)."""
-    low, high = np.log(_COLDEST), np.log(_HOTTEST)
-    while high - low > 1e-4:  # noqa: PLR2004 - far below what any figure shows
-        third = (high - low) / 3
-        near, far = (_cross_entropy(logits, truth, activation, float(np.exp(low + step * third))) for step in (1, 2))
-        low, high = (low, high - third) if near < far else (low + third, high)
-    return float(round(float(np.exp((low + high) / 2)), _DIGITS))
-
-
-def _cross_entropy(logits: Floats, truth: Flags, activation: str, temperature: float) -> float:
-    scaled = logits / temperature
-    if activation == SIGMOID:
-        return float(np.logaddexp(0, np.where(truth, -scaled, scaled)).mean())
-    most = scaled.max(1)
-    total = most + np.log(np.exp(scaled - most[:, None]).sum(1))
-    return float((total - scaled[truth]).mean())
 
 
 def known_of(train: Outputs, held: Outputs, activation: str, rules: Rules) -> tuple[KnownArrays, Known]:

@@ -11,7 +11,6 @@ import copy
 from dataclasses import dataclass, field
 
 import torch
-import torch._dynamo
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
@@ -101,7 +100,8 @@ def compiled(backbone: Backbone, backend: str = "inductor") -> Backbone:
     Sub-layers of one kind and shape share the compiled code. Adapters are not compiled: their widths change with every
     pruning. A sub-layer that cannot be compiled as a whole raises PyTorch's error.
     """
-    config = torch._dynamo.config
+    from torch._dynamo import config  # noqa: PLC0415 - the compiler takes seconds to import
+
     config.recompile_limit = max(config.recompile_limit, _VERSIONS)
     own = copy.deepcopy(backbone)
     for site in own.sites:

@@ -14,7 +14,7 @@ from adapters_store.answers import SOFTMAX
 from adapters_store.extending import extended
 from adapters_store.statistics import MOST_FEATURES, bounded, closed_head, statistics_of
 from backbone import Backbone
-from training.calibrate import Outputs, calibrate, fitted_temperature, outputs_of
+from training.calibrate import Outputs, calibrate, outputs_of
 from training.errors import BadConfig
 from training.export import Origin, from_file, golden_outputs, on_cpu, to_file, with_answers
 from training.fit import evaluate
@@ -22,6 +22,7 @@ from training.model import AdaptedModel
 from training.options import MiMiOptions
 from training.pixels import PixelSet
 from training.prepare import Prepared
+from training.temperature import fitted_temperature
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)  # in units of the mean variance of a feature
 UNCHOSEN = 0.1  # the penalty where all images are trained on

@@ -22,14 +22,15 @@ def calibration_error(confidences: Floats, right: Flags, bins: int = BINS) -> fl
     return float(np.abs(gaps).sum() / max(1, len(confidences)))
 
 
-def chance_error(confidences: Floats, *, draws: int = 200, seed: int = 0) -> float:
-    """The calibration error that a perfectly calibrated classifier of these confidences has by chance, on average."""
-    generator = np.random.default_rng(seed)
-    return float(
-        np.mean(
-            [calibration_error(confidences, generator.random(len(confidences)) < confidences) for _ in range(draws)]
-        )
-    )
+def chance_errors(confidences: Floats, *, draws: int = 200, seed: int = 0) -> tuple[float, float]:
+    """The calibration error that a perfectly calibrated classifier of these confidences has by chance.
+
+    Returns:
+        The mean, and the value that 95 % of draws do not exceed.
+    """
+    generator, images = np.random.default_rng(seed), len(confidences)
+    found = [calibration_error(confidences, generator.random(images) < confidences) for _ in range(draws)]
+    return float(np.mean(found)), float(np.quantile(found, 0.95))
 
 
 def average_precision(scores: Floats, truth: Flags) -> float:

@@ -40,9 +40,8 @@ class TaskModel(nn.Module):
         self.backbone = self.frozen.backbone
         self.drop_path = 0.0
         self.noise: torch.Generator | None = None
-        self.head = nn.utils.skip_init(
-            nn.Linear, self.backbone.feature_dim, classes
-        )  # no draw from the global generator
+        with torch.random.fork_rng([]):  # the global generator keeps its state
+            self.head = nn.Linear(self.backbone.feature_dim, classes)
         bound = self.backbone.feature_dim**-0.5
         for parameter in self.head.parameters():
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
@@ -109,6 +108,10 @@ class TaskModel(nn.Module):
         """The features (B, F) that the head reads, of normalised images (B, 3, H, W)."""
         features: Tensor = self.backbone(images, self._branch)
         return features
+
+    def inferred(self, images: Tensor) -> Tensor:
+        """As `features`, where nobody asks for gradients."""
+        return self.features(images)
 
     def forward_from(self, x: Tensor, cut: Cut) -> Tensor:
         """Logits (B, K) of the output at `cut`, as `training.prefix.advanced` gives it; not of pixels."""
@@ -187,6 +190,14 @@ class AdaptedModel(TaskModel):
             for kept, value in zip(plain.live[index].matrices, adapter.weights, strict=True):
                 kept.data = value.detach().clone()
         return plain
+
+    def inferred(self, images: Tensor) -> Tensor:
+        """As `features`; on a CPU the kernels of serving compute them, several times as fast."""
+        if images.device.type != "cpu":
+            return self.features(images)
+        backend, rows = self.frozen.bare, slice(0, len(images))
+        live = {site: [(adapter.weights, rows)] for site, adapter in self.live.items()}
+        return self.backbone.pool(backend.advance(backend.embed(images), 0, len(self.backbone.sites), live))
 
     def adapt(self, site: int, h: Tensor) -> Tensor:
         """Equation 1 at a live site, the identity elsewhere."""

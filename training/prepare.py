@@ -11,6 +11,7 @@ from threading import Lock
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from backbone import Backbone, Preprocessing
 from backbone.preprocessing import Resize
@@ -33,6 +34,7 @@ class Prepared:
         validation: images to choose by; empty if all are trained on.
         test: images for the final figures only; None if the set has none.
         golden: uint8 (h, w, 3), one validation image, or one training image if there is none.
+        groups: (n,) of the training images that belong together; None: nothing is known of it.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Prepared:
     validation: PixelSet
     test: PixelSet | None
     golden: np.ndarray
+    groups: NDArray[np.int64] | None = None
 
     def to(self, device: str) -> "Prepared":
         """The same data set with its images on `device`; sets that are too large for it stay where they are."""
@@ -95,6 +98,7 @@ def prepare(
         validation=_decoded(chosen, data.train, preprocessing, tick),
         test=decode_all(test, preprocessing, range(len(test)), on_image=tick) if test is not None else None,
         golden=np.asarray(golden),
+        groups=data.groups[np.asarray(learnt[0][1])] if data.groups is not None and len(learnt) == 1 else None,
     )
     if say:
         for line in repeated(prepared):

@@ -7,12 +7,14 @@ images that drew it. It gives Pillow's values but for rounding. At turns and she
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import radians
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from timm.data.auto_augment import RandAugment, rand_augment_transform
 from torch import Tensor
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from timm.data.auto_augment import RandAugment
 
 Drawn = list[tuple[str, float]]  # operations of one image with their levels, in order; 0 if there is no level
 Operation = Callable[[Tensor, Tensor], Tensor]  # of values 0 … 255 (n, 3, H, W) and levels (n, 1, 1, 1)
@@ -23,8 +25,10 @@ _MIDDLE = 128
 _TOP = 255
 
 
-def drawing(config: str) -> RandAugment:
+def drawing(config: str) -> "RandAugment":
     """timm's RandAugment with operations that note what they were asked to do; called with an empty list."""
+    from timm.data.auto_augment import rand_augment_transform  # noqa: PLC0415 - seconds to import
+
     chosen = rand_augment_transform(config, {"translate_pct": 0.45})
     for operation in chosen.ops:
         operation.aug_fn = partial(_note, operation.name)

@@ -1,7 +1,8 @@
 """The batch operations of timm's training recipe: random resized crop, RandAugment, random erasing, mixup and cutmix.
 
 timm draws from the global generators of Python, NumPy and PyTorch. Here the epoch's generator gives each image a seed,
-and each batch one for its mixing. The global generators keep their state.
+and each batch one for its mixing. The global generators keep their state. timm takes seconds to import, so it is
+imported by the operations that need it.
 """
 
 import random
@@ -10,9 +11,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from timm.data.mixup import Mixup, mixup_target
-from timm.data.random_erasing import RandomErasing
-from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
 from torch.nn import functional
 
@@ -45,6 +43,8 @@ def seed_all(seed: int, device: torch.device) -> None:
 
 def resized_crops(images: Tensor, least: float, seeds: Sequence[int]) -> Tensor:
     """uint8 (B, H, W, 3): a part of `least` to all of each image's area, resized (bicubic) to the same size."""
+    from timm.data.transforms import RandomResizedCropAndInterpolation  # noqa: PLC0415
+
     size = list(images.shape[1:3])
     crops = torch.empty_like(images)
     with kept_generators(images.device):
@@ -70,6 +70,8 @@ def rand_augmented(images: Tensor, config: str, seeds: Sequence[int]) -> Tensor:
 
 def erased(images: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
     """Normalised images (B, 3, H, W), of which a `share` gets a rectangle of noise, in place."""
+    from timm.data.random_erasing import RandomErasing  # noqa: PLC0415
+
     erase = RandomErasing(share, mode="pixel", device=str(images.device))
     with kept_generators(images.device):
         for image, seed in zip(images, seeds, strict=True):
@@ -84,6 +86,8 @@ def mixed(images: Tensor, targets: Tensor, fit: FitOptions, *, classes: int, see
     `targets` are classes (B,): labels of which an image has any number are refused before training.
     Pairs need an even number: the last image of an odd batch stays as it is.
     """
+    from timm.data.mixup import Mixup, mixup_target  # noqa: PLC0415
+
     mix = Mixup(fit.mixup, fit.cutmix, switch_prob=SWITCH, label_smoothing=fit.label_smoothing, num_classes=classes)
     even = len(images) // 2 * 2
     soft = mixup_target(targets, classes, 1.0, fit.label_smoothing)

@@ -23,12 +23,13 @@ from adapters_store import TaskAdapter, unpack
 from adapters_store.answers import SOFTMAX
 from backbone import Backbone, known_features, load_backbone, unknown_scores
 from training.bundled import RECIPES, STORE, prepared_of
-from training.calibrate import Outputs, Rules, known_of, outputs_of, probabilities_of, sample
+from training.calibrate import Outputs, Rules, known_of, outputs_of, sample
 from training.export import from_file
 from training.files import write_atomic
-from training.metrics import area_under_roc, calibration_error, chance_error
+from training.metrics import area_under_roc, calibration_error, chance_errors
 from training.pixels import PixelSet
 from training.prepare import Prepared
+from training.temperature import probabilities_of
 
 KEPT = 0.95  # share of the task's own test images at which foreign ones are counted
 _NEIGHBOURS = 5
@@ -127,7 +128,8 @@ def measured(name: str, task: Task) -> dict[str, Any]:
     row: dict[str, Any] = {"task": name, "images": len(right), "accuracy": float(right.mean()), "scores": {}}
     for key, temperature in (("ece_raw", 1.0), ("ece", answers.temperature if answers else 1.0)):
         confidences = probabilities_of(task.own.logits, SOFTMAX, temperature).max(1)
-        row |= {key: calibration_error(confidences, right), "ece_by_chance": chance_error(confidences)}
+        mean, most = chance_errors(confidences)
+        row |= {key: calibration_error(confidences, right), "ece_by_chance": mean, "ece_by_chance_95": most}
     row["temperature"] = answers.temperature if answers else 1.0
     for label, score in scores_of(task).items():
         own = score(task.own)
@@ -156,10 +158,11 @@ def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> str:
     """Everything as Markdown."""
-    lines = ["| task | images | top-1 | temperature | ECE before | ECE | by chance |", "|---|" + "---:|" * 6]
+    head = "| task | images | top-1 | temperature | ECE before | ECE | by chance | by chance, 95 % |"
+    lines = [head, "|---|" + "---:|" * 7]
     lines += [
         f"| {row['task']} | {row['images']} | {row['accuracy']:.4f} | {row['temperature']:.2f} | "
-        f"{row['ece_raw']:.3f} | {row['ece']:.3f} | {row['ece_by_chance']:.3f} |"
+        f"{row['ece_raw']:.3f} | {row['ece']:.3f} | {row['ece_by_chance']:.3f} | {row['ece_by_chance_95']:.3f} |"
         for row in rows
     ]
     lines += ["", "| score, mean over all pairs | AUROC | unknown at 95 % kept |", "|---|---:|---:|"]

@@ -133,19 +133,23 @@ def _pixels(words: str, backbone: "Backbone") -> "PixelSet":
     Raises:
         BadOption: one cannot be decoded.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     import numpy as np
     import torch
 
     from backbone import ImageError
     from backbone.images import decode
     from mimi.errors import BadOption
-    from mimi.images import Columns, find_images
+    from mimi.images import Columns, Picture, find_images
     from training.pixels import PixelSet
 
-    found = []
-    for picture in find_images([words], Columns()):
+    def read(picture: Picture) -> np.ndarray:
         try:
-            found.append(backbone.preprocessing.pixels(decode(picture.read())))
+            return backbone.preprocessing.pixels(decode(picture.read()))
         except ImageError as error:
             raise BadOption(f"{picture.name}: {error}") from error
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(read, find_images([words], Columns())))
     return PixelSet(torch.from_numpy(np.stack(found)), torch.zeros(len(found), dtype=torch.int64))

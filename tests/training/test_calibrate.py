@@ -16,10 +16,8 @@ from training.calibrate import (
     Outputs,
     Rules,
     calibrate,
-    fitted_temperature,
     known_of,
     outputs_of,
-    probabilities_of,
     reading_of,
     sample,
 )
@@ -49,6 +47,17 @@ def test_a_trained_file_says_how_it_is_read(outcome: Outcome) -> None:
     assert cells.sum(1).tolist() == [8, 8, 8]
     validation = adapter.manifest.provenance.metrics["validation_top1"]
     assert cells.trace() / cells.sum() == pytest.approx(validation)
+
+
+def test_the_kernels_give_what_the_modules_give(outcome: Outcome) -> None:
+    model, images = from_file(outcome.adapter, small_backbone()), small_prepared().validation
+    with torch.inference_mode():
+        features = model.features(model.backbone.preprocessing.normalize(images.pixels))
+        logits = model.head(features)
+    found = outputs_of(model, images, batch_size=7)
+    assert any(model.widths)
+    np.testing.assert_allclose(found.features, features.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-3)
 
 
 def test_its_golden_score_is_that_of_its_golden_image(outcome: Outcome) -> None:
@@ -101,19 +110,6 @@ def test_without_validation_images_nothing_is_said(outcome: Outcome) -> None:
     prepared = small_prepared()
     empty = PixelSet(prepared.validation.pixels[:0], prepared.validation.targets[:0])
     assert calibrate(from_file(outcome.adapter, small_backbone()), replace(prepared, validation=empty)) is None
-
-
-@pytest.mark.parametrize("activation", [SOFTMAX, SIGMOID])
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_the_temperature_that_made_the_labels_is_found(activation: str, temperature: float) -> None:
-    logits = RANDOM.normal(scale=3, size=(20_000, 4))
-    chances = probabilities_of(logits, activation, temperature)
-    if activation == SIGMOID:
-        truth = RANDOM.random(chances.shape) < chances
-    else:
-        drawn = (RANDOM.random((len(logits), 1)) > chances.cumsum(1)).sum(1)
-        truth = np.eye(4, dtype=np.bool_)[drawn.clip(max=3)]
-    assert fitted_temperature(logits, truth, activation) == pytest.approx(temperature, rel=0.05)
 
 
 def outputs(count: int, classes: int = 3, size: int = 10) -> Outputs:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
+import timm.data.mixup  # noqa: F401 - training imports it where it mixes, and its own tensors must not be fake ones
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode

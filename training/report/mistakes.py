@@ -19,7 +19,7 @@ from PIL import Image
 from adapters_store import Manifest, TaskAdapter, unpack
 from adapters_store.answers import SIGMOID, SOFTMAX
 from backbone import known_features, unknown_scores
-from training.calibrate import Outputs, outputs_of, probabilities_of, sample
+from training.calibrate import Outputs, outputs_of, sample
 from training.export import from_file
 from training.metrics import BINS, area_under_roc, average_precision, calibration_error, precision_and_recall
 from training.mimi import Job, Outcome
@@ -29,6 +29,7 @@ from training.report import page
 from training.report.drawing import GREY, Chart, drawn
 from training.report.errors import MissingExtra
 from training.report.page import Markup
+from training.temperature import probabilities_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

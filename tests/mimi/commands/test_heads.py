@@ -1,6 +1,8 @@
 """`mimi statistics`, `mimi add-class` and `mimi compress` over a file that ships and real images."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,15 @@ def test_a_class_is_added_from_its_images_alone(
     assert (told["labels"][-1], len(told["labels"]), told["images"]) == ("cross", 11, 3)
     assert main(["predict", str(out), str(photos / "0.png"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["label"] == "cross"
+
+
+def test_adding_a_class_imports_nothing_that_takes_seconds(extensible: Path, photos: Path, tmp_path: Path) -> None:
+    words = ["add-class", str(extensible), "cross", str(photos), "-o", str(tmp_path / "more.safetensors")]
+    heavy = {"timm", "torchvision", "torch._dynamo", "sympy", "scipy", "sklearn", "onnxruntime", "fastapi"}
+    script = f"import sys; from mimi.cli import main; main({words}); print('found', {heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "found set()"
+    assert (tmp_path / "more.safetensors").exists()
 
 
 def test_a_file_without_statistics_names_the_next_step(
