@@ -111,37 +111,46 @@ def compiled(backbone: Backbone, backend: str = "inductor") -> Backbone:
 
 
 class FrozenLinear(nn.Module):
-    """A linear layer that does not train: it rounds its input, and the gradient that comes back, to bfloat16.
+    """A linear layer whose weight does not train: its input, and the gradient that comes back, become bfloat16.
 
     Attributes:
         weight: (out, in), bfloat16.
-        bias: (out), bfloat16, or None.
+        bias: (out), bfloat16, or None; one that trains is the given layer's own, and stays as it is.
         out: dtype of the result.
     """
 
     def __init__(self, linear: nn.Linear, out: torch.dtype = torch.float32) -> None:
         """The weights of `linear`, rounded."""
         super().__init__()
-        self.out = out
+        self.out, bias = out, linear.bias
         self.weight = _rounded(linear.weight)
-        self.bias = None if linear.bias is None else _rounded(linear.bias)
+        self.bias = _rounded(bias) if bias is not None and not bias.requires_grad else bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in), float32 or bfloat16 -> (..., out)."""
+        if self.bias is not None and self.bias.requires_grad:
+            product: Tensor = _Product.apply(x, self.weight, None, torch.float32)
+            return (product + self.bias).to(self.out)
         result: Tensor = _Product.apply(x, self.weight, self.bias, self.out)
         return result
 
 
-def freeze_products(backbone: Backbone) -> None:
-    """Replace the linear layers of `backbone` by `FrozenLinear`; values inside an MLP stay in bfloat16.
+def freeze_products(model: nn.Module) -> None:
+    """Replace the linear layers of `model` whose weights do not train by `FrozenLinear`.
 
-    The residual stream, norms, attention and convolutions stay float32.
+    Values inside an MLP stay in bfloat16. The residual stream, norms, attention and convolutions stay float32.
     """
-    for module in list(backbone.modules()):
+    for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, nn.Linear):
+            if isinstance(child, nn.Linear) and not child.weight.requires_grad:
                 inside = isinstance(module, Mlp) and child is module.fc1
                 setattr(module, name, FrozenLinear(child, torch.bfloat16 if inside else torch.float32))
+
+
+def lower_products(model: nn.Module, device: torch.device, precision: Precision) -> None:
+    """Prepare `model`, whose modules must be its own, for the precision; on CUDA autocast does it at every step."""
+    if lowers(device, precision) and not _casts(device):
+        freeze_products(model)
 
 
 def _lowered(backbone: Backbone) -> Backbone:

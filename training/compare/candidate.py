@@ -13,7 +13,7 @@ from training.jsonl import Row, read_rows
 from training.linear_probe import train_linear_probe
 from training.methods.serving import paper_parameters
 from training.model import AdaptedModel, TaskModel
-from training.options import FitOptions
+from training.options import FitOptions, Precision
 from training.prepare import Prepared
 from training.progress import PROGRESS, Reporter
 from training.rates import around
@@ -38,6 +38,7 @@ class Trial:
         folder: for the checkpoints of this trial alone; `seed…/rate-…`.
         reporter: receives progress.
         cost: FLOPs of a model.
+        precision: of the products with frozen weights.
     """
 
     prepared: Prepared
@@ -47,6 +48,7 @@ class Trial:
     folder: Path
     reporter: Reporter
     cost: Cost
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def vanilla_after(
 
 Change = Callable[[MiMiOptions], MiMiOptions]
 
-_ALGORITHM = kinds_of(MiMiOptions, without=("validation", "learning_rates", "extra_rates", "seed"))
+_ALGORITHM = kinds_of(MiMiOptions, without=("validation", "learning_rates", "extra_rates", "seed", "precision"))
 _PRUNING = kinds_of(PruningOptions)
 
 
@@ -83,7 +83,8 @@ def of_variant(change: Change) -> Make:
         def job(trial: Trial) -> Job:
             """In the folder above: `train_mimi` makes one for the rate itself, of the same name."""
             rate = trial.fit.learning_rate
-            chosen = replace(options, fit=replace(trial.fit, **fit), seed=trial.seed, learning_rates=(rate,))
+            own = {"fit": replace(trial.fit, **fit), "seed": trial.seed, "precision": trial.precision}
+            chosen = replace(options, learning_rates=(rate,), **own)
             return Job(trial.prepared, trial.backbone, chosen, trial.folder.parent, trial.reporter)
 
         def largest(backbone: Backbone, classes: int, seed: int) -> TaskModel:

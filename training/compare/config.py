@@ -9,6 +9,7 @@ validation = 0.1                   # share of the training images; 0: train on a
 runs = "docs/results/runs.jsonl"   # where finished rows go
 work = "var/compare"               # checkpoints, locks, chosen rates, progress
 backbone = "swin_tiny_patch4_window7_224"   # left out: the bundled one; `weights`: a file under the data folder
+precision = "bf16"                 # of products with frozen weights, for every method; left out: as `mimi train` has it
 
 [backbones]                        # or several, instead of the two keys: each with a file of weights, or ""
 vit_base_patch16_224 = "weights/vit_base_patch16_224.safetensors"
@@ -38,7 +39,7 @@ from typing import Annotated, Any, Literal
 from backbone.preprocessing import Resize
 from training.errors import BadConfig
 from training.fields import FRACTION, Rule, at_least, checked, kinds_of
-from training.options import FitOptions, Rate
+from training.options import FitOptions, Precision, Rate
 from training.rates import EXTRA
 
 Purpose = Literal["runs", "study"]
@@ -97,6 +98,7 @@ class Config:
     """A whole comparison; see the head of this module.
 
     Attributes:
+        precision: of the products with frozen weights, for every method that trains step by step.
         backbones: (architecture, file of weights under the data folder or "") if there are several.
     """
 
@@ -112,6 +114,7 @@ class Config:
     work: Path = Path("var/compare")
     backbone: str | None = None
     weights: str | None = None
+    precision: Precision = "auto"
     backbones: tuple[tuple[str, str], ...] = ()
 
     @property

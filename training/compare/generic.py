@@ -30,7 +30,9 @@ from training.compare.candidate import (
 from training.compare.config import MethodConfig
 from training.fields import POSITIVE, checked, kinds_of
 from training.fit import Fitting, build_optimizer, evaluate, or_none, train_epoch
+from training.frozen import FrozenBackbone, lower_products
 from training.jsonl import Row
+from training.methods.parts import fork
 from training.model import TaskModel
 from training.options import FitOptions
 from training.prefix import PrefixCache
@@ -88,6 +90,7 @@ class Training:
     """The training of one model, between two epochs.
 
     Attributes:
+        build: makes an untrained model of the same shape in float32, by which size and cost are counted.
         cycles: planned, for progress; a training may end earlier.
         epochs: done in all cycles together.
         validation: top-1 in [0, 1] after each of them.
@@ -96,6 +99,7 @@ class Training:
     """
 
     trial: Trial
+    build: Build
     model: TaskModel
     fitting: Fitting
     cycles: int
@@ -115,11 +119,10 @@ class Training:
         Raises:
             CheckpointMismatch: the folder holds a training with other options, data or backbone.
         """
-        model = build(trial.backbone, len(trial.prepared.labels), trial.seed)
-        model.to(next(trial.backbone.parameters()).device)
+        model = _at_precision(_plain(build, trial), trial)
         trial.folder.mkdir(parents=True, exist_ok=True)
         fitting = Fitting(model, build_optimizer(model, trial.fit), trial.fit, trial.seed)
-        training = cls(trial, model, fitting, cycles)
+        training = cls(trial, build, model, fitting, cycles)
         found = checkpoints.load_checkpoint(training._path, training._identity)
         if found is not None:
             training._restore(found)
@@ -155,7 +158,7 @@ class Training:
         trial, epochs = self.trial, (cycle + 1) * self.trial.fit.epochs
         row: Row = {"cycle": cycle, "epochs": epochs, "seconds": seconds_until(trial.folder, cycle)}
         row |= {"val_top1": or_none(self.validation[epochs - 1]), "test_top1": test_of(self.model, trial.prepared)}
-        return row | measure(self.model, trial, served=served)
+        return row | measure(_plain(self.build, trial), trial, served=served)
 
     @property
     def _path(self) -> Path:
@@ -168,6 +171,7 @@ class Training:
             "options": asdict(self.trial.fit) | {"seed": self.trial.seed},
             "data": self.trial.prepared.identity,
             "backbone": self.trial.backbone.fingerprint,
+            **({"precision": self.trial.precision} if self.trial.precision != "auto" else {}),
             "model": {name: list(parameter.shape) for name, parameter in self.model.task_parameters().items()},
         }
 
@@ -188,3 +192,17 @@ class Training:
         checkpoints.restore_moments(self.model, self.fitting.optimizer, tensors)
         self.epochs, self.validation = found.state["epochs"], found.state["validation"]
         self.rows = found.state["rows"]
+
+
+def _plain(build: Build, trial: Trial) -> TaskModel:
+    """The untrained model, in modules of its own."""
+    model = build(fork(trial.backbone), len(trial.prepared.labels), trial.seed)
+    model.to(next(trial.backbone.parameters()).device)
+    return model
+
+
+def _at_precision(model: TaskModel, trial: Trial) -> TaskModel:
+    """The model, whose products with frozen weights are computed at the trial's precision from now on."""
+    model.frozen = FrozenBackbone(trial.backbone, model.backbone, trial.precision)
+    lower_products(model, model.frozen.device, trial.precision)
+    return model

@@ -94,7 +94,8 @@ def arena_of(config: Config, data: DataConfig) -> str:
         if fit[name] == _FIT[name]:
             del fit[name]
     settings = [data.name, data.spec, data.per_class, fit, config.cycles, config.validation]
-    later = [value for value, first in ((data.group_by, ""), (data.resize, "crop")) if value != first]
+    came = ((data.group_by, ""), (data.resize, "crop"), (config.precision, "auto"))
+    later = [value for value, first in came if value != first]
     return _digest([*settings, config.backbone, config.weights, *later])
 
 

@@ -22,9 +22,11 @@ from training.data.errors import DataError
 from training.data.load import split_spec
 from training.errors import BadConfig
 from training.fit import Fitting, build_optimizer, evaluate, train_epoch
+from training.frozen import lower_products
 from training.linear_probe import PENALTIES
+from training.methods.parts import fork
 from training.model import AdaptedModel
-from training.options import FitOptions
+from training.options import FitOptions, Precision
 from training.pixels import PixelSet
 
 # Images of published sets, for training (validation included) and for test, and classes: known before they are there.
@@ -150,7 +152,7 @@ def plan(
         entry, data = entries[place], next(each for each in config.data if each.name == name)
         say(f"measuring {entry.method.label} on {backbone.name}")
         try:
-            return measured(entry, backbone, data.fit, sizes[name].classes or 2)
+            return measured(entry, backbone, data.fit, sizes[name].classes or 2, precision=config.precision)
         except (UnsupportedBackbone, BadConfig) as error:
             return str(error)
 
@@ -177,7 +179,9 @@ def _seconds(cell: Cell, speed: Speed, size: Size) -> float | None:
     return cycles * cell.data.fit.epochs * epoch + cell.config.cycles * speed.evaluate * size.test
 
 
-def measured(entry: Entry, backbone: Backbone, fit: FitOptions, classes: int) -> Speed:
+def measured(
+    entry: Entry, backbone: Backbone, fit: FitOptions, classes: int, *, precision: Precision = "auto"
+) -> Speed:
     """Some steps of a method on random images, at its largest size.
 
     Raises:
@@ -185,8 +189,11 @@ def measured(entry: Entry, backbone: Backbone, fit: FitOptions, classes: int) ->
     """
     device = next(backbone.parameters()).device
     batch = min(fit.batch_size, _BATCHES[device.type])
-    bare = AdaptedModel(backbone, [0] * len(backbone.sites), classes)
-    model = (entry.candidate.model(backbone, classes, 0) if entry.candidate.model else bare).to(device)
+    if entry.candidate.model:
+        model = entry.candidate.model(fork(backbone), classes, 0).to(device)
+        lower_products(model, device, precision)
+    else:
+        model = AdaptedModel(backbone, [0] * len(backbone.sites), classes).to(device)
     images = _random_images(_STEPS * batch, backbone, classes)
     few = replace(fit, batch_size=batch, epochs=2, warmup_epochs=0, drop_last=True, views=0)
     fitting = Fitting(model, build_optimizer(model, few), few, seed=0)

@@ -139,6 +139,7 @@ class Runner:
             folder=folder,
             reporter=Several((self.reporter(), log)),
             cost=self.cost,
+            precision=self.config.precision,
         )
 
 
