@@ -63,8 +63,8 @@ class Encoded:
     icc: bytes = b""
 
 
-def read(data: bytes) -> Encoded:
-    """Walk the container.
+def read(data: bytes, *, most: int = MOST_PIECES) -> Encoded:
+    """Walk the container, over `most` pieces and no more than the limit of its format.
 
     Raises:
         UnsupportedFormat: the format is not known here.
@@ -76,7 +76,7 @@ def read(data: bytes) -> Encoded:
     if form is None:
         raise UnsupportedFormat("the bytes are not an image of a known format")
     try:
-        return reader(data) if reader else Encoded(form, (0, 0), data)
+        return reader(data, most) if reader else Encoded(form, (0, 0), data)
     except (struct.error, IndexError) as error:
         raise BadImage("the image is truncated or corrupt") from error
 
@@ -113,10 +113,10 @@ def inflated(data: bytes) -> bytes:
 # ---------------------------------------------------------------- PNG
 
 
-def _read_png(data: bytes) -> Encoded:
+def _read_png(data: bytes, most: int) -> Encoded:
     head, rows, whole = [data[:8]], [], False
     told: dict[str, tuple[bytes, bytes]] = {}  # of each kind of metadata the last chunk, still packed
-    for kind, start, end in _png_chunks(data):
+    for kind, start, end in _png_chunks(data, most):
         if kind == b"IDAT":
             rows.append(data[start:end])
         elif kind in (b"IHDR", b"PLTE") and not rows:
@@ -136,10 +136,10 @@ def _read_png(data: bytes) -> Encoded:
     return Encoded("PNG", (width, height), body, whole, exif=exif, xmp=text.get("xmp", b""), icc=text.get("icc", b""))
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _png_chunks(data: bytes, most: int) -> Iterator[tuple[bytes, int, int]]:
     """The kind, begin and end of each chunk; stops at IEND, or at bytes that are not a chunk."""
     at = len(_PNG)
-    for _ in range(MOST_PIECES):
+    for _ in range(most):
         if at + 8 > len(data):
             return
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -149,7 +149,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if kind == b"IEND":
             return
         at += 12 + length
-    raise ImageTooCostly(f"the image has more than {MOST_PIECES} chunks")
+    raise ImageTooCostly(f"the image has more than {most} chunks")
 
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -201,9 +201,9 @@ class _Jpeg:
     icc: list[bytes] = field(default_factory=list)  # pieces, each behind its number
 
 
-def _read_jpeg(data: bytes) -> Encoded:
+def _read_jpeg(data: bytes, most: int) -> Encoded:
     seen, kept, at, tables = _Jpeg(), [data[:2]], 2, 0
-    for _ in range(MOST_SEGMENTS):
+    for _ in range(most := min(most, MOST_SEGMENTS)):
         found = _marker(data, at, scanned=seen.scans > 0)
         if found < 0:
             break
@@ -220,7 +220,7 @@ def _read_jpeg(data: bytes) -> Encoded:
             kept.append(data[found:at])
             tables += length
     else:
-        raise ImageTooCostly(f"the image has more than {MOST_SEGMENTS} segments")
+        raise ImageTooCostly(f"the image has more than {most} segments")
     if tables > MOST_TABLES:
         raise ImageTooCostly(f"the image has more than {MOST_TABLES} bytes of tables")
     if not seen.scans or seen.size == (0, 0):
@@ -282,9 +282,9 @@ def _marker(data: bytes, at: int, *, scanned: bool) -> int:
 # ---------------------------------------------------------------- WebP
 
 
-def _read_webp(data: bytes) -> Encoded:
+def _read_webp(data: bytes, most: int) -> Encoded:
     at, image = 12, Encoded("WEBP", (0, 0), data)
-    for _ in range(MOST_PIECES):
+    for _ in range(most):
         if at + 8 > len(data):
             break
         kind, length = struct.unpack_from("<4sI", data, at)
@@ -299,7 +299,7 @@ def _read_webp(data: bytes) -> Encoded:
             image = replace(image, icc=data[body])
         at += 8 + length + length % 2
     else:
-        raise ImageTooCostly(f"the image has more than {MOST_PIECES} chunks")
+        raise ImageTooCostly(f"the image has more than {most} chunks")
     return image
 
 
@@ -315,4 +315,4 @@ def _webp_size(kind: bytes, head: bytes) -> tuple[int, int]:
     raise BadImage("the image is truncated or corrupt")
 
 
-_READERS: Mapping[Format, Callable[[bytes], Encoded]] = {"JPEG": _read_jpeg, "PNG": _read_png, "WEBP": _read_webp}
+_READERS: Mapping[Format, Callable[[bytes, int], Encoded]] = {"JPEG": _read_jpeg, "PNG": _read_png, "WEBP": _read_webp}

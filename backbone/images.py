@@ -22,7 +22,7 @@ from backbone.errors import (
     ImageTooLarge,
     UnsupportedFormat,
 )
-from backbone.image_bytes import Encoded, Format, read
+from backbone.image_bytes import MOST_PIECES, Encoded, Format, read
 from backbone.image_metadata import is_wide, to_srgb, turn
 
 FORMATS: tuple[Format, ...] = ("JPEG", "PNG", "WEBP")
@@ -31,6 +31,9 @@ DRAFT = 4  # times what is needed: a JPEG is decoded at a fraction of its size, 
 _CONVERTED = 2  # times what is needed: colours are converted at a fraction of the size, but never under that
 _SCANNED_PIXELS = 10**9  # pixels x scans of one JPEG: 16 scans of 50 megapixels, and 100 of 10
 _ROWS = 512  # flattened at once
+TINY_BYTES, TINY_PIXELS, _TINY_PIECES = 16 * 1024, 128 * 128, 64  # of an image that is decoded at once
+_TINY_FORMATS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+_PACKED = (b"iCCP", b"zTXt", b"iTXt")  # chunks of a PNG that are inflated when they are read
 _PADDING = bytes(range(1, 255)) * 32  # what a scan without an end would read as pixels
 _DECODER_BYTES = 8  # for each pixel: coefficients of three components, and a sample of each
 _EOI = b"\xff\xd9"
@@ -82,8 +85,13 @@ def decode(data: bytes, limits: ImageLimits | None = None, *, enough: int | None
     return render(inspect(data, limits), limits, enough=enough)
 
 
-def inspect(data: bytes, limits: ImageLimits | None = None) -> Encoded:
+def inspect(data: bytes, limits: ImageLimits | None = None, *, pieces: int = MOST_PIECES) -> Encoded:
     """Judge an image by its bytes and its header; decodes nothing.
+
+    Args:
+        data: encoded.
+        limits: of the image.
+        pieces: the most pieces of its container.
 
     Raises:
         UnsupportedFormat, ImageTooLarge, ImageTooCostly, BadImage: see backbone.errors.
@@ -93,7 +101,7 @@ def inspect(data: bytes, limits: ImageLimits | None = None) -> Encoded:
         raise ImageTooLarge(f"the image has more than {limits.max_bytes} bytes")
     refusal = UnsupportedFormat(f"the bytes are not an image of a supported format ({', '.join(limits.formats)})")
     try:
-        encoded = read(data)
+        encoded = read(data, most=pieces)
     except UnsupportedFormat:
         raise refusal from None
     if encoded.format not in limits.formats or not _can_decode(encoded.format):
@@ -105,6 +113,24 @@ def inspect(data: bytes, limits: ImageLimits | None = None) -> Encoded:
     if encoded.scans * encoded.size[0] * encoded.size[1] > _SCANNED_PIXELS:
         raise ImageTooCostly("the image has too many scans for its size")
     return encoded
+
+
+def inspect_tiny(data: bytes, limits: ImageLimits | None = None) -> Encoded | None:
+    """As `inspect`, for an image that is judged and decoded in less than a millisecond, whatever its bytes are.
+
+    None: it may take longer, as it has more bytes or pixels, many pieces, metadata, or another format.
+
+    Raises:
+        ImageTooLarge, BadImage: as `inspect`.
+    """
+    if len(data) > TINY_BYTES or not data.startswith(_TINY_FORMATS) or any(kind in data for kind in _PACKED):
+        return None
+    try:
+        encoded = inspect(data, limits, pieces=_TINY_PIECES)
+    except ImageTooCostly:
+        return None
+    simple = encoded.whole and not (encoded.stored or encoded.exif or encoded.xmp or encoded.icc)
+    return encoded if simple and encoded.size[0] * encoded.size[1] <= TINY_PIXELS else None
 
 
 def work(encoded: Encoded) -> int:

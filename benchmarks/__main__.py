@@ -14,6 +14,7 @@ from importlib import import_module
 BENCHMARKS = {
     "engine": "many tasks on one backbone: the engine against its goals and its peers",
     "serving": "HTTP serving against other servers and against the engine alone",
+    "serving.trees": "our server in this checkout against another checkout, in turn: what a change costs or gains",
     "scaling": "a plan past one machine: calculated, simulated, and checked against two replicas here",
     "training": "training throughput against a plain loop",
     "gpu": "everything that needs a CUDA device: tests, engine, training, resuming, pretraining",

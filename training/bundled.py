@@ -18,11 +18,11 @@ import torch
 from adapters_store import unpack
 from backbone import Backbone, load_backbone
 from training.calibrate import calibrate
-from training.checkpoint import write_atomic
 from training.cycles import results_table
 from training.data import Data, carve, load_data
 from training.data.groups import LOOK_ALIKE, groups_of
 from training.export import from_file, with_answers
+from training.files import write_atomic
 from training.mimi import Job, train_mimi
 from training.options import FitOptions, MiMiOptions, PruningOptions
 from training.pixels import PixelSet

@@ -4,11 +4,8 @@ Tensors and JSON in a safetensors file: nothing is unpickled. No generator state
 seeded by its number.
 """
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from training.errors import CheckpointMismatch, UnwritableFile
+from training.errors import CheckpointMismatch
+from training.files import write_atomic
 from training.model import TaskModel
 
 _KEY = "run"
@@ -35,43 +33,6 @@ class Checkpoint:
 
     tensors: Mapping[str, Tensor]
     state: dict[str, Any]
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`: a reader or a crash sees the old bytes or the new, never a part.
-
-    Raises:
-        UnwritableFile: the disk is full, for example; the old file is as it was, and no part of the new one is left.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise UnwritableFile(f"{path}: {error.strerror}") from error
-
-
-@contextmanager
-def locked(path: Path, *, patient: bool) -> Iterator[bool]:
-    """True for the one process that holds the lock; the kernel drops it when the process ends.
-
-    Args:
-        path: of the lock's file; its folder is made.
-        patient: wait for the lock; else give False if another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, identity: Mapping[str, object]) -> None:

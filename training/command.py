@@ -13,10 +13,10 @@ import torch
 from adapters_store import unpack
 from backbone import BUNDLED, load_backbone
 from training import mimi
-from training.checkpoint import write_atomic
 from training.cycles import CycleResult, result_of, results_table
 from training.data import load_data
 from training.errors import BadConfig, UnwritableFile
+from training.files import write_atomic
 from training.fit import evaluate
 from training.head import check_data, head_file, with_statistics
 from training.linear_probe import train_linear_probe

@@ -6,7 +6,7 @@ TrainingError
 ├── CheckpointMismatch  the checkpoint belongs to another run, or cannot be read
 ├── FolderInUse         another process trains in the run's folder
 ├── UnwritableFile      a checkpoint, a result or a folder of a run cannot be written
-├── DamagedRows         a line of a file of JSON lines is not a JSON object
+├── DamagedRows         a file of JSON Lines cannot be read, or a line of it is not a JSON object
 ├── UnreadableRuns      the file of finished rows of a comparison is damaged
 └── ReportError         see training.report.errors
 """
@@ -37,7 +37,7 @@ class UnwritableFile(TrainingError):
 
 
 class DamagedRows(TrainingError, ValueError):
-    """A line of a file of JSON lines is not a JSON object; the message names the file and the line."""
+    """A file of JSON Lines cannot be read, or a line of it is not a JSON object; the message names it."""
 
 
 class UnreadableRuns(TrainingError):

@@ -1,4 +1,4 @@
-"""Files of JSON lines. Several processes may add to one, and a crash leaves the old file or the new one."""
+"""Files of JSON Lines. Several processes may add to one, and a crash leaves the old file or the new one."""
 
 import fcntl
 import json
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from training.checkpoint import write_atomic
 from training.errors import DamagedRows
+from training.files import write_atomic
 
 Row = dict[str, Any]  # JSON values by name
 
@@ -18,13 +18,23 @@ def read_rows(path: Path) -> list[Row]:
     """The rows of a file; none if there is no file.
 
     Raises:
-        DamagedRows: a line is no JSON object; the message names it.
+        DamagedRows: as `numbered_rows`.
+    """
+    return [row for _, row in numbered_rows(path)] if path.exists() else []
+
+
+def numbered_rows(path: Path) -> list[tuple[int, Row]]:
+    """The rows of a file, each with the number of its line; lines of white space are passed over.
+
+    Raises:
+        DamagedRows: the file cannot be read, or a line is no JSON object; the message names it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    except UnicodeDecodeError as error:
-        raise DamagedRows(f"{path}: not text: {error}") from error
-    return [_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DamagedRows(f"{path}: not a readable file of JSON Lines ({error})") from error
+    lines = text.split("\n")  # a text in JSON may hold what `splitlines` takes for an end
+    return [(number, _row(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def _row(path: Path, number: int, line: str) -> Row:

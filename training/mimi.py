@@ -17,10 +17,10 @@ from pathlib import Path
 from adapters_store import unpack
 from backbone import Backbone
 from training.calibrate import Rules, calibrate
-from training.checkpoint import locked
 from training.cycles import CycleResult, result_of
 from training.errors import BadConfig, Diverged, FolderInUse, UnwritableFile
 from training.export import Origin, from_file, to_file, with_answers, with_metrics
+from training.files import locked
 from training.fit import Fitting, evaluate, metric_of, or_none, train_epoch
 from training.model import AdaptedModel
 from training.options import MiMiOptions

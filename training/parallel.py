@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, distributed, nn
 
-from training.checkpoint import write_atomic
+from training.files import write_atomic
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from adapters_store.answers import SOFTMAX
 from backbone import Backbone, known_features, load_backbone, unknown_scores
 from training.bundled import RECIPES, STORE, prepared_of
 from training.calibrate import Outputs, Rules, known_of, outputs_of, probabilities_of, sample
-from training.checkpoint import write_atomic
 from training.export import from_file
+from training.files import write_atomic
 from training.metrics import area_under_roc, calibration_error, chance_error
 from training.pixels import PixelSet
 from training.prepare import Prepared

@@ -118,10 +118,10 @@ def check(name: str, port: int, scene: Known) -> None:
         OSError: no answer.
     """
     style = STYLES[name]
-    found = [_ask(port, style, image) for image in scene.images[: len(scene.expected)]]
+    found = [ask(port, style, image) for image in scene.images[: len(scene.expected)]]
     compare(name, found, scene.expected)
     if name == "ours":
-        compare(name, [_ask(port, ours(task), scene.images[0]) for task in range(len(scene.tasks))], scene.tasks)
+        compare(name, [ask(port, ours(task), scene.images[0]) for task in range(len(scene.tasks))], scene.tasks)
 
 
 def compare(name: str, found: Sequence[Best], wanted: Sequence[Best]) -> None:
@@ -131,7 +131,12 @@ def compare(name: str, found: Sequence[Best], wanted: Sequence[Best]) -> None:
             raise WrongAnswer(f"{name} says {one} of number {index}, the model {other}")
 
 
-def _ask(port: int, style: Style, image: bytes) -> Best:
+def ask(port: int, style: Style, image: bytes) -> Best:
+    """The most probable label that a server gives to an image.
+
+    Raises:
+        OSError: no answer.
+    """
     url, headers = f"http://127.0.0.1:{port}{style.path}", {"Content-Type": style.media_type}
     question = urllib.request.Request(url, data=style.body(image), headers=headers)
     with urllib.request.urlopen(question, timeout=60) as answer:

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +99,7 @@ def running(
     if core is not None:
         os.sched_setaffinity(process.pid, {core})  # before it has begun to start threads
     try:
-        _wait(process, port, STYLES[name], scene.images[0], log)
+        await_ready(process, log, lambda: _answers(port, STYLES[name], scene.images[0]))
         yield Running(port, psutil.Process(process.pid))
     finally:
         end(process)
@@ -135,9 +135,14 @@ def end(process: "subprocess.Popen[bytes]") -> None:
     psutil.wait_procs(children, _GRACE)
 
 
-def _wait(process: "subprocess.Popen[bytes]", port: int, style: Style, image: bytes, log: Path) -> None:
+def await_ready(process: "subprocess.Popen[bytes]", log: Path, ready: Callable[[], bool]) -> None:
+    """Wait until a server is ready.
+
+    Raises:
+        NotStarted: its process ended, or took too long; the message is the end of its log.
+    """
     end_of_patience = time.monotonic() + _PATIENCE
-    while not _answers(port, style, image):
+    while not ready():
         if process.poll() is not None or time.monotonic() > end_of_patience:
             raise NotStarted(log.read_text(encoding="utf-8", errors="replace")[-2000:].strip() or "it said nothing")
         time.sleep(0.2)

@@ -175,13 +175,14 @@ class Batcher:
         if deadline is not None and deadline <= time.monotonic():
             raise DeadlineExceeded("the deadline had passed before the request was queued")
 
-    @staticmethod
-    async def _answer(request: Request) -> list[RowResult]:
+    async def _answer(self, request: Request) -> list[RowResult]:
+        if request.deadline is None:
+            return await request.future
+        late = self._loop.call_later(request.deadline - time.monotonic(), _give_up, request)  # lighter than a timeout
         try:
-            async with asyncio.timeout(None if request.deadline is None else request.deadline - time.monotonic()):
-                return await request.future
-        except TimeoutError:
-            raise DeadlineExceeded("the deadline passed before the answer was there") from None
+            return await request.future
+        finally:
+            late.cancel()
 
     async def drain(self, timeout: float) -> bool:
         """Refuse new rows, finish all rows that are queued or in flight, and end the thread.
@@ -253,3 +254,7 @@ class Batcher:
         """Call on the event loop, from the worker's thread."""
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(callback)
+
+
+def _give_up(request: Request) -> None:
+    request.fail(DeadlineExceeded("the deadline passed before the answer was there"))

@@ -4,7 +4,7 @@ Knows what a body looks like, not what an image or a task is.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,7 +19,6 @@ from service.schemas import (
     MAX_TASKS,
     FanoutJson,
     FanoutOptions,
-    Output,
     PredictJson,
     PredictOptions,
 )
@@ -62,13 +61,11 @@ MANY_TASKS = PredictSchema(
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Encoded images in their order, and options (None, or no tasks: not said)."""
+    """Encoded images in their order, and what the body says about the answer; no tasks: it names none."""
 
     images: tuple[bytes, ...]
-    top_k: int | None = None
-    output: Output | None = None
+    options: PredictOptions = field(default_factory=PredictOptions)
     tasks: tuple[str, ...] = ()
-    threshold: float | None = None
 
 
 Offload = Callable[[Callable[[], Payload]], Awaitable[Payload]]
@@ -169,7 +166,8 @@ def _from_form(parts: list[Part], limits: FormLimits, schema: PredictSchema) -> 
 def _payload(images: tuple[bytes, ...], options: PredictOptions) -> Payload:
     tasks: Sequence[str] = getattr(options, "tasks", ())
     named = (ALL_TASKS,) if tasks == ALL_TASKS else tuple(tasks)
-    return Payload(images, options.top_k, options.output, named, options.threshold)
+    own = PredictOptions(top_k=options.top_k, output=options.output, threshold=options.threshold)
+    return Payload(images, own, named)
 
 
 def parse_json(body: bytes, *, most: int, schema: PredictSchema = ONE_TASK, longest: int | None = None) -> Payload:

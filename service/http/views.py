@@ -1,7 +1,6 @@
 """Builds the API's answers from what the store, the registry and the engine return. Pure functions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -28,9 +27,9 @@ from service.schemas import (
     GoldenReport,
     ImageResult,
     ListOptions,
-    Output,
     PredictAnswer,
     Prediction,
+    PredictOptions,
     TaskAnswer,
     TaskList,
     TaskProvenance,
@@ -167,16 +166,7 @@ def _description(manifest: Manifest, cost: Cost | None) -> Description:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """The requested contents of the answer to an image."""
-
-    output: Output = "probabilities"
-    top_k: int | None = None
-    threshold: float | None = None
-
-
-def predict_answer(outputs: Outputs, wish: Wish) -> PredictAnswer:
+def predict_answer(outputs: Outputs, wish: PredictOptions) -> PredictAnswer:
     """The answer of one task."""
     (task,) = outputs.tasks
     return PredictAnswer(
@@ -188,7 +178,7 @@ def predict_answer(outputs: Outputs, wish: Wish) -> PredictAnswer:
     )
 
 
-def fanout_answer(outputs: Outputs, wish: Wish) -> FanoutAnswer:
+def fanout_answer(outputs: Outputs, wish: PredictOptions) -> FanoutAnswer:
     """The answers of many tasks."""
     answers = [
         TaskAnswer(
@@ -202,20 +192,21 @@ def fanout_answer(outputs: Outputs, wish: Wish) -> FanoutAnswer:
     return FanoutAnswer(answers=answers, timings=timings(outputs))
 
 
-def _results(task: TaskOutput, wish: Wish) -> list[ImageResult]:
+def _results(task: TaskOutput, wish: PredictOptions) -> list[ImageResult]:
     return [image_result(result, task.served, wish) for result in task.results]
 
 
-def image_result(result: RowResult, served: LoadedVersion, wish: Wish) -> ImageResult:
+def image_result(result: RowResult, served: LoadedVersion, wish: PredictOptions) -> ImageResult:
     """The answer to one image, of the kind asked for."""
-    named = _named(result.logits, served.manifest, wish) if wish.output == "probabilities" else _Named()
+    output = wish.output or "probabilities"
+    named = _named(result.logits, served.manifest, wish) if output == "probabilities" else _Named()
     return ImageResult(
         predictions=named.predictions,
         labels=named.labels,
         known=None if result.unknown is None else is_known(result.unknown),
         unknown_score=result.unknown,
-        logits=result.logits.tolist() if wish.output == "logits" else None,
-        features=result.features.tolist() if wish.output == "features" else None,
+        logits=result.logits.tolist() if output == "logits" else None,
+        features=result.features.tolist() if output == "features" else None,
         gflops_spent=result.flops_spent / _GIGA,
         gflops_saved=result.flops_saved / _GIGA,
         gflops_shared=result.flops_shared / _GIGA,
@@ -228,7 +219,7 @@ class _Named(NamedTuple):
     labels: list[str] | None = None
 
 
-def _named(logits: np.ndarray, manifest: Manifest, wish: Wish) -> _Named:
+def _named(logits: np.ndarray, manifest: Manifest, wish: PredictOptions) -> _Named:
     """The most probable labels first, and those that reach their threshold."""
     (probabilities, order, given), labels = rank(logits, manifest, wish.threshold), manifest.labels
     best = order[: wish.top_k or DEFAULT_TOP_K]

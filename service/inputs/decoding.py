@@ -1,8 +1,9 @@
 """Decodes images off the event loop, in two bounded thread pools. Knows no HTTP and no tasks.
 
-The cost of an image is estimated from its bytes before it is decoded. Cheap and costly requests have pools of their
-own, so a photograph never waits for a huge image. The cost of an image and of a request is bounded. If a request is
-cancelled, its work ends after the current image.
+A single tiny image is decoded on the event loop: to hand it to a thread and back would take longer. For all others, the
+cost is estimated from their bytes before they are decoded. Cheap and costly requests have pools of their own, so a
+photograph never waits for a huge image. The cost of an image and of a request is bounded. If a request is cancelled,
+its work ends after the current image.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ import numpy as np
 from backbone import ImageError, ImageLimits, Preprocessing, from_pixels
 from backbone.errors import ImageTooCostly
 from backbone.image_bytes import Encoded
-from backbone.images import EXTRA_FORMATS, FORMATS, inspect, missing_decoders, render, work
+from backbone.images import EXTRA_FORMATS, FORMATS, inspect, inspect_tiny, missing_decoders, render, work
 from service.errors import DecodeBacklog, SettingsError, TooManyUnderWay
 from service.executor import started_pool
 from service.settings import Settings
@@ -106,6 +107,22 @@ class Decoder:
     def healthy(self) -> bool:
         """Whether a thread for cheap images is left."""
         return self._cheap.stuck(self.stuck_after) < self._cheap.threads
+
+    def pixels_at_once(self, images: Sequence[Picture]) -> list[np.ndarray] | None:
+        """Prepare here what costs less than a job in another thread: normalised images, or one tiny image.
+
+        None: `pixels` is to do it.
+
+        Raises:
+            ImageError, MemoryError: as `pixels`.
+        """
+        normalised = [image for image in images if isinstance(image, np.ndarray) and image.dtype == np.float32]
+        if len(normalised) == len(images):
+            return [self._prepare(image) for image in normalised]
+        if len(images) != 1 or not isinstance(images[0], bytes):
+            return None
+        encoded = inspect_tiny(images[0], self._limits)
+        return None if encoded is None else [self._prepare(encoded)]
 
     async def pixels(self, images: Sequence[Picture], *, client: str | None = None) -> list[np.ndarray]:
         """Decode and prepare all images, or none: uint8 (H, W, 3) each. Normalised images stay unchanged.

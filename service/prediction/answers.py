@@ -12,6 +12,8 @@ import numpy as np
 from adapters_store import Manifest
 from adapters_store.answers import SIGMOID
 
+_SORTED_HERE = 256  # labels that Python sorts in less time than a change of threads takes
+
 
 def is_sigmoid(manifest: Manifest) -> bool:
     """Whether an image may have any number of the task's labels."""
@@ -46,12 +48,23 @@ def rank(logits: np.ndarray, manifest: Manifest, threshold: float | None = None)
     For one image, lists are several times as fast as arrays.
     """
     probabilities = probabilities_of(logits, manifest).tolist()
-    order = (-logits).argsort(kind="stable").tolist()  # by logit, because many probabilities round to zero
+    order = _descending(logits)  # by logit, because many probabilities round to zero
     limits = _limits(manifest, threshold)
     if limits is None:
         return Ranking(probabilities, order, None)
     candidates = order if is_sigmoid(manifest) else order[:1]
     return Ranking(probabilities, order, [i for i in candidates if probabilities[i] >= limits[i]])
+
+
+def _descending(logits: np.ndarray) -> list[int]:
+    """The numbers of all labels, the largest logit first.
+
+    numpy sorts without the lock of the interpreter, and waits for the engine's thread to get it back.
+    """
+    if len(logits) > _SORTED_HERE:
+        order: list[int] = (-logits).argsort(kind="stable").tolist()
+        return order
+    return sorted(range(len(logits)), key=(-logits).tolist().__getitem__)
 
 
 def given(probabilities: np.ndarray, manifest: Manifest, threshold: float | None = None) -> np.ndarray | None:

@@ -90,6 +90,8 @@ class Predictor:
         return Outputs([_finite(*pair) for pair in zip(tasks, parts, strict=True)], decoded - start)
 
     async def _decode(self, images: Sequence[Picture], deadline: float, client: str | None) -> list[np.ndarray]:
+        if (pixels := self._decoder.pixels_at_once(images)) is not None:
+            return pixels
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 return await self._decoder.pixels(images, client=client)

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from backbone import decode
 from backbone.errors import BadImage, ImageTooCostly, ImageTooLarge, UnsupportedMode
 from backbone.image_bytes import MOST_METADATA, MOST_PIECES, MOST_SCANS, MOST_SEGMENTS, read
-from backbone.images import inspect, work
+from backbone.images import TINY_BYTES, TINY_PIXELS, inspect, inspect_tiny, render, work
 from tests.backbone.image_files import (
     EOI,
     SIGNATURE,
@@ -42,6 +42,52 @@ def pixels(data: bytes) -> np.ndarray:
 def webp_with(*chunks: bytes) -> bytes:
     body = WEBP[8:] + b"".join(chunks)
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+# ---------------------------------------------------------------- tiny images
+
+
+@pytest.mark.parametrize("data", [PNG, JPEG, encode(scene().convert("P"), "PNG"), encode(scene().convert("L"), "PNG")])
+def test_a_tiny_image_is_the_same_image(data: bytes) -> None:
+    encoded = inspect_tiny(data)
+    assert encoded == inspect(data)
+    assert np.array_equal(np.asarray(render(inspect(data))), pixels(data))
+
+
+EMPTY = chunk(b"abCd", b"")
+SIDE = int(TINY_PIXELS**0.5)
+NOT_TINY: dict[str, bytes] = {
+    "another format": WEBP,
+    "no format": b"GIF89a",
+    "more bytes": with_chunks(PNG, chunk(b"abCd", bytes(TINY_BYTES))),
+    "more pixels": encode(Image.new("L", (SIDE + 1, SIDE)), "PNG"),
+    "many chunks": with_chunks(PNG, EMPTY * 64),
+    "many segments": with_segments(JPEG, segment(0xE1, b"") * 64),
+    "a profile": with_chunks(PNG, chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(MOST_METADATA)))),
+    "packed text": with_chunks(PNG, chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(9_999)))),
+    "EXIF": with_segments(JPEG, exif_segment(with_orientation(6))),
+    "several scans": PROGRESSIVE,
+    "no end": JPEG[:-2],
+}
+
+
+@pytest.mark.parametrize("data", NOT_TINY.values(), ids=NOT_TINY)
+def test_what_may_take_longer_is_not_tiny(data: bytes) -> None:
+    assert inspect_tiny(data) is None
+
+
+def test_the_largest_tiny_image_is_one() -> None:
+    assert inspect_tiny(encode(Image.new("L", (SIDE, SIDE)), "PNG")) is not None
+    room = TINY_BYTES - len(with_chunks(PNG, EMPTY))
+    assert inspect_tiny(with_chunks(PNG, chunk(b"abCd", bytes(room)))) is not None
+    assert inspect_tiny(with_chunks(PNG, chunk(b"abCd", bytes(room + 1)))) is None
+
+
+def test_a_tiny_image_that_is_damaged_is_refused() -> None:
+    with pytest.raises(BadImage):
+        inspect_tiny(PNG[:20])
+    with pytest.raises(BadImage):
+        inspect_tiny(encode(Image.new("L", (7, 7)), "PNG"))
 
 
 # ---------------------------------------------------------------- cost

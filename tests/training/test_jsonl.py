@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from training.jsonl import add_rows, read_rows
+from training.errors import DamagedRows
+from training.jsonl import add_rows, numbered_rows, read_rows
 
 
 def test_what_is_added_is_read_in_order(tmp_path: Path) -> None:
@@ -29,3 +30,16 @@ def test_what_is_no_object_is_named_by_its_line(line: str, tmp_path: Path) -> No
     path.write_text(f'{{"a": 1}}\n\n{line}\n')
     with pytest.raises(ValueError, match=r"lines\.jsonl, line 3: no JSON"):
         read_rows(path)
+
+
+def test_each_row_has_the_number_of_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('\ufeff{"a": "\u2028"}\n \n{"b": 2}\n', encoding="utf-8")
+    assert numbered_rows(path) == [(1, {"a": "\u2028"}), (3, {"b": 2})]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lines.jsonl").write_bytes(b"\xff")
+    for path in (tmp_path / "lines.jsonl", tmp_path):
+        with pytest.raises(DamagedRows, match=path.name):
+            read_rows(path)

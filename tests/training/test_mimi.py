@@ -15,9 +15,9 @@ import torch
 from adapters_store import ArtifactError, unpack
 from backbone.fingerprint import fingerprint_of
 from tests.training.small import small_backbone, small_options, small_prepared
-from training.checkpoint import locked, write_atomic
 from training.errors import CheckpointMismatch, Diverged, FolderInUse, UnwritableFile
 from training.export import Origin, from_file, golden_outputs, to_file
+from training.files import locked, write_atomic
 from training.fit import Progress, evaluate
 from training.mimi import Job, Outcome, exported_size, fit_cycle, train_mimi
 from training.model import AdaptedModel
@@ -189,7 +189,7 @@ def test_a_full_disk_is_one_error_and_leaves_no_part(tmp_path: Path, monkeypatch
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("training.checkpoint.os.fsync", full)
+    monkeypatch.setattr("training.files.os.fsync", full)
     with pytest.raises(UnwritableFile, match=r"file: No space left"):
         write_atomic(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -17,7 +17,6 @@ import torch
 
 from backbone import Backbone, Preprocessing
 from backbone.errors import UnsupportedBackbone
-from training.checkpoint import locked, write_atomic
 from training.compare.candidate import Cost, Trial
 from training.compare.config import Config, DataConfig
 from training.compare.matrix import RATE_SEED, Cell, Entry, Key, cells_of
@@ -25,6 +24,7 @@ from training.data import Data, load_data
 from training.data.digits import NAMES
 from training.data.load import BUILT_IN, HUB, split_spec
 from training.errors import BadConfig, Diverged, UnreadableRuns
+from training.files import locked, write_atomic
 from training.jsonl import Row, add_rows, read_rows
 from training.pixels import PixelSet
 from training.prepare import Prepared, prepare, with_resize

@@ -24,6 +24,8 @@ from training.data.errors import MissingPath, TooFewImages, UnknownLabel, Unread
 from training.data.files import IMAGES, FileSet
 from training.data.labels import LabelLists, sorted_names
 from training.data.sets import Data, split_of, splits_among
+from training.errors import DamagedRows
+from training.jsonl import numbered_rows
 
 PATHS = ("file_name", "path", "image")  # columns that hold the path, where none is named
 SEPARATORS = (";", "|")
@@ -38,16 +40,16 @@ Line = Mapping[str, Cell]
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The lines of a file: each has all `columns`. `first` is the number of the first of them in the file."""
+    """The lines of a file: each has all `columns`. `numbers` are those of the rows' lines in the file."""
 
     path: Path
     columns: tuple[str, ...]
     rows: Sequence[Line]
-    first: int
+    numbers: Sequence[int]
 
     def where(self, row: int) -> str:
         """File and line, for messages."""
-        return f"{self.path}: line {row + self.first}"
+        return f"{self.path}: line {self.numbers[row]}"
 
     def text(self, row: int, column: str) -> str:
         """A cell that is no list.
@@ -216,37 +218,32 @@ def _read_csv(path: Path) -> Lines:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            rows = [row for row in reader if row]
+            found = [(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnreadableFile(f"{path}: not a readable CSV file ({error})") from error
     if len(set(header)) < len(header):
         raise WrongColumn(f"{path}: two columns have one name")
+    numbers, rows = [number for number, _ in found], [row for _, row in found]
     wrong = next((index for index, row in enumerate(rows) if len(row) != len(header)), None)
     if wrong is not None:
-        raise UnreadableFile(f"{path}: image {wrong + 1} has {len(rows[wrong])} columns, the first line {len(header)}")
-    return Lines(path, tuple(header), [dict(zip(header, row, strict=True)) for row in rows], 2)
+        raise UnreadableFile(f"{path}: line {numbers[wrong]} has {len(rows[wrong])} columns, the first {len(header)}")
+    return Lines(path, tuple(header), [dict(zip(header, row, strict=True)) for row in rows], numbers)
 
 
 def _read_json(path: Path) -> Lines:
     """The lines of objects; a key that a line lacks is an empty cell."""
     try:
-        text = path.read_text(encoding="utf-8-sig").rstrip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableFile(f"{path}: not a readable file of JSON Lines ({error})") from error
-    texts = text.split("\n") if text else []  # a text in JSON may hold what `splitlines` takes for an end
-    rows = [_object(f"{path}: line {number}", line) for number, line in enumerate(texts, 1)]
+        found = numbered_rows(path)
+    except DamagedRows as error:
+        raise UnreadableFile(str(error)) from error
+    rows = [{key: _cell(value) for key, value in row.items()} for _, row in found]
     columns = tuple(dict.fromkeys(key for row in rows for key in row))
-    return Lines(path, columns, [{key: row.get(key, "") for key in columns} for row in rows], 1)
+    complete = [{key: row.get(key, "") for key in columns} for row in rows]
+    return Lines(path, columns, complete, [number for number, _ in found])
 
 
-def _object(where: str, text: str) -> Line:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise UnreadableFile(f"{where} is not JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise UnreadableFile(f"{where} is not a JSON object")
-    return {key: list(map(_text, cell)) if isinstance(cell, list) else _text(cell) for key, cell in found.items()}
+def _cell(value: object) -> Cell:
+    return list(map(_text, value)) if isinstance(value, list) else _text(value)
 
 
 def _text(value: object) -> str:

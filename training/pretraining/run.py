@@ -7,7 +7,8 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, write_atomic
+from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under
+from training.files import write_atomic
 from training.fit import Progress
 from training.pixels import PixelSet
 from training.pretraining.recipe import Pretraining

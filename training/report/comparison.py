@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.checkpoint import write_atomic
+from training.files import write_atomic
 from training.report import page
 from training.report.curves import Logged, read_progress, validation_by_epoch
 from training.report.drawing import Chart

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoint import write_atomic
 from training.cycles import CycleResult
+from training.files import write_atomic
 from training.mimi import Job, Outcome
 from training.progress import PROGRESS, progress_rows
 from training.report import page

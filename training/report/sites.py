@@ -7,7 +7,7 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from adapters_store import unpack
-from training.checkpoint import write_atomic
+from training.files import write_atomic
 from training.report.drawing import Chart, drawn, look
 from training.report.groups import Group, Section, series_of
 

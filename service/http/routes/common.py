@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, get_origin
 
 from fastapi import Depends, Header, Path, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from adapters_store.strict_json import shown
 from service.access.keys import Scope, bearer
@@ -86,30 +88,40 @@ Running = Annotated[Service, Depends(_running_service)]
 
 
 async def only_declared(request: Request) -> None:
-    """Refuse a query parameter that the route does not declare; the same for every route.
+    """Refuse a query parameter that the route does not declare, or one that is given twice; the same for every route.
 
     Raises:
-        InvalidRequest: there is one. Its name is the client's own text, and is not repeated.
+        InvalidRequest: there is one. Its name may be the client's own text, and is not repeated.
     """
     if not request.scope["query_string"]:
         return
     route, known = request.scope["route"], request.app.state.declared
     if id(route) not in known:  # routes live as long as the application, and have no hash
-        known[id(route)] = frozenset(_declared(route.dependant))
-    if not request.query_params.keys() <= known[id(route)]:
+        known[id(route)] = dict(_declared(route.dependant))
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    if not given.keys() <= known[id(route)].keys():
         raise InvalidRequest("query: there is a parameter that this route does not take")
+    if any(count > 1 and not known[id(route)][name] for name, count in given.items()):
+        raise InvalidRequest("query: a parameter is given twice")
 
 
-def _declared(dependant: Dependant) -> Iterator[str]:
-    """The query parameters of a route and its dependencies; a model stands for its fields."""
+def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """The query parameters of a route and its dependencies, each with whether it is a list.
+
+    A model stands for its fields.
+    """
     for field in dependant.query_params:
         model = field.field_info.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
-            yield from (info.alias or name for name, info in model.model_fields.items())
+            yield from ((info.alias or name, _is_list(info)) for name, info in model.model_fields.items())
         else:
-            yield field.alias
+            yield field.alias, _is_list(field.field_info)
     for each in dependant.dependencies:
         yield from _declared(each)
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is list
 
 
 def begin(request: Request, service: Service, kind: Kind) -> RequestRecord:

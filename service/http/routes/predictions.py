@@ -22,7 +22,7 @@ from service.http.routes.aliases import Alias
 from service.http.routes.canaries import StickyHeaders, key_of_images, stickiness
 from service.http.routes.common import Running, Task, begin, body_of, may_predict, service_of, while_connected
 from service.http.routes.versions import Number
-from service.http.views import Wish, fanout_answer, predict_answer
+from service.http.views import fanout_answer, predict_answer
 from service.metrics.counters import AskedTask, Kind, RequestRecord
 from service.prediction.predict import Outputs
 from service.schemas import ALL_TASKS, TASK_PATTERN, FanoutAnswer, FanoutOptions, PredictAnswer, PredictOptions
@@ -163,13 +163,10 @@ async def _one(service: Service, request: Request, target: Target, options: Pred
     return _json(predict_answer(outputs, _wish(payload, options)))
 
 
-def _wish(payload: Payload, options: PredictOptions) -> Wish:
+def _wish(payload: Payload, options: PredictOptions) -> PredictOptions:
     """The requested contents of the answer; options of the body win over those of the query."""
-    return Wish(
-        output=payload.output or options.output or "probabilities",
-        top_k=payload.top_k or options.top_k,
-        threshold=options.threshold if payload.threshold is None else payload.threshold,
-    )
+    said = payload.options.model_dump(exclude_none=True)
+    return options.model_copy(update=said) if said else options
 
 
 async def _resolve(service: Service, names: Sequence[str], key: str | None) -> list[TaskVersion]:

@@ -13,6 +13,7 @@ from service.errors import BodyTooLarge, InvalidRequest, MalformedJson, RequestE
 from service.http.multipart import FormLimits
 from service.http.payload import MANY_TASKS, Body, Payload, parse_json, read_file, read_payload
 from service.inputs.base64_text import from_base64
+from service.schemas import PredictOptions
 from tests.service.http.test_multipart import TYPE, form, part
 
 LIMITS = FormLimits(files=3, file_bytes=100)
@@ -45,12 +46,12 @@ async def test_a_raw_body_is_one_image_whatever_it_is_called(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["application/json", "APPLICATION/JSON; charset=utf-16"])
 async def test_json_holds_base64(kind: str) -> None:
     data = json.dumps({"images": [ENCODED, ENCODED], "top_k": 2}).encode()
-    assert await payload(kind, data) == Payload((b"image", b"image"), 2)
+    assert await payload(kind, data) == Payload((b"image", b"image"), PredictOptions(top_k=2))
 
 
 async def test_a_form_holds_files_and_options() -> None:
     data = form(part(b"1"), part(b"2", "other"), part(b"7", "top_k", None))
-    assert await payload(TYPE, data) == Payload((b"1", b"2"), 7)
+    assert await payload(TYPE, data) == Payload((b"1", b"2"), PredictOptions(top_k=7))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ async def test_a_form_without_images_or_with_other_fields_is_refused(parts: list
 async def test_many_tasks_are_named_in_a_form_or_in_json() -> None:
     data = form(part(b"1"), part(b"a", "tasks", None), part(b"logits", "output", None), part(b"b", "tasks", None))
     found = await read_payload(body(TYPE, data), images=LIMITS, offload=inline, schema=MANY_TASKS)
-    assert found == Payload((b"1",), None, "logits", tasks=("a", "b"))
+    assert found == Payload((b"1",), PredictOptions(output="logits"), ("a", "b"))
     for named, tasks in ((["a", "b"], ("a", "b")), ("all", ("all",)), ([], ())):
         document = json.dumps({"images": [ENCODED], "tasks": named}).encode()
         assert parse_json(document, most=3, schema=MANY_TASKS).tasks == tasks

@@ -6,9 +6,9 @@ import pytest
 from adapters_store import VersionInfo
 from service.engine import Engine, RowResult
 from service.engine.core import Timing
-from service.http.views import Wish, fanout_answer, image_result
+from service.http.views import fanout_answer, image_result
 from service.prediction.predict import Outputs, TaskOutput, timings
-from service.schemas import Output
+from service.schemas import Output, PredictOptions
 from service.tasks.table import LoadedVersion
 from tests.service.adapters import bundled_backbone, make
 
@@ -31,24 +31,24 @@ def result(*logits: float, timing: Timing = _NO_TIME) -> RowResult:
 
 
 def test_labels_come_by_probability_with_their_place_in_the_task(served: LoadedVersion) -> None:
-    found = image_result(result(0, 3, -1, 2), served, Wish(top_k=3))
+    found = image_result(result(0, 3, -1, 2), served, PredictOptions(top_k=3))
     assert [(p.label, p.index) for p in found.predictions or ()] == [("class 1", 1), ("class 3", 3), ("class 0", 0)]
     assert (found.logits, found.features) == (None, None)
 
 
 def test_equal_labels_keep_the_order_of_the_task(served: LoadedVersion) -> None:
-    found = image_result(result(1, 1, 1, 1), served, Wish(top_k=4))
+    found = image_result(result(1, 1, 1, 1), served, PredictOptions(top_k=4))
     assert [p.index for p in found.predictions or ()] == [0, 1, 2, 3]
 
 
 def test_logits_and_features_come_as_they_are(served: LoadedVersion) -> None:
-    logits, features = (image_result(result(0, 3, -1, 2), served, Wish(kind)) for kind in _KINDS)
+    logits, features = (image_result(result(0, 3, -1, 2), served, PredictOptions(output=kind)) for kind in _KINDS)
     assert (logits.predictions, logits.logits, logits.features) == (None, [0, 3, -1, 2], None)
     assert (features.predictions, features.logits, features.features) == (None, None, [1.5, -2])
 
 
 def test_flops_are_told_in_units_of_10_to_the_9_and_what_is_shared_as_a_part_too(served: LoadedVersion) -> None:
-    found = image_result(result(0, 0, 0, 0), served, Wish("logits"))
+    found = image_result(result(0, 0, 0, 0), served, PredictOptions(output="logits"))
     assert (found.gflops_spent, found.gflops_saved, found.gflops_shared) == (2.0, 0.5, 0.5)
     assert found.trunk_share == 0.2
 
@@ -60,5 +60,5 @@ def test_times_are_the_longest_of_all_rows_in_milliseconds(served: LoadedVersion
 
 
 def test_nobody_asked_is_nothing_said() -> None:
-    found = fanout_answer(Outputs([], 0.0), Wish("logits"))
+    found = fanout_answer(Outputs([], 0.0), PredictOptions(output="logits"))
     assert (found.answers, found.timings.compute_ms) == ([], 0)

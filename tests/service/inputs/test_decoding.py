@@ -13,7 +13,7 @@ from backbone import ImageError, ImageLimits
 from backbone.errors import BadImage, ImageTooCostly, UnsupportedFormat
 from backbone.images import _can_decode
 from service.errors import DecodeBacklog, SettingsError, TooManyUnderWay
-from service.inputs.decoding import Decoder, image_limits
+from service.inputs.decoding import Decoder, Picture, image_limits
 from service.settings import Settings
 from tests.backbone.image_files import encode as encode_image
 from tests.backbone.image_files import with_scans
@@ -116,6 +116,30 @@ async def test_decoded_images_are_prepared_and_normalised_ones_left_alone(decode
     assert same is ready
     with pytest.raises(BadImage):
         await decoder.pixels([picture(1, size=(200, 8))])
+
+
+# ---------------------------------------------------------------- at once
+
+
+async def test_a_tiny_image_and_normalised_ones_do_not_wait_for_a_thread(decoder: Decoder) -> None:
+    gate, tiny, ready = Gate(), encode(picture()), np.ones((3, 64, 64), np.float32)
+    busy = asyncio.ensure_future(decoder.offload(gate))
+    await until(gate.running.is_set)
+    found = decoder.pixels_at_once([tiny])
+    assert decoder.pixels_at_once([ready, ready]) == [ready, ready]
+    gate.open.set()
+    await busy
+    assert found is not None
+    assert np.array_equal(found, await decoder.pixels([tiny]))
+
+
+async def test_all_other_images_wait_for_a_thread(decoder: Decoder) -> None:
+    tiny, ready = encode(picture()), np.ones((3, 64, 64), np.float32)
+    others: list[list[Picture]] = [[tiny, tiny], [tiny, ready], [picture()], [encode(picture(size=(200, 150)))]]
+    for images in others:
+        assert decoder.pixels_at_once(images) is None
+    with pytest.raises(BadImage):
+        decoder.pixels_at_once([tiny[:20]])
 
 
 # ---------------------------------------------------------------- cost

@@ -72,3 +72,10 @@ def test_one_image_is_ranked_as_many_are_read(logits: np.ndarray, manifest: Mani
     assert (ranking.given is None) == (reached is None)
     if ranking.given is not None and reached is not None:
         assert ranking.given == [i for i in ranking.order if reached[i]]
+
+
+@pytest.mark.parametrize("labels", [3, 256, 257])
+def test_the_order_is_by_logit_and_equal_ones_keep_theirs(labels: int) -> None:
+    manifest = replace(PLAIN, labels=tuple(map(str, range(labels))))
+    logits = np.random.default_rng(labels).integers(0, 9, labels).astype(np.float32)
+    assert rank(logits, manifest).order == np.argsort(-logits, kind="stable").tolist()

@@ -76,8 +76,9 @@ async def test_a_deadline_that_passes_while_decoding_is_kept(
         await asyncio.sleep(0)
     batcher = Batcher(engine, Limits())
     batcher.start()
+    photo = encode(picture(size=(200, 150)))  # a tiny image would not wait for the thread
     with pytest.raises(DeadlineExceeded):
-        await Predictor(decoder, batcher, seconds=most).predict([served], [encode(picture())], seconds=asked)
+        await Predictor(decoder, batcher, seconds=most).predict([served], [photo], seconds=asked)
     blocked.set()
     await busy
     decoder.close()

@@ -12,13 +12,13 @@ from tests.training.compare.fakes import config, rows, runner
 from tests.training.compare.killed import MAKERS
 from tests.training.data.trees import write_folder
 from tests.training.small import small_backbone, small_prepared
-from training.checkpoint import locked
 from training.compare.candidate import Candidate, Make, Trial
 from training.compare.config import MethodConfig
 from training.compare.generic import of_method
 from training.compare.matrix import cells_of, entries_of
 from training.compare.runner import _placed, few_of, finished, load, made_by
 from training.errors import BadConfig, Diverged, UnreadableRuns
+from training.files import locked
 from training.jsonl import Row
 from training.model import TaskModel
 

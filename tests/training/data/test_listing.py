@@ -139,6 +139,20 @@ def test_what_is_wrong_is_said_with_the_name_of_the_file(tmp_path: Path, error: 
         load_data(str(tmp_path / "set.jsonl"))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("set.csv", 'file_name,label\n0.png,"a\nb"\n\n9.png,b\n'),
+        ("set.jsonl", '{"file_name": "0.png", "label": "a"}\n\n\n\n{"file_name": "9.png", "label": "b"}\n'),
+    ],
+)
+def test_a_wrong_line_has_its_number_in_the_file(tmp_path: Path, name: str, text: str) -> None:
+    images(tmp_path, "0.png")
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(MissingPath, match="line 5 names"):
+        load_data(str(tmp_path / name))
+
+
 def test_a_list_in_a_column_of_flags_is_refused(tmp_path: Path) -> None:
     images(tmp_path, "0.png")
     path = lines(tmp_path / "set.jsonl", {"file_name": "0.png", "red": [1], "round": 0})

@@ -12,7 +12,8 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, write_atomic
+from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under
+from training.files import write_atomic
 from training.jsonl import add_rows
 from training.pretraining.distill.options import DistillOptions
 from training.pretraining.distill.recipe import Distilling, Pass, Scale

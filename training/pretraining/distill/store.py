@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backbone import Preprocessing
-from training.checkpoint import write_atomic
 from training.errors import CheckpointMismatch
+from training.files import write_atomic
 from training.pretraining.distill.teacher import SIDE
 from training.pretraining.distill.views import Pixels, Source, View, ViewOptions, draw, round_of
 

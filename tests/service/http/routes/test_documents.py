@@ -165,6 +165,21 @@ def test_no_route_takes_a_parameter_that_it_does_not_declare(live: Live) -> None
     assert live.client.get("/?utm_source=mail").status_code == 200  # pages are for people, and for links
 
 
+def test_no_route_takes_a_parameter_twice_that_is_no_list(live: Live) -> None:
+    paths: dict[str, Any] = live.client.get("/openapi.json").json()["paths"]
+    seen = 0
+    for path, methods in paths.items():
+        where = path.replace("{task}", "cats").replace("{version}", "1").replace("{alias}", "live")
+        for method, route in methods.items():
+            for each in route.get("parameters", ()):
+                if each["in"] == "query" and each["schema"].get("type") != "array":
+                    seen += 1
+                    response = live.client.request(method, f"{where}?{each['name']}=1&{each['name']}=2", content=None)
+                    assert response.status_code == 422, f"{method} {path}: {response.status_code}"
+                    assert method == "head" or response.json()["detail"] == "query: a parameter is given twice"
+    assert seen > 10
+
+
 def test_the_parameters_that_are_declared_are_taken(live: Live) -> None:
     assert live.client.get("/v1/tasks?limit=1&prefix=c").status_code == 200
     assert live.client.post("/v1/predict?tasks=cats&tasks=dogs&top_k=1", content=PNG).status_code == 200

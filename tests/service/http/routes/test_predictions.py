@@ -73,9 +73,20 @@ def test_top_k_is_five_unless_said_and_never_more_than_there_are(
 
 
 @pytest.mark.parametrize(
-    "query", ["?top_k=0", "?top_k=-1", "?top_k=x", "?top_k=1e3", "?topk=2", "?top_k=1&x=1", "?top_k="]
+    "query",
+    [
+        "?top_k=0",
+        "?top_k=-1",
+        "?top_k=x",
+        "?top_k=1e3",
+        "?topk=2",
+        "?top_k=1&x=1",
+        "?top_k=",
+        "?top_k=3&top_k=4",
+        "?top_k=3&top_k=3",
+    ],
 )
-def test_an_impossible_or_unknown_parameter_is_refused(live: Live, query: str) -> None:
+def test_an_impossible_unknown_or_repeated_parameter_is_refused(live: Live, query: str) -> None:
     assert predict(live, "dogs", raw(), query).status_code == 422
 
 
