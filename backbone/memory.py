@@ -7,10 +7,14 @@ does not control how its program is started.
 
 A long-lived block must not lie between blocks that come and go with every batch: it would fragment the heap, and
 memory would grow. So it gets pages of its own, and freeing it returns them to the kernel.
+
+A network's weights fill tens of thousands of small pages, more than a processor remembers the places of. Each forward
+pass then looks up all of them again. So weights that every pass reads get large pages.
 """
 
 import ctypes
 import mmap
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -43,3 +47,41 @@ def in_pages(count: int, dtype: torch.dtype) -> Tensor:
     nbytes = count * dtype.itemsize
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
     return torch.frombuffer(mmap.mmap(-1, nbytes, **private), dtype=dtype)
+
+
+_LARGE, _BLOCK, _LINE = 2**21, 2**25, 64  # bytes: a large page, what is asked of the kernel at a time, a cache line
+
+
+class LargePages:
+    """Memory for tensors that are read in every pass, in pages of 2 MiB where the kernel gives such.
+
+    Linux gives them on demand unless it is set to never do so; elsewhere pages are as small as usual.
+    """
+
+    def __init__(self) -> None:
+        self._free = torch.empty(0, dtype=torch.uint8)
+
+    def copy(self, tensor: Tensor) -> Tensor:
+        """A contiguous copy, which begins at a cache line. Its memory lives as long as any copy in the same block.
+
+        Raises:
+            OSError: the kernel has not enough memory.
+        """
+        if not tensor.numel():
+            return tensor.contiguous()
+        if len(self._free) < tensor.nbytes:
+            self._free = _block(max(_BLOCK, -(-tensor.nbytes // _LARGE) * _LARGE))
+        place = self._free[: tensor.nbytes]
+        self._free = self._free[-(-tensor.nbytes // _LINE) * _LINE :]
+        return place.view(tensor.dtype).view(tensor.shape).copy_(tensor)
+
+
+def _block(nbytes: int) -> Tensor:
+    """So many bytes, which begin at a large page; `nbytes` is a multiple of those."""
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    pages = mmap.mmap(-1, nbytes + _LARGE, **private)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    block = torch.frombuffer(pages, dtype=torch.uint8)
+    return block[-block.data_ptr() % _LARGE :][:nbytes]

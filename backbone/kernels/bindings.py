@@ -18,6 +18,7 @@ from backbone.backend import Slice
 from backbone.kernels.build import Precision
 from backbone.kernels.errors import KernelsUnusable
 from backbone.kernels.structures import NUMBER, POINTER, Adapter, Ending, Linear, Stem, Step, described
+from backbone.memory import LargePages
 
 FORMATS: dict[Precision, int] = {"fp32": 0, "bf16": 1, "int8": 2}  # as in numbers.h
 _NUMBERS: dict[Precision, tuple[torch.dtype, int]] = {  # and how many of them have 32 bits
@@ -39,6 +40,7 @@ class Library:
         """
         self.precision = precision
         self._memory: list[Tensor] = []  # that layers point into
+        self._pages = LargePages()
         try:
             library = ctypes.CDLL(str(path))
             _check_structures(library, path)
@@ -75,7 +77,7 @@ class Library:
         if precision == "int8":
             weight, scales = rounded(weight.detach())
             offsets = (-128 * weight.sum(1)).to(torch.int32)  # x is shifted by 128, see numbers.h
-        panels = _panels(weight.detach(), wide, factors=self._factors, precision=precision)
+        panels = self._pages.copy(_panels(weight.detach(), wide, factors=self._factors, precision=precision))
         self._memory += [memory for memory in (panels, scales, offsets) if memory is not None]
         pointers = (memory.data_ptr() if memory is not None else None for memory in (panels, bias, scales, offsets))
         return Linear(*pointers, inputs, outputs, wide, FORMATS[precision])

@@ -108,9 +108,18 @@ struct Piece {
     }
 };
 
-// Calls `compute` with the numbers in which a layer's weights are.
+bool may_use_tiles = false;  // the operating system allows AMX
+
+// Tokens of an image from which its float32 products are computed by tiles. This must not depend on what else is in a
+// batch, because the last bits of a sum do depend on it.
+constexpr int64_t SPLIT_TOKENS = 48;
+
+// Calls `compute` with the numbers in which a layer is multiplied with so many tokens of each image.
 template <typename Compute>
-void in_numbers_of([[maybe_unused]] const Linear &layer, Compute compute) {
+void in_numbers_of([[maybe_unused]] const Linear &layer, [[maybe_unused]] int64_t tokens, Compute compute) {
+#if MULTIPLIES_TILES
+    if (layer.format == FLOAT32 && may_use_tiles && tokens >= SPLIT_TOKENS) return compute(Split{});
+#endif
 #if MULTIPLIES_BFLOAT16
     if (layer.format == BFLOAT16) return compute(Bfloat16{});
 #endif
@@ -172,7 +181,7 @@ void forward(const Mlp &branch, const Ending &ending, const float *x, int64_t im
     using Partial = typename Numbers::Partial;
     const int64_t channels = branch.up.inputs, wide = branch.up.outputs;
     const double flops = branch.up.flops() + branch.down.flops();
-    in_pieces(images * tokens, 1, flops, threads, [=, &branch, &ending](int64_t first, int64_t rows, int threads) {
+    in_pieces<Numbers>(images * tokens, 1, flops, threads, [=, &branch, &ending](int64_t first, int64_t rows, int threads) {
         const Rows<Numbers> normed(scratch<0>(Rows<Numbers>::size(rows, channels)), channels);
         float *memory = scratch<1>(Rows<Numbers>::size(rows, wide));
         const Rows<Numbers> hidden(memory, wide);
@@ -203,7 +212,7 @@ struct Attended {
     template <typename Numbers>
     void attend(const Rows<Numbers> &x) const {
         float *memory = reinterpret_cast<float *>(x.memory);
-        if constexpr (Numbers::by_tiles)
+        if constexpr (Numbers::attends_by_tiles)
             by_tiles(x, memory);
         else {
             float *heads = std::is_same_v<Numbers, Float32> ? memory : scratch<2>(rows() * channels());
@@ -267,7 +276,7 @@ void forward(const Attention &branch, const Ending &ending, const float *x, int6
     const int64_t channels = map.channels(), tokens = map.tokens();
     const int64_t all = images * map.windows();
     const double flops = branch.qkv.flops() + branch.proj.flops();
-    in_pieces(all, tokens, flops, threads, [=, &branch, &ending, &map](int64_t first, int64_t windows, int threads) {
+    in_pieces<Numbers>(all, tokens, flops, threads, [=, &branch, &ending, &map](int64_t first, int64_t windows, int threads) {
         const Piece piece{first, windows, map.windows(), tokens, threads};
         const int64_t rows = piece.rows();
         const Rows<Numbers> inside(scratch<0>(Rows<Numbers>::size(rows, channels)), channels);
@@ -287,7 +296,7 @@ void merge(const Merging &merging, const float *x, int64_t images, int64_t heigh
     const int64_t four = merging.reduction.inputs, channels = four / 4, across = width / 2;
     const int64_t outputs = merging.reduction.outputs;
     const double flops = merging.reduction.flops();
-    in_pieces(images * (height / 2) * across, 1, flops, threads, [=, &merging](int64_t first, int64_t rows, int threads) {
+    in_pieces<Numbers>(images * (height / 2) * across, 1, flops, threads, [=, &merging](int64_t first, int64_t rows, int threads) {
         const Rows<Numbers> normed(scratch<0>(Rows<Numbers>::size(rows, four)), four);
         normalise_rows(merging.norm, normed, rows, threads, [=](int64_t i, float *to) {
             // Heights are even, so rows of tokens can be numbered through all images.
@@ -309,7 +318,7 @@ void embed(const Stem &stem, const float *images, int64_t count, int64_t height,
            int threads) {
     const int64_t side = stem.side, pixels = stem.patch.inputs, channels = stem.patch.outputs;
     const int64_t down = height / side, across = width / side, planes = pixels / (side * side);
-    in_pieces(count * down * across, 1, stem.patch.flops(), threads, [=, &stem](int64_t first, int64_t rows, int threads) {
+    in_pieces<Numbers>(count * down * across, 1, stem.patch.flops(), threads, [=, &stem](int64_t first, int64_t rows, int threads) {
         const Rows<Numbers> patches(scratch<0>(Rows<Numbers>::size(rows, pixels)), pixels);
         std::vector<float> spare(pixels);
         for (int64_t i = 0; i < rows; i++)
@@ -341,8 +350,6 @@ struct Description {
         return *this;
     }
 };
-
-bool may_use_tiles = false;  // the operating system allows AMX
 
 #define STRUCTURE(type) Description(#type, sizeof(type))
 #define FIELD(type, name) .field(#name, offsetof(type, name), sizeof(type::name))
@@ -405,7 +412,7 @@ extern "C" bool mimi_tiles() { return may_use_tiles; }
 // Computes tokens (count, height / side, width / side, channels) of images (count, planes, height, width).
 extern "C" void mimi_embed(const Stem *stem, const float *images, int64_t count, int64_t height, int64_t width,
                            float *out, int threads) {
-    in_numbers_of(stem->patch, [&](auto numbers) {
+    in_numbers_of(stem->patch, height / stem->side * (width / stem->side), [&](auto numbers) {
         embed<decltype(numbers)>(*stem, images, count, height, width, out, threads);
     });
 }
@@ -421,7 +428,7 @@ extern "C" void mimi_run(const Step *steps, int64_t count, const float *x, int64
         const Step &step = steps[i];
         if (step.merging) {
             float *merged = next();
-            in_numbers_of(step.merging->reduction, [&](auto numbers) {
+            in_numbers_of(step.merging->reduction, height * width / 4, [&](auto numbers) {
                 merge<decltype(numbers)>(*step.merging, x, images, height, width, merged, threads);
             });
             x = merged, height /= 2, width /= 2;
@@ -429,11 +436,11 @@ extern "C" void mimi_run(const Step *steps, int64_t count, const float *x, int64
         if (!step.branches()) continue;
         float *to = next();
         if (step.mlp)
-            in_numbers_of(step.mlp->up, [&](auto numbers) {
+            in_numbers_of(step.mlp->up, height * width, [&](auto numbers) {
                 forward<decltype(numbers)>(*step.mlp, step.ending, x, images, height * width, to, threads);
             });
         else
-            in_numbers_of(step.attention->qkv, [&](auto numbers) {
+            in_numbers_of(step.attention->qkv, height * width, [&](auto numbers) {
                 forward<decltype(numbers)>(*step.attention, step.ending, x, images, height, width, to, threads);
             });
         x = to;

@@ -37,6 +37,8 @@ constexpr int64_t WHOLE = MULTIPLIES_TILES ? TILE_FACTORS : 1;  // rows of 16- a
 
 enum Format { FLOAT32, BFLOAT16, INT8 };
 
+constexpr int PARTS = 3;  // numbers of 16 bits that hold all bits of a float, see Split
+
 // A layer with frozen weights, cut into panels of `wide` outputs, a multiple of the lanes.
 struct Linear {
     const void *panels;      // (outputs / wide, factors, wide): 32 bits each
@@ -53,7 +55,7 @@ struct Float32 {
     using Factor = float;
     using Sum = vec;
     using Partial = Float32;  // the numbers of rows that are written in parts
-    static constexpr bool by_tiles = false;
+    static constexpr bool by_tiles = false, attends_by_tiles = false;
 
     static int64_t factors(int64_t channels) { return channels; }
     static int64_t stride(int64_t channels) { return channels; }  // from one row to the next
@@ -80,7 +82,7 @@ struct Bfloat16 {
     using Factor = int32_t;
     using Sum = vec;
     using Partial = Bfloat16;
-    static constexpr bool by_tiles = MULTIPLIES_TILES;
+    static constexpr bool by_tiles = MULTIPLIES_TILES, attends_by_tiles = MULTIPLIES_TILES;
 
     static int64_t factors(int64_t channels) { return (channels / 2 + WHOLE - 1) / WHOLE * WHOLE; }
     static int64_t stride(int64_t channels) { return factors(channels); }
@@ -120,7 +122,7 @@ struct Int8 {
     using Factor = int32_t;
     using Sum = ints;
     using Partial = Float32;  // a row's scale is known when all of it is
-    static constexpr bool by_tiles = MULTIPLIES_TILES;
+    static constexpr bool by_tiles = MULTIPLIES_TILES, attends_by_tiles = MULTIPLIES_TILES;
 
     static int64_t factors(int64_t channels) { return (channels / 4 + WHOLE - 1) / WHOLE * WHOLE; }
     static int64_t stride(int64_t channels) { return factors(channels) + TILE_FACTORS; }
@@ -157,6 +159,82 @@ struct Int8 {
         return __builtin_convertvector(sum + offsets, vec) * (step * load(layer.scales + column));
     }
     INLINE vec activate(vec x) { return rough_gelu(x); }
+};
+#endif
+
+struct Split;
+
+#if MULTIPLIES_TILES
+// Float32 by AMX: a float is the exact sum of three bfloat16 numbers, and six of the nine products of two such sums are
+// added up in float32. The other three are below 2^-23 of the product, as is the rounding of a product in float32.
+// Infinite numbers become NaN.
+//
+// Source: G. Henry, P. T. P. Tang, A. Heinecke. "Leveraging the bfloat16 Artificial Intelligence Datatype For
+// Higher-Precision Computations", ARITH 2019.
+struct Split {
+    using Factor = int32_t;
+    using Sum = vec;
+    using Partial = Split;
+    static constexpr bool attends_by_tiles = false;
+
+    static int64_t steps(int64_t channels) { return (channels + 2 * TILE_FACTORS - 1) / (2 * TILE_FACTORS); }
+    // Of each 32 channels a row has the three parts one after the other. One more line, so that a tile's rows do not
+    // lie in the same few sets of the nearest cache.
+    static int64_t stride(int64_t channels) { return steps(channels) * PARTS * TILE_FACTORS + TILE_FACTORS; }
+
+    static void round(const float *x, int64_t channels, Factor *row) {
+        pad(row, channels);
+        for (int64_t i = 0; i < channels; i += LANES) put(row, i, load(x + i));
+    }
+    static void pad(Factor *row, int64_t channels) {
+        if (channels % (2 * TILE_FACTORS)) put(row, channels, vec{});
+    }
+
+    // The numbers of 16 bits that stand in the upper halves of two vectors, in pairs: 1, 33, 3, 35 and so on.
+    INLINE __m512i upper_halves() {
+        const __m512i places = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        const __m512i twice = _mm512_mullo_epi32(places, _mm512_set1_epi32(0x00020002));
+        return _mm512_add_epi32(twice, _mm512_set1_epi32(0x00210001));
+    }
+
+    // The parts of x, in the upper halves of 32 bits each: two are rounded to the nearest, the last has what is left.
+    INLINE void parts_of(vec x, __m512i (&parts)[PARTS]) {
+        for (int part = 0; part + 1 < PARTS; part++) {
+            const __m512i nearest = _mm512_add_epi32((__m512i)x, _mm512_set1_epi32(0x8000));
+            parts[part] = _mm512_and_si512(nearest, _mm512_set1_epi32(0xffff0000));
+            x -= (vec)parts[part];
+        }
+        parts[PARTS - 1] = (__m512i)x;
+    }
+
+    INLINE vec activate(vec x) { return gelu(x); }
+    INLINE void put(Factor *row, int64_t column, vec x) {
+        __m512i parts[PARTS];
+        parts_of(x, parts);
+        Factor *to = row + column / (2 * TILE_FACTORS) * PARTS * TILE_FACTORS + column % (2 * TILE_FACTORS) / 2;
+        for (int part = 0; part < PARTS; part++, to += TILE_FACTORS) {
+            const __m256i numbers = _mm512_cvtepi32_epi16(_mm512_srli_epi32(parts[part], 16));
+            _mm256_storeu_si256(reinterpret_cast<__m256i *>(to), numbers);
+        }
+    }
+
+    // Writes `steps` times 32 inputs of a panel of floats as tiles of pairs: (steps, wide / 16, parts). Inputs from
+    // `inputs` on are zeros.
+    static void split(const float *panel, int64_t inputs, int64_t wide, int64_t steps, Factor *to) {
+        const __m512i halves = upper_halves();
+        for (int64_t step = 0; step < steps; step++)
+            for (int64_t column = 0; column < wide; column += LANES, to += PARTS * TILE_ROWS * TILE_FACTORS)
+                for (int64_t i = 0; i < TILE_ROWS; i++) {
+                    const int64_t input = 2 * (step * TILE_ROWS + i);
+                    const float *from = panel + input * wide + column;
+                    __m512i first[PARTS] = {}, second[PARTS] = {};
+                    if (input < inputs) parts_of(load(from), first), parts_of(load(from + wide), second);
+                    for (int part = 0; part < PARTS; part++) {
+                        const __m512i pair = _mm512_permutex2var_epi16(first[part], halves, second[part]);
+                        _mm512_store_si512(to + (part * TILE_ROWS + i) * TILE_FACTORS, pair);
+                    }
+                }
+    }
 };
 #endif
 

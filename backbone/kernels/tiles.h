@@ -100,6 +100,76 @@ void multiply_by_tiles(const void *x, int64_t x_stride, int64_t rows, int64_t fa
     }
 }
 
+// Some products of Split: rows of x, and a panel's tiles of parts.
+struct PartProducts {
+    const int32_t *x, *panel;
+    int64_t x_stride, tiles, steps;  // tiles to a step of the panel; steps of 32 inputs
+    float *out;                      // (rows, tiles * 16)
+    bool more;                       // whether sums are added to those in `out`
+    const char *ahead;               // memory that is read soon: `lines` of it are fetched in each step
+    int64_t lines;
+};
+
+// A block of their sums, 16 * down rows by 16 * across outputs. The smallest products come first. A tile is loaded while
+// products of two others keep the unit busy.
+template <int down, int across>
+INLINE void multiply_parts(const PartProducts &of) {
+    constexpr int64_t TILE = TILE_ROWS * TILE_FACTORS, SIZE = 4;  // words of a tile, bytes of a word
+    const int32_t *x = of.x, *panel = of.panel, *const last = x + (of.steps - 1) * PARTS * TILE_FACTORS;
+    const char *ahead = of.ahead;
+    const int64_t x_bytes = of.x_stride * SIZE, out_bytes = of.tiles * LANES * SIZE;
+    float *out = of.out, *below = out + TILE_ROWS * of.tiles * LANES;
+    const auto x_top = [&](int part) { _tile_loadd(4, x + part * TILE_FACTORS, x_bytes); };
+    const auto x_low = [&](int part) {
+        if constexpr (down > 1) _tile_loadd(5, x + TILE_ROWS * of.x_stride + part * TILE_FACTORS, x_bytes);
+    };
+    const auto panel_left = [&](int part) { _tile_loadd(6, panel + part * TILE, TILE_FACTORS * SIZE); };
+    const auto panel_right = [&](int part) {
+        if constexpr (across > 1) _tile_loadd(7, panel + (PARTS + part) * TILE, TILE_FACTORS * SIZE);
+    };
+    const auto top_left = [] { _tile_dpbf16ps(0, 4, 6); };
+    const auto top_right = [] { if constexpr (across > 1) _tile_dpbf16ps(1, 4, 7); };
+    const auto low_left = [] { if constexpr (down > 1) _tile_dpbf16ps(2, 5, 6); };
+    const auto low_right = [] { if constexpr (down > 1 && across > 1) _tile_dpbf16ps(3, 5, 7); };
+    const auto then_x = [&](int part) { top_left(), top_right(), x_top(part), low_left(), low_right(), x_low(part); };
+    const auto then_panel = [&](int part) {
+        top_left(), low_left(), panel_left(part), top_right(), low_right(), panel_right(part);
+    };
+
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    if (of.more) {
+        _tile_loadd(0, out, out_bytes);
+        if constexpr (across > 1) _tile_loadd(1, out + LANES, out_bytes);
+        if constexpr (down > 1) _tile_loadd(2, below, out_bytes);
+        if constexpr (down > 1 && across > 1) _tile_loadd(3, below + LANES, out_bytes);
+    }
+    x_top(2), x_low(2), panel_left(0), panel_right(0);
+    for (;;) {
+        then_x(1), then_panel(1), then_x(0);
+        for (int64_t line = 0; line < of.lines; line++, ahead += 64) _mm_prefetch(ahead, _MM_HINT_T1);
+        then_panel(2), then_panel(0);
+        top_left(), top_right();
+        if (x == last) break;
+        x += PARTS * TILE_FACTORS, panel += of.tiles * PARTS * TILE;
+        x_top(2), low_left(), panel_left(0), low_right(), x_low(2), panel_right(0);
+    }
+    low_left(), low_right();
+    _tile_stored(0, out, out_bytes);
+    if constexpr (across > 1) _tile_stored(1, out + LANES, out_bytes);
+    if constexpr (down > 1) _tile_stored(2, below, out_bytes);
+    if constexpr (down > 1 && across > 1) _tile_stored(3, below + LANES, out_bytes);
+}
+
+// The same for up to `rows` rows and up to `outputs` outputs, at most 32 of each; whole tiles are read and written.
+inline void multiply_parts(const PartProducts &of, int64_t rows, int64_t outputs) {
+    const bool two = outputs > LANES;
+    if (rows > TILE_ROWS) return two ? multiply_parts<2, 2>(of) : multiply_parts<2, 1>(of);
+    return two ? multiply_parts<1, 2>(of) : multiply_parts<1, 1>(of);
+}
+
 #else
 
 inline bool tiles_allowed() { return false; }

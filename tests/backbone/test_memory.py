@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from backbone.memory import in_pages
+from backbone.memory import LargePages, in_pages
 
 USED_AGAIN = """
 import resource, sys, threading
@@ -78,3 +78,16 @@ def test_they_begin_as_zeros_and_hold_what_is_written(dtype: torch.dtype) -> Non
     assert (block.shape, block.dtype) == ((5_000,), dtype)
     assert torch.equal(block, torch.zeros(5_000, dtype=dtype))
     assert torch.equal(block.copy_(torch.arange(5_000) % 100), (torch.arange(5_000) % 100).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bfloat16, torch.float32])
+def test_copies_in_large_pages_are_what_was_copied(dtype: torch.dtype) -> None:
+    pages = LargePages()
+    originals = [torch.randn(shape).mul(50).to(dtype) for shape in ((3, 5), (0, 7), (4097, 2), (300, 40_000), (1,))]
+    copies = [pages.copy(original) for original in originals]
+    for original, copy in zip(originals, copies, strict=True):
+        assert torch.equal(copy, original)
+        assert copy.is_contiguous()
+        assert copy.numel() == 0 or copy.data_ptr() % 64 == 0
+    copies[0].zero_()
+    assert all(torch.equal(*pair) for pair in zip(copies[1:], originals[1:], strict=True))
