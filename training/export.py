@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from adapters_store import (
     BackboneRef,
@@ -135,13 +135,13 @@ def _manifest(model: AdaptedModel, prepared: Prepared, origin: Origin) -> Manife
     )
 
 
-def _half(parameter: nn.Parameter) -> np.ndarray:
-    """The parameter as the file stores it.
+def _half(weights: Tensor) -> np.ndarray:
+    """The weights as the file stores it.
 
     Raises:
         Diverged: a value is beyond float16.
     """
-    half = parameter.detach().cpu().half()
+    half = weights.detach().cpu().half()
     if not half.isfinite().all():
         raise Diverged("a weight grew beyond float16, the numbers of the file: choose a smaller learning rate")
     return half.numpy()

@@ -74,7 +74,7 @@ class TaskModel(nn.Module):
 
     def task_parameters(self) -> dict[str, nn.Parameter]:
         """Everything that trains."""
-        return {**self.own_parameters(), "head.weight": self.head.weight, "head.bias": self.head.bias}
+        return self.own_parameters() | {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
 
     def parameter_counts(self) -> tuple[int, int]:
         """Trained parameters beside the head, and of the head."""

@@ -20,7 +20,7 @@ def test_the_plain_model_is_ours_and_another_one_is_refused() -> None:
     check_equal(model, baseline, pixels)
     assert torch.isfinite(logits_of(model, pixels)).all()
     with torch.no_grad():
-        model.head.bias += 1
+        model.head.bias.add_(1)
     with pytest.raises(ValueError, match="other logits"):
         check_equal(model, baseline, pixels)
 

@@ -83,8 +83,13 @@ def of_variant(change: Change) -> Make:
         def job(trial: Trial) -> Job:
             """In the folder above: `train_mimi` makes one for the rate itself, of the same name."""
             rate = trial.fit.learning_rate
-            own = {"fit": replace(trial.fit, **fit), "seed": trial.seed, "precision": trial.precision}
-            chosen = replace(options, learning_rates=(rate,), **own)
+            chosen = replace(
+                options,
+                fit=replace(trial.fit, **fit),
+                seed=trial.seed,
+                precision=trial.precision,
+                learning_rates=(rate,),
+            )
             return Job(trial.prepared, trial.backbone, chosen, trial.folder.parent, trial.reporter)
 
         def largest(backbone: Backbone, classes: int, seed: int) -> TaskModel:
