@@ -56,10 +56,9 @@ RECIPES = {
     "dtd10": Recipe("dtd10", 6, 5e-3),
     "pacs-sketch": Recipe("pacs-sketch", 3, 5e-3),
     # A mirrored road sign is another sign. Its photographs come in tracks, and test images are of other tracks than
-    # training images. So validation images must look like none of them; what helps is to vary light and pose, for
-    # longer. And signs
-    # are far from what the backbone was trained on: behind a bare trunk of 8 sites, validation falls from 0.80 to 0.75,
-    # behind one of 16 from 0.81 to 0.69 after the second cycle, so this task is pruned as in the paper.
+    # training images: so validation images must look like none of them, and light and pose are varied, for longer.
+    # Signs are far from what the backbone was trained on. Behind a bare trunk of 8 sites, validation falls from 0.80 to
+    # 0.75, behind one of 16 from 0.81 to 0.69 after the second cycle. So this task is pruned as in the paper.
     "gtsrb": Recipe(
         "gtsrb",
         7,

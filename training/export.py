@@ -136,7 +136,7 @@ def _manifest(model: AdaptedModel, prepared: Prepared, origin: Origin) -> Manife
 
 
 def _half(weights: Tensor) -> np.ndarray:
-    """The weights as the file stores it.
+    """The weights as the file stores them.
 
     Raises:
         Diverged: a value is beyond float16.

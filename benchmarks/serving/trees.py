@@ -30,7 +30,7 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 from PIL import Image
 
-from backbone import BUNDLED
+from adapters_store import unpack
 from benchmarks.measure import context, ratios, write_json
 from benchmarks.serving import load
 from benchmarks.serving.asking import Best, Style, ask, compare, request
@@ -71,8 +71,11 @@ def serving(tree: Path, model: Path, folder: Path, *, threads: int) -> Iterator[
     """
     port = free_port()
     log, kept = folder / f"{port}.log", {key: it for key, it in os.environ.items() if not key.startswith("MIMI_")}
-    weights = model / "backbone" / "weights" / BUNDLED / "model.safetensors"
-    chosen = {"PORT": port, "STORE": folder / f"{port}.db", "THREADS": threads, "PRECISION": "fp32", "WEIGHTS": weights}
+    backbone = backbone_of(model)
+    chosen = {
+        "PORT": port, "STORE": folder / f"{port}.db", "THREADS": threads, "PRECISION": "fp32", "BACKBONE": backbone,
+        "WEIGHTS": model / "backbone" / "weights" / backbone / "model.safetensors",
+    }  # fmt: skip
     variables = {**kept, "PYTHONPATH": str(tree), **{f"MIMI_{name}": str(value) for name, value in chosen.items()}}
     with log.open("wb") as output:
         words = [sys.executable, "-m", "mimi", "serve"]
@@ -85,6 +88,11 @@ def serving(tree: Path, model: Path, folder: Path, *, threads: int) -> Iterator[
         yield Running(port, psutil.Process(process.pid))
     finally:
         end(process)
+
+
+def backbone_of(model: Path) -> str:
+    """The name of the backbone that a checkout's tasks were trained on."""
+    return unpack(task_files(model)[0].read_bytes()).manifest.backbone.name
 
 
 def task_files(model: Path) -> list[Path]:
