@@ -70,6 +70,11 @@ class FrozenBackbone:
         """Whether products are computed in bfloat16."""
         return lowers(self.device, self.precision)
 
+    @property
+    def casts(self) -> bool:
+        """Whether autocast makes them so, the adapters' products among them."""
+        return self.lowers and _casts(self.device)
+
 
 def frozen_backbone(backbone: Backbone, precision: Precision = "auto", *, compiles: bool = False) -> FrozenBackbone:
     """A frozen backbone ready to train adapters on.

@@ -31,8 +31,10 @@ def numbered_rows(path: Path) -> list[tuple[int, Row]]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DamagedRows(f"{path}: not a readable file of JSON Lines ({error})") from error
+    except OSError as error:
+        raise DamagedRows(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DamagedRows(f"{path}: not text in UTF-8: {error}") from error
     lines = text.split("\n")  # a text in JSON may hold what `splitlines` takes for an end
     return [(number, _row(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
 

@@ -193,7 +193,7 @@ class AdaptedModel(TaskModel):
 
     def inferred(self, images: Tensor) -> Tensor:
         """As `features`; on a CPU the kernels of serving compute them, several times as fast."""
-        if images.device.type != "cpu":
+        if images.device.type != "cpu" or self.frozen.casts:
             return self.features(images)
         backend, rows = self.frozen.bare, slice(0, len(images))
         live = {site: [(adapter.weights, rows)] for site, adapter in self.live.items()}

@@ -118,7 +118,7 @@ mimi = {{}}
 def test_a_plan_counts_epochs_searches_and_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path / "pets", {"ant": 8, "cat": 8})
     config = parse_config(SMALL.format(tmp_path), "config")
-    monkeypatch.setattr(planning, "measured", lambda *_: Speed(1.0, 0.1))
+    monkeypatch.setattr(planning, "measured", lambda *_, **__: Speed(1.0, 0.1))
     sizes = {data.name: size_of(data, tmp_path, config.validation) for data in config.data}
     assert sizes["pets"] == Size(4, 4, 0, 2)
     assert sizes["flowers"].missing is not None
