@@ -239,7 +239,7 @@ def capacity_of(range_: Range) -> float:
 def overload(range_: Range, seconds: float) -> dict[str, Any]:
     """Three times the capacity or more, on kept and on new connections, and the time back to normal."""
     capacity = capacity_of(range_)
-    found: dict[str, Any] = {"capacity_per_second": capacity, "seconds": seconds}
+    found: dict[str, Any] = {"capacity_per_second": capacity, "seconds": seconds, "commit": context(())["commit"]}
     for name, clients in {"kept": OVERLOAD_CLIENTS, "new": 0}.items():
         rate = max(OVERLOAD_RATE, 3 * capacity)
         good = good_traffic(range_, rate=rate, seconds=seconds, fresh=float(not clients), clients=clients)

@@ -162,6 +162,7 @@ def _overload(run: Run) -> Figure:
     text = "; ".join(f"{name} connections: {_loaded(each)}" for name, each in loads.items())
     asked = ", ".join(f"{each['job']['rate']:.0f}/s for {each['job']['seconds']:.0f} s" for each in loads.values())
     text = f"capacity {found['capacity_per_second']:.0f}/s; {asked}; {text}"
+    text += f"; at {found['commit'][:9]}" if found.get("commit", run["commit"]) != run["commit"] else ""
     return sized(8, promise, text, holds=all(map(_held, loads.values())), full=_full_flood(found), harm=False)
 
 
@@ -178,9 +179,9 @@ def _loaded(each: Run) -> str:
         f"goodput {each['goodput']:.2f}, refused in {late:.0f} ms (p99)" if late else f"goodput {each['goodput']:.2f}"
     )
     back = each["recovery_s"]
-    return (
-        f"{text}, other failures {others or 'none'}, back after {'more than 30' if back is None else f'{back:.1f}'} s"
-    )
+    back_after = "more than 30" if back is None else f"{back:.1f}"
+    taken = f"the load took {each['client_cpu_share']:.2f} cores"
+    return f"{text}, other failures {others or 'none'}, back after {back_after} s, {taken}"
 
 
 def _held(each: Run) -> bool:

@@ -20,10 +20,9 @@ from typing import Any
 import uvloop
 
 from benchmarks.serving.load import read
-from tests.stress.wire import CLOSED, LOST, SILENT, Reply, ask, connect
+from tests.stress.wire import CLOSED, LOST, SILENT, Reply, reply_of
 
 OK = 200
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,63 @@ def quantiles(seconds: Sequence[float]) -> dict[str, float | None]:
     return {name: 1e3 * ordered[ceil(share * len(ordered)) - 1] if ordered else None for name, share in shares.items()}
 
 
+class Connection(asyncio.Protocol):
+    """One connection, with at most one request under way. It costs little: the server shares its processor."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._answer: asyncio.Future[Reply] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    @classmethod
+    async def to(cls, port: int) -> "Connection":
+        """A connection to the server."""
+        return (await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port))[1]
+
+    @property
+    def open(self) -> bool:
+        """Whether another request can be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def ask(self, data: bytes) -> Reply:
+        """Send a request and get its answer.
+
+        Raises:
+            EOFError, ValueError: the connection ended, or this is no HTTP.
+        """
+        if not self.open or self._transport is None:
+            raise EOFError
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(data)
+        return await self._answer
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Connected."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out an answer that is complete."""
+        self._received += data
+        if self._answer is None or self._answer.done():
+            return
+        try:
+            if (reply := reply_of(self._received)) is not None:
+                self._received.clear()
+                self._answer.set_result(reply)
+        except ValueError as error:
+            self._answer.set_exception(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No answer will come."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(EOFError())
+
+
 class Traffic:
     """Sends requests when they are due."""
 
@@ -120,8 +176,8 @@ class Traffic:
             while (due := due + self._dice.expovariate(self._job.rate)) < self._job.seconds and not over.is_set():
                 await asyncio.sleep(start + due - loop.time())
                 group.create_task(self._one(start + due))
-        for _, writer in self._idle:
-            writer.close()
+        for connection in self._idle:
+            connection.close()
 
     async def _open(self) -> None:
         """Open the connections that must be there, a few at a time; each shows its key, and is answered."""
@@ -156,24 +212,23 @@ class Traffic:
             self.log.in_time += reply.status == OK and loop.time() <= self._end
 
     async def _ask(self, kind: str, data: bytes, *, new: bool = False) -> Reply:
-        connection = self._kept() if kind == "kept" and not new else None
-        reader, writer = connection or await connect(self._job.port)
+        connection = (self._kept() if kind == "kept" and not new else None) or await Connection.to(self._job.port)
         try:
-            reply = await ask(reader, writer, data)
+            reply = await connection.ask(data)
         except BaseException:
-            writer.close()
+            connection.close()
             raise
         if kind == "kept" and not reply.last:
-            self._idle.append((reader, writer))
+            self._idle.append(connection)
         else:
-            writer.close()
+            connection.close()
         return reply
 
     def _kept(self) -> Connection | None:
         while self._idle:
-            reader, writer = self._idle.popleft() if self._job.clients else self._idle.pop()
-            if not (reader.at_eof() or writer.is_closing()):
-                return reader, writer
+            connection = self._idle.popleft() if self._job.clients else self._idle.pop()
+            if connection.open:
+                return connection
         return None
 
 

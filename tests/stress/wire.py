@@ -102,6 +102,23 @@ async def read(reader: asyncio.StreamReader) -> Reply:
     return Reply(int(lines[0].split()[1]), body, last=headers.get("connection", "").strip() == "close")
 
 
+def reply_of(received: bytearray) -> Reply | None:
+    """The answer with Content-Length that these bytes are; None while it is not complete.
+
+    Raises:
+        ValueError: this is no HTTP.
+    """
+    end = received.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    head = bytes(received[: end + 2]).lower()
+    _, found, rest = head.partition(b"\r\ncontent-length:")
+    size = end + 4 + (int(rest.partition(b"\r\n")[0]) if found else 0)
+    if len(received) < size:
+        return None
+    return Reply(int(head[9:12]), bytes(received[end + 4 : size]), last=b"\r\nconnection: close\r\n" in head)
+
+
 def exchange_now(port: int, data: bytes, *, seconds: float) -> Reply:
     """As `exchange`, for synchronous callers."""
     return asyncio.run(exchange(port, data, seconds=seconds))
