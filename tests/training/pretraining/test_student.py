@@ -19,7 +19,7 @@ from tests.training.pretraining.small import OPTIONS, begin, rows_of, targets
 from training.checkpoint import load_checkpoint, under
 from training.errors import CheckpointMismatch, Diverged
 from training.pretraining.distill.options import DistillOptions
-from training.pretraining.distill.recipe import Distilling, Pass, Scale, losses, mirror, new_student
+from training.pretraining.distill.recipe import Distilling, Pass, Scale, Student, losses, mirror, new_student
 from training.pretraining.distill.run import distil, weights_of
 from training.pretraining.distill.store import Targets
 
@@ -176,6 +176,18 @@ def test_the_loss_is_least_where_the_student_agrees() -> None:
     wanted = torch.randn(4, 5, 384)
     assert losses(wanted, wanted) < 1e-5
     assert losses(wanted * 0.9, wanted) < losses(-wanted, wanted)
+
+
+def test_a_cosine_classifier_reads_angles_alone(shown: Targets) -> None:
+    student = Student(new_student(None, OPTIONS), sharpness=16.0).eval()
+    images = load_backbone().preprocessing.normalize(shown.batch(torch.arange(4))[0])
+    with torch.no_grad():
+        _, logits = student(images)
+        student.network.norm.weight *= 2
+        student.network.norm.bias *= 2
+        _, longer = student(images)
+    assert logits.abs().max() <= 16.0
+    torch.testing.assert_close(longer, logits, rtol=1e-4, atol=1e-4)
 
 
 def test_a_mirrored_view_has_its_quadrants_exchanged() -> None:
