@@ -4,7 +4,6 @@ The baseline of `benchmarks.training`: the same weights, adapters, optimiser and
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import torch

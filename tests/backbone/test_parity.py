@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
-from backbone import BUNDLED, Backbone, flatten, load_backbone, shipped
+from backbone import Backbone, flatten, load_backbone, shipped
 from backbone.swin_model import Swin
 
 CONFIG = {"interpolation": "bicubic", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
