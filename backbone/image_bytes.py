@@ -64,14 +64,14 @@ class Encoded:
 
 
 def read(data: bytes, *, most: int = MOST_PIECES) -> Encoded:
-    """Walk the container, over `most` pieces and no more than the limit of its format.
+    """Walk the container, over at most `most` pieces, and at most as many as its format may have.
 
     Raises:
         UnsupportedFormat: the format is not known here.
         ImageTooCostly: it has more pieces than any image needs.
         BadImage: the container is damaged.
     """
-    form = _format(data)
+    form = format_of(data)
     reader = _READERS.get(form) if form else None
     if form is None:
         raise UnsupportedFormat("the bytes are not an image of a known format")
@@ -81,7 +81,8 @@ def read(data: bytes, *, most: int = MOST_PIECES) -> Encoded:
         raise BadImage("the image is truncated or corrupt") from error
 
 
-def _format(data: bytes) -> Format | None:
+def format_of(data: bytes) -> Format | None:
+    """The format by the first bytes; None: it is not known here."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(_PNG):

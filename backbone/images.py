@@ -22,7 +22,7 @@ from backbone.errors import (
     ImageTooLarge,
     UnsupportedFormat,
 )
-from backbone.image_bytes import MOST_PIECES, Encoded, Format, read
+from backbone.image_bytes import MOST_PIECES, Encoded, Format, format_of, read
 from backbone.image_metadata import is_wide, to_srgb, turn
 
 FORMATS: tuple[Format, ...] = ("JPEG", "PNG", "WEBP")
@@ -31,8 +31,7 @@ DRAFT = 4  # times what is needed: a JPEG is decoded at a fraction of its size, 
 _CONVERTED = 2  # times what is needed: colours are converted at a fraction of the size, but never under that
 _SCANNED_PIXELS = 10**9  # pixels x scans of one JPEG: 16 scans of 50 megapixels, and 100 of 10
 _ROWS = 512  # flattened at once
-TINY_BYTES, TINY_PIXELS, _TINY_PIECES = 16 * 1024, 128 * 128, 64  # of an image that is decoded at once
-_TINY_FORMATS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+TINY_BYTES, TINY_PIXELS, _TINY_PIECES = 16 * 1024, 128 * 128, 64  # at most, of a tiny image
 _PACKED = (b"iCCP", b"zTXt", b"iTXt")  # chunks of a PNG that are inflated when they are read
 _PADDING = bytes(range(1, 255)) * 32  # what a scan without an end would read as pixels
 _DECODER_BYTES = 8  # for each pixel: coefficients of three components, and a sample of each
@@ -94,7 +93,7 @@ def inspect(data: bytes, limits: ImageLimits | None = None, *, pieces: int = MOS
         pieces: the most pieces of its container.
 
     Raises:
-        UnsupportedFormat, ImageTooLarge, ImageTooCostly, BadImage: see backbone.errors.
+        UnsupportedFormat, UnsupportedMode, ImageTooLarge, ImageTooCostly, BadImage: see backbone.errors.
     """
     limits = limits or ImageLimits()
     if len(data) > limits.max_bytes:
@@ -121,9 +120,9 @@ def inspect_tiny(data: bytes, limits: ImageLimits | None = None) -> Encoded | No
     None: it may take longer, as it has more bytes or pixels, many pieces, metadata, or another format.
 
     Raises:
-        ImageTooLarge, BadImage: as `inspect`.
+        UnsupportedFormat, UnsupportedMode, ImageTooLarge, BadImage: as `inspect`.
     """
-    if len(data) > TINY_BYTES or not data.startswith(_TINY_FORMATS) or any(kind in data for kind in _PACKED):
+    if len(data) > TINY_BYTES or format_of(data) not in ("JPEG", "PNG") or any(kind in data for kind in _PACKED):
         return None
     try:
         encoded = inspect(data, limits, pieces=_TINY_PIECES)

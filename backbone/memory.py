@@ -44,9 +44,13 @@ def in_pages(count: int, dtype: torch.dtype) -> Tensor:
     Raises:
         OSError: the kernel has not enough memory, or `count` is zero.
     """
-    nbytes = count * dtype.itemsize
+    return torch.frombuffer(_mapped(count * dtype.itemsize), dtype=dtype)
+
+
+def _mapped(nbytes: int) -> mmap.mmap:
+    """Zeros that no other process shares."""
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-    return torch.frombuffer(mmap.mmap(-1, nbytes, **private), dtype=dtype)
+    return mmap.mmap(-1, nbytes, **private)
 
 
 _LARGE, _BLOCK, _LINE = 2**21, 2**25, 64  # bytes: a large page, what is asked of the kernel at a time, a cache line
@@ -78,8 +82,7 @@ class LargePages:
 
 def _block(nbytes: int) -> Tensor:
     """So many bytes, which begin at a large page; `nbytes` is a multiple of those."""
-    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-    pages = mmap.mmap(-1, nbytes + _LARGE, **private)
+    pages = _mapped(nbytes + _LARGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without them
             pages.madvise(mmap.MADV_HUGEPAGE)

@@ -18,6 +18,9 @@ from statistics import NormalDist, median
 
 import numpy as np
 
+LEAST_VALUES = 6  # of fewer, no two enclose the median with 95 % certainty
+_HERE = Path(__file__).parent
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -32,12 +35,12 @@ def interval(values: Sequence[float]) -> Estimate:
     """Median, and two values that enclose the true one with 95 % certainty whatever the distribution (sign test).
 
     Raises:
-        ValueError: fewer than 6 values, of which no two enclose the median with 95 % certainty.
+        ValueError: fewer than `LEAST_VALUES`.
     """
     ordered, n = sorted(values), len(values)
+    if n < LEAST_VALUES:
+        raise ValueError(f"an interval needs at least {LEAST_VALUES} values, not {n}")
     rank, outside = 0, 2 * 0.5**n  # probability that the median lies outside [ordered[rank], ordered[-1 - rank]]
-    if outside > 0.05:  # noqa: PLR2004
-        raise ValueError(f"an interval needs at least 6 values, not {n}")
     while outside + 2 * comb(n, rank + 1) * 0.5**n <= 0.05:  # noqa: PLR2004
         rank += 1
         outside += 2 * comb(n, rank) * 0.5**n
@@ -95,8 +98,8 @@ def context(packages: Sequence[str]) -> dict[str, object]:
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
         "load_average": os.getloadavg(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "commit": commit_of(_HERE),
+        "uncommitted_changes": bool(_git(_HERE, "status", "--porcelain", "--untracked-files=no")),
     }
 
 
@@ -108,10 +111,14 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _git(*arguments: str) -> str | None:
-    here = Path(__file__).parent
+def commit_of(tree: Path) -> str | None:
+    """The commit of a checkout; None if it is none, or there is no git."""
+    return _git(tree, "rev-parse", "HEAD")
+
+
+def _git(tree: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *arguments], cwd=tree, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

@@ -20,6 +20,7 @@ from training.model import TaskModel
 from training.pixels import PixelSet
 from training.prepare import Prepared
 from training.temperature import (
+    DIGITS,
     MOST_FITTED,
     cross_fitted_temperature,
     fitted_temperature,
@@ -30,7 +31,6 @@ from training.temperature import (
 RANK = 8  # directions of the features: more find fewer foreign images, see docs/results.md
 MOST_TRAINING = 2048  # training images for the means and the covariance
 _FLOOR = 1e-4  # least variance in a direction, in units of the mean variance
-_DIGITS = 4  # of a figure in the manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,4 +205,4 @@ def _confusion(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> tuple[t
 
 
 def _rounded(values: Floats) -> tuple[float, ...]:
-    return tuple(np.round(values, _DIGITS).tolist())
+    return tuple(np.round(values, DIGITS).tolist())

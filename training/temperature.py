@@ -23,7 +23,7 @@ FOLDS = 5
 _COLDEST, _HOTTEST = 0.1, 10.0
 _STEPS = 60  # of L-BFGS, from a head that is fitted already
 _LEAST_DECAY = 1e-5
-_DIGITS = 4  # of a figure in the manifest
+DIGITS = 4  # of a figure in the manifest
 
 
 def probabilities_of(logits: Floats, activation: str, temperature: float) -> Floats:
@@ -43,7 +43,7 @@ def fitted_temperature(logits: Floats, truth: Flags, activation: str) -> float:
         third = (high - low) / 3
         near, far = (_cross_entropy(logits, truth, activation, float(np.exp(low + step * third))) for step in (1, 2))
         low, high = (low, high - third) if near < far else (low + third, high)
-    return float(round(float(np.exp((low + high) / 2)), _DIGITS))
+    return round(float(np.exp((low + high) / 2)), DIGITS)
 
 
 def weighed_temperature(logits: Floats, truth: Flags, prior: float | None) -> float:
@@ -56,10 +56,10 @@ def weighed_temperature(logits: Floats, truth: Flags, prior: float | None) -> fl
     if prior is None:
         return own
     if _all_right(logits, truth):
-        return round(prior, _DIGITS)
+        return round(prior, DIGITS)
     apart, error = float(np.log(own / prior)), _squared_error(logits, truth, own)
     beyond = max(0.0, apart**2 - error)
-    return float(round(prior * float(np.exp(apart * beyond / (beyond + error))), _DIGITS))
+    return round(prior * float(np.exp(apart * beyond / (beyond + error))), DIGITS)
 
 
 def cross_fitted_temperature(

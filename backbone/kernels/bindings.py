@@ -51,7 +51,7 @@ class Library:
             library.mimi_open(_sgemm())
             multiplies = library.mimi_multiplies(FORMATS[precision])
             self._factors: int = library.mimi_factors()
-            self.tiles: bool = precision != "fp32" and library.mimi_tiles()
+            self.tiles: bool = library.mimi_tiles()  # whether it uses AMX
         except (OSError, AttributeError) as error:
             raise KernelsUnusable(f"{path.name} cannot be loaded: {error}") from error
         if not multiplies:

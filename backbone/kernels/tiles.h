@@ -1,4 +1,5 @@
-// Products of bfloat16 and of int8 matrices by AMX: a processor's unit that multiplies tiles of 16 rows of 64 bytes.
+// Products of bfloat16 and of int8 matrices, and of the bfloat16 parts of floats, by AMX: a processor's unit that
+// multiplies tiles of 16 rows of 64 bytes.
 //
 // A tile of x holds 16 rows of 16 factors. A tile of a panel holds 16 factors for 16 outputs, which is how panels lie in
 // memory anyway. Four tiles of sums, two of x and two of the panel are in use at a time: each tile that is loaded is

@@ -20,13 +20,12 @@ from typing import Any
 
 from backbone import BUNDLED
 from benchmarks import quiet
-from benchmarks.measure import context, interval
+from benchmarks.measure import LEAST_VALUES, context, interval
 from benchmarks.scaling.calibration import Spent, calibrated
 from benchmarks.scaling.model import Shape, Times
 from benchmarks.scaling.simulation import Load, simulate
 from benchmarks.serving import load, scene
 from benchmarks.serving.asking import STYLES, request
-from benchmarks.serving.figures import arrivals
 from benchmarks.serving.scene import Scene
 from benchmarks.serving.servers import ROOT, Plan, Running, environment, running
 from service.client import Client
@@ -43,7 +42,6 @@ COMPARED = (
 )
 MOST_OTHERS = 0.02  # of the processor's time, that other processes may take during a load
 _TRIES = 3  # for a load that others disturb
-_LEAST = 6  # rounds for an interval
 
 Figures = dict[str, Any]
 
@@ -54,7 +52,7 @@ class Length:
 
     seconds: float = 3.0
     warmup: float = 1.0
-    rounds: int = _LEAST
+    rounds: int = LEAST_VALUES
     timed: int = 40
 
 
@@ -128,7 +126,7 @@ def compared(rounds: Sequence[Figures]) -> Figures:
 
 
 def _estimate(values: Sequence[float]) -> dict[str, float]:
-    return asdict(interval(values)) if len(values) >= _LEAST else {"median": median(values)}
+    return asdict(interval(values)) if len(values) >= LEAST_VALUES else {"median": median(values)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +210,7 @@ def _seen_once(bench: Bench, places: Sequence[Place], job: load.Job) -> Seen:
     front = sum(sum(each.values()) for each in grown) - engine
     front += sum(each["client_cpu_share"] for each in told) * (job.warmup + job.seconds)
     spent = Spent(sum(each["sent"] for each in told), _batches(places) - batches, engine, front)
-    due = arrivals(job.rate, job.warmup + job.seconds, seed=round(job.rate * 1e3)) if job.rate else ()
-    work = Load(job.seconds, clients=job.clients * len(places), warmup=job.warmup, due=tuple(due))
+    work = Load(job.seconds, clients=job.clients * len(places), warmup=job.warmup, due=tuple(job.due))
     whole = {"failed": sum(each["failed"] for each in told), "per_second": sum(each["per_second"] for each in told)}
     return Seen({**told[0], **whole}, spent, work, quiet.share_of_others(ticks, quiet.ticks(servers)) or 0.0)
 

@@ -117,6 +117,11 @@ class Job:
     rate: float = 0.0
     answers: bool = False
 
+    @property
+    def due(self) -> list[float]:
+        """When the requests of an open loop are due, in seconds; the same for every job of this rate and length."""
+        return arrivals(self.rate, self.warmup + self.seconds, seed=round(self.rate * 1e3)) if self.rate else []
+
 
 @dataclass(slots=True)
 class Tape:
@@ -150,8 +155,7 @@ class Load:
     async def open(self) -> None:
         """Requests are sent when they are due."""
         self._start, begin = time.perf_counter(), self._loop.time()
-        times = arrivals(self._job.rate, self._job.warmup + self._job.seconds, seed=round(self._job.rate * 1e3))
-        for due in times:
+        for due in self._job.due:
             await asyncio.sleep(begin + due - self._loop.time())
             self._arrive(due)
         await self._settle(_PATIENCE)

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -109,10 +109,19 @@ def _times(stage: Stage) -> tuple[float, float]:
 
 
 def _loaded(server: Running, stage: Stage, job: load.Job) -> Figures:
-    """Do a job, and measure its cost for the server."""
+    return loaded(server, job, environment(stage.scene, stage.plan, 0))
+
+
+def loaded(server: Running, job: load.Job, variables: Mapping[str, str]) -> Figures:
+    """Do a job in a process with these environment variables, and measure its cost for the server.
+
+    Raises:
+        TooSlow: fewer than two good answers.
+        RuntimeError: the process failed.
+    """
     before = server.cpu_seconds()
     words = [sys.executable, "-m", "benchmarks.serving.load"]
-    told: Figures = json.loads(_output(words, environment(stage.scene, stage.plan, 0), load.as_json(job)))
+    told: Figures = json.loads(_output(words, variables, load.as_json(job)))
     if not told.get("per_second"):
         raise TooSlow(f"{told['sent']} requests, and fewer than two good answers in {job.seconds:g} s")
     spent = server.cpu_seconds() - before
@@ -267,9 +276,12 @@ def report(result: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *(f"absent: {name}: {reason}" for name, reason in result["absent"].items())])
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure, write the JSON file, print the table."""
-    options = parse(arguments)
+def measure_and_report(
+    options: argparse.Namespace,
+    run: Callable[[argparse.Namespace], dict[str, Any]],
+    report: Callable[[Mapping[str, Any]], str],
+) -> int:
+    """Measure with `run` on a quiet machine, write the JSON file, print the `report`."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else a server would be left running
     if not options.force:
         refuse_if_busy()
@@ -277,3 +289,8 @@ def main(arguments: Sequence[str]) -> int:
     write_json(options.json, result)
     print(report(result))
     return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, write the JSON file, print the table."""
+    return measure_and_report(parse(arguments), run, report)

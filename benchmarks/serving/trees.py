@@ -10,9 +10,7 @@ interval, so a machine that slows down disturbs both alike. The answers are comp
 
 import argparse
 import io
-import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -31,25 +29,16 @@ import psutil  # type: ignore[import-untyped]
 from PIL import Image
 
 from adapters_store import unpack
-from benchmarks.measure import context, ratios, write_json
+from benchmarks.measure import LEAST_VALUES, commit_of, context, ratios
 from benchmarks.serving import load
 from benchmarks.serving.asking import Best, Style, ask, compare, request
-from benchmarks.serving.run import PACKAGES, TooSlow, refuse_if_busy
+from benchmarks.serving.run import PACKAGES, Figures, TooSlow, loaded, measure_and_report
 from benchmarks.serving.servers import ROOT, NotStarted, Running, await_ready, end, free_port
 
 FIGURES = ("per_second", "p50_ms", "p99_ms", "server_cpu_ms_per_request")
 _COMPARED = 2  # images of each task
 _WARMUP = 0.5  # seconds of each load that do not count
 _READY = "computed by compiled kernels"  # the server's log says so
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """The load of one turn: `clients` that always have a request under way, for so many seconds that count."""
-
-    clients: int
-    seconds: float
-    requests: Path
 
 
 def images(form: str, side: int, count: int = 256) -> list[bytes]:
@@ -123,18 +112,16 @@ def style(file: Path) -> Style:
     return Style(f"{_path(file)}/predict", "image/png", bytes, lambda answer: answer["results"][0]["predictions"])
 
 
-def measure(server: Running, told: Load) -> dict[str, float]:
-    """The figures of one turn."""
-    job = load.Job(server.port, str(told.requests), _WARMUP, told.seconds, clients=told.clients)
-    before = server.cpu_seconds()
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.serving.load"],
-        input=load.as_json(job), cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    found: dict[str, float] = json.loads(done.stdout)
-    if found["failed"] or not found.get("per_second"):
+def measure(server: Running, job: load.Job) -> Figures:
+    """The figures of one turn.
+
+    Raises:
+        TooSlow: a request failed, or hardly any was answered.
+    """
+    found = loaded(server, replace(job, port=server.port), os.environ)
+    if found["failed"]:
         raise TooSlow(f"{found['failed']} of {found['requests']} requests failed")
-    return {**found, "server_cpu_ms_per_request": (server.cpu_seconds() - before) / found["sent"] * 1e3}
+    return found
 
 
 def answers(server: Running, styles: Sequence[Style], pictures: Sequence[bytes]) -> list[Best]:
@@ -156,14 +143,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks serving.trees", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--against", type=Path, required=True, help="folder of the other checkout")
     parser.add_argument("--json", type=Path, required=True, help="file to write")
-    parser.add_argument("--rounds", type=int, default=20, help="pairs of loads, 6 or more (default: 20)")
+    parser.add_argument("--rounds", type=int, default=20, help=f"pairs of loads, {LEAST_VALUES} or more (default: 20)")
     parser.add_argument("--seconds", type=float, default=2.5, help="of a load (default: 2.5)")
     parser.add_argument("--clients", type=int, default=16, help="requests under way (default: 16)")
     parser.add_argument("--form", choices=("PNG", "JPEG"), default="PNG", help="of the images (default: PNG)")
     parser.add_argument("--side", type=int, default=64, help="of the images, in pixels (default: 64)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of a forward pass (default: every core)")
     parser.add_argument("--force", action="store_true", help="measure on a machine that has other work, too")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.rounds < LEAST_VALUES:
+        parser.error(f"--rounds: {LEAST_VALUES} or more, of fewer no interval can be given")
+    return options
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
@@ -176,8 +166,9 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     styles = [style(file) for file in task_files(other)]
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        told = Load(options.clients, options.seconds, folder / "requests")
-        load.save([request(style, each) for style, each in zip(cycle(styles), pictures, strict=False)], told.requests)
+        requests = [request(style, each) for style, each in zip(cycle(styles), pictures, strict=False)]
+        load.save(requests, folder / "requests")
+        job = load.Job(0, str(folder / "requests"), _WARMUP, options.seconds, clients=options.clients)
         servers = {
             key: stack.enter_context(serving(tree, other, folder, threads=options.threads))
             for key, tree in (("this", ROOT), ("other", other))
@@ -185,26 +176,21 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         found, wanted = (answers(servers[key], styles, pictures) for key in ("this", "other"))
         compare("this checkout", found, wanted)
         for server in servers.values():
-            measure(server, told)  # caches and allocators
-        rounds = [_round(servers, told, number) for number in range(options.rounds)]
+            measure(server, job)  # caches and allocators
+        rounds = [_round(servers, job, number) for number in range(options.rounds)]
     return {
         "benchmark": "serving.trees",
         **context(PACKAGES),
-        "other": _commit(other),
+        "other": commit_of(other),
         "settings": {key: it for key, it in vars(options).items() if key not in ("against", "json", "force")},
         "compared": compared(rounds),
         "rounds": rounds,
     }
 
 
-def _round(servers: Mapping[str, Running], told: Load, number: int) -> dict[str, dict[str, float]]:
+def _round(servers: Mapping[str, Running], job: load.Job, number: int) -> dict[str, Figures]:
     names = sorted(servers, reverse=number % 2 == 0)
-    return {name: measure(servers[name], told) for name in names}
-
-
-def _commit(tree: Path) -> str | None:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tree, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
+    return {name: measure(servers[name], job) for name in names}
 
 
 def report(result: Mapping[str, Any]) -> str:
@@ -215,11 +201,4 @@ def report(result: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, write the JSON file, print the figures."""
-    options = parse(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else a server would be left running
-    if not options.force:
-        refuse_if_busy()
-    result = run(options)
-    write_json(options.json, result)
-    print(report(result))
-    return 0
+    return measure_and_report(parse(arguments), run, report)

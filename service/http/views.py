@@ -166,40 +166,40 @@ def _description(manifest: Manifest, cost: Cost | None) -> Description:
     )
 
 
-def predict_answer(outputs: Outputs, wish: PredictOptions) -> PredictAnswer:
+def predict_answer(outputs: Outputs, options: PredictOptions) -> PredictAnswer:
     """The answer of one task."""
     (task,) = outputs.tasks
     return PredictAnswer(
         task=task.served.task,
         version=task.served.info.version,
         sha256=task.served.info.sha256,
-        results=_results(task, wish),
+        results=_results(task, options),
         timings=timings(outputs),
     )
 
 
-def fanout_answer(outputs: Outputs, wish: PredictOptions) -> FanoutAnswer:
+def fanout_answer(outputs: Outputs, options: PredictOptions) -> FanoutAnswer:
     """The answers of many tasks."""
     answers = [
         TaskAnswer(
             task=task.served.task,
             version=task.served.info.version,
             sha256=task.served.info.sha256,
-            results=_results(task, wish),
+            results=_results(task, options),
         )
         for task in outputs.tasks
     ]
     return FanoutAnswer(answers=answers, timings=timings(outputs))
 
 
-def _results(task: TaskOutput, wish: PredictOptions) -> list[ImageResult]:
-    return [image_result(result, task.served, wish) for result in task.results]
+def _results(task: TaskOutput, options: PredictOptions) -> list[ImageResult]:
+    return [image_result(result, task.served, options) for result in task.results]
 
 
-def image_result(result: RowResult, served: LoadedVersion, wish: PredictOptions) -> ImageResult:
+def image_result(result: RowResult, served: LoadedVersion, options: PredictOptions) -> ImageResult:
     """The answer to one image, of the kind asked for."""
-    output = wish.output or "probabilities"
-    named = _named(result.logits, served.manifest, wish) if output == "probabilities" else _Named()
+    output = options.output or "probabilities"
+    named = _named(result.logits, served.manifest, options) if output == "probabilities" else _Named()
     return ImageResult(
         predictions=named.predictions,
         labels=named.labels,
@@ -219,11 +219,11 @@ class _Named(NamedTuple):
     labels: list[str] | None = None
 
 
-def _named(logits: np.ndarray, manifest: Manifest, wish: PredictOptions) -> _Named:
+def _named(logits: np.ndarray, manifest: Manifest, options: PredictOptions) -> _Named:
     """The most probable labels first, and those that reach their threshold."""
-    (probabilities, order, given), labels = rank(logits, manifest, wish.threshold), manifest.labels
-    best = order[: wish.top_k or DEFAULT_TOP_K]
-    if given is not None and wish.top_k is None and is_sigmoid(manifest):
+    (probabilities, order, given), labels = rank(logits, manifest, options.threshold), manifest.labels
+    best = order[: options.top_k or DEFAULT_TOP_K]
+    if given is not None and options.top_k is None and is_sigmoid(manifest):
         best = given
     return _Named(
         [Prediction(label=labels[i], index=i, probability=probabilities[i]) for i in best],

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from backbone import decode
 from backbone.errors import BadImage, ImageTooCostly, ImageTooLarge, UnsupportedMode
 from backbone.image_bytes import MOST_METADATA, MOST_PIECES, MOST_SCANS, MOST_SEGMENTS, read
-from backbone.images import TINY_BYTES, TINY_PIXELS, inspect, inspect_tiny, render, work
+from backbone.images import TINY_BYTES, TINY_PIXELS, inspect, inspect_tiny, work
 from tests.backbone.image_files import (
     EOI,
     SIGNATURE,
@@ -48,10 +48,8 @@ def webp_with(*chunks: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("data", [PNG, JPEG, encode(scene().convert("P"), "PNG"), encode(scene().convert("L"), "PNG")])
-def test_a_tiny_image_is_the_same_image(data: bytes) -> None:
-    encoded = inspect_tiny(data)
-    assert encoded == inspect(data)
-    assert np.array_equal(np.asarray(render(inspect(data))), pixels(data))
+def test_a_tiny_image_is_judged_as_any_other(data: bytes) -> None:
+    assert inspect_tiny(data) == inspect(data)
 
 
 EMPTY = chunk(b"abCd", b"")

@@ -1,8 +1,10 @@
 """Intervals as the sign test's tables give them, rounds that favour nobody, figures with their context."""
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.measure import Estimate, context, differences, interleave, interval, ratios
+from benchmarks.measure import Estimate, commit_of, context, differences, interleave, interval, ratios
 
 
 @pytest.mark.parametrize(("values", "low", "high"), [(6, 1, 6), (15, 4, 12), (25, 8, 18), (41, 14, 28)])
@@ -32,3 +34,9 @@ def test_every_round_runs_every_variant_and_each_begins_in_turn() -> None:
 def test_a_figure_carries_machine_versions_and_commit() -> None:
     found = context(["numpy"])
     assert {"machine", "load_average", "versions", "commit"} <= found.keys()
+
+
+def test_without_a_checkout_or_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert commit_of(tmp_path) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit_of(Path(__file__).parent) is None

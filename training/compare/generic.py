@@ -34,7 +34,7 @@ from training.frozen import FrozenBackbone, lower_products
 from training.jsonl import Row
 from training.methods.parts import fork
 from training.model import TaskModel
-from training.options import FitOptions
+from training.options import FitOptions, Precision
 from training.prefix import PrefixCache
 from training.progress import Position
 
@@ -119,7 +119,7 @@ class Training:
         Raises:
             CheckpointMismatch: the folder holds a training with other options, data or backbone.
         """
-        model = _at_precision(_plain(build, trial), trial)
+        model = at_precision(_plain(build, trial), trial.backbone, trial.precision)
         trial.folder.mkdir(parents=True, exist_ok=True)
         fitting = Fitting(model, build_optimizer(model, trial.fit), trial.fit, trial.seed)
         training = cls(trial, build, model, fitting, cycles)
@@ -194,15 +194,17 @@ class Training:
         self.rows = found.state["rows"]
 
 
+def untrained(build: Build, backbone: Backbone, classes: int, seed: int) -> TaskModel:
+    """The model in float32, in modules of its own, on the backbone's device."""
+    return build(fork(backbone), classes, seed).to(next(backbone.parameters()).device)
+
+
+def at_precision(model: TaskModel, backbone: Backbone, precision: Precision) -> TaskModel:
+    """An `untrained` model, whose products with frozen weights are computed at this precision from now on."""
+    model.frozen = FrozenBackbone(backbone, model.backbone, precision)
+    lower_products(model, model.frozen.device, precision)
+    return model
+
+
 def _plain(build: Build, trial: Trial) -> TaskModel:
-    """The untrained model, in modules of its own."""
-    model = build(fork(trial.backbone), len(trial.prepared.labels), trial.seed)
-    model.to(next(trial.backbone.parameters()).device)
-    return model
-
-
-def _at_precision(model: TaskModel, trial: Trial) -> TaskModel:
-    """The model, whose products with frozen weights are computed at the trial's precision from now on."""
-    model.frozen = FrozenBackbone(trial.backbone, model.backbone, trial.precision)
-    lower_products(model, model.frozen.device, trial.precision)
-    return model
+    return untrained(build, trial.backbone, len(trial.prepared.labels), trial.seed)

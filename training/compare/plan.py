@@ -16,15 +16,14 @@ import torch
 from backbone import Backbone
 from backbone.errors import UnsupportedBackbone
 from training.compare.config import Config, DataConfig
+from training.compare.generic import at_precision, untrained
 from training.compare.matrix import RATE_SEED, Cell, Entry, cells_of
 from training.compare.runner import finished, opened
 from training.data.errors import DataError
 from training.data.load import split_spec
 from training.errors import BadConfig
 from training.fit import Fitting, build_optimizer, evaluate, train_epoch
-from training.frozen import lower_products
 from training.linear_probe import PENALTIES
-from training.methods.parts import fork
 from training.model import AdaptedModel
 from training.options import FitOptions, Precision
 from training.pixels import PixelSet
@@ -190,8 +189,7 @@ def measured(
     device = next(backbone.parameters()).device
     batch = min(fit.batch_size, _BATCHES[device.type])
     if entry.candidate.model:
-        model = entry.candidate.model(fork(backbone), classes, 0).to(device)
-        lower_products(model, device, precision)
+        model = at_precision(untrained(entry.candidate.model, backbone, classes, 0), backbone, precision)
     else:
         model = AdaptedModel(backbone, [0] * len(backbone.sites), classes).to(device)
     images = _random_images(_STEPS * batch, backbone, classes)

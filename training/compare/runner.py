@@ -204,9 +204,9 @@ def few_of(prepared: Prepared, per_class: int, seed: int) -> Prepared:
     """The data set with at most `per_class` training images of a class; validation and test stay whole."""
     order = np.random.default_rng(seed).permutation(len(prepared.train))
     targets = prepared.train.targets.numpy()[order]
-    rows = [order[targets == label][:per_class] for label in range(len(prepared.labels))]
-    kept = torch.from_numpy(np.concatenate(rows))
-    return replace(prepared, train=PixelSet(prepared.train.pixels[kept], prepared.train.targets[kept]))
+    rows = np.concatenate([order[targets == label][:per_class] for label in range(len(prepared.labels))])
+    train = PixelSet(*(values[torch.from_numpy(rows)] for values in (prepared.train.pixels, prepared.train.targets)))
+    return replace(prepared, train=train, groups=None if prepared.groups is None else prepared.groups[rows])
 
 
 def made_by(device: str) -> Row:

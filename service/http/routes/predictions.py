@@ -113,7 +113,7 @@ async def predict_by_many(
         versions = await _resolve(service, payload.tasks or options.tasks, key)
     record.asked = [AskedTask(version) for version in versions]
     outputs = await _predict(service, request, record, payload)
-    return _json(fanout_answer(outputs, _wish(payload, options)))
+    return _json(fanout_answer(outputs, _merged(payload, options)))
 
 
 class DirectPredictions:
@@ -160,13 +160,13 @@ async def _one(service: Service, request: Request, target: Target, options: Pred
         target = replace(target, key=await key_of_images(service, payload.images))
         record.asked = [AskedTask(await service.targets.named(target))]
     outputs = await _predict(service, request, record, payload)
-    return _json(predict_answer(outputs, _wish(payload, options)))
+    return _json(predict_answer(outputs, _merged(payload, options)))
 
 
-def _wish(payload: Payload, options: PredictOptions) -> PredictOptions:
-    """The requested contents of the answer; options of the body win over those of the query."""
-    said = payload.options.model_dump(exclude_none=True)
-    return options.model_copy(update=said) if said else options
+def _merged(payload: Payload, options: PredictOptions) -> PredictOptions:
+    """The options of the body and of the query; those of the body win."""
+    given = payload.options.model_dump(exclude_none=True)
+    return options.model_copy(update=given) if given else options
 
 
 async def _resolve(service: Service, names: Sequence[str], key: str | None) -> list[TaskVersion]:

@@ -46,14 +46,15 @@ def test_products_of_any_shape_are_as_near_as_float32_is(
 ) -> None:
     module, x = mlp(16 * sixteens, 16 * hidden), torch.randn(1, tokens, 16 * sixteens)
     with torch_threads(threads):
-        given = output(own, module, x)
-    assert_close(given, module(x))
+        found = output(own, module, x)
+    assert_close(found, module(x))
     expected = exact(module, x)
-    assert away(given.double(), expected) < 2 * away(module(x).double(), expected) + 1e-7
+    assert away(found.double(), expected) < 2 * away(module(x).double(), expected) + 1e-7
 
 
 def test_they_are_other_products_than_those_by_vectors(own: Library, by_vectors: Library) -> None:
     """Otherwise the tests here would show nothing."""
+    assert (own.tiles, by_vectors.tiles) == (True, False)
     module = mlp(96, 384)
     few, many = torch.randn(1, LEAST - 1, 96), torch.randn(1, LEAST, 96)
     assert torch.equal(output(own, module, few), output(by_vectors, module, few))

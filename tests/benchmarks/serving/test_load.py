@@ -7,10 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from benchmarks.serving.asking import STYLES, Best, WrongAnswer, best, compare, request
 from benchmarks.serving.load import Job, as_json, perform, read, save
+from benchmarks.serving.run import TooSlow
+from benchmarks.serving.servers import Running
+from benchmarks.serving.trees import FIGURES, measure
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[3]
@@ -67,6 +71,20 @@ async def test_the_load_runs_as_a_process_from_a_job_to_figures(requests: str) -
     figures = json.loads(told)
     assert (process.returncode, figures["failed"]) == (0, 0)
     assert figures["per_second"] > 0
+
+
+async def test_a_turn_of_a_checkout_has_all_figures_and_no_request_may_fail(requests: str) -> None:
+    async def fails_once(number: int) -> bytes:
+        return OK if number != 20 else b"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\n{}"
+
+    for reply in (at_once, fails_once):
+        async with server(reply) as port:
+            turn = asyncio.to_thread(measure, Running(port, psutil.Process()), Job(0, requests, 0.0, 0.5, clients=2))
+            if reply is at_once:
+                assert set(FIGURES) <= (await turn).keys()
+            else:
+                with pytest.raises(TooSlow, match="1 of"):
+                    await turn
 
 
 async def test_a_stall_makes_every_request_that_was_due_late(requests: str) -> None:

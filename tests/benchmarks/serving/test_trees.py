@@ -26,3 +26,10 @@ def test_no_two_images_are_the_same() -> None:
 def test_the_other_checkout_must_be_named() -> None:
     with pytest.raises(SystemExit):
         parse(["--json", "x"])
+
+
+def test_too_few_rounds_are_refused_before_anything_is_measured() -> None:
+    words = ["--json", "x", "--against", "y", "--rounds"]
+    assert parse([*words, "6"]).rounds == 6
+    with pytest.raises(SystemExit):
+        parse([*words, "5"])

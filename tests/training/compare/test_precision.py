@@ -7,17 +7,20 @@ import pytest
 import torch
 from torch import nn
 
-from tests.training.compare.fakes import config, trial
-from tests.training.small import small_prepared
+from backbone import Backbone
+from tests.training.compare.fakes import FIT, config, trial
+from tests.training.small import small_backbone, small_prepared
 from training.compare.candidate import Trial
 from training.compare.catalogue import catalogue
 from training.compare.config import MethodConfig
 from training.compare.generic import Training
-from training.compare.matrix import arena_of
+from training.compare.matrix import Entry, arena_of
+from training.compare.plan import measured
 from training.errors import BadConfig, CheckpointMismatch
 from training.fit import logits_of
 from training.frozen import FrozenLinear
 from training.methods import METHODS
+from training.model import TaskModel
 from training.options import Precision
 
 
@@ -79,3 +82,19 @@ def test_the_precision_is_the_comparisons_and_part_of_the_arena(tmp_path: Path) 
     assert arena_of(plain, plain.data[0]) != arena_of(lowered, lowered.data[0])
     with pytest.raises(BadConfig, match="unknown key 'precision'"):
         catalogue(sites=8)["mimi"](MethodConfig(label="mimi", method="mimi", options={"precision": "bf16"}), 2)
+
+
+def test_a_plan_measures_at_the_precision_of_the_comparison() -> None:
+    models: list[TaskModel] = []
+
+    def remembered(backbone: Backbone, classes: int, seed: int) -> TaskModel:
+        models.append(METHODS["lora"].build(backbone, classes, seed))
+        return models[-1]
+
+    made = catalogue(sites=8)["lora"](MethodConfig(label="lora", method="lora"), 2)
+    entry = Entry(MethodConfig(label="lora", method="lora"), replace(made, model=remembered), made.rates)
+    backbone = small_backbone()
+    measured(entry, backbone, FIT, 3, precision="bf16")
+    assert models[0].precision == "bf16"
+    assert models[0].frozen.original is backbone
+    assert linears(models[0], FrozenLinear) > 0

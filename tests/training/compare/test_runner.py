@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backbone import Backbone
@@ -193,6 +195,14 @@ def test_images_of_a_class_are_drawn_by_the_seed() -> None:
     assert len(few.validation) == len(whole.validation)
     assert not few.train.pixels.equal(few_of(whole, 3, 1).train.pixels)
     assert few.train.pixels.equal(few_of(whole, 3, 0).train.pixels)
+
+
+def test_images_that_are_drawn_keep_their_groups() -> None:
+    whole = replace(small_prepared(), groups=np.arange(48) // 2)
+    few = few_of(whole, 3, 0)
+    places = [(whole.train.pixels == image).flatten(1).all(1).nonzero().item() for image in few.train.pixels]
+    assert few.groups is not None
+    assert few.groups.tolist() == [place // 2 for place in places]
 
 
 def test_data_lie_under_the_data_folder_and_are_named_by_the_configuration(tmp_path: Path) -> None:
