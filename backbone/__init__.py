@@ -13,12 +13,13 @@ from backbone.adapter import (
 from backbone.errors import BackboneError, ImageError
 from backbone.images import ImageLimits, decode, from_pixels
 from backbone.known import KnownFeatures, known_features, unknown_scores
-from backbone.loading import BUNDLED, flatten, load_backbone
+from backbone.loading import BUNDLED, SHIPPED, flatten, load_backbone, shipped
 from backbone.network import Adapt, Backbone, SubLayer
 from backbone.preprocessing import Preprocessing
 
 __all__ = [
     "BUNDLED",
+    "SHIPPED",
     "Adapt",
     "Backbone",
     "BackboneError",
@@ -40,5 +41,6 @@ __all__ = [
     "neuron_flops",
     "reference_logits",
     "reference_outputs",
+    "shipped",
     "unknown_scores",
 ]

@@ -23,7 +23,8 @@ from backbone.network import Backbone, Stem, SubLayer, Tail
 from backbone.preprocessing import Preprocessing
 from backbone.swin_model import Swin, timm_names
 
-BUNDLED = "swin_nano_patch4_window4_64"
+BUNDLED = "swin_nano_patch4_window4_64.dinov2_distilled"
+SHIPPED = (BUNDLED, "swin_nano_patch4_window4_64")  # the older one serves the task adapters that were trained on it
 TimmModel = Any  # timm is untyped for us
 Parts = tuple[Stem, list[SubLayer], Tail]
 _WRAPPERS = ("module.", "model.", "state_dict.", "_orig_mod.")
@@ -33,17 +34,17 @@ def load_backbone(name: str = BUNDLED, *, weights: Path | None = None, pretraine
     """A frozen backbone in float32 on the CPU.
 
     Args:
-        name: `BUNDLED`, a timm architecture such as "swin_tiny_patch4_window7_224", or "cvt_13". A ViT or EVA may be
-            given another side in pixels, "vit_small_patch14_dinov2@98": its position embedding is resampled.
+        name: one of `SHIPPED`, a timm architecture such as "swin_tiny_patch4_window7_224", or "cvt_13". A ViT or EVA
+            may be given another side in pixels, "vit_small_patch14_dinov2@98": its position embedding is resampled.
         weights: a safetensors file with timm's parameter names, for CvT with Microsoft's or Hugging Face's (any float
             dtype; a classifier in it is ignored).
-        pretrained: without `weights`: load the bundled file, or let timm download; False gives random weights.
+        pretrained: without `weights`: load the file that ships, or let timm download; False gives random weights.
 
     Raises:
         UnknownBackbone, UnsupportedBackbone, WeightsInvalid, WeightsUnavailable: see backbone.errors.
     """
-    if name == BUNDLED and weights is None and pretrained:
-        weights = _bundled() / "model.safetensors"
+    if name in SHIPPED and weights is None and pretrained:
+        weights = shipped(name) / "model.safetensors"
     model = _create(name, pretrained=pretrained and weights is None)
     if weights is not None:
         _load_into(model, weights)
@@ -71,23 +72,23 @@ def _timm_models() -> ModuleType:
     return import_module("backbone.timm_models")
 
 
-def _bundled() -> Path:
-    """Folder of the weights that ship with the package."""
-    return Path(str(files("backbone"))) / "weights" / BUNDLED
+def shipped(name: str = BUNDLED) -> Path:
+    """Folder of the weights that ship with the package under a name of `SHIPPED`, with their `config.json`."""
+    return Path(str(files("backbone"))) / "weights" / name
 
 
 def _create(name: str, *, pretrained: bool) -> TimmModel:
     """The model without a classifier."""
-    if name == BUNDLED:
-        return _create_bundled()
+    if name in SHIPPED:
+        return _create_shipped(name)
     if name == cvt.NAME:
         return _create_cvt(pretrained=pretrained)
-    return _timm_models().create(name, pretrained=pretrained, own=(BUNDLED, cvt.NAME))
+    return _timm_models().create(name, pretrained=pretrained, own=(*SHIPPED, cvt.NAME))
 
 
-def _create_bundled() -> Swin:
-    """The bundled architecture, as its configuration describes it."""
-    config = json.loads((_bundled() / "config.json").read_text(encoding="utf-8"))
+def _create_shipped(name: str) -> Swin:
+    """The architecture of weights that ship, as its configuration describes it."""
+    config = json.loads((shipped(name) / "config.json").read_text(encoding="utf-8"))
     model = Swin(**{name: value for name, value in config["model_args"].items() if name != "num_classes"})
     model.pretrained_cfg = config["pretrained_cfg"]
     return model

@@ -4,8 +4,6 @@ The baseline of `benchmarks.training`: the same weights, adapters, optimiser and
 """
 
 import json
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from backbone import BUNDLED, SiteWeights
+from backbone import SiteWeights, shipped
 from training.fit import logits_of
 from training.model import AdaptedModel
 from training.options import FitOptions
@@ -39,7 +37,7 @@ class WithAdapter(nn.Module):
 
 def plain_model(sites: dict[int, SiteWeights], head: nn.Linear) -> nn.Module:
     """timm's Swin with the bundled weights, adapters at `sites`, and `head`; nothing else trains."""
-    folder = Path(str(files("backbone"))) / "weights" / BUNDLED
+    folder = shipped()
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     model = SwinTransformer(**config["model_args"])
     model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})

@@ -26,6 +26,7 @@ OUTSIDE = (  # documents outside of docs/ that are pages
     "adapters_store/README.md",
     "tests/attacks/README.md",
     "backbone/weights/swin_nano_patch4_window4_64/README.md",
+    "backbone/weights/swin_nano_patch4_window4_64.dinov2_distilled/README.md",
 )
 
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]*)\)")

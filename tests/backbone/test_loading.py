@@ -10,15 +10,21 @@ from safetensors.torch import load_file, save_file
 from timm.models.eva import Eva
 from timm.models.vision_transformer import checkpoint_filter_fn
 
-import backbone
-from backbone import BUNDLED, flatten, load_backbone
+from backbone import SHIPPED, flatten, load_backbone, shipped
 from backbone.errors import UnknownBackbone, UnsupportedBackbone, WeightsInvalid, WeightsUnavailable
 
-FILE = Path(backbone.__file__).parent / "weights" / BUNDLED / "model.safetensors"
+FILE = shipped() / "model.safetensors"
 
 
-def test_the_bundled_fingerprint_is_this_one() -> None:
-    assert load_backbone().fingerprint == "a5ef18e2f93814ef10b98e25c6e14993ef6048728831a2b28906ab37cc662c00"
+FINGERPRINTS = {  # task adapters name them: one that ships never changes
+    "swin_nano_patch4_window4_64.dinov2_distilled": "da7a3a40385d1617c576f95d8e699c765d4450ffd8563b982e1ae02cad416bff",
+    "swin_nano_patch4_window4_64": "a5ef18e2f93814ef10b98e25c6e14993ef6048728831a2b28906ab37cc662c00",
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_fingerprint_of_what_ships_is_this_one(name: str) -> None:
+    assert load_backbone(name).fingerprint == FINGERPRINTS[name]
 
 
 def test_the_fingerprint_does_not_depend_on_the_stored_dtype(tmp_path: Path) -> None:

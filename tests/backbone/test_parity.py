@@ -1,7 +1,6 @@
 """With every adapter removed, the flat list gives timm's own features."""
 
 import json
-from pathlib import Path
 
 import pytest
 import timm
@@ -10,12 +9,11 @@ from safetensors.torch import load_file
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
-import backbone
-from backbone import BUNDLED, Backbone, flatten, load_backbone
+from backbone import Backbone, flatten, load_backbone, shipped
 from backbone.swin_model import Swin
 
 CONFIG = {"interpolation": "bicubic", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-WEIGHTS = Path(backbone.__file__).parent / "weights" / BUNDLED
+WEIGHTS = shipped()
 
 
 def assert_close(ours: Tensor, reference: Tensor) -> None:

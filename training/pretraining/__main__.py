@@ -8,12 +8,11 @@ and at the end `model.safetensors`, which `--weights` and the package's own `wei
 
 import argparse
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 
-from backbone import BUNDLED, load_backbone
+from backbone import load_backbone, shipped
 from training.data import check, load_data
 from training.data.errors import MissingPath
 from training.pixels import decode_all
@@ -30,7 +29,7 @@ def main() -> None:
     images = load_images(given.data)
     classes = int(images.train.targets.max()) + 1
     options = PretrainOptions(**{name: getattr(given, name) for name in PretrainOptions.__dataclass_fields__})
-    config = json.loads((Path(str(files("backbone"))) / "weights" / BUNDLED / "config.json").read_text("utf-8"))
+    config = json.loads((shipped() / "config.json").read_text("utf-8"))
     state = Pretraining.begin(config["model_args"], classes, options, load_backbone().preprocessing)
     state.model.to(given.device)
     state.average.to(given.device)

@@ -13,13 +13,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load, save
 
-from backbone import load_backbone
+from backbone import SHIPPED, load_backbone
 from tests.training.pretraining import killed
 from tests.training.pretraining.small import OPTIONS, begin, rows_of, targets
 from training.checkpoint import load_checkpoint, under
 from training.errors import CheckpointMismatch, Diverged
 from training.pretraining.distill.options import DistillOptions
-from training.pretraining.distill.recipe import Distilling, Pass, Scale, losses, mirror, new_student
+from training.pretraining.distill.recipe import Distilling, Pass, Scale, Student, losses, mirror, new_student
 from training.pretraining.distill.run import distil, weights_of
 from training.pretraining.distill.store import Targets
 
@@ -140,13 +140,15 @@ def test_its_weights_are_the_averaged_ones_without_the_heads_of_training(shown: 
     assert any(not torch.equal(averaged[name], value) for name, value in state.model.network.state_dict().items())
 
 
-def test_the_bundled_backbone_takes_its_weights(tmp_path: Path, store: Path, shown: Targets) -> None:
+def test_it_begins_with_the_older_weights_and_the_bundled_backbone_takes_what_it_writes(
+    tmp_path: Path, store: Path, shown: Targets
+) -> None:
     network = new_student(None, DistillOptions())
     assert network.head.fc.out_features == 200
     state = Distilling.begin(network, shown, OPTIONS, load_backbone().preprocessing)
     (tmp_path / "model.safetensors").write_bytes(weights_of(state))
     first = load_backbone(weights=tmp_path / "model.safetensors").state_dict()
-    for name, value in load_backbone().state_dict().items():
+    for name, value in load_backbone(SHIPPED[-1]).state_dict().items():
         torch.testing.assert_close(first[name], value)
 
 
@@ -176,6 +178,18 @@ def test_the_loss_is_least_where_the_student_agrees() -> None:
     wanted = torch.randn(4, 5, 384)
     assert losses(wanted, wanted) < 1e-5
     assert losses(wanted * 0.9, wanted) < losses(-wanted, wanted)
+
+
+def test_a_cosine_classifier_reads_angles_alone() -> None:
+    student = Student(new_student(None, OPTIONS), sharpness=16.0).eval()
+    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        _, logits = student(images)
+        student.network.norm.weight *= 2
+        student.network.norm.bias *= 2
+        _, longer = student(images)
+    assert logits.abs().max() <= 16.0
+    torch.testing.assert_close(longer, logits, rtol=1e-4, atol=1e-4)
 
 
 def test_a_mirrored_view_has_its_quadrants_exchanged() -> None:

@@ -20,6 +20,7 @@ class DistillOptions:
         clip: largest gradient norm.
         classes_weight: of the cross-entropy beside the distillation losses; 0 leaves the classes out.
         label_smoothing: of the cross-entropy.
+        sharpness: scale of the cosines that the classes are told apart by; 0 for a linear classifier.
         drop_path: stochastic depth of the last block.
         ema: decay of the averaged weights, which are the ones evaluated and exported.
         shift: move views by up to this many pixels.
@@ -37,6 +38,7 @@ class DistillOptions:
     clip: float = 3.0
     classes_weight: float = 0.5
     label_smoothing: float = 0.1
+    sharpness: float = 0.0
     drop_path: float = 0.0
     ema: float = 0.998
     shift: int = 3

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import reduce
-from importlib.resources import files
 from math import isfinite
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from backbone import BUNDLED, Preprocessing
+from backbone import SHIPPED, Preprocessing, shipped
 from training.augment import augment
 from training.errors import Diverged
 from training.pretraining.distill.options import DistillOptions
@@ -31,16 +30,18 @@ from training.pretraining.distill.teacher import QUADRANTS, WIDTH
 from training.schedule import learning_rate
 
 _POSITIONS = 1_000_000  # that a schedule is divided into
+OLDER = SHIPPED[-1]  # the one that labels alone have taught; a student begins there
 _MEASURED = 16  # shards from which mean and scale of the targets are taken
 
 
 class Student(nn.Module):
     """The backbone with its classifier, and the linear heads that only training needs."""
 
-    def __init__(self, network: SwinTransformer) -> None:
-        """Take over `network`, whose last map must be 2 x 2."""
+    def __init__(self, network: SwinTransformer, sharpness: float = 0.0) -> None:
+        """Take over `network`, whose last map must be 2 x 2; `sharpness` is that of `DistillOptions`."""
         super().__init__()
         self.network = network
+        self.sharpness = sharpness
         self.token = nn.Linear(network.num_features, WIDTH)
         self.patches = nn.Linear(network.num_features, WIDTH)
 
@@ -49,7 +50,19 @@ class Student(nn.Module):
         features = self.network.forward_features(images)  # (B, 2, 2, F)
         pooled = features.mean((1, 2))
         said = torch.cat([self.token(pooled)[:, None], self.patches(features.flatten(1, 2))], 1)
-        return said, self.network.head.fc(pooled)
+        return said, self._classes(pooled)
+
+    def _classes(self, pooled: Tensor) -> Tensor:
+        """(B, F) -> logits (B, K).
+
+        A cosine classifier brings the images of a class together in angle, by which neighbours are found. The mean
+        that it takes off is that of this thread's part of the batch.
+        """
+        classifier = self.network.head.fc
+        if not self.sharpness:
+            return classifier(pooled)
+        turned = functional.normalize(pooled - pooled.mean(0).detach(), dim=1)
+        return self.sharpness * functional.linear(turned, functional.normalize(classifier.weight, dim=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +141,7 @@ class Distilling:
     ) -> "Distilling":
         """A student that begins with `network`'s weights."""
         torch.manual_seed(options.seed)
-        model = Student(network)
+        model = Student(network, options.sharpness)
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
         decayed = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
@@ -196,13 +209,13 @@ class Distilling:
 
 
 def new_student(weights: Path | None, options: DistillOptions) -> SwinTransformer:
-    """The bundled architecture with the bundled weights, those of a file, or fresh ones.
+    """The bundled architecture with the older weights that ship, those of a file, or fresh ones.
 
     Raises:
         FileNotFoundError, SafetensorError: the file cannot be read.
         RuntimeError: it is of another architecture.
     """
-    folder = Path(str(files("backbone"))) / "weights" / BUNDLED
+    folder = shipped(OLDER)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     torch.manual_seed(options.seed)
     network = SwinTransformer(**{**config["model_args"], "drop_path_rate": options.drop_path})
