@@ -120,11 +120,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks scaling", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=("plan", "replicas"))
     parser.add_argument("--json", type=Path, required=True, help="file to write")
-    parser.add_argument("--quick", action="store_true", help="replicas: short loads that show that it works, no more")
+    parser.add_argument("--quick", action="store_true", help="replicas: one short round that shows that it works")
     parser.add_argument("--rounds", type=int, default=measured.Length().rounds, help="replicas: of all loads")
     parser.add_argument("--add", action="store_true", help="replicas: to the rounds that the file has")
     parser.add_argument("--force", action="store_true", help="replicas: measure on a machine that has other work, too")
     options = parser.parse_args(arguments)
+    if options.add and not options.json.is_file():
+        parser.error(f"{options.json}: --add needs the file of earlier rounds")
     if options.what == "plan":
         print(write_json(options.json, plan()))
         return 0

@@ -70,7 +70,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Live]":
     from tests.service.live import serving  # noqa: PLC0415
 
     store = str(tmp_path_factory.mktemp("console") / "store.db")
-    tasks = {"cats": make(1, classes=3), "bare": make(3, classes=2, live=(), width=0)}
+    tasks = {"cats": make(8, classes=3), "bare": make(3, classes=2, live=(), width=0)}
     with serving(Settings(store=store, request_seconds=60.0), tasks) as live:
         yield live
 

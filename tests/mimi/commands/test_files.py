@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from adapters_store import BackboneRef, bundled, digest, pack, unpack
+from backbone import adapter_flops, load_backbone
 from mimi.cli import main
 
 
@@ -25,7 +26,10 @@ def test_a_file_is_described_for_people(digits: Path, capsys: pytest.CaptureFixt
     lines = dict(line.split(maxsplit=1) for line in out.splitlines() if len(line.split()) > 1)
     assert lines["labels"] == "10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     assert lines["sha256"] == digest(digits.read_bytes())
-    assert "0.0067 saved by pruning (3.6 %)" in lines["GFLOPs"]
+    manifest, backbone = unpack(digits.read_bytes()).manifest, load_backbone()
+    before, now = (adapter_flops(backbone, widths) for widths in (manifest.provenance.initial_widths, manifest.widths))
+    share = (before - now) / (manifest.provenance.flops + before - now)
+    assert f"{(before - now) / 1e9:.4f} saved by pruning ({share:.1%}".replace("%", " %") in lines["GFLOPs"]
 
 
 def test_every_site_is_drawn_with_its_neurons_and_the_trunk_is_marked(
@@ -42,7 +46,7 @@ def test_every_site_is_drawn_with_its_neurons_and_the_trunk_is_marked(
         assert line.endswith(f"{width} of {before}" if width else f"removed (0 of {before})")
         bars[site] = line.count("█")
     assert max(bars, key=lambda site: bars[site]) == int(np.argmax(manifest.widths))
-    assert drawn[-1].startswith("trunk: sites 0 to 16 are bare")
+    assert drawn[-1].startswith(f"trunk: sites 0 to {manifest.live_sites[0] - 1} are bare")
 
 
 def test_a_file_is_described_for_programs(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,17 +132,17 @@ def test_a_full_class_moves_and_what_was_recorded_is_forgotten(
             assert close(answer.logits, expected.logits)
 
 
-@pytest.mark.parametrize(("dtype", "within"), [(torch.bfloat16, 0.02), (torch.float16, 0.003)])
+@pytest.mark.parametrize(("dtype", "within"), [(torch.bfloat16, 0.01), (torch.float16, 0.001)])
 def test_golden_samples_of_the_tasks_that_ship_come_out_in_half_precision(
     backbone: Backbone, dtype: torch.dtype, within: float
 ) -> None:
-    """The CPU's kernels in bfloat16 are up to 0.042 away on digits; norms and sums in bfloat16 were 0.155 away."""
+    """As a share of the largest logit. With norms and sums in bfloat16 it was 0.033 on the older backbone's digits."""
     ours = Engine(backbone, PaddedRuntime(backbone, device=CPU, dtype=dtype))
     for task, data in bundled_tasks().items():
         adapter = unpack(data)
         image = backbone.preprocessing.pixels(Image.fromarray(adapter.golden_image))
         (answer,) = ours.run([Row(ours.admit(adapter, task), image)])
-        assert float(np.abs(answer.logits - adapter.golden_logits).max()) < within
+        assert np.abs(answer.logits - adapter.golden_logits).max() < within * np.abs(adapter.golden_logits).max()
 
 
 def test_bfloat16_is_near(backbone: Backbone, residents: list[Resident], pixels: Picture, engine: Engine) -> None:
