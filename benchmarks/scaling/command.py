@@ -14,10 +14,10 @@ from benchmarks.scaling import measured
 from benchmarks.scaling.model import BUSY, Shape, Store, Times, hit_rate, separate_fleet, shared_fleet, zipf
 from benchmarks.scaling.simulation import Load, Memory, simulate
 
-# Seconds of one core. The bundled backbone: batches of 1 to 32 on one thread (docs/results/lowered.json), and 4.1 ms of
-# processor time for a request under load (serving-bundled.json). Swin-T: processor time of a request under load and of
-# one alone, 119 and 161 ms, of which HTTP and decoding take 4 (serving.json).
-BUNDLED = Times(image=0.0020, batch=0.0015, front=0.0020)
+# Seconds of one core. The bundled backbone: as real replicas were measured (docs/results/scaling-replicas.json).
+# Swin-T: processor time of a request under load and of one alone, 119 and 161 ms, of which HTTP and decoding take 4
+# (serving.json).
+BUNDLED = Times(image=0.0016, batch=0.0027, front=0.0016, wake=0.0014)
 SWIN_T = Times(image=0.112, batch=0.045, front=0.004)
 BACKBONES = {"bundled": (BUNDLED, 0.028), "swin_t": (SWIN_T, 0.110)}  # and GiB of the weights of one full model
 TASKS = 100_000
