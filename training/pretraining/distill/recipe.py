@@ -58,9 +58,10 @@ class Student(nn.Module):
         A cosine classifier brings the images of a class together in angle, by which neighbours are found. The mean
         that it takes off is that of this thread's part of the batch.
         """
-        classifier = self.network.head.fc
+        classifier: nn.Linear = self.network.head.fc
         if not self.sharpness:
-            return classifier(pooled)
+            logits: Tensor = classifier(pooled)
+            return logits
         turned = functional.normalize(pooled - pooled.mean(0).detach(), dim=1)
         return self.sharpness * functional.linear(turned, functional.normalize(classifier.weight, dim=1))
 
