@@ -59,7 +59,8 @@ def weighed_temperature(logits: Floats, truth: Flags, prior: float | None) -> fl
         return round(prior, DIGITS)
     apart, error = float(np.log(own / prior)), _squared_error(logits, truth, own)
     beyond = max(0.0, apart**2 - error)
-    return round(prior * float(np.exp(apart * beyond / (beyond + error))), DIGITS)
+    weight = beyond / (beyond + error) if beyond else 0.0
+    return round(prior * float(np.exp(apart * weight)), DIGITS)
 
 
 def cross_fitted_temperature(

@@ -61,6 +61,13 @@ def test_where_every_validation_image_is_right_the_prior_counts() -> None:
     assert weighed_temperature(logits, truth, None) == fitted_temperature(logits, truth, SOFTMAX)
 
 
+def test_a_head_that_says_nothing_keeps_the_prior() -> None:
+    _, truth = drawn(30, 1.0)
+    silent = np.zeros((30, 4))
+    prior = fitted_temperature(silent, truth, SOFTMAX)
+    assert weighed_temperature(silent, truth, prior) == prior
+
+
 def images(count: int, seed: int = 0) -> tuple[NDArray[np.float64], Flags]:
     """Features (n, 40) of three classes that overlap."""
     targets, noise = np.arange(count) % 3, np.random.default_rng(seed).normal(size=(count, 40))
