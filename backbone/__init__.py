@@ -13,7 +13,7 @@ from backbone.adapter import (
 from backbone.errors import BackboneError, ImageError
 from backbone.images import ImageLimits, decode, from_pixels
 from backbone.known import KnownFeatures, known_features, unknown_scores
-from backbone.loading import BUNDLED, SHIPPED, flatten, load_backbone, shipped
+from backbone.loading import BUNDLED, SHIPPED, flatten, load_backbone, shipped, shipped_config
 from backbone.network import Adapt, Backbone, SubLayer
 from backbone.preprocessing import Preprocessing
 
@@ -42,5 +42,6 @@ __all__ = [
     "reference_logits",
     "reference_outputs",
     "shipped",
+    "shipped_config",
     "unknown_scores",
 ]

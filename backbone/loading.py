@@ -73,8 +73,14 @@ def _timm_models() -> ModuleType:
 
 
 def shipped(name: str = BUNDLED) -> Path:
-    """Folder of the weights that ship with the package under a name of `SHIPPED`, with their `config.json`."""
+    """Folder of the weights that ship with the package under a name of `SHIPPED`."""
     return Path(str(files("backbone"))) / "weights" / name
+
+
+def shipped_config(name: str = BUNDLED) -> dict[str, Any]:
+    """The `config.json` beside these weights: `model_args` of timm's `SwinTransformer`, and its `pretrained_cfg`."""
+    config: dict[str, Any] = json.loads((shipped(name) / "config.json").read_text(encoding="utf-8"))
+    return config
 
 
 def _create(name: str, *, pretrained: bool) -> TimmModel:
@@ -88,7 +94,7 @@ def _create(name: str, *, pretrained: bool) -> TimmModel:
 
 def _create_shipped(name: str) -> Swin:
     """The architecture of weights that ship, as its configuration describes it."""
-    config = json.loads((shipped(name) / "config.json").read_text(encoding="utf-8"))
+    config = shipped_config(name)
     model = Swin(**{name: value for name, value in config["model_args"].items() if name != "num_classes"})
     model.pretrained_cfg = config["pretrained_cfg"]
     return model

@@ -3,8 +3,6 @@
 The baseline of `benchmarks.training`: the same weights, adapters, optimiser and augmentation as ours, none of our code.
 """
 
-import json
-
 import numpy as np
 import torch
 from PIL import Image
@@ -15,7 +13,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from backbone import SiteWeights, shipped
+from backbone import SiteWeights, shipped, shipped_config
 from training.fit import logits_of
 from training.model import AdaptedModel
 from training.options import FitOptions
@@ -37,10 +35,8 @@ class WithAdapter(nn.Module):
 
 def plain_model(sites: dict[int, SiteWeights], head: nn.Linear) -> nn.Module:
     """timm's Swin with the bundled weights, adapters at `sites`, and `head`; nothing else trains."""
-    folder = shipped()
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    model = SwinTransformer(**config["model_args"])
-    model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
+    model = SwinTransformer(**shipped_config()["model_args"])
+    model.load_state_dict({name: value.float() for name, value in load_file(shipped() / "model.safetensors").items()})
     model.requires_grad_(False)
     blocks = [block for stage in model.layers for block in stage.blocks]
     for site, weights in sites.items():

@@ -7,12 +7,11 @@ and at the end `model.safetensors`, which `--weights` and the package's own `wei
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
 
-from backbone import load_backbone, shipped
+from backbone import load_backbone, shipped_config
 from training.data import check, load_data
 from training.data.errors import MissingPath
 from training.pixels import decode_all
@@ -29,7 +28,7 @@ def main() -> None:
     images = load_images(given.data)
     classes = int(images.train.targets.max()) + 1
     options = PretrainOptions(**{name: getattr(given, name) for name in PretrainOptions.__dataclass_fields__})
-    config = json.loads((shipped() / "config.json").read_text("utf-8"))
+    config = shipped_config()
     state = Pretraining.begin(config["model_args"], classes, options, load_backbone().preprocessing)
     state.model.to(given.device)
     state.average.to(given.device)

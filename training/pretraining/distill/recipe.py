@@ -5,7 +5,6 @@ quadrant. Both use linear heads that are discarded after training. Targets are s
 a few large ones do not decide the loss.
 """
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from backbone import SHIPPED, Preprocessing, shipped
+from backbone import SHIPPED, Preprocessing, shipped, shipped_config
 from training.augment import augment
 from training.errors import Diverged
 from training.pretraining.distill.options import DistillOptions
@@ -30,7 +29,7 @@ from training.pretraining.distill.teacher import QUADRANTS, WIDTH
 from training.schedule import learning_rate
 
 _POSITIONS = 1_000_000  # that a schedule is divided into
-OLDER = SHIPPED[-1]  # the one that labels alone have taught; a student begins there
+_OLDER = SHIPPED[-1]  # the one that labels alone have taught; a student begins there
 _MEASURED = 16  # shards from which mean and scale of the targets are taken
 
 
@@ -216,12 +215,10 @@ def new_student(weights: Path | None, options: DistillOptions) -> SwinTransforme
         FileNotFoundError, SafetensorError: the file cannot be read.
         RuntimeError: it is of another architecture.
     """
-    folder = shipped(OLDER)
-    config = json.loads((folder / "config.json").read_text("utf-8"))
     torch.manual_seed(options.seed)
-    network = SwinTransformer(**{**config["model_args"], "drop_path_rate": options.drop_path})
+    network = SwinTransformer(**{**shipped_config(_OLDER)["model_args"], "drop_path_rate": options.drop_path})
     if not options.fresh:
-        tensors = load_file(weights or folder / "model.safetensors")
+        tensors = load_file(weights or shipped(_OLDER) / "model.safetensors")
         network.load_state_dict({name: value.float() for name, value in tensors.items()})
     return network
 
